@@ -1,0 +1,173 @@
+"""From a record to a curve: loss against learning rate, cleaned for reading; and when a probe has diverged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lrfind.errors import ProbeError
+from lrfind.records import Record, Stop
+
+Array = npt.NDArray[np.float64]
+
+START = 8
+"""The first steps, whose median and range are the level and the noise that a probe is judged against."""
+
+PATIENCE = 3
+"""This many bad losses in a row end a probe; fewer are a gap or a spike."""
+
+BANDWIDTH = 1.0
+"""Width of the smoothing kernel (its standard deviation), in octaves of the learning rate."""
+
+
+@dataclass(slots=True)
+class DivergenceWatch:
+    """Says, loss by loss, whether a probe should stop.
+
+    A probe has diverged when the median of its last losses lies above the starting level by more than the
+    starting noise allows and by more than it had fallen below it. That is judged against the start, so that
+    losses may be negative or zero, scaled or shifted.
+
+    Example:
+        >>> watch = DivergenceWatch()
+        >>> [watch.observe(loss) for loss in [-1.0, -1.1] * 4 + [-2.0, 9.0, 9.0]][-3:]
+        [None, None, 'diverged']
+    """
+
+    _start: list[float] = field(default_factory=list)
+    _last: list[float] = field(default_factory=list)
+    _level: float = math.nan
+    _noise: float = math.nan
+    _lowest: float = math.inf
+    _gaps: int = 0
+
+    def observe(self, loss: float) -> Stop | None:
+        """Take the loss of one more step; return why to stop, or None to go on."""
+        if not math.isfinite(loss):
+            self._gaps += 1
+            return "non-finite" if self._gaps >= PATIENCE else None
+        self._gaps = 0
+        self._last = [*self._last[1 - PATIENCE :], loss]
+        now = median(self._last)
+        if len(self._start) < START:
+            self._start.append(loss)
+            self._level, self._noise = median(self._start), max(self._start) - min(self._start)
+            return None
+        self._lowest = min(self._lowest, now)
+        margin = max(2.0 * self._noise, self._level - self._lowest, 1e-6 * abs(self._level))
+        return "diverged" if now > self._level + margin else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """Loss against learning rate, one point per step that ran, rates ascending.
+
+    Attributes:
+        lrs: Rates, shape (n,).
+        losses: Raw losses, shape (n,); NaN where not finite.
+        smooth: The trend, shape (n,), finite everywhere.
+        noise: Standard deviation of a raw loss around the trend where the loss still lies at its start.
+        level: The loss at the start: what an untrained model has.
+    """
+
+    lrs: Array
+    losses: Array
+    smooth: Array
+    noise: float
+    level: float
+
+    @property
+    def log_lrs(self) -> Array:
+        """Natural logarithms of the rates: every rule takes its slopes against these."""
+        return np.log(self.lrs)
+
+
+def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
+    """Clean a range test's record for reading.
+
+    Losses far above the start (a probe's last, diverging steps) count as just above it, so that they mark the
+    edge without drowning the trend before it.
+
+    Args:
+        record: A record whose rates ascend.
+        octaves: Width of the smoothing kernel; 0 keeps the raw losses.
+
+    Raises:
+        ProbeError: If fewer than ``START`` losses are finite.
+    """
+    lrs, losses = np.asarray(record.lrs), np.asarray(record.losses)
+    finite = np.isfinite(losses)
+    if finite.sum() < START:
+        raise ProbeError(_unreadable(record, int(finite.sum())))
+    known = losses[finite]
+    level = float(np.median(known[:START]))
+    spread = float(np.ptp(known[:START]))
+    lowest = min(level, float(np.min(known)))
+    capped = np.minimum(known, level + max(2.0 * spread, level - lowest))
+    smooth = local_linear(np.log2(lrs[finite]), capped, np.log2(lrs), octaves)
+    early = capped[: max(START, len(capped) // 4)]
+    return Curve(
+        lrs=lrs,
+        losses=np.where(finite, losses, np.nan),
+        smooth=smooth,
+        noise=_noise(early),
+        level=level,
+    )
+
+
+def local_linear(x: Array, y: Array, at: Array, width: float) -> Array:
+    """Smooth by weighted straight lines: unbiased for a constant and for a straight line, and without lag.
+
+    Args:
+        x: Where the values are, shape (n,).
+        y: The values, shape (n,).
+        at: Where to read the trend, shape (m,).
+        width: Standard deviation of the Gaussian weights, in units of x; widened where points are sparse.
+
+    Returns:
+        The trend, shape (m,).
+
+    Source:
+        Cleveland, "Robust locally weighted regression", JASA 74 (1979), section 2, with Gaussian weights.
+    """
+    if width <= 0:
+        return np.interp(at, x, y)
+    distance = np.abs(at[:, None] - x[None, :])
+    nearest = np.sort(distance, axis=1)[:, min(2, len(x) - 1)]
+    weights = np.exp(-0.5 * (distance / np.maximum(width, nearest)[:, None]) ** 2)
+    weights /= weights.sum(axis=1, keepdims=True)
+    centre, mean = weights @ x, weights @ y
+    offset = x[None, :] - centre[:, None]
+    spread = (weights * offset**2).sum(axis=1)
+    covariance = (weights * offset) @ y
+    slope = np.divide(covariance, spread, out=np.zeros_like(spread), where=spread > 1e-12)
+    return np.asarray(mean + slope * (at - centre))
+
+
+def _noise(values: Array) -> float:
+    """Standard deviation of independent noise around a slow trend, from successive differences (robustly)."""
+    return float(np.median(np.abs(np.diff(values))) / 0.954)
+
+
+def _unreadable(record: Record, finite: int) -> str:
+    rate = f"at lr={record.lrs[0]:.3g}" if record.lrs else ""
+    if finite == 0:
+        return (
+            f"the loss was not finite from the first step {rate}; check the data and the loss "
+            f"for NaN or infinity, or lower min_lr."
+        )
+    return (
+        f"only {finite} of {len(record.losses)} losses were finite (the probe ended as {record.stop!r}); "
+        f"at least {START} are needed: lower min_lr or take more steps."
+    )
+
+
+def to_plain(values: Array | Sequence[float]) -> list[Any]:
+    """Return floats as JSON can hold them, non-finite ones as None."""
+    return [float(value) if math.isfinite(value) else None for value in values]

@@ -1,0 +1,30 @@
+"""The errors of lrfind: each message says what happened and what to change."""
+
+from __future__ import annotations
+
+
+class LRFindError(Exception):
+    """Anything lrfind refuses or cannot do; the message is one sentence for the person who reads it."""
+
+
+class BadInputError(LRFindError, ValueError):
+    """An argument, a file or an object that cannot be used as it is."""
+
+
+class ProbeError(LRFindError, RuntimeError):
+    """A probe ran but its losses cannot be read."""
+
+
+class RateNotAppliedError(LRFindError, RuntimeError):
+    """The optimizer steps with another rate than the one that was asked for."""
+
+
+class DataError(LRFindError, OSError):
+    """A data file is missing, truncated or altered."""
+
+
+class MissingExtraError(LRFindError, ImportError):
+    """An optional library is needed and not installed."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(f"{library} is not installed; install it with: pip install 'lrfind[{extra}]'.")

@@ -1,0 +1,246 @@
+"""Probe, Record, Finding: what was asked, what happened, what it means; plain data, versioned JSON in and out."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from lrfind.errors import BadInputError, LRFindError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from torch.optim import Optimizer
+
+    from lrfind.optim import AppliedRate
+
+SCHEMA = "lrfind/finding/1"
+
+Stop = Literal["done", "diverged", "non-finite"]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A short training run from the starting point.
+
+    Attributes:
+        lrs: The learning rate of each optimizer step, in order; positive and finite.
+        seed: Seeds the batch order and every random number of the probe.
+
+    Raises:
+        BadInputError: If ``lrs`` is empty or holds a rate that is not positive and finite.
+
+    Example:
+        >>> Probe(lrs=(0.1, 0.2)).lrs
+        (0.1, 0.2)
+    """
+
+    lrs: tuple[float, ...]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.lrs:
+            raise BadInputError("a probe needs at least one learning rate, got none.")
+        for lr in self.lrs:
+            if not (math.isfinite(lr) and lr > 0):
+                raise BadInputError(f"every learning rate of a probe must be positive and finite, got {lr}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a probe gave.
+
+    Attributes:
+        probe: What was asked.
+        lrs: The rate read back from the optimizer at each step that ran.
+        losses: The raw training loss of each of these steps, before the step; may be non-finite.
+        stop: Why the probe ended: ``"done"`` (every step ran), ``"diverged"`` or ``"non-finite"``.
+        passes: How many times the data was begun; above 1 where the loader is shorter than the probe.
+        seconds: Wall time.
+    """
+
+    probe: Probe
+    lrs: tuple[float, ...]
+    losses: tuple[float, ...]
+    stop: Stop
+    passes: int = 1
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if len(self.lrs) != len(self.losses):
+            raise BadInputError(f"a record needs one loss per rate, got {len(self.lrs)=}, {len(self.losses)=}.")
+        if self.stop not in get_args(Stop):
+            raise BadInputError(f"stop must be one of {get_args(Stop)}, got {self.stop!r}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a search took, everything counted.
+
+    Attributes:
+        steps: Optimizer steps.
+        seconds: Wall time.
+    """
+
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The answer of a search, with its evidence.
+
+    Attributes:
+        lr: The learning rate to train with; under a schedule, its peak.
+        base_lr: The lower end of the useful range: where the loss starts to fall.
+        max_lr: The upper end: where the loss stops falling or turns ragged.
+        interval: Where ``lr`` would land on repeating the search with other seeds (about 90 % of them).
+        method: The reading rule that chose ``lr``.
+        schedule: The schedule that ``lr`` was chosen for.
+        records: Everything that ran.
+        cost: What it took.
+        notes: What a person should know about how the answer came about.
+    """
+
+    lr: float
+    base_lr: float
+    max_lr: float
+    interval: tuple[float, float]
+    method: str
+    schedule: str
+    records: tuple[Record, ...]
+    cost: Cost
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        low, high = self.interval
+        for name, first, second in (("range", self.base_lr, self.max_lr), ("interval", low, high)):
+            if not 0 < first <= self.lr <= second < math.inf:
+                raise BadInputError(f"the {name} must hold lr={self.lr}, got {first}..{second}.")
+
+    def __str__(self) -> str:
+        lines = [
+            f"lr {self.lr:.3g} (interval {self.interval[0]:.2g}..{self.interval[1]:.2g}), "
+            f"range {self.base_lr:.2g}..{self.max_lr:.2g}",
+            f"{self.method} reading for a {self.schedule} schedule; "
+            f"{self.cost.steps} steps in {self.cost.seconds:.1f} s",
+            *self.notes,
+        ]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the finding as plain JSON types; non-finite losses become the strings that ``float`` reads."""
+        return {"schema": SCHEMA, **_plain(asdict(self))}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Finding:
+        """Build a finding from what ``to_dict`` returned.
+
+        Raises:
+            BadInputError: If the schema is another one or a field is missing or unreadable.
+        """
+        if data.get("schema") != SCHEMA:
+            raise BadInputError(f"expected a finding of schema {SCHEMA!r}, got {data.get('schema')!r}.")
+        try:
+            return cls(
+                lr=float(data["lr"]),
+                base_lr=float(data["base_lr"]),
+                max_lr=float(data["max_lr"]),
+                interval=(float(data["interval"][0]), float(data["interval"][1])),
+                method=data["method"],
+                schedule=data["schedule"],
+                records=tuple(_record(r) for r in data["records"]),
+                cost=Cost(int(data["cost"]["steps"]), float(data["cost"]["seconds"])),
+                notes=tuple(data["notes"]),
+            )
+        except (KeyError, TypeError, IndexError) as error:
+            raise BadInputError(f"the finding cannot be read: {type(error).__name__} {error}.") from error
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the finding as JSON, whole or not at all.
+
+        Raises:
+            LRFindError: If the file cannot be written.
+        """
+        return write_json(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Finding:
+        """Read a finding that ``save`` wrote.
+
+        Raises:
+            BadInputError: If the file is missing, is not JSON or is not a finding.
+        """
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BadInputError(f"{path} cannot be read as a finding: {error}.") from error
+        if not isinstance(data, dict):
+            raise BadInputError(f"{path} holds no finding but a {type(data).__name__}.")
+        return cls.from_dict(data)
+
+    def apply(self, optimizer: Optimizer, scheduler: Any = None) -> AppliedRate:
+        """Set ``lr`` on the optimizer, ratios of param groups kept, and verify it at every step from now on.
+
+        Args:
+            optimizer: The optimizer to train with.
+            scheduler: The scheduler (or schedulers) that drives it, if any; rebased so that the rate survives.
+
+        Returns:
+            The watch over the rate: ``.least`` and ``.greatest`` rate used so far, ``.remove()`` to stop.
+
+        Raises:
+            RateNotAppliedError: Here or at a later ``optimizer.step()``, if the optimizer has another rate.
+        """
+        from lrfind.optim import apply_rate
+
+        return apply_rate(optimizer, self.lr, scheduler)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the loss against the rate, with the found rate and the range marked; return the axes."""
+        from lrfind.plots import plot_finding
+
+        return plot_finding(self, ax)
+
+
+def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> Path:
+    """Write JSON atomically: to a neighbouring file first, then moved into place.
+
+    Raises:
+        LRFindError: If the file cannot be written.
+    """
+    path = Path(path)
+    draft = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise LRFindError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+    return path
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _record(data: Mapping[str, Any]) -> Record:
+    probe = Probe(tuple(map(float, data["probe"]["lrs"])), int(data["probe"]["seed"]))
+    return Record(
+        probe=probe,
+        lrs=tuple(map(float, data["lrs"])),
+        losses=tuple(map(float, data["losses"])),
+        stop=data["stop"],
+        passes=int(data["passes"]),
+        seconds=float(data["seconds"]),
+    )

@@ -1,0 +1,20 @@
+"""Strategies: pure rules that turn the records so far into the next round of probes, or into a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from lrfind.records import Finding, Probe, Record
+
+
+class Strategy(Protocol):
+    """What the search asks after every round; pure, so that a killed search resumes from its records."""
+
+    def propose(self, records: Sequence[Record]) -> list[Probe] | Finding:
+        """Return the next round of probes, or the finding.
+
+        Raises:
+            ProbeError: If the records cannot be read.
+        """
+        ...

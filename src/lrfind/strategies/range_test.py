@@ -1,0 +1,92 @@
+"""The range test: one probe whose rates ramp up, read by a rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lrfind.curves import Curve, to_curve
+from lrfind.records import Cost, Finding, Probe, Record
+from lrfind.schedules import Ramp, Shape, ramp, to_shape
+from lrfind.suggest import to_rule
+from lrfind.suggest.edges import edge, is_weak, onset
+from lrfind.suggest.interval import interval
+
+
+@dataclass(frozen=True, slots=True)
+class RangeTest:
+    """One probe from ``min_lr`` up to ``max_lr``; the loss against the rate gives the rate and the range.
+
+    Args:
+        min_lr: The first rate, above 0.
+        max_lr: The last rate, above ``min_lr``; the probe stops earlier where the loss diverges.
+        steps: Optimizer steps, at least 2; 100 or more for a reading one can trust.
+        ramp: ``"exponential"`` or ``"linear"``.
+        method: One of ``lrfind.suggest.METHODS``.
+        schedule: What the rate will do in training: a name or a callable, as ``lrfind.schedules.to_shape`` takes.
+        seed: Seeds the batch order and the random numbers of the probe.
+
+    Raises:
+        BadInputError: If an argument is out of its range.
+
+    Source:
+        Smith, arXiv 1506.01186, section 3.3 (the test); docs/decisions/0003-default-reading.md (the rule).
+    """
+
+    min_lr: float = 1e-6
+    max_lr: float = 30.0
+    steps: int = 128
+    ramp: Ramp = "exponential"
+    method: str = "calibrated"
+    schedule: str | Shape = "constant"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._probe()
+        to_rule(self.method, to_shape(self.schedule))
+
+    def propose(self, records: Sequence[Record]) -> list[Probe] | Finding:
+        """Return the ramp as the only probe of the only round, then the finding read off its record."""
+        if not records:
+            return [self._probe()]
+        record = records[0]
+        curve = to_curve(record)
+        rule = to_rule(self.method, to_shape(self.schedule))
+        top = edge(curve)
+        lr = rule(curve)
+        return Finding(
+            lr=lr,
+            base_lr=min(onset(curve), lr),
+            max_lr=max(top, lr),
+            interval=interval(curve, rule),
+            method=self.method,
+            schedule=self.schedule if isinstance(self.schedule, str) else "custom",
+            records=(record,),
+            cost=Cost(steps=len(record.lrs), seconds=record.seconds),
+            notes=_notes(record, curve, top),
+        )
+
+    def _probe(self) -> Probe:
+        return Probe(ramp(self.min_lr, self.max_lr, self.steps, kind=self.ramp), self.seed)
+
+
+def _notes(record: Record, curve: Curve, top: float) -> tuple[str, ...]:
+    """What a person should know about this reading."""
+    notes = []
+    if record.passes > 1:
+        notes.append(
+            f"The loader is shorter than the {len(record.probe.lrs)} steps of the range test; "
+            f"it was begun {record.passes} times."
+        )
+    if is_weak(curve):
+        notes.append(
+            "The loss fell by no more than its noise; the evidence is weak: take more steps or larger batches."
+        )
+    if record.stop == "done" and top >= curve.lrs[-1]:
+        notes.append(
+            f"The loss was still falling at the highest rate tried, {curve.lrs[-1]:.3g}; raise max_lr to see its edge."
+        )
+    if gaps := sum(not math.isfinite(loss) for loss in record.losses):
+        notes.append(f"{gaps} of {len(record.losses)} losses were not finite.")
+    return tuple(notes)

@@ -1,0 +1,33 @@
+"""Reading rules: from a curve to a learning rate. To add one, write its file and name it in ``RULES``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lrfind.curves import Curve
+from lrfind.errors import BadInputError
+from lrfind.schedules import Shape
+from lrfind.suggest.calibrated import calibrated
+from lrfind.suggest.minimum import minimum
+from lrfind.suggest.slide import slide
+from lrfind.suggest.steepest import steepest
+from lrfind.suggest.valley import valley
+
+Rule = Callable[[Curve], float]
+
+RULES: dict[str, Rule] = {"steepest": steepest, "valley": valley, "minimum": minimum, "slide": slide}
+
+METHODS = ("calibrated", *RULES)
+
+
+def to_rule(method: str, shape: Shape) -> Rule:
+    """Return the rule of that name; ``"calibrated"`` is bound to the schedule's shape, the others know none.
+
+    Raises:
+        BadInputError: If there is no such method.
+    """
+    if method == "calibrated":
+        return lambda curve: calibrated(curve, shape)
+    if method not in RULES:
+        raise BadInputError(f"method must be one of {METHODS}, got {method!r}.")
+    return RULES[method]

@@ -1,0 +1,87 @@
+"""The useful range of a curve, as Smith reads it: where the loss starts to fall, and where it stops falling."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lrfind.curves import Curve
+from lrfind.errors import ProbeError
+
+SHARE = 0.05
+"""The loss has started to fall once this share of its whole fall is behind it."""
+
+AS_LOW = 0.25
+"""Smoothed losses this close to the least one, in units of the noise, count as equally low."""
+
+FLAT = 0.7
+"""A fall below this, in units of the noise, is what a flat curve shows by chance."""
+
+RAGGED = 0.5
+"""The loss is ragged where it jumps above its trend by this share of its whole fall (twice within an octave)."""
+
+
+def onset(curve: Curve) -> float:
+    """Return the rate at which the loss starts to fall for good: the ``base_lr`` of a cyclical schedule.
+
+    Raises:
+        ProbeError: If the loss never falls.
+
+    Source:
+        Smith, arXiv 1506.01186, section 3.3, on the loss instead of the accuracy.
+    """
+    bottom = _bottom(curve)
+    top = float(np.max(curve.smooth[: bottom + 1]))
+    line = top - SHARE * (top - float(curve.smooth[bottom]))
+    return float(curve.lrs[np.flatnonzero(curve.smooth[: bottom + 1] >= line)[-1]])
+
+
+def edge(curve: Curve) -> float:
+    """Return the rate at which the loss stops falling or turns ragged: the ``max_lr`` of a cyclical schedule.
+
+    Of rates that are equally low within the noise, the highest: a minimum that is noise then lies at most a
+    little too high, never octaves too low.
+
+    Raises:
+        ProbeError: If the loss never falls.
+
+    Source:
+        Smith, arXiv 1506.01186, section 3.3, on the loss instead of the accuracy.
+    """
+    bottom = _bottom(curve)
+    low = np.flatnonzero(curve.smooth <= curve.smooth[bottom] + AS_LOW * curve.noise)
+    ragged = _first_ragged(curve)
+    last = int(low[-1])
+    return float(curve.lrs[last if ragged is None else min(last, ragged)])
+
+
+def is_weak(curve: Curve) -> bool:
+    """Say whether the fall of the loss is no more than a flat curve might show by chance."""
+    return curve.level - float(np.min(curve.smooth)) <= FLAT * curve.noise
+
+
+def _bottom(curve: Curve) -> int:
+    """Index of the least smoothed loss, if that is a fall at all.
+
+    A weak fall still counts where the loss rose afterwards: the rise shows that the rate matters.
+    """
+    bottom = int(np.argmin(curve.smooth))
+    fall = curve.level - float(curve.smooth[bottom])
+    rise = float(curve.smooth[-1]) - curve.level
+    if fall <= 1e-9 * abs(curve.level) or (is_weak(curve) and rise <= FLAT * curve.noise):
+        low, high = curve.lrs[0], curve.lrs[-1]
+        raise ProbeError(
+            f"the loss did not fall between lr={low:.3g} and lr={high:.3g}: it started at {curve.level:.4g} with "
+            f"noise {curve.noise:.2g} and was never lower by more than {max(fall, 0.0):.2g}; check that the loss "
+            f"depends on the model's parameters, lower min_lr, raise max_lr or take more steps."
+        )
+    return bottom
+
+
+def _first_ragged(curve: Curve) -> int | None:
+    """Index just before the loss first jumps far above its trend after the steepest descent, twice in an octave."""
+    steepest = int(np.argmin(np.gradient(curve.smooth, curve.log_lrs)))
+    fall = curve.level - float(np.min(curve.smooth))
+    jumps = np.flatnonzero(curve.losses - curve.smooth > max(RAGGED * fall, 4.0 * curve.noise))
+    jumps = jumps[jumps > steepest]
+    close = np.flatnonzero(np.diff(np.log2(curve.lrs[jumps])) <= 1.0)
+    return max(int(jumps[close[0]]) - 1, 0) if len(close) else None
