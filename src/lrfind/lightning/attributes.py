@@ -39,7 +39,9 @@ def trace(module: Any, *, also: str | None = None) -> Wiring:
         lr = _built_lr(module)
         usual = [name for prefix in ("", "hparams.") for name in (prefix + usual for usual in _USUAL)]
         floats = [name for name, value in vars(module).items() if type(value) is float and value == lr]
-        hparams = [f"hparams.{name}" for name, value in _hparams(module).items() if type(value) is float and value == lr]
+        hparams = [
+            f"hparams.{name}" for name, value in _hparams(module).items() if type(value) is float and value == lr
+        ]
         names = dict.fromkeys([*usual, *floats, *hparams, *([also] if also else [])])
         present = [name for name in names if _is_rate(get(module, name))]
         read = tuple(name for name in present if _follows(module, name, lr))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from typing_extensions import Unpack
@@ -48,6 +49,17 @@ class VerifyLR(*callback_bases()):  # type: ignore[misc]
         self.unwatch()
         schedulers = tuple(config.scheduler for config in trainer.lr_scheduler_configs)
         self.applied = AppliedRate(only_optimizer(trainer), schedulers)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The least and the greatest rate read back from the optimizer.
+
+        Raises:
+            RateNotAppliedError: If no step was watched.
+        """
+        if self.applied is None or not self.applied.steps:
+            raise RateNotAppliedError("no step was watched: fit has not trained with this callback.")
+        return self.applied.least, self.applied.greatest
 
     def unwatch(self) -> None:
         """Stop watching; what was read back so far is kept."""
@@ -102,9 +114,11 @@ class LRFinder(VerifyLR):
         if self.finding is None:
             wiring = self._wiring(pl_module) if self._apply else None
             loop = LightningLoop(trainer, pl_module, data_of(trainer, pl_module), is_set_up=True)
-            self.finding = find_with(loop, **self._options)
+            finding = find_with(loop, **self._options)
             if wiring is not None:
-                self._set(trainer, pl_module, self.finding.lr, wiring)
+                self._set(trainer, pl_module, finding.lr, wiring)
+                finding = replace(finding, notes=(*finding.notes, *_stale(pl_module, finding.lr, wiring)))
+            self.finding = finding
         if self._apply:
             self.watch(trainer)
 
@@ -141,6 +155,14 @@ def data_of(trainer: Any, module: Any) -> Any:
         return trainer.datamodule
     source = trainer.fit_loop._data_source.instance
     return None if source is module else source
+
+
+def _stale(module: Any, lr: float, wiring: Wiring) -> list[str]:
+    return [
+        f"{type(module).__name__} also has self.{name}={get(module, name)}, which its optimizer does not read: "
+        f"it trains with {lr:.3g}."
+        for name in wiring.unread
+    ]
 
 
 def _liar(module: Any, lr: float, used: float) -> RateNotAppliedError:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -17,10 +23,23 @@ def callback_bases() -> tuple[type[Any], ...]:
     Raises:
         MissingExtraError: If there is none.
     """
+    return tuple(module.Callback for module in _installed())
+
+
+def lightning_package() -> Any:
+    """Return the Lightning package that is installed; ``lightning`` where both are.
+
+    Raises:
+        MissingExtraError: If there is none.
+    """
+    return _installed()[0]
+
+
+def _installed() -> list[Any]:
     modules = [import_module(module) for package, module in PACKAGES.items() if find_spec(package)]
     if not modules:
         raise MissingExtraError("Lightning", "lightning")
-    return tuple(module.Callback for module in modules)
+    return modules
 
 
 def package_of(trainer: Any) -> Any:
@@ -30,3 +49,35 @@ def package_of(trainer: Any) -> Any:
             if kind.__module__.startswith(f"{module}.trainer"):
                 return import_module(module)
     raise TypeError(f"trainer must be a Lightning Trainer, got {type(trainer).__name__}.")
+
+
+def fit(trainer: Any, module: Any, **data: Any) -> None:
+    """Call ``trainer.fit``; where Lightning makes an exit of Ctrl-C, turn it back into ``KeyboardInterrupt``."""
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if is_main else None
+    try:
+        trainer.fit(module, **data)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's advice (devices, workers, log intervals) out of output that is not the user's own training."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

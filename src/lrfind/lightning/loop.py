@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import copy
-import logging
 import math
-import signal
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +12,7 @@ import torch
 from lrfind.curves import DivergenceWatch
 from lrfind.errors import BadInputError
 from lrfind.isolation import clone, fresh, preserved, seed_all
-from lrfind.lightning.framework import callback_bases, package_of
+from lrfind.lightning.framework import callback_bases, fit, package_of, quiet
 from lrfind.loop import OnStep
 from lrfind.optim import rates_of, read_rate, set_rate
 from lrfind.records import Probe, Record, Stop
@@ -54,12 +48,12 @@ class LightningLoop:
         start = perf_counter()
         driver = _Driver(probe, on_step)
         data = _detached(self._data, is_set_up=self._is_set_up)
-        with preserved(self._data, self._module.__dict__), _quiet(), _interruptible(driver):
+        with preserved(self._data, self._module.__dict__), quiet():
             (module,) = clone((self._module,))
             _silence(module, is_set_up=self._is_set_up)
             seed_all(probe.seed, data)
             inner = _inner_trainer(self._trainer, driver, len(probe.lrs))
-            inner.fit(module, **_as_fit_argument(data))
+            fit(inner, module, **_as_fit_argument(data))
         if not driver.lrs:
             raise BadInputError("the training data gave no batch; check the loader, its batch_size and drop_last.")
         return driver.record(perf_counter() - start)
@@ -74,7 +68,6 @@ class _Driver(*callback_bases()):  # type: ignore[misc]
         self.losses: list[float] = []
         self.stop: Stop = "done"
         self.passes = 0
-        self.interrupt: KeyboardInterrupt | None = None
         self._watch = DivergenceWatch()
         self._sum = 0.0
 
@@ -107,10 +100,6 @@ class _Driver(*callback_bases()):  # type: ignore[misc]
         if reason := self._watch.observe(self.losses[-1]):
             self.stop = reason
             trainer.should_stop = True
-
-    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        if isinstance(exception, KeyboardInterrupt):
-            self.interrupt = exception
 
     def record(self, seconds: float) -> Record:
         steps = len(self.losses)
@@ -156,7 +145,7 @@ def _inner_trainer(outer: Any, driver: _Driver, steps: int) -> Any:
 
 def _silence(module: Any, *, is_set_up: bool) -> None:
     """Keep a copied module from bringing its own callbacks, and from setting up twice."""
-    module.configure_callbacks = lambda: []
+    module.configure_callbacks = list
     if is_set_up:
         module.setup = module.prepare_data = module.configure_model = _nothing
 
@@ -180,36 +169,3 @@ def _as_fit_argument(data: Any) -> dict[str, Any]:
 
 def _nothing(*_: Any, **__: Any) -> None:
     pass
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the inner Trainer from speaking: its advice is about a training that is none."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@contextmanager
-def _interruptible(driver: _Driver) -> Iterator[None]:
-    """Turn the exit that Lightning makes of Ctrl-C back into Ctrl-C, for the outer training to handle."""
-    is_main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT) if is_main else None
-    try:
-        yield
-    except SystemExit:
-        if driver.interrupt is None:
-            raise
-    finally:
-        if is_main and handler is not None:
-            signal.signal(signal.SIGINT, handler)
-    if driver.interrupt is not None:
-        raise driver.interrupt

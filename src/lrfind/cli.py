@@ -1,0 +1,215 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from lrfind.errors import BadInputError, LRFindError
+
+if TYPE_CHECKING:
+    from lrfind.demo.experiment import Experiment, Report
+
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Find a learning rate you can trust.",
+)
+
+INTERRUPTED = 130
+FAILED = 1
+
+
+def main() -> None:
+    """Run the command line; every fault is one sentence, and Ctrl-C is exit code 130."""
+    try:
+        app()
+    except LRFindError as error:
+        Console(stderr=True).print(f"[bold red]lrfind:[/] {_escaped(error)}", soft_wrap=True, highlight=False)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("lrfind: interrupted.")
+        sys.exit(INTERRUPTED)
+
+
+@app.callback()
+def _root() -> None:
+    """Find a learning rate you can trust."""
+
+
+@app.command()
+def demo(
+    dataset: Annotated[str, typer.Option(help="auto, fashion-mnist or digits.")] = "auto",
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder that holds FashionMNIST/raw; by default LRFIND_DATA, then the cache.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("runs/demo"),
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each run; by default 5, or 30 on digits.")] = None,
+    seed: Annotated[int, typer.Option(help="Seeds the weights, the batches and the search.")] = 0,
+    lrs: Annotated[str, typer.Option(help="The guessed rates, separated by commas.")] = "1e-5,1e-4,1e-1",
+) -> None:
+    """Train LeNet at guessed learning rates and at the found one, and write a report.
+
+    Example: lrfind demo --seed 1 --lrs 1e-4,1e-2 --out runs/mine
+    """
+    guesses = parse_lrs(lrs)
+    if epochs is not None and epochs < 1:
+        raise BadInputError(f"--epochs must be at least 1, got {epochs}.")
+    check_writable(out)
+    console = Console()
+    with console.status("loading"):
+        from lrfind.demo import data
+        from lrfind.demo.experiment import Experiment, Settings
+
+        images = data.load(dataset, data_dir)
+    if images.note:
+        console.print(images.note, soft_wrap=True, highlight=False)
+    settings = Settings(guesses, epochs or images.epochs, seed, out / "tensorboard")
+    with _progress(len(guesses) + 1) as report:
+        experiment = Experiment(images, settings, report)
+        try:
+            experiment.run()
+        finally:
+            if experiment.runs:
+                _conclude(console, experiment, out)
+
+
+def parse_lrs(text: str) -> tuple[float, ...]:
+    """Read learning rates separated by commas.
+
+    Raises:
+        BadInputError: If one is unreadable, not finite or not positive, or is given twice.
+
+    Example:
+        >>> parse_lrs("1e-5, 0.1")
+        (1e-05, 0.1)
+    """
+    rates = []
+    for word in text.split(","):
+        try:
+            rate = float(word)
+        except ValueError:
+            raise BadInputError(f"--lrs: {word.strip()!r} is not a number; write rates like 1e-5,1e-4,1e-1.") from None
+        if not (math.isfinite(rate) and rate > 0):
+            raise BadInputError(f"--lrs: every rate must be positive and finite, got {word.strip()}.")
+        if rate in rates:
+            raise BadInputError(f"--lrs: {word.strip()} is given twice.")
+        rates.append(rate)
+    return tuple(rates)
+
+
+def check_writable(folder: Path) -> None:
+    """Find out before any work whether a folder can be written.
+
+    Raises:
+        LRFindError: If it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise LRFindError(f"--out {folder} cannot be written ({error.strerror}); choose another folder.") from error
+
+
+@contextmanager
+def _progress(runs: int) -> Iterator[Report]:
+    """Show a bar per run in a terminal; print a line as each begins elsewhere."""
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    tasks: dict[str, TaskID] = {}
+    columns = (TextColumn("{task.fields[run]:>8}"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+
+        def report(name: str, done: int, total: int, words: str) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(words, run=name, total=total)
+                if not console.is_terminal:
+                    console.print(f"run {len(tasks)} of {runs}: {name}", highlight=False)
+            bar.update(tasks[name], completed=done, total=total, description=words)
+
+        yield report
+
+
+def _conclude(console: Console, experiment: Experiment, out: Path) -> None:
+    """Write the report of what was finished, and show its table."""
+    from lrfind.report import Results, write_report
+
+    if experiment.finding is None:
+        return
+    wanted = len(experiment.settings.lrs) + 1
+    missing = wanted - len(experiment.runs)
+    notes = [experiment.dataset.note] if experiment.dataset.note else []
+    if missing:
+        notes.append(f"Interrupted: {missing} of {wanted} runs did not finish and are not shown.")
+    results = Results(
+        dataset=experiment.dataset.name,
+        title=experiment.dataset.title,
+        seed=experiment.settings.seed,
+        finding=experiment.finding,
+        runs=experiment.runs,
+        environment=_environment(),
+        notes=tuple(notes),
+    )
+    page = write_report(results, out)
+    console.print(_table(results))
+    console.print(str(experiment.finding), highlight=False)
+    for note in notes:
+        console.print(note, highlight=False, soft_wrap=True)
+    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+    console.print(f"TensorBoard: tensorboard --logdir {out / 'tensorboard'}", highlight=False, soft_wrap=True)
+
+
+def _table(results: Any) -> Any:
+    from rich.table import Table
+
+    from lrfind.compare.runs import best
+
+    table = Table(title=f"LeNet on {results.title}, {results.runs[0].epochs} epochs, seed {results.seed}")
+    for heading in ("run", "lr", "lr applied", "val loss", "val accuracy", "train loss", "seconds"):
+        table.add_column(heading, justify="left" if heading == "run" else "right")
+    winner = best(results.runs)
+    for run in results.runs:
+        least, greatest = run.lr_applied
+        applied = f"{least:.3g}" if least == greatest else f"{least:.3g}..{greatest:.3g}"
+        last = run.last
+        table.add_row(
+            run.name,
+            f"{run.lr:.3g}",
+            applied,
+            f"{last.val_loss:.4f}",
+            f"{100 * last.val_accuracy:.2f} %",
+            f"{last.train_loss:.4f}",
+            f"{run.seconds:.0f}",
+            style="bold green" if run is winner else None,
+        )
+    return table
+
+
+def _environment() -> dict[str, str]:
+    import platform
+    from importlib.metadata import version
+
+    packages = ("lrfind", "torch", "lightning", "numpy")
+    return {
+        **{name: version(name) for name in packages},
+        "Python": platform.python_version(),
+        "on": f"{platform.system()} {platform.machine()} with {os.cpu_count()} cores",
+    }
+
+
+def _escaped(error: Exception) -> str:
+    from rich.markup import escape
+
+    return escape(str(error))

@@ -1,0 +1,1 @@
+"""Compared runs: what training gave at one learning rate."""

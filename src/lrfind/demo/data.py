@@ -1,0 +1,173 @@
+"""Fashion-MNIST with its checksums, from wherever it is; scikit-learn's digits where it is nowhere."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
+
+from lrfind.errors import BadInputError, DataError, MissingExtraError
+
+FOLDER = Path("FashionMNIST") / "raw"
+"""Where torchvision keeps the files, so that an existing download is used."""
+
+CHECKSUMS = {
+    "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+}
+
+MIRRORS = (
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+)
+
+DATASETS = ("auto", "fashion-mnist", "digits")
+SPLIT_SEED = 7
+VALIDATION = 0.2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Images in memory, split for training and validation.
+
+    Attributes:
+        name: ``"fashion-mnist"`` or ``"digits"``.
+        title: The name for people.
+        epochs: How many epochs make a training on it.
+        train: Images (n, 1, 28, 28) in [0, 1] and labels (n,) in 0..9.
+        validation: Likewise.
+        note: What a person should know about how it was chosen; may be empty.
+    """
+
+    name: str
+    title: str
+    epochs: int
+    train: TensorDataset
+    validation: TensorDataset
+    note: str = ""
+
+    def loaders(self, *, batch_size: int, seed: int) -> tuple[DataLoader[Any], DataLoader[Any]]:
+        """Return the shuffled training loader and the validation loader; whole batches are indexed at once."""
+        generator = torch.Generator().manual_seed(seed)
+        shuffled = BatchSampler(RandomSampler(self.train, generator=generator), batch_size, drop_last=False)
+        ordered = BatchSampler(SequentialSampler(self.validation), 1000, drop_last=False)
+        return (
+            DataLoader(self.train, batch_size=None, sampler=shuffled),
+            DataLoader(self.validation, batch_size=None, sampler=ordered),
+        )
+
+
+def load(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+    """Load a dataset.
+
+    Args:
+        name: ``"fashion-mnist"``, ``"digits"``, or ``"auto"``: Fashion-MNIST where it can be had, else digits.
+        data_dir: The folder that holds ``FashionMNIST/raw``; by default ``LRFIND_DATA``, then the user's cache,
+            then a download into it.
+
+    Raises:
+        BadInputError: If the name is unknown.
+        DataError: If a file is truncated or altered, or Fashion-MNIST was asked for and cannot be had.
+    """
+    if name not in DATASETS:
+        raise BadInputError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}.")
+    if name == "digits":
+        return digits()
+    folder = _find_folder(data_dir)
+    if folder is None:
+        try:
+            folder = _download()
+        except DataError as error:
+            if name == "fashion-mnist":
+                raise
+            return digits(note=f"{error} Running on scikit-learn's digits instead.")
+    return fashion_mnist(folder)
+
+
+def fashion_mnist(folder: Path) -> Dataset:
+    """Read Fashion-MNIST's training files from a folder and split them 48,000 to 12,000.
+
+    Raises:
+        DataError: If a file is missing, truncated or altered.
+    """
+    images = _read(folder / "train-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28)
+    labels = _read(folder / "train-labels-idx1-ubyte.gz", 8)
+    train, validation = _split(images.astype(np.float32) / 255.0, labels.astype(np.int64))
+    return Dataset("fashion-mnist", "Fashion-MNIST", 5, train, validation)
+
+
+def digits(note: str = "") -> Dataset:
+    """Return scikit-learn's 1,797 digits, enlarged to 28 by 28 so that LeNet takes them."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise MissingExtraError("scikit-learn", "demo") from error
+    bunch = load_digits()
+    large = np.kron(bunch.images.astype(np.float32) / 16.0, np.ones((3, 3), dtype=np.float32))
+    images = np.pad(large, ((0, 0), (2, 2), (2, 2)))[:, None]
+    train, validation = _split(images, bunch.target.astype(np.int64))
+    return Dataset("digits", "digits (scikit-learn)", 30, train, validation, note)
+
+
+def _find_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
+    places = [Path(place) for place in (data_dir, os.environ.get("LRFIND_DATA"), _cache()) if place]
+    needed = [name for name in CHECKSUMS if name.startswith("train")]
+    for place in places:
+        if all((place / FOLDER / name).is_file() for name in needed):
+            return place / FOLDER
+    return None
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lrfind"
+
+
+def _download() -> Path:
+    """Download all four files into the user's cache, checksums verified."""
+    try:
+        import pooch
+    except ImportError as error:
+        raise MissingExtraError("pooch", "demo") from error
+    pooch.get_logger().setLevel("ERROR")
+    folder = _cache() / FOLDER
+    for name, checksum in CHECKSUMS.items():
+        for mirror in MIRRORS:
+            fetch = pooch.HTTPDownloader(progressbar=True, timeout=10)
+            try:
+                pooch.retrieve(mirror + name, f"md5:{checksum}", fname=name, path=folder, downloader=fetch)
+                break
+            except (OSError, ValueError):
+                continue
+        else:
+            raise DataError(f"Fashion-MNIST is not at hand and {name} could not be downloaded; set LRFIND_DATA.")
+    return folder
+
+
+def _read(path: Path, header: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    try:
+        packed = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}).") from error
+    checksum = hashlib.md5(packed, usedforsecurity=False).hexdigest()
+    wanted = CHECKSUMS[path.name]
+    if checksum != wanted:
+        raise DataError(
+            f"{path} is truncated or altered: its md5 is {checksum}, not {wanted}; delete it and run again to download it."
+        )
+    return np.frombuffer(gzip.decompress(packed), np.uint8, offset=header)
+
+
+def _split(images: Any, labels: Any) -> tuple[TensorDataset, TensorDataset]:
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(SPLIT_SEED))
+    kept = len(images) - int(len(images) * VALIDATION)
+    x, y = torch.from_numpy(images)[order], torch.from_numpy(labels)[order]
+    return TensorDataset(x[:kept], y[:kept]), TensorDataset(x[kept:], y[kept:])
