@@ -161,7 +161,8 @@ def _read(path: Path, header: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     wanted = CHECKSUMS[path.name]
     if checksum != wanted:
         raise DataError(
-            f"{path} is truncated or altered: its md5 is {checksum}, not {wanted}; delete it and run again to download it."
+            f"{path} is truncated or altered: its md5 is {checksum}, not {wanted}; "
+            f"delete it and run again to download it."
         )
     return np.frombuffer(gzip.decompress(packed), np.uint8, offset=header)
 

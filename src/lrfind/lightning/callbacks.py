@@ -107,19 +107,20 @@ class LRFinder(VerifyLR):
         self.lr = None
         self.applied = None
         self.finding: Finding | None = None
+        self._is_resumed = False
         self._apply, self._attr, self._options = apply, attr, options
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Find, apply, and start watching."""
-        if self.finding is None:
-            wiring = self._wiring(pl_module) if self._apply else None
+        """Find (unless a resumed training brought its finding), apply, and start watching."""
+        wiring = self._wiring(pl_module) if self._apply else None
+        if self.finding is None or not self._is_resumed:
             loop = LightningLoop(trainer, pl_module, data_of(trainer, pl_module), is_set_up=True)
-            finding = find_with(loop, **self._options)
-            if wiring is not None:
-                self._set(trainer, pl_module, finding.lr, wiring)
-                finding = replace(finding, notes=(*finding.notes, *_stale(pl_module, finding.lr, wiring)))
-            self.finding = finding
-        if self._apply:
+            self.finding = find_with(loop, **self._options)
+        self._is_resumed = False
+        if wiring is not None:
+            self._set(trainer, pl_module, self.finding.lr, wiring)
+            stale = [note for note in _stale(pl_module, self.finding.lr, wiring) if note not in self.finding.notes]
+            self.finding = replace(self.finding, notes=(*self.finding.notes, *stale))
             self.watch(trainer)
 
     def state_dict(self) -> dict[str, Any]:
@@ -130,6 +131,7 @@ class LRFinder(VerifyLR):
         """Take the finding of the training that is resumed."""
         if "finding" in state_dict:
             self.finding = Finding.from_dict(state_dict["finding"])
+            self._is_resumed = True
 
     def _wiring(self, module: Any) -> Wiring:
         wiring = trace(module, also=self._attr)

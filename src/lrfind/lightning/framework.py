@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from lrfind.errors import MissingExtraError
+from lrfind.errors import BadInputError, MissingExtraError
 
 PACKAGES = {"lightning": "lightning.pytorch", "pytorch_lightning": "pytorch_lightning"}
 
@@ -48,7 +48,7 @@ def package_of(trainer: Any) -> Any:
         for module in PACKAGES.values():
             if kind.__module__.startswith(f"{module}.trainer"):
                 return import_module(module)
-    raise TypeError(f"trainer must be a Lightning Trainer, got {type(trainer).__name__}.")
+    raise BadInputError(f"trainer must be a Lightning Trainer, got {type(trainer).__name__}.")
 
 
 def fit(trainer: Any, module: Any, **data: Any) -> None:

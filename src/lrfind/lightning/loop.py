@@ -31,6 +31,7 @@ class LightningLoop:
     """
 
     def __init__(self, trainer: Any, module: Any, data: Any = None, *, is_set_up: bool = False) -> None:
+        package_of(trainer)
         if trainer.world_size > 1:
             raise BadInputError(
                 f"the search runs on one device so far, and this trainer has {trainer.world_size}; search with "

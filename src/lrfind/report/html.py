@@ -19,7 +19,7 @@ def render(data: Mapping[str, Any], figures: Sequence[Figure]) -> str:
     except ImportError as error:
         raise MissingExtraError("jinja2", "demo") from error
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(rate=_rate, percent=_percent, number=_number, uri=_uri)
+    environment.filters.update(rate=_rate, span=_span, percent=_percent, number=_number, uri=_uri)
     template = environment.from_string(files("lrfind.report").joinpath("page.html.jinja").read_text(encoding="utf-8"))
     return template.render(**data, figures=figures, winner=_winner(data["runs"]))
 
@@ -31,6 +31,11 @@ def _winner(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
 
 def _rate(value: float) -> str:
     return f"{value:.3g}"
+
+
+def _span(ends: Sequence[float]) -> str:
+    low, high = ends
+    return _rate(low) if low == high else f"{_rate(low)} to {_rate(high)}"
 
 
 def _number(value: float | None, digits: int = 4) -> str:

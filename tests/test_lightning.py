@@ -1,0 +1,304 @@
+"""The Lightning loop, callbacks and functions, for both Lightning packages."""
+
+import math
+import random
+from importlib import import_module
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+import lrfind.lightning as lrl
+from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
+from lrfind.lightning.framework import PACKAGES, fit
+from lrfind.lightning.loop import LightningLoop
+from lrfind.records import Probe
+
+
+@pytest.fixture(params=list(PACKAGES.values()))
+def pl(request):
+    return import_module(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def loader(seed=0, size=640):
+    torch.manual_seed(seed)
+    x = torch.randn(size, 8)
+    return DataLoader(TensorDataset(x, (2 * x[:, :1]).sin()), batch_size=32, shuffle=True)
+
+
+def trainer(pl, *callbacks, **options):
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    options = {"max_epochs": 2, "enable_checkpointing": False, "accelerator": "cpu", **quiet, **options}
+    return pl.Trainer(callbacks=list(callbacks), **options)
+
+
+def module(pl, **overrides):
+    """A module with batch norm, dropout, a Python counter and a non-persistent buffer."""
+
+    class Net(pl.LightningModule):
+        def __init__(self, lr=2e-3):
+            super().__init__()
+            self.save_hyperparameters()
+            self.lr = lr
+            self.count = 0
+            self.losses = []
+            self.register_buffer("seen", torch.zeros(1), persistent=False)
+            self.net = nn.Sequential(nn.Linear(8, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 1))
+
+        def training_step(self, batch, batch_idx):
+            self.count += 1
+            self.seen += 1
+            loss = F.mse_loss(self.net(batch[0]), batch[1])
+            self.losses.append(loss.item())
+            self.log("loss", loss)
+            return loss
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.parameters(), lr=self.lr)
+
+    return type("Net", (Net,), overrides)
+
+
+def state(net, fitted):
+    """Everything a search could move, as comparable values."""
+    optimizer = fitted.optimizers[0].state_dict()
+    tensors = [*net.state_dict().values(), net.seen, torch.get_rng_state()]
+    tensors += [value for each in optimizer["state"].values() for value in each.values()]
+    rest = (net.losses, net.count, optimizer["param_groups"], random.getstate(), np.random.get_state()[1].tolist())
+    return [tensor.tolist() for tensor in tensors], rest, fitted.global_step, fitted.current_epoch
+
+
+def trained(pl, net_class, *callbacks, lr=2e-3, **options):
+    torch.manual_seed(1)
+    random.seed(1)
+    np.random.seed(1)
+    data, net = loader(), net_class(lr)
+    fitted = trainer(pl, *callbacks, **options)
+    fitted.fit(net, data)
+    return net, fitted
+
+
+class TestNothingMoves:
+    def test_training_with_the_callback_equals_training_at_its_rate_without(self, pl, tmp_path):
+        finder = lrl.LRFinder()
+        with_finder = state(*trained(pl, module(pl), finder))
+        without = state(*trained(pl, module(pl), lr=finder.finding.lr))
+        assert with_finder == without
+        assert finder.finding.lr != 2e-3
+        assert list(tmp_path.iterdir()) == []
+
+    def test_only_finding_leaves_training_as_it_is(self, pl):
+        finder = lrl.LRFinder(apply=False)
+        assert state(*trained(pl, module(pl), finder)) == state(*trained(pl, module(pl)))
+        assert finder.finding.lr > 0
+
+    @pytest.mark.parametrize("failure", [RuntimeError("boom"), KeyboardInterrupt()])
+    def test_a_search_that_fails_leaves_the_module_as_it_was(self, pl, failure):
+        def training_step(self, batch, batch_idx):
+            self.count += 1
+            if self.count == 20:
+                raise failure
+            return F.mse_loss(self.net(batch[0]), batch[1])
+
+        data, net = loader(), module(pl, training_step=training_step)()
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+        numbers = torch.get_rng_state()
+        with pytest.raises(type(failure)):
+            fit(trainer(pl, lrl.LRFinder()), net, train_dataloaders=data)
+        assert net.count == 0
+        assert torch.equal(torch.get_rng_state(), numbers)
+        assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+
+    def test_find_touches_neither_trainer_nor_module(self, pl):
+        data, net = loader(), module(pl)()
+        before, attributes = [p.clone() for p in net.parameters()], set(vars(net))
+        one = trainer(pl)
+        finding = lrl.find(one, net, data, progress=False)
+        assert finding == replaced_cost(lrl.find(one, net, data, progress=False), finding)
+        assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+        assert (net.count, net.lr, one.global_step, set(vars(net))) == (0, 2e-3, 0, attributes)
+
+    def test_callbacks_of_the_module_see_nothing_of_the_search(self, pl):
+        seen = []
+
+        class Spy(pl.Callback):
+            def on_train_batch_end(self, *args):
+                seen.append(1)
+
+        trained(pl, module(pl, configure_callbacks=lambda self: [Spy()]), lrl.LRFinder(), max_epochs=1)
+        assert len(seen) == 20
+
+
+def replaced_cost(finding, other):
+    """The same finding, with the other's wall times."""
+    data = finding.to_dict()
+    data["cost"] = other.to_dict()["cost"]
+    for record, twin in zip(data["records"], other.records, strict=True):
+        record["seconds"] = twin.seconds
+    return type(finding).from_dict(data)
+
+
+class TestWhatTheTrainingDoesTheProbeDoes:
+    def test_accumulation_gives_a_record_per_optimizer_step(self, pl):
+        net = module(pl)()
+        loop = LightningLoop(trainer(pl, accumulate_grad_batches=2), net, loader())
+        record = loop.run(Probe((1e-6,) * 10))
+        plain = LightningLoop(trainer(pl), net, loader()).run(Probe((1e-6,) * 20))
+        means = np.reshape(plain.losses, (10, 2)).mean(axis=1)
+        assert len(record.losses) == 10
+        np.testing.assert_allclose(record.losses, means, rtol=0.05)
+
+    def test_a_datamodule_is_read_and_left_alone(self, pl):
+        class Data(pl.LightningDataModule):
+            setups = 0
+
+            def setup(self, stage):
+                self.setups += 1
+
+            def train_dataloader(self):
+                return loader()
+
+        data = Data()
+        assert lrl.find(trainer(pl), module(pl)(), datamodule=data, progress=False).lr > 0
+        assert data.setups == 0
+        finder = lrl.LRFinder()
+        one = trainer(pl, finder)
+        one.fit(module(pl)(), datamodule=data)
+        assert (data.setups, finder.applied.steps) == (1, 40)
+
+    def test_the_modules_own_loader_is_used(self, pl):
+        net = module(pl, train_dataloader=lambda self: loader())()
+        finder = lrl.LRFinder()
+        trainer(pl, finder).fit(net)
+        assert finder.finding.records[0].passes > 1
+
+    def test_max_epochs_does_not_cut_the_search(self, pl):
+        finder = lrl.LRFinder()
+        trained(pl, module(pl), finder, max_epochs=1)
+        assert len(finder.finding.records[0].lrs) > 20
+
+    def test_a_checkpoint_keeps_the_finding_and_resuming_does_not_search(self, pl, tmp_path):
+        first = lrl.LRFinder()
+        _, fitted = trained(pl, module(pl), first, max_epochs=1)
+        fitted.save_checkpoint(tmp_path / "one.ckpt")
+        second = lrl.LRFinder()
+        net = module(pl)()
+        again = trainer(pl, second, max_epochs=2)
+        again.fit(net, loader(), ckpt_path=tmp_path / "one.ckpt")
+        assert second.finding == first.finding
+        assert (net.count, again.global_step) == (20, 40)
+        assert second.span == (first.finding.lr, first.finding.lr)
+
+
+class TestTheAppliedRate:
+    def test_it_is_read_back_at_every_step(self, pl):
+        finder = lrl.LRFinder()
+        net, _ = trained(pl, module(pl), finder)
+        assert finder.span == (finder.finding.lr, finder.finding.lr)
+        assert finder.applied.steps == 40
+        assert net.lr == finder.finding.lr
+
+    def test_a_stale_hyperparameter_is_said(self, pl):
+        finder = lrl.LRFinder()
+        trained(pl, module(pl), finder)
+        assert any("self.hparams.lr=0.002" in note for note in finder.finding.notes)
+
+    def test_the_planted_liar_is_found_out_before_training(self, pl):
+        """The published experiment: the rate goes to ``hparams``, the optimizer reads another attribute."""
+        net = module(pl)()
+        finding = lrl.find(trainer(pl), net, loader(), progress=False)
+        net.hparams.lr = finding.lr
+        with pytest.raises(RateNotAppliedError, match=r"self\.hparams\.lr.*does not read.*self\.lr"):
+            trainer(pl, lrl.VerifyLR(finding.lr)).fit(net, loader())
+        assert net.count == 0
+
+    def test_an_attribute_the_optimizer_does_not_read_is_refused_before_the_search(self, pl):
+        net = module(pl)()
+        with pytest.raises(RateNotAppliedError, match=r"self\.hparams\.lr.*self\.lr"):
+            trainer(pl, lrl.LRFinder(attr="hparams.lr")).fit(net, loader())
+        assert net.count == 0
+
+    def test_apply_writes_where_the_optimizer_reads(self, pl):
+        net = module(pl)()
+        finding = lrl.find(trainer(pl), net, loader(), progress=False)
+        lrl.apply(finding, net)
+        assert net.lr == finding.lr
+        verify = lrl.VerifyLR(finding.lr)
+        trainer(pl, verify).fit(net, loader())
+        assert verify.span == (finding.lr, finding.lr)
+        with pytest.raises(RateNotAppliedError, match=r"hparams\.lr.*self\.lr"):
+            lrl.apply(finding, net, attr="hparams.lr")
+
+    def test_a_literal_rate_is_replaced_on_the_optimizer_and_its_scheduler(self, pl):
+        def configure_optimizers(self):
+            optimizer = torch.optim.SGD(self.parameters(), lr=0.5)
+            scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.9**step)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+        rates = []
+
+        class Rates(pl.Callback):
+            def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+                rates.append(optimizer.param_groups[0]["lr"])
+
+        finder = lrl.LRFinder(attr=None)
+        trained(pl, module(pl, configure_optimizers=configure_optimizers, lr=None), finder, Rates(), max_epochs=1)
+        np.testing.assert_allclose(rates, finder.finding.lr * 0.9 ** np.arange(20), rtol=1e-12)
+
+    def test_someone_else_setting_the_rate_is_caught_at_that_step(self, pl):
+        class Meddler(pl.Callback):
+            def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+                if batch_idx == 5:
+                    trainer.optimizers[0].param_groups[0]["lr"] = 0.7
+
+        with pytest.raises(RateNotAppliedError, match=r"step 6 param group 0 .*lr=0\.7"):
+            trained(pl, module(pl), lrl.LRFinder(), Meddler())
+
+
+class TestBadInput:
+    def test_options_are_checked_when_the_callback_is_made(self):
+        with pytest.raises(BadInputError, match="min_lr must be below max_lr"):
+            lrl.LRFinder(min_lr=1.0, max_lr=0.1)
+
+    def test_two_optimizers(self, pl):
+        def configure_optimizers(self):
+            return [torch.optim.SGD(self.parameters(), lr=0.1), torch.optim.Adam(self.parameters())]
+
+        def training_step(self, batch, batch_idx):
+            return F.mse_loss(self.net(batch[0]), batch[1])
+
+        net = module(pl, configure_optimizers=configure_optimizers, training_step=training_step)()
+        net.automatic_optimization = False
+        with pytest.raises(BadInputError, match="one optimizer can be searched"):
+            lrl.find(trainer(pl), net, loader(), progress=False)
+
+    def test_no_data(self, pl):
+        with pytest.raises(BadInputError, match="no batch"):
+            lrl.find(trainer(pl), module(pl)(), [], progress=False)
+
+    def test_both_kinds_of_data(self, pl):
+        with pytest.raises(BadInputError, match="not both"):
+            lrl.find(trainer(pl), module(pl)(), loader(), datamodule=object())
+
+    def test_a_loss_that_is_never_finite(self, pl):
+        def training_step(self, batch, batch_idx):
+            return math.nan * self.net(batch[0]).mean()
+
+        with pytest.raises(ProbeError, match="not finite from the first step"):
+            lrl.find(trainer(pl), module(pl, training_step=training_step)(), loader(), progress=False)
+
+    def test_a_module_without_parameters(self, pl):
+        with pytest.raises(BadInputError, match="no parameters"):
+            lrl.find(trainer(pl), pl.LightningModule(), loader())
+
+    def test_no_trainer(self):
+        with pytest.raises(BadInputError, match="must be a Lightning Trainer, got int"):
+            lrl.find(3, nn.Linear(1, 1), loader())
