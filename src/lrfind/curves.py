@@ -74,6 +74,7 @@ class Curve:
         smooth: The trend, shape (n,), finite everywhere.
         noise: Standard deviation of a raw loss around the trend where the loss still lies at its start.
         level: The loss at the start: what an untrained model has.
+        stop: Why the probe ended.
     """
 
     lrs: Array
@@ -81,6 +82,7 @@ class Curve:
     smooth: Array
     noise: float
     level: float
+    stop: Stop = "done"
 
     @property
     def log_lrs(self) -> Array:
@@ -118,6 +120,7 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
         smooth=smooth,
         noise=_noise(early),
         level=level,
+        stop=record.stop,
     )
 
 
@@ -128,7 +131,7 @@ def local_linear(x: Array, y: Array, at: Array, width: float) -> Array:
         x: Where the values are, shape (n,).
         y: The values, shape (n,).
         at: Where to read the trend, shape (m,).
-        width: Standard deviation of the Gaussian weights, in units of x; widened where points are sparse.
+        width: Standard deviation of the Gaussian weights, in units of x; at least the way to the nearest point.
 
     Returns:
         The trend, shape (m,).
@@ -139,7 +142,7 @@ def local_linear(x: Array, y: Array, at: Array, width: float) -> Array:
     if width <= 0:
         return np.interp(at, x, y)
     distance = np.abs(at[:, None] - x[None, :])
-    nearest = np.sort(distance, axis=1)[:, min(2, len(x) - 1)]
+    nearest = distance.min(axis=1)
     weights = np.exp(-0.5 * (distance / np.maximum(width, nearest)[:, None]) ** 2)
     weights /= weights.sum(axis=1, keepdims=True)
     centre, mean = weights @ x, weights @ y

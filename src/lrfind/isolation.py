@@ -63,7 +63,7 @@ def preserved(*holders: Any) -> Iterator[None]:
     numpys = list(generators_in(*holders, kind=np.random.Generator))
     numpy_states = [generator.bit_generator.state for generator in numpys]
     python, legacy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     try:
         yield

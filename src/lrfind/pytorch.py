@@ -106,7 +106,7 @@ def _run(
         set_rate(optimizer, lr, ratios)
         optimizer.zero_grad()
         loss = checked_loss(loss_fn(model, batch))
-        loss.backward()
+        torch.autograd.backward(loss)
         lrs.append(read_rate(optimizer, ratios))
         optimizer.step()
         losses.append(loss.item())

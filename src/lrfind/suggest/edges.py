@@ -13,7 +13,7 @@ SHARE = 0.05
 AS_LOW = 0.25
 """Smoothed losses this close to the least one, in units of the noise, count as equally low."""
 
-FLAT = 0.7
+FLAT = 2.0
 """A fall below this, in units of the noise, is what a flat curve shows by chance."""
 
 RAGGED = 0.5
@@ -56,7 +56,14 @@ def edge(curve: Curve) -> float:
 
 def is_weak(curve: Curve) -> bool:
     """Say whether the fall of the loss is no more than a flat curve might show by chance."""
-    return curve.level - float(np.min(curve.smooth)) <= FLAT * curve.noise
+    return _fall(curve) <= FLAT * curve.noise
+
+
+def _fall(curve: Curve) -> float:
+    """How far the loss falls, from its start and from whatever it is just before its least."""
+    bottom = int(np.argmin(curve.smooth))
+    before = float(np.max(curve.smooth[: bottom + 1]))
+    return min(curve.level, before) - float(curve.smooth[bottom])
 
 
 def _bottom(curve: Curve) -> int:
@@ -64,17 +71,15 @@ def _bottom(curve: Curve) -> int:
 
     A weak fall still counts where the loss rose afterwards: the rise shows that the rate matters.
     """
-    bottom = int(np.argmin(curve.smooth))
-    fall = curve.level - float(curve.smooth[bottom])
-    rise = float(curve.smooth[-1]) - curve.level
-    if fall <= 1e-9 * abs(curve.level) or (is_weak(curve) and rise <= FLAT * curve.noise):
+    rose = curve.stop != "done" or float(curve.smooth[-1]) > curve.level + FLAT * curve.noise
+    if _fall(curve) <= 1e-9 * abs(curve.level) or (is_weak(curve) and not rose):
         low, high = curve.lrs[0], curve.lrs[-1]
         raise ProbeError(
             f"the loss did not fall between lr={low:.3g} and lr={high:.3g}: it started at {curve.level:.4g} with "
-            f"noise {curve.noise:.2g} and was never lower by more than {max(fall, 0.0):.2g}; check that the loss "
+            f"noise {curve.noise:.2g} and fell by no more than {max(_fall(curve), 0.0):.2g}; check that the loss "
             f"depends on the model's parameters, lower min_lr, raise max_lr or take more steps."
         )
-    return bottom
+    return int(np.argmin(curve.smooth))
 
 
 def _first_ragged(curve: Curve) -> int | None:

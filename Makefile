@@ -1,0 +1,42 @@
+# Two commands do all: make demo, make test.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo test test-all lint format clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: .venv/.demo ## Run the experiment and write runs/demo/report.html; options go in ARGS="--seed 1"
+	$(BIN)/lrfind demo $(ARGS)
+
+test: .venv/.dev lint ## Check style and types, run the tests that take seconds
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: .venv/.dev lint ## Run every test
+	$(BIN)/python -m pytest -q
+
+lint: .venv/.dev ## Check style and types
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/mypy
+
+format: .venv/.dev ## Put the code into the house format
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests
+
+clean: ## Remove the environment and everything made by the targets
+	rm -rf .venv runs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/pyvenv.cfg:
+	$(PYTHON) -m venv .venv
+
+.venv/.demo: .venv/pyvenv.cfg pyproject.toml constraints.txt
+	$(PIP) -e '.[demo]'
+	@touch $@
+
+.venv/.dev: .venv/pyvenv.cfg pyproject.toml constraints.txt
+	$(PIP) -e '.[dev]'
+	@touch $@

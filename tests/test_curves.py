@@ -1,0 +1,94 @@
+import math
+
+import numpy as np
+import pytest
+from curves_with_answers import made_up
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrfind.curves import START, DivergenceWatch, local_linear, to_curve
+from lrfind.errors import ProbeError
+from lrfind.records import Probe, Record
+
+some_losses = st.lists(st.floats(-100, 100), min_size=START, max_size=60)
+
+
+def verdicts(losses):
+    watch = DivergenceWatch()
+    return [watch.observe(loss) for loss in losses]
+
+
+def record_of(losses, stop="done"):
+    lrs = tuple(1e-6 * 1.3**step for step in range(len(losses)))
+    return Record(Probe(lrs), lrs, tuple(losses), stop)
+
+
+@given(st.floats(-1e3, 1e3), st.floats(-1e2, 1e2), st.integers(3, 60), st.floats(0.1, 3))
+def test_smoothing_leaves_straight_lines_alone(level, slope, count, width):
+    x = np.linspace(0, 10, count)
+    np.testing.assert_allclose(local_linear(x, level + slope * x, x, width), level + slope * x, atol=1e-6)
+
+
+def test_smoothing_does_not_lag():
+    curve = to_curve(made_up(noise=0.0))
+    steepest = curve.lrs[np.argmin(np.gradient(curve.smooth, curve.log_lrs))]
+    assert abs(math.log2(steepest / 1e-3)) < 0.3
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.1])
+def test_noise_is_measured(noise):
+    measured = [to_curve(made_up(noise=noise, seed=seed)).noise for seed in range(20)]
+    assert np.mean(measured) == pytest.approx(noise, rel=0.25)
+
+
+def test_a_gap_is_marked_and_bridged():
+    losses = [2.0] * 20
+    losses[10] = math.nan
+    curve = to_curve(record_of(losses))
+    assert np.flatnonzero(np.isnan(curve.losses)).tolist() == [10]
+    np.testing.assert_allclose(curve.smooth, 2.0)
+
+
+def test_an_exploding_tail_does_not_drown_the_trend():
+    calm, wild = [2.0] * 20 + [1.0] * 20, [2.0] * 20 + [1.0] * 20 + [1e9]
+    np.testing.assert_allclose(to_curve(record_of(wild)).smooth[:30], to_curve(record_of(calm)).smooth[:30], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [([math.nan] * 3, "not finite from the first step at lr=1e-06"), ([1.0] * 3 + [math.inf] * 3, "only 3 of 6")],
+)
+def test_what_cannot_be_read(losses, message):
+    with pytest.raises(ProbeError, match=message):
+        to_curve(record_of(losses, "non-finite"))
+
+
+@given(some_losses, st.integers(-50, 50), st.integers(-6, 6))
+def test_divergence_does_not_depend_on_shift_or_scale(losses, shift, power):
+    coarse = [round(loss * 16) / 16 for loss in losses]
+    assert verdicts(coarse)[:-1] == verdicts([loss * 2.0**power for loss in coarse])[:-1]
+    around = [loss + 1000 for loss in coarse]
+    moved = [loss + 1000 + shift for loss in coarse]
+    assert verdicts(around) == verdicts(moved) or 0 in np.ptp(np.array([coarse[:START]]), axis=1)
+
+
+@given(some_losses)
+def test_a_loss_that_never_rises_never_diverges(losses):
+    assert set(verdicts(sorted(losses, reverse=True))) == {None}
+
+
+@pytest.mark.parametrize(
+    ("losses", "last"),
+    [
+        ([2.3, 2.4] * 10 + [1.0] * 5 + [9.0] * 3, "diverged"),
+        ([-2.3, -2.4] * 10 + [-9.0] * 5, None),
+        ([0.0, 0.1, -0.1] * 5 + [3.0] * 3, "diverged"),
+        ([2.3, 2.4] * 10 + [9.0], None),
+        ([2.3, 2.4] * 10 + [math.nan, 2.3, math.nan, 2.3], None),
+        ([2.3, 2.4] * 10 + [math.nan] * 3, "non-finite"),
+        ([math.nan] * 3, "non-finite"),
+        ([1.0] * 50, None),
+    ],
+)
+def test_why_a_probe_stops(losses, last):
+    assert verdicts(losses)[-1] == last

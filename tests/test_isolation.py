@@ -1,0 +1,88 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, RandomSampler, TensorDataset
+
+from lrfind.errors import BadInputError
+from lrfind.isolation import clone, fresh, preserved, seed_all
+
+
+def data(**options):
+    return DataLoader(TensorDataset(torch.arange(16.0)), batch_size=4, **options)
+
+
+def draw(*generators):
+    globals_ = (random.random(), np.random.rand(), torch.rand(()).item())
+    return (*globals_, *(torch.rand((), generator=generator).item() for generator in generators))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_every_generator_is_put_back(fails):
+    first, second = torch.Generator(), torch.Generator()
+    third = np.random.default_rng(3)
+    sampler = RandomSampler(range(16), generator=first)
+    holder = {"loader": data(sampler=sampler), "other": [second], "numpy": third}
+    seed_all(1, holder)
+    before = third.bit_generator.state
+    wanted = draw(first, second)
+    seed_all(1, holder)
+    try:
+        with preserved(holder):
+            draw(first, second)
+            third.random()
+            list(holder["loader"])
+            if fails:
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        assert fails
+    assert draw(first, second) == wanted
+    assert third.bit_generator.state == before
+
+
+def test_seeding_makes_batches_repeat():
+    loader = data(shuffle=True, generator=torch.Generator())
+    batches = []
+    for _ in range(2):
+        seed_all(7, loader)
+        batches.append([batch[0].tolist() for batch in loader])
+    assert batches[0] == batches[1]
+
+
+def test_copies_refer_to_each_other():
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.Adam(model.parameters())
+    twin, twin_optimizer = clone((model, optimizer))
+    assert twin_optimizer.param_groups[0]["params"][0] is twin.weight
+    assert twin.weight is not model.weight
+
+
+def test_a_custom_optimizers_own_attributes_are_copied():
+    class Custom(torch.optim.SGD):
+        def __init__(self, parameters):
+            super().__init__(parameters, lr=0.1)
+            self.memory = [1]
+
+    optimizer = Custom([nn.Parameter(torch.ones(1))])
+    torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    (twin,) = clone((optimizer,))
+    twin.memory.append(2)
+    assert (optimizer.memory, twin.memory) == ([1], [1, 2])
+    assert twin.step.__func__ is not getattr(optimizer.step, "__func__", None)
+
+
+def test_what_cannot_be_copied_is_one_sentence():
+    model = nn.Linear(2, 1)
+    model.kept = model(torch.ones(1, 2))
+    with pytest.raises(BadInputError, match="cannot be deep-copied"):
+        clone((model,))
+
+
+def test_a_loader_with_persistent_workers_is_left_alone():
+    loader = data(num_workers=1, persistent_workers=True)
+    loaders = fresh({"a": loader, "b": [loader]})
+    assert len(list(loaders["a"])) == 4
+    assert loader._iterator is None
+    assert loaders["b"][0] is not loader

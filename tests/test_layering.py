@@ -1,0 +1,80 @@
+"""Imports point down only, and what is optional is imported when it is used."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lrfind
+
+ROOT = Path(lrfind.__file__).parent
+
+ROOMS = [
+    ["errors"],
+    ["records"],
+    ["schedules"],
+    ["curves"],
+    ["suggest"],
+    ["strategies"],
+    ["optim"],
+    ["isolation"],
+    ["loop"],
+    ["search"],
+    ["pytorch", "lightning"],
+    ["compare"],
+    ["plots"],
+    ["report"],
+    ["demo"],
+    ["cli"],
+]
+LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+
+DOORS = {("records", "apply", "optim"), ("records", "plot", "plots")}
+"""Methods that open a higher room when called; docs/decisions/0001-finding-has-doors.md says why."""
+
+MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+def room_of(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(node, function=""):
+    """Yield (function, imported room) for every import of lrfind that runs, with the function it stands in."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield from imports(child, child.name)
+            continue
+        names = []
+        if isinstance(child, ast.ImportFrom):
+            names = [f"{child.module}.{alias.name}" for alias in child.names]
+        elif isinstance(child, ast.Import):
+            names = [alias.name for alias in child.names]
+        yield from ((function, name.split(".")[1]) for name in names if name.startswith("lrfind."))
+        yield from imports(child, function)
+
+
+def upward(path):
+    room = room_of(path)
+    found = imports(ast.parse(path.read_text(encoding="utf-8")))
+    return {(room, function, other) for function, other in found if other != room and LEVEL[other] >= LEVEL[room]}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path):
+    assert upward(path) <= DOORS
+
+
+def test_every_door_is_in_use():
+    assert set().union(*map(upward, MODULES)) == DOORS
+
+
+def test_nothing_optional_is_imported_before_it_is_used():
+    optional = ("matplotlib", "lightning", "pytorch_lightning", "sklearn", "pooch", "tensorboard", "jinja2", "typer")
+    code = "import sys, torch; before = set(sys.modules); import lrfind; print(*(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {name.split(".")[0] for name in done.stdout.split()} & set(optional)

@@ -1,0 +1,158 @@
+import pytest
+import torch
+from torch.optim import lr_scheduler as schedulers
+
+from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.optim import AppliedRate, apply_rate, rates_of, read_rate, set_rate
+
+
+def parameter():
+    return torch.nn.Parameter(torch.ones(1))
+
+
+def step(optimizer):
+    for group in optimizer.param_groups:
+        for one in group["params"]:
+            one.grad = torch.ones_like(one)
+    optimizer.step()
+
+
+def adam(lr=0.1, ratio=None):
+    groups = [{"params": [parameter()]}]
+    groups += [{"params": [parameter()], "lr": lr * ratio}] if ratio else []
+    return torch.optim.Adam(groups, lr=lr)
+
+
+def test_ratios_between_groups_are_kept():
+    optimizer = adam(0.1, ratio=0.01)
+    assert rates_of(optimizer).ratios == pytest.approx((1.0, 0.01))
+    apply_rate(optimizer, 0.02)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.02, 0.0002])
+    assert optimizer.defaults["lr"] == 0.02
+    assert rates_of(optimizer).ratios == pytest.approx((1.0, 0.01))
+
+
+def test_what_is_read_back_is_what_was_set_to_the_last_bit():
+    optimizer = adam()
+    for lr in (1e-7 / 3, 0.1 / 7, 3.3):
+        set_rate(optimizer, lr, (1.0,))
+        assert read_rate(optimizer, (1.0,)) == lr
+
+
+def test_a_tensor_rate_is_set_in_place():
+    rate = torch.tensor(0.1)
+    optimizer = torch.optim.Adam([parameter()], lr=rate)
+    apply_rate(optimizer, 0.25)
+    assert optimizer.param_groups[0]["lr"] is rate
+    assert rate.item() == 0.25
+
+
+def test_groups_that_do_not_agree_are_found_out():
+    optimizer = adam(0.1, ratio=0.5)
+    optimizer.param_groups[1]["lr"] = 0.07
+    with pytest.raises(RateNotAppliedError, match=r"param group 1 of Adam has lr=0\.07"):
+        read_rate(optimizer, (1.0, 0.5))
+
+
+MAKERS = {
+    "LambdaLR": lambda optimizer, lr: schedulers.LambdaLR(optimizer, lambda step: 1 / (1 + step)),
+    "StepLR": lambda optimizer, lr: schedulers.StepLR(optimizer, 3, 0.5),
+    "Cosine": lambda optimizer, lr: schedulers.CosineAnnealingLR(optimizer, 10, eta_min=lr / 100),
+    "Restarts": lambda optimizer, lr: schedulers.CosineAnnealingWarmRestarts(optimizer, 4),
+    "Warmup": lambda optimizer, lr: schedulers.LinearLR(optimizer, 0.1, total_iters=5),
+    "Exponential": lambda optimizer, lr: schedulers.ExponentialLR(optimizer, 0.9),
+    "OneCycle": lambda optimizer, lr: schedulers.OneCycleLR(optimizer, lr, total_steps=12),
+    "Sequential": lambda optimizer, lr: schedulers.SequentialLR(
+        optimizer,
+        [schedulers.LinearLR(optimizer, 0.1, total_iters=3), schedulers.ExponentialLR(optimizer, 0.8)],
+        milestones=[3],
+    ),
+}
+
+
+def trajectory(make, lr, applied=None):
+    """The rates of ten steps, with a rate built in, or built in as 0.5 and applied afterwards."""
+    built = lr if applied is None else 0.5
+    optimizer = torch.optim.SGD([parameter()], lr=built)
+    scheduler = make(optimizer, built)
+    watch = apply_rate(optimizer, applied, scheduler) if applied else None
+    rates = []
+    for _ in range(10):
+        rates.append(optimizer.param_groups[0]["lr"])
+        step(optimizer)
+        scheduler.step()
+    if watch:
+        assert (watch.least, watch.greatest, watch.steps) == (
+            pytest.approx(min(rates) / (rates[0] and 1)),
+            pytest.approx(max(rates)),
+            10,
+        )
+    return rates
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
+def test_an_applied_rate_survives_the_scheduler_to_the_end(make):
+    wanted = trajectory(make, 0.02)
+    assert len(set(wanted)) > 1
+    assert trajectory(make, 0.02, applied=0.02) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_a_plateau_scheduler_keeps_the_applied_rate():
+    optimizer = torch.optim.SGD([parameter()], lr=0.5)
+    scheduler = schedulers.ReduceLROnPlateau(optimizer, factor=0.1, patience=0)
+    apply_rate(optimizer, 0.02, scheduler)
+    rates = []
+    for loss in (1.0, 1.0, 1.0):
+        step(optimizer)
+        rates.append(optimizer.param_groups[0]["lr"])
+        scheduler.step(loss)
+    assert rates == pytest.approx([0.02, 0.02, 0.002])
+
+
+def test_a_scheduler_that_was_not_passed_is_refused():
+    optimizer = adam()
+    schedulers.StepLR(optimizer, 1)
+    with pytest.raises(RateNotAppliedError, match=r"finding\.apply\(optimizer, scheduler\)"):
+        apply_rate(optimizer, 0.02)
+    assert optimizer.param_groups[0]["lr"] == 0.1
+
+
+def test_a_scheduler_made_later_is_caught_when_it_moves_the_rate():
+    optimizer = adam()
+    apply_rate(optimizer, 0.02)
+    scheduler = schedulers.StepLR(optimizer, 1)
+    step(optimizer)
+    scheduler.step()
+    with pytest.raises(RateNotAppliedError, match="at step 2 param group 0 of Adam"):
+        step(optimizer)
+
+
+def test_whoever_changes_the_rate_is_caught_at_that_step():
+    optimizer = adam(0.1, ratio=0.5)
+    watch = apply_rate(optimizer, 0.02)
+    step(optimizer)
+    optimizer.param_groups[1]["lr"] = 0.3
+    with pytest.raises(RateNotAppliedError, match=r"at step 2 param group 1 of Adam has lr=0\.3, not 0\.01"):
+        step(optimizer)
+    assert (watch.least, watch.greatest, watch.steps) == (0.02, 0.02, 1)
+
+
+def test_a_watch_that_is_removed_says_nothing_more():
+    optimizer = adam()
+    watch = AppliedRate(optimizer)
+    watch.remove()
+    optimizer.param_groups[0]["lr"] = 5.0
+    step(optimizer)
+    assert watch.steps == 0
+
+
+@pytest.mark.parametrize("lr", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_nobody_can_step_with(lr):
+    with pytest.raises(BadInputError, match="positive and finite"):
+        apply_rate(adam(), lr)
+
+
+def test_an_optimizer_without_a_rate_of_its_own():
+    with pytest.raises(BadInputError, match=r"Adam has lr=0\.0"):
+        rates_of(adam(0.0))

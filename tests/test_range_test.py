@@ -1,0 +1,74 @@
+import math
+from dataclasses import replace
+
+import pytest
+from curves_with_answers import made_up
+
+from lrfind.errors import BadInputError, ProbeError
+from lrfind.records import Finding, Record
+from lrfind.strategies.range_test import RangeTest
+
+
+def test_it_proposes_one_ramp_and_then_answers():
+    strategy = RangeTest(min_lr=1e-6, max_lr=1.0, steps=128, seed=5)
+    (probe,) = strategy.propose([])
+    assert (probe.lrs[0], probe.lrs[-1], len(probe.lrs), probe.seed) == (1e-6, 1.0, 128, 5)
+    finding = strategy.propose([made_up()])
+    assert isinstance(finding, Finding)
+    assert 1e-4 < finding.base_lr < finding.lr < finding.max_lr < 0.05
+    assert finding.interval[0] < finding.lr < finding.interval[1]
+    assert (finding.method, finding.schedule, finding.cost.steps, finding.notes) == ("calibrated", "constant", 128, ())
+
+
+def test_the_same_records_give_the_same_finding_also_through_json():
+    finding = RangeTest().propose([made_up()])
+    again = Finding.from_dict(finding.to_dict())
+    assert RangeTest().propose(again.records) == finding
+
+
+@pytest.mark.parametrize("method", ["steepest", "valley", "minimum", "slide"])
+def test_every_reading_gives_a_finding_whose_range_holds_it(method):
+    finding = RangeTest(method=method).propose([made_up()])
+    assert finding.base_lr <= finding.lr <= finding.max_lr
+
+
+def test_a_schedule_that_anneals_gets_a_higher_rate():
+    steady, annealed, custom = (
+        RangeTest(schedule=schedule).propose([made_up()]) for schedule in ("constant", "linear", lambda done: 1 - done)
+    )
+    assert steady.lr < annealed.lr == custom.lr
+    assert (annealed.schedule, custom.schedule) == ("linear", "custom")
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        ({"passes": 3}, "begun 3 times"),
+        ({"losses": (math.nan, *made_up().losses[1:])}, "1 of 128 losses were not finite"),
+    ],
+)
+def test_what_a_person_should_know_is_noted(change, note):
+    finding = RangeTest().propose([replace(made_up(), **change)])
+    assert any(note in one for one in finding.notes)
+
+
+def test_a_loss_still_falling_at_the_end_is_noted():
+    whole = made_up()
+    steps = sum(lr < 3e-3 for lr in whole.lrs)
+    finding = RangeTest().propose([Record(whole.probe, whole.lrs[:steps], whole.losses[:steps], "done")])
+    assert any("still falling at the highest rate" in note for note in finding.notes)
+
+
+def test_a_start_that_diverges_is_refused():
+    lrs = made_up().lrs
+    with pytest.raises(ProbeError, match="did not fall"):
+        RangeTest().propose([Record(made_up().probe, lrs, tuple(1.0 + step for step in range(len(lrs))), "diverged")])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"min_lr": 1.0, "max_lr": 0.1}, {"steps": 1}, {"method": "best"}, {"schedule": "sawtooth"}, {"ramp": "cubic"}],
+)
+def test_bad_options_are_refused_at_once(options):
+    with pytest.raises(BadInputError):
+        RangeTest(**options)

@@ -1,0 +1,114 @@
+import math
+
+import numpy as np
+import pytest
+from curves_with_answers import FALL, made_up
+
+from lrfind.curves import to_curve
+from lrfind.errors import BadInputError, ProbeError
+from lrfind.records import Probe, Record
+from lrfind.schedules import constant, cosine, linear
+from lrfind.suggest import METHODS, to_rule
+from lrfind.suggest.calibrated import ANNEALED, STEADY, calibrated
+from lrfind.suggest.edges import edge, is_weak, onset
+from lrfind.suggest.interval import interval
+
+LEAST = 10**-1.766
+"""Where the made-up loss is least, read off a fine grid."""
+
+ANSWERS = {
+    "steepest": (FALL, 0.5),
+    "minimum": (LEAST / 10, 1.0),
+    "valley": (10**-3.6, 1.5),
+    "slide": (10**-3.6, 0.5),
+    "calibrated": (LEAST / STEADY, 1.0),
+}
+
+
+def rule(method):
+    return to_rule(method, constant)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rule_finds_the_known_answer(method, seed):
+    answer, octaves = ANSWERS[method]
+    assert abs(math.log2(rule(method)(to_curve(made_up(seed=seed))) / answer)) < octaves
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_shift_and_scale_of_the_loss_change_nothing(method):
+    plain = rule(method)(to_curve(made_up()))
+    moved = rule(method)(to_curve(made_up(shift=-10.0, scale=100.0)))
+    assert moved == pytest.approx(plain)
+
+
+@pytest.mark.parametrize("method", ["steepest", "minimum", "calibrated"])
+def test_a_linear_ramp_gives_the_same_answer(method):
+    answer, octaves = ANSWERS[method]
+    curve = to_curve(made_up(steps=2000, kind="linear", low=1e-5, high=0.3, noise=0.005))
+    assert abs(math.log2(rule(method)(curve) / answer)) < octaves + 0.5
+
+
+def test_noise_before_the_fall_does_not_drown_the_slope():
+    """The slope is taken per log-rate: taken per rate, the noise of the first steps wins (Lightning #21141)."""
+    picks = [rule("steepest")(to_curve(made_up(seed=seed, noise=0.01))) for seed in range(20)]
+    assert min(picks) > FALL / 2
+
+
+def test_the_edges_are_where_the_fall_starts_and_ends():
+    curve = to_curve(made_up(noise=0.001))
+    assert 1e-4 < onset(curve) < FALL < edge(curve) < 0.05
+
+
+def test_a_ragged_curve_ends_where_it_turns_ragged():
+    calm = made_up(noise=0.001)
+    losses = np.array(calm.losses)
+    jumps = np.flatnonzero(np.array(calm.lrs) > 5e-3)[:6:2]
+    losses[jumps] += 3.0
+    ragged = Record(calm.probe, calm.lrs, tuple(losses), "done")
+    assert edge(to_curve(ragged)) < 6e-3 < edge(to_curve(calm))
+
+
+def test_annealing_schedules_get_higher_rates():
+    curve = to_curve(made_up())
+    steady, straight, round_ = (calibrated(curve, shape) for shape in (constant, linear, cosine))
+    assert steady < straight < round_ < edge(curve)
+    assert steady == pytest.approx(edge(curve) / STEADY)
+    assert round_ < edge(curve) / ANNEALED
+
+
+def flat(noise, steps=100):
+    lrs = tuple(np.geomspace(1e-6, 1.0, steps))
+    random = np.random.default_rng(0)
+    return Record(Probe(lrs), lrs, tuple(1.0 + noise * random.standard_normal(steps)), "done")
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_a_flat_curve_is_refused(noise):
+    with pytest.raises(ProbeError, match="the loss did not fall between lr=1e-06 and lr=1"):
+        edge(to_curve(flat(noise)))
+
+
+def test_a_fall_within_the_noise_is_weak_evidence():
+    assert not is_weak(to_curve(made_up()))
+    assert is_weak(to_curve(flat(0.1)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_interval_holds_the_reading(method):
+    curve = to_curve(made_up())
+    low, high = interval(curve, rule(method))
+    assert 0 < low <= rule(method)(curve) <= high
+
+
+def test_the_interval_holds_other_seeds():
+    readings = [rule("calibrated")(to_curve(made_up(seed=seed, noise=0.1))) for seed in range(12)]
+    intervals = [interval(to_curve(made_up(seed=seed, noise=0.1)), rule("calibrated")) for seed in range(12)]
+    inside = [low <= reading <= high for low, high in intervals for reading in readings]
+    assert np.mean(inside) >= 0.85
+
+
+def test_an_unknown_method():
+    with pytest.raises(BadInputError, match="method must be one of .*'best'"):
+        to_rule("best", constant)
