@@ -55,5 +55,5 @@ def test_a_callable_is_a_schedule():
 def test_schedules_that_are_refused():
     with pytest.raises(BadInputError, match="schedule must be one of"):
         to_shape("sawtooth")
-    with pytest.raises(BadInputError, match="multiplier in \\[0, 1\\], got 2.0"):
+    with pytest.raises(BadInputError, match=r"multiplier in \[0, 1\], got 2\.0"):
         to_shape(lambda fraction: 2.0)

@@ -110,5 +110,5 @@ def test_the_interval_holds_other_seeds():
 
 
 def test_an_unknown_method():
-    with pytest.raises(BadInputError, match="method must be one of .*'best'"):
+    with pytest.raises(BadInputError, match=r"method must be one of .*'best'"):
         to_rule("best", constant)

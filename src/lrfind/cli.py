@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from lrfind.errors import BadInputError, LRFindError
 
 if TYPE_CHECKING:
     from lrfind.demo.experiment import Experiment, Report
+    from lrfind.records import Finding
 
 app = typer.Typer(
     add_completion=True,
@@ -31,15 +32,22 @@ FAILED = 1
 
 
 def main() -> None:
-    """Run the command line; every fault is one sentence, and Ctrl-C is exit code 130."""
+    """Run the command line."""
+    app()
+
+
+@contextmanager
+def spoken_faults() -> Iterator[None]:
+    """Turn a fault into one sentence and exit code 1, and Ctrl-C into exit code 130."""
+    console = Console(stderr=True)
     try:
-        app()
+        yield
     except LRFindError as error:
-        Console(stderr=True).print(f"[bold red]lrfind:[/] {_escaped(error)}", soft_wrap=True, highlight=False)
-        sys.exit(FAILED)
+        console.print(f"[bold red]lrfind:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        raise typer.Exit(FAILED) from error
     except KeyboardInterrupt:
-        Console(stderr=True).print("lrfind: interrupted.")
-        sys.exit(INTERRUPTED)
+        console.print("lrfind: interrupted.")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @app.callback()
@@ -62,26 +70,37 @@ def demo(
 
     Example: lrfind demo --seed 1 --lrs 1e-4,1e-2 --out runs/mine
     """
-    guesses = parse_lrs(lrs)
+    with spoken_faults():
+        run_demo(parse_lrs(lrs), dataset=dataset, data_dir=data_dir, out=out, epochs=epochs, seed=seed)
+
+
+def run_demo(
+    lrs: tuple[float, ...], *, dataset: str, data_dir: Path | None, out: Path, epochs: int | None, seed: int
+) -> None:
+    """Run the experiment and write its report, also of the runs that were finished when it was cut short.
+
+    Raises:
+        LRFindError: If something cannot be used; the message says what to change.
+        KeyboardInterrupt: At Ctrl-C.
+    """
     if epochs is not None and epochs < 1:
         raise BadInputError(f"--epochs must be at least 1, got {epochs}.")
     check_writable(out)
     console = Console()
-    with console.status("loading"):
+    with Console(stderr=True).status("loading"):
         from lrfind.demo import data
         from lrfind.demo.experiment import Experiment, Settings
 
         images = data.load(dataset, data_dir)
     if images.note:
         console.print(images.note, soft_wrap=True, highlight=False)
-    settings = Settings(guesses, epochs or images.epochs, seed, out / "tensorboard")
-    with _progress(len(guesses) + 1) as report:
-        experiment = Experiment(images, settings, report)
-        try:
+    experiment = Experiment(images, Settings(lrs, epochs or images.epochs, seed, out / "tensorboard"))
+    try:
+        with _progress(len(lrs) + 1) as experiment.report:
             experiment.run()
-        finally:
-            if experiment.runs:
-                _conclude(console, experiment, out)
+    finally:
+        if experiment.finding and experiment.runs:
+            _conclude(console, experiment, experiment.finding, out)
 
 
 def parse_lrs(text: str) -> tuple[float, ...]:
@@ -142,12 +161,10 @@ def _progress(runs: int) -> Iterator[Report]:
         yield report
 
 
-def _conclude(console: Console, experiment: Experiment, out: Path) -> None:
+def _conclude(console: Console, experiment: Experiment, finding: Finding, out: Path) -> None:
     """Write the report of what was finished, and show its table."""
     from lrfind.report import Results, write_report
 
-    if experiment.finding is None:
-        return
     wanted = len(experiment.settings.lrs) + 1
     missing = wanted - len(experiment.runs)
     notes = [experiment.dataset.note] if experiment.dataset.note else []
@@ -157,14 +174,14 @@ def _conclude(console: Console, experiment: Experiment, out: Path) -> None:
         dataset=experiment.dataset.name,
         title=experiment.dataset.title,
         seed=experiment.settings.seed,
-        finding=experiment.finding,
+        finding=finding,
         runs=experiment.runs,
         environment=_environment(),
         notes=tuple(notes),
     )
     page = write_report(results, out)
     console.print(_table(results))
-    console.print(str(experiment.finding), highlight=False)
+    console.print(str(finding), highlight=False, soft_wrap=True)
     for note in notes:
         console.print(note, highlight=False, soft_wrap=True)
     console.print(f"Report: {page}", highlight=False, soft_wrap=True)
@@ -207,9 +224,3 @@ def _environment() -> dict[str, str]:
         "Python": platform.python_version(),
         "on": f"{platform.system()} {platform.machine()} with {os.cpu_count()} cores",
     }
-
-
-def _escaped(error: Exception) -> str:
-    from rich.markup import escape
-
-    return escape(str(error))

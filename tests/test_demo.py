@@ -1,0 +1,144 @@
+"""``lrfind demo`` as a person runs it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lrfind import cli
+from lrfind.demo import data
+from lrfind.errors import BadInputError
+
+PROGRAM = str(Path(sys.executable).with_name("lrfind"))
+
+
+def demo(monkeypatch, *arguments):
+    """Run the command in this process; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["lrfind", "demo", *map(str, arguments)])
+    with pytest.raises(SystemExit) as done:
+        cli.main()
+    return done.value.code or 0
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A short demo on digits, without data or network."""
+    out = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("LRFIND_DATA", raising=False)
+        patch.setenv("XDG_CACHE_HOME", str(out / "cache"))
+        patch.setattr(data, "MIRRORS", ("http://127.0.0.1:9/",))
+        assert demo(patch, "--out", out, "--epochs", 6, "--seed", 3) == 0
+    return out
+
+
+def test_the_report_holds_what_ran(finished):
+    report = json.loads((finished / "report.json").read_text())
+    finding, runs = report["finding"], report["runs"]
+    assert (report["schema"], report["dataset"], report["seed"]) == ("lrfind/report/1", "digits", 3)
+    assert {"lr", "base_lr", "max_lr", "interval", "method", "cost", "curve"} <= set(finding)
+    assert 0 < finding["cost"]["steps"] <= 150
+    assert len(finding["curve"]["lr"]) == len(finding["curve"]["loss"]) == finding["cost"]["steps"]
+    assert [run["name"] for run in runs] == ["1e-05", "0.0001", "0.1", "found"]
+    assert runs[-1]["lr"] == finding["lr"]
+    for run in runs:
+        assert run["lr_applied"] == [run["lr"], run["lr"]]
+        assert (run["schedule"], run["epochs"], len(run["history"])) == ("constant", 6, 12)
+        assert {"val_loss", "val_accuracy", "train_loss", "train_accuracy", "seconds"} <= set(run)
+    assert min(runs, key=lambda run: run["val_loss"])["name"] == "found"
+
+
+def test_the_page_is_self_contained_and_says_digits(finished):
+    page = (finished / "report.html").read_text()
+    assert "<title>lrfind: LeNet on digits" in page
+    assert "could not be downloaded" in page
+    assert page.count("data:image/png;base64,") == 6
+    assert not re.findall(r"""(?:src|href|srcset)=["'](?!data:)""", page)
+    assert {file.name for file in (finished / "figures").iterdir()} >= {"rate.png", "accuracy.png", "loss.png"}
+
+
+def test_tensorboard_has_losses_accuracies_and_the_rate_of_every_run(finished):
+    report = json.loads((finished / "report.json").read_text())
+    for run in report["runs"]:
+        events = EventAccumulator(str(finished / "tensorboard" / run["name"])).Reload()
+        assert {"lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"} <= set(events.Tags()["scalars"])
+        assert [event.value for event in events.Scalars("lr")] == pytest.approx([run["lr"]] * 12)
+        assert events.Scalars("val_loss")[-1].value == pytest.approx(run["val_loss"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--lrs", "1e-5,-0.1"], "every rate must be positive and finite, got -0.1"),
+        (["--lrs", "0"], "positive and finite, got 0"),
+        (["--lrs", "nan"], "positive and finite, got nan"),
+        (["--lrs", "1e-5,fast"], "'fast' is not a number"),
+        (["--lrs", ""], "'' is not a number"),
+        (["--lrs", "0.1,1e-1"], "1e-1 is given twice"),
+        (["--epochs", "0"], "--epochs must be at least 1, got 0"),
+        (["--dataset", "mnist"], "dataset must be one of"),
+        (["--out", "{file}/inside"], "cannot be written"),
+    ],
+)
+def test_bad_input_is_one_sentence(monkeypatch, capsys, tmp_path, arguments, message):
+    (tmp_path / "file").touch()
+    given = [argument.format(file=tmp_path / "file") for argument in arguments]
+    given += [] if "--out" in given else ["--out", tmp_path / "out"]
+    assert demo(monkeypatch, *given) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("lrfind: ")
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_a_damaged_file_ends_the_demo_with_one_sentence(monkeypatch, capsys, tmp_path):
+    folder = tmp_path / data.FOLDER
+    folder.mkdir(parents=True)
+    for name in data.CHECKSUMS:
+        (folder / name).write_bytes(b"not what it was")
+    assert demo(monkeypatch, "--data-dir", tmp_path, "--out", tmp_path / "out") == 1
+    assert "train-images-idx3-ubyte.gz is truncated or altered" in capsys.readouterr().err
+
+
+def interrupted_at(line, out):
+    """Run the demo in a process of its own, press Ctrl-C when it says ``line``; return its code and words."""
+    command = [PROGRAM, "demo", "--dataset", "digits", "--epochs", "12", "--out", str(out)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as process:
+        words = ""
+        for words_more in process.stdout:
+            words += words_more
+            if line in words_more:
+                process.send_signal(signal.SIGINT)
+        code = process.wait()
+    return code, words
+
+
+def test_ctrl_c_in_the_runs_reports_the_finished_ones(tmp_path):
+    code, words = interrupted_at("run 2 of 4", tmp_path)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert code == 130
+    assert "Traceback" not in words
+    assert [run["name"] for run in report["runs"]] == ["found"]
+    assert "3 of 4 runs did not finish" in report["notes"][0]
+
+
+def test_ctrl_c_in_the_search_leaves_nothing_and_says_so(tmp_path):
+    code, words = interrupted_at("run 1 of 4", tmp_path)
+    assert code == 130
+    assert "interrupted" in words
+    assert "Traceback" not in words
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_rates_are_read_from_a_comma_separated_list():
+    assert cli.parse_lrs("1e-5, 3") == (1e-5, 3.0)
+    with pytest.raises(BadInputError):
+        cli.parse_lrs("1e-5,,3")
