@@ -214,3 +214,12 @@ def test_models_that_cannot_be_used():
         find(nn.Identity(), optimizer, batches)
     with pytest.raises(BadInputError, match="Adam holds no parameter of Net"):
         find(Net(), optimizer, batches)
+
+
+def test_what_a_search_cannot_step_yet_is_refused():
+    model, _, batches = setup()
+    with pytest.raises(BadInputError, match="LBFGS steps with a closure"):
+        find(model, torch.optim.LBFGS(model.parameters()), batches)
+    lazy = nn.LazyLinear(1)
+    with pytest.raises(BadInputError, match="LazyLinear has lazy parameters"):
+        find(lazy, torch.optim.SGD(lazy.parameters(), lr=0.1), batches)

@@ -156,6 +156,12 @@ def _check(model: nn.Module, optimizer: Optimizer, loader: Iterable[Any]) -> Non
             f"{type(optimizer).__name__} holds no parameter of {type(model).__name__}; "
             f"construct it with model.parameters()."
         )
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise BadInputError(
+            "LBFGS steps with a closure, which a search cannot give it yet; search with another optimizer."
+        )
+    if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in model.parameters()):
+        raise BadInputError(f"{type(model).__name__} has lazy parameters; pass one batch through it before the search.")
     if not isinstance(loader, Iterable):
         raise BadInputError(f"the loader must be iterable, got {type(loader).__name__}.")
     if isinstance(loader, Iterator):
