@@ -66,10 +66,8 @@ def test_what_cannot_be_read(losses, message):
 @given(some_losses, st.integers(-50, 50), st.integers(-6, 6))
 def test_divergence_does_not_depend_on_shift_or_scale(losses, shift, power):
     coarse = [round(loss * 16) / 16 for loss in losses]
-    assert verdicts(coarse)[:-1] == verdicts([loss * 2.0**power for loss in coarse])[:-1]
-    around = [loss + 1000 for loss in coarse]
-    moved = [loss + 1000 + shift for loss in coarse]
-    assert verdicts(around) == verdicts(moved) or 0 in np.ptp(np.array([coarse[:START]]), axis=1)
+    assert verdicts([loss * 2.0**power for loss in coarse]) == verdicts(coarse)
+    assert verdicts([loss + shift for loss in coarse]) == verdicts(coarse)
 
 
 @given(some_losses)

@@ -42,6 +42,15 @@ def test_every_generator_is_put_back(fails):
     assert third.bit_generator.state == before
 
 
+@pytest.mark.parametrize("make", [random.Random, np.random.RandomState, np.random.default_rng])
+def test_a_generator_that_a_sampler_keeps_is_put_back(make):
+    sampler = RandomSampler(range(16))
+    sampler.own = make(0)
+    with preserved(data(sampler=sampler)):
+        first = sampler.own.random()
+    assert sampler.own.random() == first
+
+
 def test_seeding_makes_batches_repeat():
     loader = data(shuffle=True, generator=torch.Generator())
     batches = []

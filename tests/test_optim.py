@@ -54,6 +54,22 @@ def test_groups_that_do_not_agree_are_found_out():
         read_rate(optimizer, (1.0, 0.5))
 
 
+def test_tensor_rates_in_a_ratio_are_one_rate():
+    groups = [{"params": [parameter()]}, {"params": [parameter()], "lr": torch.tensor(0.01)}]
+    optimizer = torch.optim.Adam(groups, lr=torch.tensor(0.1))
+    ratios = rates_of(optimizer).ratios
+    set_rate(optimizer, 0.0123, ratios)
+    assert read_rate(optimizer, ratios) == pytest.approx(0.0123)
+
+
+def test_where_all_groups_agree_theirs_is_the_rate_whatever_the_default():
+    optimizer = adam(0.1)
+    optimizer.param_groups[0]["lr"] = 0.003
+    assert (rates_of(optimizer).lr, rates_of(optimizer).ratios) == (0.003, (1.0,))
+    apply_rate(optimizer, 0.02)
+    assert optimizer.param_groups[0]["lr"] == 0.02
+
+
 MAKERS = {
     "LambdaLR": lambda optimizer, lr: schedulers.LambdaLR(optimizer, lambda step: 1 / (1 + step)),
     "StepLR": lambda optimizer, lr: schedulers.StepLR(optimizer, 3, 0.5),
@@ -62,6 +78,7 @@ MAKERS = {
     "Warmup": lambda optimizer, lr: schedulers.LinearLR(optimizer, 0.1, total_iters=5),
     "Exponential": lambda optimizer, lr: schedulers.ExponentialLR(optimizer, 0.9),
     "OneCycle": lambda optimizer, lr: schedulers.OneCycleLR(optimizer, lr, total_steps=12),
+    "Cyclic": lambda optimizer, lr: schedulers.CyclicLR(optimizer, lr / 10, lr, 3, cycle_momentum=False),
     "Sequential": lambda optimizer, lr: schedulers.SequentialLR(
         optimizer,
         [schedulers.LinearLR(optimizer, 0.1, total_iters=3), schedulers.ExponentialLR(optimizer, 0.8)],
@@ -70,32 +87,53 @@ MAKERS = {
 }
 
 
-def trajectory(make, lr, applied=None):
-    """The rates of ten steps, with a rate built in, or built in as 0.5 and applied afterwards."""
-    built = lr if applied is None else 0.5
-    optimizer = torch.optim.SGD([parameter()], lr=built)
+def trajectory(make, built, to_rate, applied=None):
+    """The rates of ten steps, with a rate built in, or with another one applied afterwards; and the watch."""
+    optimizer = torch.optim.SGD([parameter()], lr=to_rate(built))
     scheduler = make(optimizer, built)
     watch = apply_rate(optimizer, applied, scheduler) if applied else None
     rates = []
     for _ in range(10):
+        rates.append(float(optimizer.param_groups[0]["lr"]))
+        step(optimizer)
+        scheduler.step()
+    return rates, watch
+
+
+@pytest.mark.parametrize("to_rate", [float, torch.tensor])
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
+def test_an_applied_rate_survives_the_scheduler_to_the_end(make, to_rate):
+    wanted, _ = trajectory(make, 0.02, to_rate)
+    rates, watch = trajectory(make, 0.5, to_rate, applied=0.02)
+    assert len(set(wanted)) > 1
+    assert rates == pytest.approx(wanted, rel=1e-9 if to_rate is float else 1e-5)
+    assert (watch.least, watch.greatest, watch.steps) == (min(rates), max(rates), 10)
+
+
+def test_a_scheduler_keeps_the_ratios_between_groups():
+    optimizer = adam(0.1, ratio=0.5)
+    scheduler = schedulers.CosineAnnealingLR(optimizer, 6)
+    apply_rate(optimizer, 0.02, scheduler)
+    for _ in range(5):
+        step(optimizer)
+        scheduler.step()
+        first, second = (group["lr"] for group in optimizer.param_groups)
+        assert second == pytest.approx(first / 2)
+
+
+def test_a_rate_is_applied_again_in_the_middle_of_a_schedule():
+    optimizer = torch.optim.SGD([parameter()], lr=0.5)
+    scheduler = schedulers.StepLR(optimizer, 2, 0.1)
+    apply_rate(optimizer, 0.2, scheduler).remove()
+    rates = []
+    for count in range(6):
+        if count == 3:
+            apply_rate(optimizer, 0.02, scheduler)
         rates.append(optimizer.param_groups[0]["lr"])
         step(optimizer)
         scheduler.step()
-    if watch:
-        assert (watch.least, watch.greatest, watch.steps) == (
-            pytest.approx(min(rates) / (rates[0] and 1)),
-            pytest.approx(max(rates)),
-            10,
-        )
-    return rates
-
-
-@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
-@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
-def test_an_applied_rate_survives_the_scheduler_to_the_end(make):
-    wanted = trajectory(make, 0.02)
-    assert len(set(wanted)) > 1
-    assert trajectory(make, 0.02, applied=0.02) == pytest.approx(wanted, rel=1e-9)
+    assert rates == pytest.approx([0.2, 0.2, 0.02, 0.002, 0.0002, 0.0002])
 
 
 def test_a_plateau_scheduler_keeps_the_applied_rate():
@@ -136,6 +174,14 @@ def test_whoever_changes_the_rate_is_caught_at_that_step():
     with pytest.raises(RateNotAppliedError, match=r"at step 2 param group 1 of Adam has lr=0\.3, not 0\.01"):
         step(optimizer)
     assert (watch.least, watch.greatest, watch.steps) == (0.02, 0.02, 1)
+
+
+def test_a_frozen_first_group_does_not_hide_the_rate():
+    optimizer = torch.optim.SGD([{"params": [parameter()], "lr": 0.0}, {"params": [parameter()]}], lr=0.1)
+    watch = apply_rate(optimizer, 0.02)
+    step(optimizer)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.0, 0.02]
+    assert (watch.least, watch.greatest) == (0.02, 0.02)
 
 
 def test_a_watch_that_is_removed_says_nothing_more():

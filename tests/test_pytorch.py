@@ -105,6 +105,24 @@ def test_the_rate_is_applied_and_watched():
     assert (watch.least, watch.greatest, watch.steps) == (finding.lr, finding.lr, 40)
 
 
+def test_probes_do_not_count_as_training():
+    model, optimizer, batches = setup()
+    watch = find(model, optimizer, batches).apply(optimizer)
+    find(model, optimizer, batches, seed=1)
+    assert (watch.steps, optimizer.state_dict()["state"]) == (0, {})
+
+
+def test_tensor_rates_in_a_ratio_are_searched_alike():
+    records = []
+    for to_rate in (float, torch.tensor):
+        model, _, batches = setup()
+        head = {"params": model.layers[-1].parameters(), "lr": to_rate(1e-4)}
+        optimizer = torch.optim.Adam([{"params": model.layers[0].parameters()}, head], lr=to_rate(1e-3))
+        records += find(model, optimizer, batches).records
+    assert records[1].lrs == pytest.approx(records[0].lrs)
+    assert records[1].losses[:20] == pytest.approx(records[0].losses[:20], rel=1e-4)
+
+
 def test_a_record_holds_the_rates_that_ran():
     finding = find(*setup())
     (record,) = finding.records
@@ -153,6 +171,13 @@ def test_a_short_loader_is_begun_again_and_that_is_said():
     finding = find(model, optimizer, loader(size=96))
     assert finding.records[0].passes > 10
     assert "begun" in finding.notes[0]
+
+
+def test_batches_may_be_none():
+    model, optimizer, batches = setup()
+    x, y = next(iter(batches))
+    finding = find(model, optimizer, [None] * 50, lambda model, batch: F.mse_loss(model(x), y))
+    assert finding.records[0].passes == 3
 
 
 def test_an_evaluating_model_is_trained_in_the_probe_and_stays_as_it_is():
@@ -214,6 +239,12 @@ def test_models_that_cannot_be_used():
         find(nn.Identity(), optimizer, batches)
     with pytest.raises(BadInputError, match="Adam holds no parameter of Net"):
         find(Net(), optimizer, batches)
+
+
+def test_a_loss_of_another_model_is_refused():
+    model, optimizer, batches = setup()
+    with pytest.raises(BadInputError, match="compute it with the model that loss_fn is given"):
+        find(model, optimizer, batches, lambda _, batch: F.mse_loss(model(batch[0]), batch[1]))
 
 
 def test_what_a_search_cannot_step_yet_is_refused():

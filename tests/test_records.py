@@ -62,6 +62,7 @@ def test_what_cannot_be_json_leaves_the_old_file(tmp_path):
         ("[]", "holds no finding"),
         ("{}", "expected a finding of schema"),
         ('{"schema": "lrfind/finding/1"}', "cannot be read: KeyError 'lr'"),
+        ('{"schema": "lrfind/finding/1", "lr": "high"}', "cannot be read: ValueError"),
     ],
 )
 def test_a_file_that_is_no_finding(tmp_path, text, message):

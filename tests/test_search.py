@@ -2,7 +2,7 @@ import pytest
 from curves_with_answers import loss_at, made_up
 
 from lrfind.records import Record
-from lrfind.search import search
+from lrfind.search import find_with, search
 from lrfind.strategies.range_test import RangeTest
 
 
@@ -28,6 +28,17 @@ def test_a_search_counts_everything_it_ran():
     assert rounds == [loop.probes]
     assert tuple(steps) == loop.probes[0].lrs
     assert finding.cost.steps == 128
+
+
+@pytest.mark.parametrize(
+    ("terminal", "progress", "shown"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_progress_is_shown_in_a_terminal_unless_it_is_off(capsys, monkeypatch, terminal, progress, shown):
+    monkeypatch.setattr("rich.console.Console.is_terminal", terminal)
+    find_with(MadeUpLoop(), progress=progress)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert ("finding a learning rate" in err) is shown
 
 
 def test_a_search_that_was_cut_short_goes_on_from_its_records():

@@ -62,6 +62,8 @@ def preserved(*holders: Any) -> Iterator[None]:
     states = [generator.get_state() for generator in generators]
     numpys = list(generators_in(*holders, kind=np.random.Generator))
     numpy_states = [generator.bit_generator.state for generator in numpys]
+    legacies = [(each, each.get_state()) for each in generators_in(*holders, kind=np.random.RandomState)]
+    pythons = [(each, each.getstate()) for each in generators_in(*holders, kind=random.Random)]
     python, legacy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
@@ -79,6 +81,10 @@ def preserved(*holders: Any) -> Iterator[None]:
             generator.set_state(state)
         for numpy_generator, numpy_state in zip(numpys, numpy_states, strict=True):
             numpy_generator.bit_generator.state = numpy_state
+        for legacy_generator, legacy_state in legacies:
+            legacy_generator.set_state(legacy_state)
+        for python_generator, python_state in pythons:
+            python_generator.setstate(python_state)
 
 
 def seed_all(seed: int, *holders: Any) -> None:

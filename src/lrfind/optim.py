@@ -15,13 +15,17 @@ from lrfind.errors import BadInputError, RateNotAppliedError
 _GROUP_RATES = ("initial_lr", "max_lr", "min_lr")
 _SCHEDULER_RATES = ("base_lrs", "max_lrs", "min_lrs", "_last_lr", "eta_min")
 
+_CLOSE = 1e-6
+"""Rates this close, relatively, are the same: a tensor rate holds single precision."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rates:
     """The learning rate of an optimizer and what each param group makes of it.
 
     Attributes:
-        lr: The optimizer's own rate: its ``defaults["lr"]``, or the peak where a one-cycle schedule drives it.
+        lr: The optimizer's own rate: what its param groups hold where they agree, else its ``defaults["lr"]``, or
+            the peak where a cyclical schedule drives it.
         ratios: Each group's rate as a multiple of ``lr``.
     """
 
@@ -37,7 +41,7 @@ def rates_of(optimizer: Optimizer) -> Rates:
     """
     peaks = [float(group.get("max_lr", group.get("initial_lr", group["lr"]))) for group in optimizer.param_groups]
     cycled = any("max_lr" in group for group in optimizer.param_groups)
-    lr = max(peaks) if cycled else float(optimizer.defaults.get("lr", peaks[0]))
+    lr = max(peaks) if cycled or len(set(peaks)) == 1 else float(optimizer.defaults.get("lr", peaks[0]))
     if not 0 < lr < math.inf:
         raise BadInputError(
             f"{type(optimizer).__name__} has lr={lr}, so the ratios of its param groups are unknown; "
@@ -61,7 +65,7 @@ def read_rate(optimizer: Optimizer, ratios: Sequence[float]) -> float:
     held = [float(group["lr"]) for group in optimizer.param_groups]
     base = next((rate / ratio for rate, ratio in zip(held, ratios, strict=True) if ratio), held[0])
     for index, (rate, ratio) in enumerate(zip(held, ratios, strict=True)):
-        if not math.isclose(rate, base * ratio, rel_tol=1e-9):
+        if not math.isclose(rate, base * ratio, rel_tol=_CLOSE):
             raise RateNotAppliedError(
                 f"param group {index} of {type(optimizer).__name__} has lr={rate}, not {base * ratio}: "
                 f"something else sets its rate; let lrfind or the scheduler be the only one."
@@ -74,7 +78,7 @@ def apply_rate(optimizer: Optimizer, lr: float, scheduler: Any = None) -> Applie
 
     Args:
         optimizer: Any torch optimizer; ratios between its param groups are kept.
-        lr: The rate, positive and finite; under a one-cycle schedule, its peak.
+        lr: The rate, positive and finite; under a cyclical schedule, its peak.
         scheduler: The scheduler, or several, that drive the optimizer; each is rebased in place so that its
             whole trajectory scales.
 
@@ -93,6 +97,9 @@ def apply_rate(optimizer: Optimizer, lr: float, scheduler: Any = None) -> Applie
             f"a scheduler drives this {type(optimizer).__name__} and would undo the rate at its next step; "
             f"pass it too: finding.apply(optimizer, scheduler)."
         )
+    for one in schedulers:
+        for group, peak in zip(optimizer.param_groups, getattr(one, "max_lrs", ()), strict=False):
+            group.setdefault("max_lr", float(peak))
     old = rates_of(optimizer)
     factor = lr / old.lr
     for group, ratio in zip(optimizer.param_groups, old.ratios, strict=True):
@@ -149,7 +156,8 @@ class AppliedRate:
 
     def _observe(self, *_: Any) -> None:
         self.verify()
-        rate = float(self.optimizer.param_groups[0]["lr"]) / (self._ratios[0] or 1.0)
+        index = next((index for index, ratio in enumerate(self._ratios) if ratio), 0)
+        rate = float(self.optimizer.param_groups[index]["lr"]) / self._ratios[index]
         self.least, self.greatest = min(self.least, rate), max(self.greatest, rate)
         self.steps += 1
 

@@ -107,6 +107,8 @@ def _run(
         optimizer.zero_grad()
         loss = checked_loss(loss_fn(model, batch))
         torch.autograd.backward(loss)
+        if not lrs:
+            _check_reached(optimizer)
         lrs.append(read_rate(optimizer, ratios))
         optimizer.step()
         losses.append(loss.item())
@@ -122,10 +124,11 @@ def _cycle(loader: Iterable[Any]) -> Iterator[tuple[Any, int]]:
     passes = 0
     while True:
         passes += 1
-        batch = None
+        is_empty = True
         for batch in loader:
+            is_empty = False
             yield batch, passes
-        if batch is None:
+        if is_empty:
             raise BadInputError("the loader gave no batch; check its dataset, batch_size and drop_last.")
 
 
@@ -168,6 +171,14 @@ def _check(model: nn.Module, optimizer: Optimizer, loader: Iterable[Any]) -> Non
         raise BadInputError(
             f"the loader is a one-shot iterator ({type(loader).__name__}) and a search would use it up; "
             f"pass the DataLoader or a list of batches."
+        )
+
+
+def _check_reached(optimizer: Optimizer) -> None:
+    if all(parameter.grad is None for group in optimizer.param_groups for parameter in group["params"]):
+        raise BadInputError(
+            f"the loss gives no parameter of {type(optimizer).__name__} a gradient; "
+            f"compute it with the model that loss_fn is given, not with another one."
         )
 
 

@@ -157,7 +157,7 @@ class Finding:
                 cost=Cost(int(data["cost"]["steps"]), float(data["cost"]["seconds"])),
                 notes=tuple(data["notes"]),
             )
-        except (KeyError, TypeError, IndexError) as error:
+        except (KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
             raise BadInputError(f"the finding cannot be read: {type(error).__name__} {error}.") from error
 
     def save(self, path: str | os.PathLike[str]) -> Path:

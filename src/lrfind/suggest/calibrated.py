@@ -20,7 +20,7 @@ def calibrated(curve: Curve, shape: Shape) -> float:
     is taken, in log, by how much of the peak is left over the last fifth of training.
 
     Source:
-        Measured; docs/decisions/0003-default-reading.md has the tasks, the numbers and the command.
+        docs/decisions/0003-default-reading.md has the tasks and the numbers of the prototype it was fitted on.
     """
     left = sum(shape(0.8 + 0.2 * (step + 0.5) / 20) for step in range(20)) / 20
     return edge(curve) / divisor(left)
