@@ -134,9 +134,13 @@ class _History(*callback_bases()):  # type: ignore[misc]
         logged = {"lr": row.lr, "train_loss": row.train_loss, "train_accuracy": row.train_accuracy}
         trainer.logger.log_metrics(logged, step=row.step)
 
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        self.report(self.name, trainer.global_step, trainer.global_step, self._words())
+
     def _words(self) -> str:
-        last = f", validation loss {self.rows[-1].val_loss:.3f}" if self.rows else ""
-        return f"loss {_mean(self._loss[-50:]):.3f}{last}"
+        last = [f"validation loss {self.rows[-1].val_loss:.3f}"] if self.rows else []
+        now = [f"loss {_mean(self._loss[-50:]):.3f}"] if self._loss else []
+        return ", ".join([*now, *last])
 
 
 def _mean(values: Sequence[float]) -> float:
