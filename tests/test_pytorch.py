@@ -241,16 +241,3 @@ def test_models_that_cannot_be_used():
         find(Net(), optimizer, batches)
 
 
-def test_a_loss_of_another_model_is_refused():
-    model, optimizer, batches = setup()
-    with pytest.raises(BadInputError, match="compute it with the model that loss_fn is given"):
-        find(model, optimizer, batches, lambda _, batch: F.mse_loss(model(batch[0]), batch[1]))
-
-
-def test_what_a_search_cannot_step_yet_is_refused():
-    model, _, batches = setup()
-    with pytest.raises(BadInputError, match="LBFGS steps with a closure"):
-        find(model, torch.optim.LBFGS(model.parameters()), batches)
-    lazy = nn.LazyLinear(1)
-    with pytest.raises(BadInputError, match="LazyLinear has lazy parameters"):
-        find(lazy, torch.optim.SGD(lazy.parameters(), lr=0.1), batches)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from time import perf_counter
+from typing import Any, Literal, Protocol
 
-from lrfind.records import Probe, Record
+from lrfind.curves import DivergenceWatch
+from lrfind.errors import BadInputError
+from lrfind.optim import Optimizers, as_list, rates_of, read_rate, set_rate
+from lrfind.records import Probe, Record, Stop
 
 OnStep = Callable[[float, float], None]
 """Told the rate and the loss of each step of a probe, for showing progress."""
+
+Isolation = Literal["auto", "copy", "snapshot"]
+"""How a loop keeps training as it is: probes run on a deep copy, or on the original that a snapshot puts back."""
 
 
 class Loop(Protocol):
@@ -17,3 +24,96 @@ class Loop(Protocol):
     def run(self, probe: Probe, on_step: OnStep) -> Record:
         """Run one probe from the starting point and put everything back, on every exit."""
         ...
+
+
+class Recorder:
+    """Gives each optimizer step of a probe its rate, and keeps the rate read back and the loss, within ``with``.
+
+    The rate is set and read back by hooks on the optimizers, inside ``step()``: whatever else sets it during the
+    probe (a scheduler, say), the rate that the probe asks for is the rate that is used.
+
+    Args:
+        probe: The rates to use.
+        optimizers: What is stepped; of several, the first one counts the steps and the others move with it.
+        on_step: Told the rate and the loss of each step.
+
+    Attributes:
+        stop: Why the probe has ended; None while it goes on.
+        passes: How many times the data was begun; the loop counts them.
+    """
+
+    def __init__(self, probe: Probe, optimizers: Optimizers, on_step: OnStep = lambda lr, loss: None) -> None:
+        self.stop: Stop | None = None
+        self.passes = 0
+        self._probe, self._on_step = probe, on_step
+        self._optimizers = as_list(optimizers)
+        self._ratios = rates_of(self._optimizers).ratios
+        self._lrs: list[float] = []
+        self._losses: list[float] = []
+        self._open: list[float] = []
+        self._read: float | None = None
+        self._watch = DivergenceWatch()
+        self._start = perf_counter()
+        self._hooks: list[Any] = []
+
+    def observe(self, loss: float) -> Stop | None:
+        """Take the loss of one batch; where the optimizer has stepped on it, close the step.
+
+        Args:
+            loss: Of this batch. A step takes the mean over its batches.
+
+        Returns:
+            Why the probe has ended, or None to go on.
+        """
+        self._open.append(loss)
+        if self._read is None or self.stop:
+            return self.stop
+        self._lrs.append(self._read)
+        self._losses.append(sum(self._open) / len(self._open))
+        self._open, self._read = [], None
+        self._on_step(self._lrs[-1], self._losses[-1])
+        self.stop = self._watch.observe(self._losses[-1])
+        if self.stop is None and len(self._lrs) == len(self._probe.lrs):
+            self.stop = "done"
+        return self.stop
+
+    @property
+    def steps(self) -> int:
+        """How many steps have been recorded."""
+        return len(self._lrs)
+
+    def __enter__(self) -> Recorder:
+        """Begin to set rates."""
+        self._hooks = [one.register_step_pre_hook(self._before) for one in self._optimizers]
+        self._hooks.append(self._optimizers[0].register_step_post_hook(self._after))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop setting rates."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def record(self) -> Record:
+        """Return what was recorded.
+
+        Raises:
+            BadInputError: If no step was taken.
+        """
+        if not self._lrs:
+            raise BadInputError("no optimizer step was taken: the data gave no batch, or nothing stepped on one.")
+        return Record(
+            self._probe,
+            tuple(self._lrs),
+            tuple(self._losses),
+            self.stop or "done",
+            self.passes,
+            perf_counter() - self._start,
+            self._ratios,
+        )
+
+    def _before(self, *_: Any) -> None:
+        index = min(len(self._lrs), len(self._probe.lrs) - 1)
+        set_rate(self._optimizers, self._probe.lrs[index], self._ratios)
+
+    def _after(self, *_: Any) -> None:
+        self._read = read_rate(self._optimizers, self._ratios)

@@ -1,33 +1,41 @@
-"""Plain PyTorch: probe a model, an optimizer, a loader and a loss function."""
+"""Plain PyTorch, and every loop built on it (Fabric, Accelerate): probe a model, an optimizer and a loader."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
-from time import perf_counter
-from typing import Any
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 from typing_extensions import Unpack
 
-from lrfind.curves import DivergenceWatch
 from lrfind.errors import BadInputError
-from lrfind.isolation import clone, fresh, preserved, seed_all
-from lrfind.loop import OnStep
-from lrfind.optim import rates_of, read_rate, set_rate
-from lrfind.records import Finding, Probe, Record, Stop
+from lrfind.isolation import check_loader, clone, fits, fresh, noted, preserved, seed_all
+from lrfind.loop import Isolation, OnStep, Recorder
+from lrfind.optim import Optimizers, as_list
+from lrfind.records import Finding, Probe, Record
 from lrfind.search import SearchOptions, find_with
 
-LossFn = Callable[[nn.Module, Any], torch.Tensor] | nn.Module
+LossFn = Callable[[nn.Module, Any], torch.Tensor] | nn.Module | Callable[..., torch.Tensor]
+
+Step = Callable[[nn.Module, Any, Any], Any]
+"""The body of a training loop, for one batch: ``step(model, optimizer, batch)`` returns the loss."""
+
+_IDLE = 200
+"""After this many batches without an optimizer step, the step function is taken to make none."""
 
 
 def find(
     model: nn.Module,
-    optimizer: Optimizer,
+    optimizer: Optimizers,
     loader: Iterable[Any],
-    loss_fn: LossFn | Callable[..., torch.Tensor],
+    loss_fn: LossFn | None = None,
+    *,
+    step: Step | None = None,
+    accumulate: int = 1,
+    isolation: Isolation = "auto",
     **options: Unpack[SearchOptions],
 ) -> Finding:
     """Find a learning rate and a range for a model, and leave everything as it was.
@@ -35,11 +43,18 @@ def find(
     Args:
         model: The model, in the state that training will start from.
         optimizer: The optimizer that will train it; its own rate does not matter, ratios between its param
-            groups do.
+            groups do. Or a list of optimizers: all move together, ratios kept, and ``lr`` is the first one's.
         loader: Batches; anything that can be iterated again. Begun anew where it is shorter than the probe.
         loss_fn: ``loss_fn(model, batch) -> loss``, or a criterion (an ``nn.Module`` such as
             ``nn.CrossEntropyLoss()`` or a function of ``torch.nn.functional``) for batches of two,
             inputs and targets.
+        step: Instead of ``loss_fn``, the whole body of the training loop for one batch,
+            ``step(model, optimizer, batch) -> loss``: backward, clipping, scaler, ``optimizer.step()``, EMA, whatever
+            training does. What it closes over (a scaler, a scheduler, another optimizer, the model itself) is
+            copied with the model, and it sees the copies.
+        accumulate: With ``loss_fn``, how many batches an optimizer step takes the mean gradient of.
+        isolation: ``"copy"`` probes deep copies, ``"snapshot"`` the originals, put back from copies in host memory;
+            ``"auto"`` copies where there is room and the model can be copied.
         **options: ``strategy``, ``schedule``, ``min_lr``, ``max_lr``, ``steps``, ``ramp``, ``method``, ``seed``,
             ``progress``; see ``lrfind.search.SearchOptions``.
 
@@ -60,76 +75,132 @@ def find(
         >>> finding.base_lr <= finding.lr <= finding.max_lr
         True
     """
-    return find_with(PyTorchLoop(model, optimizer, loader, loss_fn), **options)
+    loop = PyTorchLoop(model, optimizer, loader, loss_fn, step=step, accumulate=accumulate, isolation=isolation)
+    return find_with(loop, **options)
 
 
 class PyTorchLoop:
-    """Runs probes on deep copies of the model and the optimizer, from the state they are in."""
+    """Runs probes from the state that a model and its optimizer are in; the arguments are those of ``find``."""
 
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Optimizer,
+        optimizer: Optimizers,
         loader: Iterable[Any],
-        loss_fn: LossFn | Callable[..., torch.Tensor],
+        loss_fn: LossFn | None = None,
+        *,
+        step: Step | None = None,
+        accumulate: int = 1,
+        isolation: Isolation = "auto",
     ) -> None:
-        _check(model, optimizer, loader)
-        self._parts = (model, optimizer, _to_step_loss(loss_fn))
-        self._loader = loader
+        if (loss_fn is None) == (step is None):
+            raise BadInputError("give either loss_fn or step: one of them says how to train on a batch.")
+        if accumulate < 1 or (step is not None and accumulate != 1):
+            raise BadInputError(f"accumulate must be at least 1, and is for loss_fn only, got {accumulate=}.")
+        if isolation not in ("auto", "copy", "snapshot"):
+            raise BadInputError(f'isolation must be "auto", "copy" or "snapshot", got {isolation!r}.')
+        _check(model, optimizer)
+        check_loader(loader)
+        body = step if loss_fn is None else _to_step(_to_step_loss(loss_fn))
+        self._parts = (model, optimizer, body)
+        self._loader, self._accumulate = loader, accumulate if step is None else 0
+        self._isolation: Isolation = isolation
+        self._is_first = True
 
     def run(self, probe: Probe, on_step: OnStep = lambda lr, loss: None) -> Record:
         """Run one probe; see ``lrfind.loop.Loop``."""
         loader = fresh(self._loader)
-        with preserved(loader), torch.enable_grad():
-            seed_all(probe.seed, loader)
-            return _run(probe, *clone(self._parts), loader, on_step)
+        with torch.enable_grad():
+            if self._is_copied():
+                with preserved(self._loader, loader):
+                    parts = self._copies()
+                    seed_all(probe.seed, loader)
+                    check = self._untouched() if self._is_first else _nothing
+                    self._is_first = False
+                    return self._run(probe, parts, loader, on_step, check)
+            with preserved(self._loader, loader, state=self._parts):
+                seed_all(probe.seed, loader)
+                return self._run(probe, self._parts, loader, on_step, _nothing)
+
+    def _is_copied(self) -> bool:
+        return self._isolation == "copy" or (self._isolation == "auto" and fits(self._parts[:1]))
+
+    def _copies(self) -> tuple[nn.Module, Optimizers, Step]:
+        return clone(self._parts)
+
+    def _run(
+        self,
+        probe: Probe,
+        parts: tuple[nn.Module, Optimizers, Step],
+        loader: Iterable[Any],
+        on_step: OnStep,
+        check: Callable[[], None],
+    ) -> Record:
+        model, optimizer, step = parts
+        if self._accumulate and not model.training:
+            model.train()
+        with Recorder(probe, optimizer, on_step) as recorder:
+            batches = _cycle(loader, recorder)
+            for count, batch in enumerate(_grouped(batches, self._accumulate) if self._accumulate else batches):
+                loss = step(model, optimizer, batch)
+                if count == 0:
+                    check()
+                    _check_reached(optimizer)
+                if recorder.observe(_to_float(loss)):
+                    break
+                if count >= _IDLE and not recorder.steps:
+                    raise BadInputError(
+                        f"step was called for {count} batches and never stepped "
+                        f"{type(as_list(optimizer)[0]).__name__}; step the optimizer that it is given."
+                    )
+        return recorder.record()
+
+    def _untouched(self) -> Callable[[], None]:
+        """Return a check that the first step moved the copies only; if not, everything is put back, and said."""
+        model, optimizer, _ = self._parts
+        before, put_back = _versions(model), noted((model, optimizer))
+
+        def check() -> None:
+            if _versions(model) != before:
+                put_back()
+                raise BadInputError(
+                    f"training touched the original {type(model).__name__} and not only the copy that is probed: "
+                    f"compute the loss with the model that loss_fn (or step) is given, not with another one."
+                )
+
+        return check
 
 
-def _run(
-    probe: Probe,
-    model: nn.Module,
-    optimizer: Optimizer,
-    loss_fn: Callable[[nn.Module, Any], torch.Tensor],
-    loader: Iterable[Any],
-    on_step: OnStep,
-) -> Record:
-    if not model.training:
-        model.train()
-    start = perf_counter()
-    ratios = rates_of(optimizer).ratios
-    watch, stop = DivergenceWatch(), None
-    lrs: list[float] = []
-    losses: list[float] = []
-    passes = 0
-    for (batch, begun), lr in zip(islice(_cycle(loader), len(probe.lrs)), probe.lrs, strict=True):
-        passes = begun
-        set_rate(optimizer, lr, ratios)
-        optimizer.zero_grad()
-        loss = checked_loss(loss_fn(model, batch))
-        torch.autograd.backward(loss)
-        if not lrs:
-            _check_reached(optimizer)
-        lrs.append(read_rate(optimizer, ratios))
-        optimizer.step()
-        losses.append(loss.item())
-        on_step(lrs[-1], losses[-1])
-        if stop := watch.observe(losses[-1]):
-            break
-    ended: Stop = stop or "done"
-    return Record(probe, tuple(lrs), tuple(losses), ended, passes, perf_counter() - start)
+def _to_step(loss_fn: Callable[[nn.Module, Any], torch.Tensor]) -> Step:
+    """Return a training step over the batches of one optimizer step."""
+
+    def step(model: nn.Module, optimizer: Optimizers, batches: Sequence[Any]) -> torch.Tensor:
+        each = as_list(optimizer)
+
+        def closure() -> torch.Tensor:
+            for one in each:
+                one.zero_grad()
+            losses = []
+            for batch in batches:
+                loss = checked_loss(loss_fn(model, batch))
+                torch.autograd.backward(loss if len(batches) == 1 else loss / len(batches))
+                losses.append(loss.detach())
+            return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+
+        if any(map(needs_closure, each)):
+            return cast(torch.Tensor, [one.step(closure) for one in each][0])
+        loss = closure()
+        for one in each:
+            one.step()
+        return loss
+
+    return step
 
 
-def _cycle(loader: Iterable[Any]) -> Iterator[tuple[Any, int]]:
-    """Yield batches for ever, each with the number of times the loader was begun."""
-    passes = 0
-    while True:
-        passes += 1
-        is_empty = True
-        for batch in loader:
-            is_empty = False
-            yield batch, passes
-        if is_empty:
-            raise BadInputError("the loader gave no batch; check its dataset, batch_size and drop_last.")
+def needs_closure(optimizer: Optimizer) -> bool:
+    """Say whether an optimizer's ``step`` cannot do without a closure, as LBFGS's."""
+    parameters = list(inspect.signature(type(optimizer).step).parameters.values())[1:2]
+    return bool(parameters) and parameters[0].default is inspect.Parameter.empty and parameters[0].name == "closure"
 
 
 def checked_loss(loss: Any) -> torch.Tensor:
@@ -150,50 +221,69 @@ def checked_loss(loss: Any) -> torch.Tensor:
     return loss
 
 
-def _check(model: nn.Module, optimizer: Optimizer, loader: Iterable[Any]) -> None:
+def _to_float(loss: Any) -> float:
+    if isinstance(loss, torch.Tensor) and loss.numel() == 1:
+        return loss.item()
+    if isinstance(loss, (int, float)):
+        return float(loss)
+    got = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
+    raise BadInputError(f"step must return the loss of its batch, a number or a tensor of one, got {got}.")
+
+
+def _cycle(loader: Iterable[Any], recorder: Recorder) -> Iterator[Any]:
+    """Yield batches for ever; the recorder counts how often the loader was begun."""
+    while True:
+        recorder.passes += 1
+        is_empty = True
+        for batch in loader:
+            is_empty = False
+            yield batch
+        if is_empty:
+            raise BadInputError("the loader gave no batch; check its dataset, batch_size and drop_last.")
+
+
+def _grouped(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while True:
+        yield [next(batches) for _ in range(size)]
+
+
+def _check(model: nn.Module, optimizer: Optimizers) -> None:
     parameters = {id(parameter) for parameter in model.parameters()}
     if not parameters:
         raise BadInputError(f"{type(model).__name__} has no parameters, so there is nothing to train.")
-    if not any(id(parameter) in parameters for group in optimizer.param_groups for parameter in group["params"]):
-        raise BadInputError(
-            f"{type(optimizer).__name__} holds no parameter of {type(model).__name__}; "
-            f"construct it with model.parameters()."
-        )
-    if isinstance(optimizer, torch.optim.LBFGS):
-        raise BadInputError(
-            "LBFGS steps with a closure, which a search cannot give it yet; search with another optimizer."
-        )
-    if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in model.parameters()):
-        raise BadInputError(f"{type(model).__name__} has lazy parameters; pass one batch through it before the search.")
-    if not isinstance(loader, Iterable):
-        raise BadInputError(f"the loader must be iterable, got {type(loader).__name__}.")
-    if isinstance(loader, Iterator):
-        raise BadInputError(
-            f"the loader is a one-shot iterator ({type(loader).__name__}) and a search would use it up; "
-            f"pass the DataLoader or a list of batches."
-        )
+    for one in as_list(optimizer):
+        if not any(id(parameter) in parameters for group in one.param_groups for parameter in group["params"]):
+            raise BadInputError(
+                f"{type(one).__name__} holds no parameter of {type(model).__name__}; "
+                f"construct it with model.parameters()."
+            )
 
 
-def _check_reached(optimizer: Optimizer) -> None:
-    if all(parameter.grad is None for group in optimizer.param_groups for parameter in group["params"]):
+def _check_reached(optimizer: Optimizers) -> None:
+    lead = as_list(optimizer)[0]
+    if not lead.state and all(one.grad is None for group in lead.param_groups for one in group["params"]):
         raise BadInputError(
-            f"the loss gives no parameter of {type(optimizer).__name__} a gradient; "
+            f"the loss gives no parameter of {type(lead).__name__} a gradient; "
             f"compute it with the model that loss_fn is given, not with another one."
         )
 
 
+def _versions(model: nn.Module) -> list[tuple[int, int]]:
+    """How often each tensor of a model and its gradient were written to."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return [(one._version, -1 if one.grad is None else one.grad._version) for one in tensors]
+
+
+def _nothing() -> None:
+    pass
+
+
 def _to_step_loss(loss_fn: Any) -> Callable[[nn.Module, Any], torch.Tensor]:
-    is_criterion = isinstance(loss_fn, nn.Module) or getattr(loss_fn, "__module__", "") == "torch.nn.functional"
-    return _Criterion(loss_fn) if is_criterion else loss_fn
+    """Return ``loss_fn(model, batch)``, also for a criterion on outputs and targets."""
+    if not (isinstance(loss_fn, nn.Module) or getattr(loss_fn, "__module__", "") == "torch.nn.functional"):
+        return loss_fn  # type: ignore[no-any-return]
 
-
-class _Criterion:
-    """``loss_fn(model, batch)`` for a criterion on outputs and targets."""
-
-    def __init__(self, criterion: Callable[..., torch.Tensor]) -> None:
-        self._criterion = criterion
-
-    def __call__(self, model: nn.Module, batch: Any) -> torch.Tensor:
+    def loss_of(model: nn.Module, batch: Any) -> torch.Tensor:
         if not (isinstance(batch, (list, tuple)) and len(batch) == 2):
             raise BadInputError(
                 f"a criterion needs batches of (inputs, targets), got {type(batch).__name__}; "
@@ -201,4 +291,6 @@ class _Criterion:
             )
         device = next(model.parameters()).device
         inputs, targets = (part.to(device, non_blocking=True) for part in batch)
-        return self._criterion(model(inputs), targets)
+        return loss_fn(model(inputs), targets)  # type: ignore[no-any-return]
+
+    return loss_of

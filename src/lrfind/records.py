@@ -14,9 +14,8 @@ from lrfind.errors import BadInputError, LRFindError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from torch.optim import Optimizer
 
-    from lrfind.optim import AppliedRate
+    from lrfind.optim import AppliedRate, Optimizers
 
 SCHEMA = "lrfind/finding/1"
 
@@ -61,6 +60,7 @@ class Record:
         stop: Why the probe ended: ``"done"`` (every step ran), ``"diverged"`` or ``"non-finite"``.
         passes: How many times the data was begun; above 1 where the loader is shorter than the probe.
         seconds: Wall time.
+        ratios: Each param group's rate as a multiple of these; the groups of several optimizers in a row.
     """
 
     probe: Probe
@@ -69,6 +69,7 @@ class Record:
     stop: Stop
     passes: int = 1
     seconds: float = 0.0
+    ratios: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
         if len(self.lrs) != len(self.losses):
@@ -183,11 +184,11 @@ class Finding:
             raise BadInputError(f"{path} holds no finding but a {type(data).__name__}.")
         return cls.from_dict(data)
 
-    def apply(self, optimizer: Optimizer, scheduler: Any = None) -> AppliedRate:
+    def apply(self, optimizer: Optimizers, scheduler: Any = None) -> AppliedRate:
         """Set ``lr`` on the optimizer, ratios of param groups kept, and verify it at every step from now on.
 
         Args:
-            optimizer: The optimizer to train with.
+            optimizer: The optimizer to train with, or those that were searched together.
             scheduler: The scheduler (or schedulers) that drives it, if any; rebased so that the rate survives.
 
         Returns:
@@ -243,4 +244,5 @@ def _record(data: Mapping[str, Any]) -> Record:
         stop=data["stop"],
         passes=int(data["passes"]),
         seconds=float(data["seconds"]),
+        ratios=tuple(map(float, data["ratios"])),
     )

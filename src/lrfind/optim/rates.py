@@ -1,0 +1,100 @@
+"""The learning rate of one optimizer, or of several that move together, and what each param group makes of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from lrfind.errors import BadInputError, RateNotAppliedError
+
+Optimizers = Optimizer | Sequence[Optimizer]
+"""One optimizer, or several whose rates move together; the first one's rate is the rate."""
+
+_CLOSE = 1e-6
+"""Rates this close, relatively, are the same: a tensor rate holds single precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """The learning rate of an optimizer and what each param group makes of it.
+
+    Attributes:
+        lr: The optimizer's own rate: what its param groups hold where they agree, else its ``defaults["lr"]``, or
+            the peak where a cyclical schedule drives it. Of several optimizers, the first one's.
+        ratios: Each group's rate as a multiple of ``lr``; the groups of several optimizers in a row.
+    """
+
+    lr: float
+    ratios: tuple[float, ...]
+
+
+def as_list(optimizers: Optimizers) -> list[Optimizer]:
+    """Return one optimizer, or several, as a list."""
+    return list(optimizers) if isinstance(optimizers, Sequence) else [optimizers]
+
+
+def groups_of(optimizers: Optimizers) -> list[dict[str, Any]]:
+    """Return the param groups of one optimizer, or of several in a row."""
+    return [group for optimizer in as_list(optimizers) for group in optimizer.param_groups]
+
+
+def rates_of(optimizers: Optimizers) -> Rates:
+    """Return the rate of an optimizer and the ratios of its param groups.
+
+    Raises:
+        BadInputError: If the optimizer has no positive learning rate to measure the ratios against.
+    """
+    lead = as_list(optimizers)[0]
+    peaks = [_peak(group) for group in lead.param_groups]
+    cycled = any("max_lr" in group for group in lead.param_groups)
+    lr = max(peaks) if cycled or len(set(peaks)) == 1 else float(lead.defaults.get("lr", peaks[0]))
+    if not 0 < lr < math.inf:
+        raise BadInputError(
+            f"{type(lead).__name__} has lr={lr}, so the ratios of its param groups are unknown; "
+            f"construct it with a positive lr (any will do)."
+        )
+    return Rates(lr, tuple(_peak(group) / lr for group in groups_of(optimizers)))
+
+
+def set_rate(optimizers: Optimizers, lr: float, ratios: Sequence[float]) -> None:
+    """Give each param group ``lr`` times its ratio; a tensor rate is filled in place."""
+    for group, ratio in zip(groups_of(optimizers), ratios, strict=True):
+        write(group, "lr", lr * ratio)
+
+
+def read_rate(optimizers: Optimizers, ratios: Sequence[float]) -> float:
+    """Return the rate that the param groups hold, read back and freed of their ratios.
+
+    Raises:
+        RateNotAppliedError: If the groups do not hold one rate in these ratios.
+    """
+    held = [float(group["lr"]) for group in groups_of(optimizers)]
+    base = next((rate / ratio for rate, ratio in zip(held, ratios, strict=True) if ratio), held[0])
+    for index, (rate, ratio) in enumerate(zip(held, ratios, strict=True)):
+        if abs(rate - base * ratio) > _CLOSE * abs(rate):
+            raise RateNotAppliedError(
+                f"param group {index} of {_names(optimizers)} has lr={rate}, not {base * ratio}: "
+                f"something else sets its rate; let lrfind or the scheduler be the only one."
+            )
+    return base
+
+
+def write(group: dict[str, Any], name: str, value: float) -> None:
+    """Set a rate in a param group; a tensor is filled in place."""
+    if isinstance(group[name], torch.Tensor):
+        group[name].fill_(value)
+    else:
+        group[name] = value
+
+
+def _peak(group: dict[str, Any]) -> float:
+    return float(group.get("max_lr", group.get("initial_lr", group["lr"])))
+
+
+def _names(optimizers: Optimizers) -> str:
+    return ", ".join(type(optimizer).__name__ for optimizer in as_list(optimizers))

@@ -1,0 +1,106 @@
+"""Watch the rate that training really uses, at every step, and say who changed it."""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lrfind.errors import RateNotAppliedError
+from lrfind.optim.rates import Optimizers, as_list, rates_of
+
+
+class AppliedRate:
+    """Watches the rate an optimizer really uses, at every step.
+
+    Args:
+        optimizers: What is watched: one optimizer, or several that move together.
+        schedulers: What may change its rate; without any, the rate must stay as it is now.
+        suspects: Asked, when the rate was changed, for the names of what may have done it.
+
+    Attributes:
+        least: The least rate used so far; infinity before the first step.
+        greatest: The greatest rate used so far; 0 before the first step.
+        steps: How many steps of the first optimizer were watched.
+    """
+
+    watches_only = True
+    """Copies of the optimizer are not watched: probes are not training."""
+
+    def __init__(
+        self,
+        optimizers: Optimizers,
+        schedulers: Sequence[Any] = (),
+        *,
+        suspects: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        self.optimizers = as_list(optimizers)
+        self.schedulers = tuple(schedulers)
+        self.least, self.greatest, self.steps = math.inf, 0.0, 0
+        self._suspects = suspects
+        self._held = {id(one): [float(group["lr"]) for group in one.param_groups] for one in self.optimizers}
+        ratios = rates_of(self.optimizers).ratios[: len(self.optimizers[0].param_groups)]
+        self._lead = next(((index, ratio) for index, ratio in enumerate(ratios) if ratio), (0, 1.0))
+        self._hooks = [one.register_step_pre_hook(self._observe) for one in self.optimizers]
+
+    def verify(self) -> None:
+        """Check that every param group holds the rate that was applied, or that its scheduler last set.
+
+        Raises:
+            RateNotAppliedError: If one does not; names the step, the group, the rate wanted, the rate held and,
+                where it can be known, who set it.
+        """
+        for optimizer in self.optimizers:
+            self._verify(optimizer)
+
+    def remove(self) -> None:
+        """Stop watching."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _observe(self, optimizer: Optimizer, *_: Any) -> None:
+        self._verify(optimizer)
+        if optimizer is not self.optimizers[0]:
+            return
+        index, ratio = self._lead
+        rate = float(optimizer.param_groups[index]["lr"]) / ratio
+        self.least, self.greatest = min(self.least, rate), max(self.greatest, rate)
+        self.steps += 1
+
+    def _verify(self, optimizer: Optimizer) -> None:
+        drivers = [one for one in self.schedulers if one.optimizer is optimizer]
+        wanted = [one.get_last_lr() for one in drivers] or [self._held[id(optimizer)]]
+        for index, group in enumerate(optimizer.param_groups):
+            rate = float(group["lr"])
+            if index >= len(wanted[-1]):
+                return  # a group added since: nothing was applied to it
+            if all(rate != float(rates[index]) for rates in wanted):
+                raise RateNotAppliedError(self._complaint(optimizer, index, rate, float(wanted[-1][index]), drivers))
+
+    def _complaint(self, optimizer: Optimizer, index: int, rate: float, wanted: float, drivers: list[Any]) -> str:
+        driver = ", ".join(type(scheduler).__name__ for scheduler in drivers)
+        source = f"as set by {driver}" if driver else "as applied"
+        known = [*self.schedulers, *(inner for one in self.schedulers for inner in getattr(one, "_schedulers", ()))]
+        strangers = [type(one).__name__ for one in schedulers_of(optimizer) if one not in known]
+        names = [*strangers, *self._suspects()]
+        culprit = f"{' or '.join(names)} changed it" if names else "something else changed it"
+        if driver:
+            remedy = "set the rate through the scheduler only"
+        elif strangers:
+            remedy = "pass the scheduler: finding.apply(optimizer, scheduler)"
+        else:
+            remedy = "if a scheduler drives it, pass it: finding.apply(optimizer, scheduler)"
+        return (
+            f"at step {self.steps + 1} param group {index} of {type(optimizer).__name__} has lr={rate}, "
+            f"not {wanted} {source}: {culprit}; {remedy}."
+        )
+
+
+def schedulers_of(optimizer: Optimizer) -> list[LRScheduler]:
+    """Return the living schedulers that drive an optimizer; slow, for error messages."""
+    found = [one for one in gc.get_objects() if issubclass(type(one), LRScheduler)]
+    return [one for one in found if getattr(one, "optimizer", None) is optimizer]
