@@ -1,0 +1,83 @@
+"""What a task is: a model, an optimizer, data, a horizon, and the schedules it is trained under."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+
+Tensor = torch.Tensor
+
+SGD = partial(torch.optim.SGD, foreach=True)
+MOMENTUM = partial(torch.optim.SGD, momentum=0.9, foreach=True)
+ADAM = partial(torch.optim.Adam, fused=True)
+ADAMW = partial(torch.optim.AdamW, fused=True)
+RMSPROP = partial(torch.optim.RMSprop, foreach=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Inputs and targets, to train on and held out."""
+
+    inputs: Tensor
+    targets: Tensor
+    held_inputs: Tensor
+    held_targets: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One line of the benchmark; to add one, write its record in a file of ``benchmarks/tasks``.
+
+    Attributes:
+        name: What the tables call it.
+        family: Tasks of one family are left out together when constants are calibrated.
+        data: Returns the data; called once per process.
+        model: Returns a new model; it draws its weights from torch's global generator.
+        optimizer: Given the parameters (and ``lr``), returns the optimizer.
+        batch_size: Examples per step.
+        schedules: Names of ``benchmarks.schedules.SHAPES``.
+        loss: The criterion, mean over a batch.
+        horizon: Optimizer steps of a training.
+        unseen: Whether the task is kept out of every calibration and scored apart.
+    """
+
+    name: str
+    family: str
+    data: Callable[[], Data]
+    model: Callable[[], nn.Module]
+    optimizer: Callable[..., torch.optim.Optimizer]
+    batch_size: int
+    schedules: tuple[str, str]
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
+    horizon: int = 2000
+    unseen: bool = False
+
+    def loader(self, seed: int) -> DataLoader[Any]:
+        """Return shuffled batches; each is indexed at once."""
+        data = self.data()
+        examples = TensorDataset(data.inputs, data.targets)
+        order = RandomSampler(examples, generator=torch.Generator().manual_seed(seed))
+        return DataLoader(examples, batch_size=None, sampler=BatchSampler(order, self.batch_size, drop_last=True))
+
+    def start(self, seed: int) -> nn.Module:
+        """Return the model that the training of this seed begins with."""
+        self.data()
+        torch.manual_seed(seed)
+        return self.model()
+
+    @property
+    def kind(self) -> str:
+        """The optimizer's kind: ``"sgd"``, or ``"adaptive"`` where steps are divided by the gradient's size."""
+        return "sgd" if self.optimizer.func is torch.optim.SGD else "adaptive"  # type: ignore[attr-defined]
+
+    @property
+    def habit(self) -> float:
+        """The rate people type without thinking: 1e-2 for SGD, 1e-3 for the others."""
+        return 1e-2 if self.kind == "sgd" else 1e-3

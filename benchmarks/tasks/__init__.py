@@ -1,0 +1,14 @@
+"""The tasks: every record in ``TASKS`` of a module of this package. A new file is found by itself."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from benchmarks.task import Task
+
+_MODULES = sorted(module.name for module in iter_modules(__path__))
+
+TASKS: dict[str, Task] = {
+    task.name: task for name in _MODULES for task in import_module(f"{__name__}.{name}").TASKS
+}

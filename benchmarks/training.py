@@ -1,0 +1,71 @@
+"""Train a task at one rate, and score it on what was held out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.schedules import SHAPES
+from benchmarks.task import Task
+
+CHUNK = 500
+PATIENCE = 3
+"""A training ends after this many losses in a row that are not finite."""
+
+
+def train(task: Task, schedule: str, lr: float, *, seed: int, steps: int | None = None) -> float:
+    """Return the held-out loss after a training; infinite if it is not finite.
+
+    Args:
+        task: What to train.
+        schedule: The shape of the rate, compressed or stretched to ``steps``.
+        lr: The peak rate.
+        seed: Seeds weights, batch order and dropout alike for every rate.
+        steps: Optimizer steps; the task's horizon by default.
+    """
+    steps = task.horizon if steps is None else steps
+    shape = SHAPES[schedule]
+    model = task.start(seed)
+    optimizer = task.optimizer(model.parameters(), lr=lr)
+    batches = cycle(task.loader(seed))
+    gaps = 0
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = lr * shape(step / steps)
+        loss = train_step(task, model, optimizer, next(batches))
+        gaps = 0 if math.isfinite(loss) else gaps + 1
+        if gaps == PATIENCE:
+            return math.inf
+    return held_out(task, model)
+
+
+def train_step(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> float:
+    """Take one optimizer step; return the loss before it."""
+    inputs, targets = batch
+    optimizer.zero_grad()
+    loss = task.loss(model(inputs), targets)
+    loss.backward()
+    optimizer.step()
+    return float(loss.item())
+
+
+@torch.no_grad()
+def held_out(task: Task, model: nn.Module) -> float:
+    """Return the mean loss on what was held out; infinite if it is not finite. Leaves the model in train mode."""
+    data = task.data()
+    model.eval()
+    pairs = zip(data.held_inputs.split(CHUNK), data.held_targets.split(CHUNK), strict=True)
+    total = sum(float(task.loss(model(x), y)) * len(x) for x, y in pairs)
+    model.train()
+    loss = total / len(data.held_inputs)
+    return loss if math.isfinite(loss) else math.inf
+
+
+def cycle(loader: Iterable[Any]) -> Iterator[Any]:
+    """Yield batches for ever."""
+    while True:
+        yield from loader
