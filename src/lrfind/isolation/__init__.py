@@ -1,8 +1,8 @@
 """Nothing moves: probe on copies or on what a snapshot puts back, and put back every random number generator."""
 
 from lrfind.isolation.copies import clone, fits
-from lrfind.isolation.generators import generators_in, seed_all
+from lrfind.isolation.generators import KINDS, generators_in, seed_all
 from lrfind.isolation.loaders import check_loader, fresh
 from lrfind.isolation.snapshots import noted, preserved
 
-__all__ = ["check_loader", "clone", "fits", "fresh", "generators_in", "noted", "preserved", "seed_all"]
+__all__ = ["KINDS", "check_loader", "clone", "fits", "fresh", "generators_in", "noted", "preserved", "seed_all"]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+
 _DEPTH = 5
 
 _BARREN = (torch.Tensor, np.ndarray, torch.nn.Module, type, str, bytes)
@@ -59,8 +61,8 @@ def remember(generator: Any) -> Callable[[], None] | None:
     return None
 
 
-def generators_in(*holders: Any) -> Iterator[torch.Generator]:
-    """Yield the torch generators that objects hold, each once, looking a few attributes deep."""
+def generators_in(*holders: Any, kinds: tuple[type[Any], ...] = (torch.Generator,)) -> Iterator[Any]:
+    """Yield the generators that objects hold, each once, looking a few attributes deep."""
     seen: set[int] = set()
     level = list(holders)
     for _ in range(_DEPTH):
@@ -69,7 +71,7 @@ def generators_in(*holders: Any) -> Iterator[torch.Generator]:
             if id(holder) in seen:
                 continue
             seen.add(id(holder))
-            if isinstance(holder, torch.Generator):
+            if isinstance(holder, kinds):
                 yield holder
             else:
                 below.extend(_parts(holder))

@@ -27,7 +27,7 @@ _MANY = 10_000
 
 
 @contextmanager
-def preserved(*data: Any, state: Iterable[Any] = ()) -> Iterator[None]:
+def preserved(*data: Any, state: Iterable[Any] = (), apart: Iterable[Any] = ()) -> Iterator[None]:
     """Put everything back on leaving, however that comes about: the random number generators, and what is given.
 
     Args:
@@ -35,9 +35,10 @@ def preserved(*data: Any, state: Iterable[Any] = ()) -> Iterator[None]:
             in them are taken to be data that nothing changes.
         state: Models, optimizers, schedulers, scalers, functions: everything they reach is put back, tensors in
             place, from copies in host memory.
+        apart: What is not entered on the way: a trainer, say.
     """
     put_back_globals = remember_globals()
-    put_back_data, put_back_state = _noted(data, is_state=False), noted(state)
+    put_back_data, put_back_state = _noted(data, apart, is_state=False), noted(state, apart)
     try:
         yield
     finally:
@@ -46,17 +47,17 @@ def preserved(*data: Any, state: Iterable[Any] = ()) -> Iterator[None]:
         put_back_state()
 
 
-def noted(state: Iterable[Any]) -> PutBack:
+def noted(state: Iterable[Any], apart: Iterable[Any] = ()) -> PutBack:
     """Note everything that models, optimizers, schedulers, scalers and functions reach; return what puts it back.
 
     Raises:
         BadInputError: If something cannot be put back in place (lazy parameters).
     """
-    return _noted(state, is_state=True)
+    return _noted(state, apart, is_state=True)
 
 
-def _noted(roots: Iterable[Any], *, is_state: bool) -> PutBack:
-    notes = _Snapshot(is_state=is_state).notes(roots)
+def _noted(roots: Iterable[Any], apart: Iterable[Any], *, is_state: bool) -> PutBack:
+    notes = _Snapshot(apart, is_state=is_state).notes(roots)
 
     def put_back() -> None:
         for each in notes:
@@ -68,9 +69,9 @@ def _noted(roots: Iterable[Any], *, is_state: bool) -> PutBack:
 class _Snapshot:
     """Walks everything reachable from some objects, each object once, and notes how to put it back."""
 
-    def __init__(self, *, is_state: bool) -> None:
+    def __init__(self, apart: Iterable[Any], *, is_state: bool) -> None:
         self._is_state = is_state
-        self._seen: dict[int, Any] = {}
+        self._seen: dict[int, Any] = {id(one): one for one in apart}
 
     def notes(self, roots: Iterable[Any]) -> list[PutBack]:
         notes: list[PutBack] = []

@@ -28,15 +28,16 @@ class Wiring:
     lr: float
 
 
-def trace(module: Any, *, also: str | None = None) -> Wiring:
+def trace(module: Any, *, also: str | None = None, optimizer: int = 0) -> Wiring:
     """Find out what a module's optimizer reads, by changing each candidate on a copy and building the optimizer.
 
     Args:
         module: The module; it is not changed.
         also: One more attribute to try, whatever its value.
+        optimizer: Which of several optimizers is meant.
     """
     with preserved():
-        lr = _built_lr(module)
+        lr = _built_lr(module, optimizer)
         usual = [name for prefix in ("", "hparams.") for name in (prefix + usual for usual in _USUAL)]
         floats = [name for name, value in vars(module).items() if type(value) is float and value == lr]
         hparams = [
@@ -44,7 +45,7 @@ def trace(module: Any, *, also: str | None = None) -> Wiring:
         ]
         names = dict.fromkeys([*usual, *floats, *hparams, *([also] if also else [])])
         present = [name for name in names if _is_rate(get(module, name))]
-        read = tuple(name for name in present if _follows(module, name, lr))
+        read = tuple(name for name in present if _follows(module, name, lr, optimizer))
         unread = tuple(name for name in present if name not in read and (name in usual or name == also))
     return Wiring(read, unread, lr)
 
@@ -84,26 +85,28 @@ def _is_rate(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
 
 
-def _follows(module: Any, name: str, lr: float) -> bool:
+def _follows(module: Any, name: str, lr: float, optimizer: int) -> bool:
     (twin,) = clone((module,))
     put(twin, name, float(get(twin, name)) * 0.5)
-    changed = _built_lr(twin)
+    changed = _built_lr(twin, optimizer)
     return math.isfinite(changed) and math.isfinite(lr) and changed != lr
 
 
-def _built_lr(module: Any) -> float:
+def _built_lr(module: Any, optimizer: int) -> float:
     """The rate of the optimizer that a copy of the module builds; NaN where it needs a trainer to build one."""
     (twin,) = clone((module,))
     try:
         built = twin.configure_optimizers()
     except RuntimeError:
         return math.nan
-    return rates_of(_first_optimizer(built)).lr
+    return rates_of(_optimizers(built)[optimizer]).lr
 
 
-def _first_optimizer(built: Any) -> Any:
+def _optimizers(built: Any) -> list[Any]:
+    """The optimizers in whatever ``configure_optimizers`` may return."""
     if isinstance(built, dict):
-        return _first_optimizer(built["optimizer"])
+        return [built["optimizer"]]
     if isinstance(built, (list, tuple)):
-        return _first_optimizer(built[0])
-    return built
+        first = built[0] if len(built) == 2 and isinstance(built[0], (list, tuple)) else built
+        return [optimizer for one in first for optimizer in _optimizers(one)]
+    return [built]

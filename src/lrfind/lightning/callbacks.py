@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from typing_extensions import Unpack
 
-from lrfind.errors import RateNotAppliedError
+from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.isolation import preserved
 from lrfind.lightning.attributes import Wiring, complain, get, put, trace
 from lrfind.lightning.framework import callback_bases
-from lrfind.lightning.loop import LightningLoop, only_optimizer
+from lrfind.lightning.loop import LightningLoop, chosen_optimizers
+from lrfind.loop import Isolation
 from lrfind.optim import AppliedRate, apply_rate, rates_of
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with, to_strategy
@@ -23,6 +25,8 @@ class VerifyLR(*callback_bases()):  # type: ignore[misc]
 
     Args:
         lr: The rate that the optimizer must start with; a finding's ``lr``, say.
+        optimizer: Of several optimizers, the index of the one meant; by default the first one is verified to start
+            with ``lr``, and all are watched.
 
     Attributes:
         applied: The watch over the optimizer: the least and the greatest rate read back so far.
@@ -33,22 +37,33 @@ class VerifyLR(*callback_bases()):  # type: ignore[misc]
             the module's own schedulers changed it.
     """
 
-    def __init__(self, lr: float) -> None:
+    def __init__(self, lr: float, *, optimizer: int | None = None) -> None:
         self.lr: float | None = lr
         self.applied: AppliedRate | None = None
+        self._optimizer = optimizer
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Compare the rate with what the optimizer was built with, and start watching."""
-        optimizer = only_optimizer(trainer)
-        if self.lr is not None and not math.isclose(rates_of(optimizer).lr, self.lr, rel_tol=1e-12):
-            raise _liar(pl_module, self.lr, rates_of(optimizer).lr)
+        used = rates_of(chosen_optimizers(trainer, self._optimizer)).lr
+        if self.lr is not None and not math.isclose(used, self.lr, rel_tol=1e-12):
+            raise _liar(pl_module, self.lr, used)
         self.watch(trainer)
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Watch what a checkpoint has put in place, where training resumes from one."""
+        if self.applied is not None and trainer.global_step > 0:
+            self.watch(trainer)
 
     def watch(self, trainer: Any) -> None:
         """Watch the trainer's optimizer from now on."""
         self.unwatch()
-        schedulers = tuple(config.scheduler for config in trainer.lr_scheduler_configs)
-        self.applied = AppliedRate(only_optimizer(trainer), schedulers)
+        optimizers, suspects = chosen_optimizers(trainer, self._optimizer), partial(_suspects, trainer, self)
+        self.applied = AppliedRate(optimizers, schedulers_of(trainer), suspects=suspects)
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Let the schedulers that a callback brought in since (averaging of weights, say) change the rate."""
+        if self.applied is not None:
+            self.applied.schedulers = schedulers_of(trainer)
 
     @property
     def span(self) -> tuple[float, float]:
@@ -84,17 +99,23 @@ class LRFinder(VerifyLR):
     """Finds a learning rate when ``fit`` starts, applies it, and verifies it to the end of training.
 
     The search runs on a copy of the module in a Trainer of its own; training itself is bit for bit what it would
-    be without the callback at the same rate. Where ``fit`` resumes from a checkpoint of a run that had the
-    callback, its finding is used and nothing is searched.
+    be without the callback at the same rate. Where ``fit`` resumes from a checkpoint, the resume happens: of a run
+    that had the callback, its finding is used and nothing is searched; of another, the search starts from the
+    weights and the optimizer state of the checkpoint.
 
     Args:
         apply: Whether to train with the found rate; else it is only found.
         attr: The attribute (``"lr"``, ``"hparams.learning_rate"``) to write the rate to; by default the one that
             the optimizer is seen to read, or none, in which case the optimizer's param groups are set.
+        optimizer: Of several optimizers, the index of the one to search; by default all move together, ratios kept,
+            and ``finding.lr`` is the first one's.
+        every: Search again at the start of every so many epochs, from the state that training is in.
+        isolation: As ``lrfind.find`` takes it.
         **options: See ``lrfind.search.SearchOptions``.
 
     Attributes:
-        finding: The finding, once ``fit`` has started.
+        finding: The latest finding, once ``fit`` has started.
+        findings: All of them, in order.
         applied: The watch over the optimizer: the least and the greatest rate read back so far.
 
     Raises:
@@ -102,53 +123,100 @@ class LRFinder(VerifyLR):
         RateNotAppliedError: Before the search, if the optimizer does not read ``attr``; later, as ``VerifyLR``.
     """
 
-    def __init__(self, *, apply: bool = True, attr: str | None = None, **options: Unpack[SearchOptions]) -> None:
+    def __init__(
+        self,
+        *,
+        apply: bool = True,
+        attr: str | None = None,
+        optimizer: int | None = None,
+        every: int | None = None,
+        isolation: Isolation = "auto",
+        **options: Unpack[SearchOptions],
+    ) -> None:
         to_strategy(**options)
+        if every is not None and every < 1:
+            raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")
         self.lr = None
         self.applied = None
-        self.finding: Finding | None = None
+        self.findings: list[Finding] = []
         self._is_resumed = False
+        self._optimizer, self._every, self._isolation = optimizer, every, isolation
         self._apply, self._attr, self._options = apply, attr, options
 
+    @property
+    def finding(self) -> Finding | None:
+        """The latest finding."""
+        return self.findings[-1] if self.findings else None
+
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Find (unless a resumed training brought its finding), apply, and start watching."""
-        wiring = self._wiring(pl_module) if self._apply else None
-        if self.finding is None or not self._is_resumed:
-            loop = LightningLoop(trainer, pl_module, data_of(trainer, pl_module), is_set_up=True)
-            self.finding = find_with(loop, **self._options)
-        self._is_resumed = False
-        if wiring is not None:
-            self._set(trainer, pl_module, self.finding.lr, wiring)
-            stale = [note for note in _stale(pl_module, self.finding.lr, wiring) if note not in self.finding.notes]
-            self.finding = replace(self.finding, notes=(*self.finding.notes, *stale))
+        """Find, apply, and start watching; not yet where a checkpoint will be resumed from."""
+        if not self._is_resumed:
+            self.findings = []
+            if trainer.ckpt_path is None:
+                self._find(trainer, pl_module, is_fresh=True)
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Find now, or take the finding of the run that is resumed; the checkpoint is in place."""
+        if self._is_resumed and self._apply:
             self.watch(trainer)
+        elif not self.findings:
+            self._find(trainer, pl_module, is_fresh=False)
+        self._is_resumed = False
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Find again, every so many epochs."""
+        epoch = trainer.current_epoch
+        if self._every and epoch > 0 and epoch % self._every == 0:
+            self._find(trainer, pl_module, is_fresh=False)
 
     def state_dict(self) -> dict[str, Any]:
-        """Keep the finding in checkpoints, so that a resumed training does not search again."""
-        return {"finding": self.finding.to_dict()} if self.finding else {}
+        """Keep the findings in checkpoints, so that a resumed training does not search again."""
+        return {"findings": [finding.to_dict() for finding in self.findings]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the finding of the training that is resumed."""
-        if "finding" in state_dict:
-            self.finding = Finding.from_dict(state_dict["finding"])
-            self._is_resumed = True
+        """Take the findings of the training that is resumed."""
+        self.findings = [Finding.from_dict(each) for each in state_dict.get("findings", [])]
+        self._is_resumed = bool(self.findings)
+
+    def _find(self, trainer: Any, module: Any, *, is_fresh: bool) -> None:
+        wiring = self._wiring(module) if self._apply else None
+        loop = LightningLoop(
+            trainer,
+            module,
+            data_of(trainer, module),
+            optimizer=self._optimizer,
+            isolation=self._isolation,
+            is_fitting=True,
+        )
+        finding = find_with(loop, **self._options)
+        if wiring is not None:
+            self._set(trainer, module, finding.lr, wiring, is_fresh=is_fresh)
+            finding = replace(finding, notes=(*finding.notes, *_stale(module, finding.lr, wiring)))
+            self.watch(trainer)
+        self.findings.append(finding)
 
     def _wiring(self, module: Any) -> Wiring:
-        wiring = trace(module, also=self._attr)
+        wiring = trace(module, also=self._attr, optimizer=self._optimizer or 0)
         if self._attr is not None and self._attr not in wiring.read:
             raise complain(module, self._attr, wiring)
         return wiring
 
-    def _set(self, trainer: Any, module: Any, lr: float, wiring: Wiring) -> None:
+    def _set(self, trainer: Any, module: Any, lr: float, wiring: Wiring, *, is_fresh: bool) -> None:
+        """Write the rate where the optimizer reads it; build a fresh one anew, set one in training in place."""
         names = (self._attr,) if self._attr else wiring.read
         for name in names:
             put(module, name, lr)
-        if names:
+        if names and is_fresh and len(trainer.optimizers) == 1:
             with preserved():
                 trainer.strategy.setup_optimizers(trainer)
-        if rates_of(only_optimizer(trainer)).lr != lr:
-            schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
-            apply_rate(only_optimizer(trainer), lr, schedulers).remove()
+        chosen = chosen_optimizers(trainer, self._optimizer)
+        if rates_of(chosen).lr != lr:
+            apply_rate(chosen, lr, schedulers_of(trainer)).remove()
+
+
+def schedulers_of(trainer: Any) -> tuple[Any, ...]:
+    """Return the schedulers that a trainer steps, or that its module steps by hand."""
+    return tuple(config.scheduler for config in trainer.lr_scheduler_configs)
 
 
 def data_of(trainer: Any, module: Any) -> Any:
@@ -157,6 +225,18 @@ def data_of(trainer: Any, module: Any) -> Any:
         return trainer.datamodule
     source = trainer.fit_loop._data_source.instance
     return None if source is module else source
+
+
+def _suspects(trainer: Any, watcher: Any) -> list[str]:
+    """Name the callbacks, and the module's methods, whose code handles param groups."""
+    holders = [*(one for one in trainer.callbacks if one is not watcher), trainer.lightning_module]
+    return [f"{type(holder).__name__}.{name}" for holder in holders for name in _handling_groups(type(holder))]
+
+
+def _handling_groups(kind: type[Any]) -> list[str]:
+    methods = {name: value for one in reversed(kind.__mro__) for name, value in vars(one).items()}
+    codes = {name: getattr(method, "__code__", None) for name, method in methods.items()}
+    return [name for name, code in codes.items() if code is not None and "param_groups" in code.co_names]
 
 
 def _stale(module: Any, lr: float, wiring: Wiring) -> list[str]:

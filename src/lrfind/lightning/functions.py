@@ -9,6 +9,7 @@ from typing_extensions import Unpack
 from lrfind.errors import BadInputError
 from lrfind.lightning.attributes import complain, put, trace
 from lrfind.lightning.loop import LightningLoop
+from lrfind.loop import Isolation
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with
 
@@ -19,6 +20,8 @@ def find(
     train_dataloaders: Any = None,
     *,
     datamodule: Any = None,
+    optimizer: int | None = None,
+    isolation: Isolation = "auto",
     **options: Unpack[SearchOptions],
 ) -> Finding:
     """Find a learning rate for a module as a trainer would train it; nothing is applied and nothing moves.
@@ -28,6 +31,8 @@ def find(
         model: The module.
         train_dataloaders: What ``trainer.fit`` would be given; by default the module's own ``train_dataloader``.
         datamodule: Instead, a datamodule.
+        optimizer: Of several optimizers, the index of the one to search; by default all move together.
+        isolation: As ``lrfind.find`` takes it.
         **options: See ``lrfind.search.SearchOptions``.
 
     Returns:
@@ -40,7 +45,7 @@ def find(
     if train_dataloaders is not None and datamodule is not None:
         raise BadInputError("give train_dataloaders or datamodule, not both.")
     data = datamodule if datamodule is not None else train_dataloaders
-    return find_with(LightningLoop(trainer, model, data), **options)
+    return find_with(LightningLoop(trainer, model, data, optimizer=optimizer, isolation=isolation), **options)
 
 
 def apply(finding: Finding, model: Any, *, attr: str | None = None) -> None:
