@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-all lint format clean
+.PHONY: help demo test test-all truth bench lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -19,14 +19,20 @@ test: .venv/.dev lint ## Check style and types, run the tests that take seconds
 test-all: .venv/.dev lint ## Run every test
 	$(BIN)/python -m pytest -q
 
+truth: .venv/.bench ## Compute what the benchmark's table of truth lacks; stop and start again at will
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.truth $(ARGS)
+
+bench: .venv/.bench ## Score every finder and write docs/benchmark.md; ARGS=--fresh runs everything anew
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(ARGS)
+
 lint: .venv/.dev ## Check style and types
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 
 format: .venv/.dev ## Put the code into the house format
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
 
 clean: ## Remove the environment and everything made by the targets
 	rm -rf .venv runs dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -40,4 +46,8 @@ clean: ## Remove the environment and everything made by the targets
 
 .venv/.dev: .venv/pyvenv.cfg pyproject.toml constraints.txt
 	$(PIP) -e '.[dev]'
+	@touch $@
+
+.venv/.bench: .venv/pyvenv.cfg pyproject.toml constraints.txt
+	$(PIP) -e '.[bench]'
 	@touch $@

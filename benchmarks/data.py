@@ -34,8 +34,10 @@ def fashion() -> Data:
     from lrfind.demo.data import load
 
     dataset = load("fashion-mnist")
-    parts = [(one.tensors[0][:size], one.tensors[1][:size]) for one, size in
-             ((dataset.train, 12_000), (dataset.validation, 2_000))]
+    parts = [
+        (one.tensors[0][:size], one.tensors[1][:size])
+        for one, size in ((dataset.train, 12_000), (dataset.validation, 2_000))
+    ]
     (x, y), (held_x, held_y) = [(F.avg_pool2d(images, 2) * 4 - 1.2, labels) for images, labels in parts]
     return Data(x, y, held_x, held_y)
 

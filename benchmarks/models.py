@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from benchmarks.task import Tensor
 def mlp(*widths: int, norm: Callable[[int], nn.Module] | None = None, dropout: float = 0.0) -> nn.Module:
     """Return linear layers of these widths with ReLU between them."""
     layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in zip(widths[:-2], widths[1:-1], strict=True):
+    for before, after in pairwise(widths[:-1]):
         layers.append(nn.Linear(before, after))
         layers += [norm(after)] if norm else []
         layers.append(nn.ReLU())
@@ -61,9 +62,7 @@ class _Block(nn.Module):
 def resnet(width: int = 8) -> nn.Module:
     """A residual block on half the resolution."""
     stem = nn.Conv2d(1, width, 3, stride=2, padding=1)
-    return nn.Sequential(
-        stem, _Block(width), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10)
-    )
+    return nn.Sequential(stem, _Block(width), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10))
 
 
 class _Attention(nn.Module):

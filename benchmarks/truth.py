@@ -1,8 +1,8 @@
 """The truth: held-out loss at the horizon over a grid of rates, for each task and schedule.
 
-Short runs over the whole range find roughly where the best rate is; full runs, twice apart, surround it until it is
-at least three octaves from either end; steps of a root of two refine it; single runs further out say how bad it is
-to be far off. One row per run; a run that is in the table is not run again, so it can be stopped at any time.
+Short runs over the whole range find roughly where the best rate is; full runs, an octave apart, surround it until it
+is three octaves above the lowest and two below the highest; runs of one seed further out say how bad it is to be far
+off; half octaves refine it. One row per run; a run that is in the table is not run again, so it can be stopped at any time.
 
 Run: ``make truth``, or ``python -m benchmarks.truth --jobs 2``.
 """
@@ -38,7 +38,7 @@ WHOLE = range(-16, 5)
 
 LOWEST, HIGHEST = -24, 8
 NEAR = 3
-"""The best rate is at least this many octaves from either end of the grid of three seeds."""
+"""The grid of all seeds reaches so far below the best octave, and one less above it."""
 
 
 @dataclass(frozen=True, slots=True)

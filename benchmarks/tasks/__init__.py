@@ -7,8 +7,11 @@ from pkgutil import iter_modules
 
 from benchmarks.task import Task
 
-_MODULES = sorted(module.name for module in iter_modules(__path__))
 
-TASKS: dict[str, Task] = {
-    task.name: task for name in _MODULES for task in import_module(f"{__name__}.{name}").TASKS
-}
+def collected() -> dict[str, Task]:
+    """Return the records of every file in this folder, by name."""
+    names = sorted(module.name for module in iter_modules(__path__))
+    return {task.name: task for name in names for task in import_module(f"{__name__}.{name}").TASKS}
+
+
+TASKS = collected()

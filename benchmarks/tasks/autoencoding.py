@@ -23,11 +23,23 @@ def large() -> Data:
 
 TASKS = (
     Task(
-        "encode-digits-adam", "autoencoding", small, partial(mlp, 64, 64, 8, 64, 64), ADAM, 64,
-        ("constant", "one-cycle"), loss=F.mse_loss,
+        "encode-digits-adam",
+        "autoencoding",
+        small,
+        partial(mlp, 64, 64, 8, 64, 64),
+        ADAM,
+        64,
+        ("constant", "one-cycle"),
+        loss=F.mse_loss,
     ),
     Task(
-        "encode-fashion-sgd", "autoencoding", large, partial(mlp, 196, 96, 16, 96, 196), SGD, 64,
-        ("constant", "linear"), loss=F.mse_loss,
+        "encode-fashion-sgd",
+        "autoencoding",
+        large,
+        partial(mlp, 196, 96, 16, 96, 196),
+        SGD,
+        64,
+        ("constant", "linear"),
+        loss=F.mse_loss,
     ),
 )

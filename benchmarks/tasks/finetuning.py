@@ -54,11 +54,21 @@ def continued(data: Callable[[], Data], model: Callable[[], nn.Module]) -> nn.Mo
 
 TASKS = (
     Task(
-        "finetune-fashion-adamw", "fine-tuning", new_fashion, partial(continued, fashion, _conv),
-        ADAMW, 32, ("constant", "linear"),
+        "finetune-fashion-adamw",
+        "fine-tuning",
+        new_fashion,
+        partial(continued, fashion, _conv),
+        ADAMW,
+        32,
+        ("constant", "linear"),
     ),
     Task(
-        "finetune-digits-momentum", "fine-tuning", new_digits, partial(continued, digits, _mlp),
-        MOMENTUM, 32, ("constant", "linear"),
+        "finetune-digits-momentum",
+        "fine-tuning",
+        new_digits,
+        partial(continued, digits, _mlp),
+        MOMENTUM,
+        32,
+        ("constant", "linear"),
     ),
 )

@@ -16,7 +16,12 @@ TASKS = (
     Task("vit-adamw", "digits", digits, ViT, ADAMW, 16, ("constant", "cosine-warmup")),
     Task("digits-sgd", "digits", digits, partial(mlp, 64, 64, 10), SGD, 64, ("constant", "linear")),
     Task(
-        "digits-rmsprop", "digits", digits, partial(mlp, 64, 64, 64, 10, norm=nn.LayerNorm), RMSPROP, 128,
+        "digits-rmsprop",
+        "digits",
+        digits,
+        partial(mlp, 64, 64, 64, 10, norm=nn.LayerNorm),
+        RMSPROP,
+        128,
         ("constant", "linear"),
     ),
 )

@@ -11,7 +11,13 @@ from benchmarks.task import ADAM, SGD, Task
 
 TASKS = (
     Task(
-        "linear-sgd", "linear", correlated, partial(nn.Linear, 40, 1), SGD, 512, ("constant", "cosine-warmup"),
+        "linear-sgd",
+        "linear",
+        correlated,
+        partial(nn.Linear, 40, 1),
+        SGD,
+        512,
+        ("constant", "cosine-warmup"),
         loss=F.mse_loss,
     ),
     Task("softmax-adam", "linear", fashion, partial(mlp, 196, 10), ADAM, 128, ("constant", "linear")),

@@ -65,7 +65,11 @@ class Factors(nn.Module):
 def signal_net() -> nn.Module:
     """Convolutions over time."""
     return nn.Sequential(
-        nn.Conv1d(1, 12, 7, stride=2), nn.ReLU(), nn.Conv1d(12, 24, 5, stride=2), nn.ReLU(), nn.AdaptiveAvgPool1d(4),
+        nn.Conv1d(1, 12, 7, stride=2),
+        nn.ReLU(),
+        nn.Conv1d(12, 24, 5, stride=2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool1d(4),
         mlp(96, 32, 4),
     )
 
@@ -73,8 +77,15 @@ def signal_net() -> nn.Module:
 TASKS = (
     Task("waves-momentum", "signals", waves, signal_net, MOMENTUM, 32, ("constant", "cosine-warmup"), unseen=True),
     Task(
-        "picture-adam", "coordinates", picture, partial(mlp, 16, 64, 64, 1), ADAM, 256, ("constant", "one-cycle"),
-        loss=F.mse_loss, unseen=True,
+        "picture-adam",
+        "coordinates",
+        picture,
+        partial(mlp, 16, 64, 64, 1),
+        ADAM,
+        256,
+        ("constant", "one-cycle"),
+        loss=F.mse_loss,
+        unseen=True,
     ),
     Task(
         "ratings-adamw", "factors", ratings, Factors, ADAMW, 128, ("constant", "linear"), loss=F.mse_loss, unseen=True

@@ -1,0 +1,185 @@
+"""Fit the constants of a rule on all families of tasks but one, and score it on the one left out.
+
+Run: ``python -m benchmarks.calibrate``, optionally with names of rules: prints how each scores, and its constants
+fitted on every family.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.measures import BAD, Truth
+from benchmarks.rule import Case, Rule, to_case
+from benchmarks.sweeps import Sweep
+from benchmarks.task import Task
+from lrfind.errors import LRFindError
+
+Array = npt.NDArray[np.float64]
+
+STEPS = (1.0, 0.5, 0.2, 0.1, 0.05)
+"""How far the fit moves one constant at a time, coarse to fine, in octaves."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """What a rule sees of one or more range tests, and what its answer is worth.
+
+    Attributes:
+        family: Of the task.
+        truth: What the answer is scored against.
+        seed: The search seed.
+        anchor: Where the rule reads; NaN where it cannot.
+        features: What its constants are multiplied with.
+        steps: What the range tests took.
+        seconds: Likewise.
+    """
+
+    family: str
+    truth: Truth
+    seed: int
+    anchor: float
+    features: tuple[float, ...]
+    steps: int
+    seconds: float
+
+    def octave(self, constants: Array) -> float:
+        """Return the logarithm of the rate that these constants give."""
+        return self.anchor - float(np.dot(self.features, constants))
+
+
+def samples_of(
+    rule: Rule,
+    sweeps: Sequence[Sweep],
+    tasks: dict[str, Task],
+    truths: dict[tuple[str, str], Truth],
+    *,
+    together: int = 1,
+) -> list[Sample]:
+    """Return one sample per schedule and range test, or per ``together`` of them, whose median is read."""
+    groups: dict[tuple[str, int, int], list[Sweep]] = {}
+    for sweep in sweeps:
+        if sweep.kind == "lrfind" and sweep.task in tasks:
+            groups.setdefault((sweep.task, sweep.seed, sweep.repeat // together), []).append(sweep)
+    found = []
+    for (name, seed, _), group in sorted(groups.items()):
+        for schedule in tasks[name].schedules:
+            if (name, schedule) not in truths:
+                continue
+            cases = [to_case(sweep.record, tasks[name], schedule) for sweep in group]
+            anchor, features = _read(rule, cases)
+            records = [sweep.record for sweep in group]
+            found.append(
+                Sample(
+                    tasks[name].family,
+                    truths[name, schedule],
+                    seed,
+                    anchor,
+                    features,
+                    sum(len(record.lrs) for record in records),
+                    sum(record.seconds for record in records),
+                )
+            )
+    return found
+
+
+def _read(rule: Rule, cases: Sequence[Case]) -> tuple[float, tuple[float, ...]]:
+    """Return the median anchor and features of the cases that can be read."""
+    read = []
+    for case in cases:
+        try:
+            read.append((rule.anchor(case), *rule.features(case)))
+        except LRFindError:
+            continue
+    if not read:
+        return np.nan, (0.0,) * len(rule.start)
+    anchor, *features = (median(column) for column in zip(*read, strict=True))
+    return anchor, tuple(features)
+
+
+def fit(samples: Sequence[Sample], start: Sequence[float]) -> Array:
+    """Return the constants that make the mean regret of the samples least, moving one at a time."""
+    groups = _grouped(samples)
+    constants = np.array(start, dtype=float)
+    least = _objective(groups, constants)
+    for step in STEPS:
+        is_better = True
+        while is_better:
+            is_better = False
+            for at in range(len(constants)):
+                for sign in (-1, 1):
+                    moved = constants.copy()
+                    moved[at] += sign * step
+                    now = _objective(groups, moved)
+                    if now < least - 1e-9:
+                        constants, least, is_better = moved, now, True
+    return constants
+
+
+def leave_one_out(samples: Sequence[Sample], start: Sequence[float], unseen: frozenset[str]) -> dict[str, Array]:
+    """Return, for each family, constants fitted on the others; unseen families are never fitted on."""
+    seen = [sample for sample in samples if sample.family not in unseen]
+    whole = fit(seen, start)
+    return {
+        family: whole if family in unseen else fit([one for one in seen if one.family != family], start)
+        for family in sorted({sample.family for sample in samples})
+    }
+
+
+def _grouped(samples: Sequence[Sample]) -> list[tuple[Truth, Array, Array]]:
+    """Return, per truth, the anchors and features of its samples that could be read."""
+    groups: dict[int, list[Sample]] = {}
+    for sample in samples:
+        if np.isfinite(sample.anchor):
+            groups.setdefault(id(sample.truth), []).append(sample)
+    return [
+        (group[0].truth, np.array([one.anchor for one in group]), np.array([one.features for one in group]))
+        for group in groups.values()
+    ]
+
+
+def _objective(groups: Sequence[tuple[Truth, Array, Array]], constants: Array) -> float:
+    """The mean regret, and as much again of what exceeds ``BAD``: a pick that ruins a training costs more."""
+    regrets = np.concatenate(
+        [
+            np.interp(anchors - features @ constants, truth.octaves, truth.regrets, right=1.0)
+            for truth, anchors, features in groups
+        ]
+    )
+    return float(regrets.mean() + np.maximum(regrets - BAD, 0).mean())
+
+
+def main() -> None:
+    """Print how rules score when calibrated without the family that is scored."""
+    from benchmarks.rules import RULES
+    from benchmarks.scoring import Stored, calibrated_scores
+    from benchmarks.tasks import TASKS
+
+    parser = argparse.ArgumentParser(description="Calibrate rules, leaving one family out.")
+    parser.add_argument("rules", nargs="*", default=list(RULES))
+    stored = Stored.load(TASKS)
+    print(
+        f"{'rule':44s} {'mean':>7s} {'bad':>6s} {'p90':>6s} {'worst':>6s} | unseen {'mean':>7s} {'bad':>6s}  constants"
+    )
+    for name in parser.parse_args().rules:
+        for together in (1, 4):
+            scores, constants = calibrated_scores(RULES[name], stored, together=together)
+            seen = np.array([one.regret for one in scores if not TASKS[one.task].unseen])
+            other = np.array([one.regret for one in scores if TASKS[one.task].unseen])
+            title = name + (", median of 4" if together > 1 else "")
+            print(f"{title:40s} {_line(seen)} | {_line(other)} | {np.round(constants, 2)}", flush=True)
+
+
+def _line(regrets: Array) -> str:
+    if not len(regrets):
+        return " " * 27
+    return f"{regrets.mean():7.4f} {(regrets > BAD).mean():6.1%} {np.quantile(regrets, 0.9):6.3f} {regrets.max():6.3f}"
+
+
+if __name__ == "__main__":
+    main()

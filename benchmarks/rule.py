@@ -1,0 +1,68 @@
+"""What a rule is: where it reads a curve, and how far below that it goes, with constants that are fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.schedules import SHAPES
+from benchmarks.task import Task
+from lrfind.curves import Curve, to_curve
+from lrfind.records import Record
+from lrfind.schedules import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a rule may know.
+
+    Attributes:
+        record: The range test as it ran.
+        shape: What the rate will do in training.
+        kind: ``"sgd"`` or ``"adaptive"``, the kind of the optimizer.
+        horizon: Steps of the training.
+    """
+
+    record: Record
+    shape: Shape
+    kind: str
+    horizon: int
+
+    @property
+    def curve(self) -> Curve:
+        """The curve as the package cleans it."""
+        return to_curve(self.record)
+
+    @property
+    def left(self) -> float:
+        """How much of the peak is left, on average, over the last fifth of the schedule."""
+        return sum(self.shape(0.8 + 0.2 * (step + 0.5) / 20) for step in range(20)) / 20
+
+    @property
+    def annealing(self) -> tuple[float, float]:
+        """The features that give a schedule that ends at zero and a constant rate a constant each."""
+        return 1 - self.left, self.left
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A reading rule; to add one, put its record in ``RULES`` of a file in ``benchmarks/rules``.
+
+    The logarithm (base 2) of the rate it suggests is ``anchor`` less the sum of features times constants.
+
+    Attributes:
+        name: What the tables call it.
+        anchor: Given a case, a logarithm (base 2) of a rate.
+        features: Given a case, what the constants are multiplied with.
+        start: Where the fit of the constants starts; one number per feature.
+    """
+
+    name: str
+    anchor: Callable[[Case], float]
+    features: Callable[[Case], tuple[float, ...]]
+    start: tuple[float, ...]
+
+
+def to_case(record: Record, task: Task, schedule: str) -> Case:
+    """Return what a rule may know about a range test of a task."""
+    return Case(record, SHAPES[schedule], task.kind, task.horizon)

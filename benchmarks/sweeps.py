@@ -1,0 +1,117 @@
+"""Stored range tests: run once, read by any rule in milliseconds."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.store import HERE, read_rows
+from benchmarks.task import Task
+from benchmarks.training import cycle, train_step
+from lrfind import RangeTest
+from lrfind.pytorch import PyTorchLoop
+from lrfind.records import Probe, Record
+from lrfind.schedules import ramp
+
+STORE = HERE / "records" / "sweeps.jsonl"
+DIGITS = 5
+"""Significant digits of the losses that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A kind of range test.
+
+    Attributes:
+        min_lr: The first rate.
+        max_lr: The last rate.
+        steps: How many.
+        rise: It is stopped where the smoothed loss exceeds its least this many times; None: as lrfind stops.
+        repeats: How often it is run from one model, with other batches.
+    """
+
+    min_lr: float
+    max_lr: float
+    steps: int
+    rise: float | None
+    repeats: int = 1
+
+
+_OURS = RangeTest()
+RAMPS = {
+    "lrfind": Ramp(_OURS.min_lr, _OURS.max_lr, _OURS.steps, None, 4),
+    "fastai": Ramp(1e-7, 10.0, 100, 4.0),
+    "forecasting": Ramp(1e-5, 1.0, 100, 10_000.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One stored range test: its rates and losses are in ``record``."""
+
+    kind: str
+    task: str
+    seed: int
+    repeat: int
+    record: Record
+
+
+def run(task: Task, kind: str, seed: int, repeat: int) -> dict[str, Any]:
+    """Run a range test; return its row."""
+    shape, start = RAMPS[kind], time.perf_counter()
+    probe = Probe(_rates(shape), seed=repeat)
+    model = task.start(seed)
+    optimizer = task.optimizer(model.parameters(), lr=task.habit)
+    if shape.rise is None:
+        record = PyTorchLoop(model, optimizer, task.loader(seed), task.loss).run(probe)
+        losses, stop = record.losses, record.stop
+    else:
+        losses, stop = _plain(task, model, optimizer, probe, seed, shape.rise)
+    return {
+        "kind": kind,
+        "task": task.name,
+        "seed": seed,
+        "repeat": repeat,
+        "stop": stop,
+        "seconds": round(time.perf_counter() - start, 3),
+        "losses": [float(f"{loss:.{DIGITS}g}") if math.isfinite(loss) else None for loss in losses],
+    }
+
+
+def load(path: Path = STORE) -> list[Sweep]:
+    """Return what is stored."""
+    return [to_sweep(row) for row in read_rows(path) if "losses" in row]
+
+
+def to_sweep(row: dict[str, Any]) -> Sweep:
+    """Return a row as a sweep."""
+    losses = tuple(math.nan if loss is None else loss for loss in row["losses"])
+    probe = Probe(_rates(RAMPS[row["kind"]]), seed=row["repeat"])
+    record = Record(probe, probe.lrs[: len(losses)], losses, row["stop"], seconds=row["seconds"])
+    return Sweep(row["kind"], row["task"], row["seed"], row["repeat"], record)
+
+
+def _rates(shape: Ramp) -> tuple[float, ...]:
+    return ramp(shape.min_lr, shape.max_lr, shape.steps)
+
+
+def _plain(
+    task: Task, model: Any, optimizer: Any, probe: Probe, seed: int, rise: float
+) -> tuple[tuple[float, ...], str]:
+    """Sweep as fastai and Lightning do, smoothing with a factor of 0.98 and stopping on it."""
+    losses: list[float] = []
+    average, least = 0.0, math.inf
+    batches = cycle(task.loader(seed))
+    for step, lr in enumerate(probe.lrs, 1):
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        losses.append(train_step(task, model, optimizer, next(batches)))
+        average = 0.98 * average + 0.02 * losses[-1]
+        smooth = average / (1 - 0.98**step)
+        least = min(least, smooth)
+        if not math.isfinite(smooth) or (step > 10 and smooth > rise * least):
+            return tuple(losses), "diverged"
+    return tuple(losses), "done"

@@ -1,0 +1,305 @@
+"""The benchmark: its measures have known answers, its truth can be recomputed, nothing is tuned on what it scores."""
+
+import json
+import math
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from benchmarks import calibrate, collect, peers, rules, store, tasks, truth
+from benchmarks.measures import Score, bootstrap, difference, score, summary, to_truth
+from benchmarks.peer import Peer, Suggestion
+from benchmarks.readings import READINGS, smoothed
+from benchmarks.rule import Rule
+from benchmarks.schedules import SHAPES
+from benchmarks.scoring import Stored, all_scores, calibrated_scores
+from benchmarks.tasks import TASKS
+from benchmarks.truth import SEEDS, Run
+
+HORIZON = 80
+
+
+def a_table(bowl, *, task="toy", schedule="constant", start=2.0, octaves=range(-4, 5)):
+    """A table whose loss at each octave and seed is what ``bowl`` says."""
+    losses = {Run(task, schedule, 0, 0.0, seed): start for seed in SEEDS}
+    losses |= {Run(task, schedule, HORIZON, float(one), seed): bowl(one, seed) for one in octaves for seed in SEEDS}
+    return losses
+
+
+def a_truth(bowl=lambda octave, seed: 1 + abs(octave) / 8, **options):
+    return to_truth(options.get("task", "toy"), "constant", HORIZON, a_table(bowl, **options))
+
+
+@pytest.mark.parametrize(
+    ("lr", "regret"),
+    [
+        (1.0, 0.0),
+        (2.0, 0.125),
+        (2.0**0.5, 0.0625),
+        (2.0**-4, 0.5),
+        (2.0**-9, 0.5),
+        (2.0**4.5, 0.5),
+        (2.0**5.5, 1.0),
+        (math.nan, 1.0),
+        (math.inf, 1.0),
+        (None, 1.0),
+    ],
+)
+def test_regret_is_interpolated_in_log_rate(lr, regret):
+    assert a_truth().regret(lr) == pytest.approx(regret)
+
+
+def test_the_best_rate_is_chosen_on_other_seeds_than_it_is_scored_on():
+    # Seed 0 is lucky at octave 3; the other two choose octave 0 for it, and it drags them to neither.
+    truth_ = a_truth(lambda octave, seed: 0.9 if (octave, seed) == (3, 0) else 1 + abs(octave) / 8)
+    assert truth_.losses[0] == (1.0, 2.0)
+    assert truth_.best == 0.0
+    assert truth_.regret(8.0) == pytest.approx(np.mean([-0.1, 0.375, 0.375]))
+
+
+def test_what_is_worse_than_untrained_or_diverges_has_regret_one():
+    truth_ = a_truth(lambda octave, seed: math.inf if octave == 4 else 50.0 if octave == 3 else 1 + abs(octave) / 8)
+    assert truth_.regret(8.0) == truth_.regret(16.0) == 1.0
+
+
+def test_short_runs_say_what_is_beyond_the_full_ones():
+    losses = a_table(lambda octave, seed: 1 + abs(octave) / 8)
+    for octave, loss in ((-8, 1.9), (-6, 1.55), (0, 1.0)):
+        losses[Run("toy", "constant", HORIZON // truth.SHORT, float(octave), 0)] = loss
+    assert to_truth("toy", "constant", HORIZON, losses).regret(2.0**-8) == pytest.approx(0.9)
+
+
+def test_the_band_holds_the_rates_within_a_hundredth():
+    low, high = a_truth().band
+    assert math.log2(low) == pytest.approx(-0.08, abs=0.01)
+    assert math.log2(high) == pytest.approx(0.08, abs=0.01)
+
+
+def test_a_loss_is_scored_on_the_same_scale():
+    assert a_truth().regret_of_loss(1.25) == pytest.approx(0.25)
+    assert a_truth().regret_of_loss(None) == 1.0
+
+
+def test_no_rate_is_a_failure_of_regret_one():
+    one = score("peer", a_truth(), 0, None, cost=8, seconds=1.0)
+    assert (one.regret, one.failed, one.share) == (1.0, True, 0.1)
+
+
+def test_coverage_of_an_interval():
+    truth_ = a_truth()
+    assert score("a", truth_, 0, 1.0, cost=1, seconds=0, interval=(0.5, 2.0)).covers == (True, True)
+    assert score("a", truth_, 0, 2.0, cost=1, seconds=0, interval=(1.5, 2.0)).covers == (False, False)
+    assert score("a", truth_, 0, 2.0, cost=1, seconds=0, interval=(1.01, 2.0)).covers == (False, True)
+
+
+def some_scores(method, regrets):
+    return [
+        Score(method, task, "constant", seed, 1.0, regret, 0.0, 1, 0.0, 0.1, False)
+        for task, many in regrets.items()
+        for seed, regret in enumerate(many)
+    ]
+
+
+def test_the_interval_of_equal_regrets_is_a_point_and_that_of_unequal_ones_holds_the_mean():
+    same = some_scores("a", {"x": [0.2] * 5, "y": [0.2] * 5})
+    assert bootstrap(same, lambda values: values) == (pytest.approx(0.2), pytest.approx(0.2))
+    low, high = summary(some_scores("a", {"x": [0.0, 0.1], "y": [0.3, 0.4], "z": [0.1, 0.1]}))["mean_interval"]
+    assert low < 1 / 6 < high
+
+
+def test_a_difference_pairs_tasks_and_seeds():
+    ours = some_scores("a", {"x": [0.0, 0.5], "y": [0.2, 0.9]})
+    theirs = some_scores("b", {"x": [0.1, 0.6], "y": [0.3, 1.0]})
+    assert difference(theirs, ours) == (pytest.approx(0.1), pytest.approx(0.1), pytest.approx(0.1))
+
+
+def test_the_plan_ends_with_the_best_rate_well_inside_the_grid():
+    task = TASKS["linear-sgd"]
+    losses = {}
+    while runs := truth.next_runs(task, "constant", losses):
+        for run in runs:
+            assert run not in losses
+            losses[run] = 2.0 if run.steps == 0 else 1 + min((run.octave + 6.5) ** 2 / 30, 1)
+    found = to_truth(task.name, "constant", task.horizon, losses)
+    assert found.best == -6.5
+    assert found.ends[0] + 2.5 <= found.best <= found.ends[1] - 1.5
+    assert {-7.5, -7.0, -6.5, -6.0, -5.5} <= set(found.octaves)
+    assert found.regret(2.0**-24) == found.regret(2.0**8) == 1.0
+
+
+def test_a_torn_last_line_is_cut_off_and_run_again(tmp_path):
+    path = tmp_path / "truth.jsonl"
+    for seed in range(2):
+        store.append_row(path, {"task": "a", "schedule": "s", "steps": 1, "octave": 0.0, "seed": seed, "loss": None})
+    path.write_text(path.read_text() + '{"task": "a", "sche')
+    assert len(truth.load(path)) == 2
+    store.append_row(path, {"task": "a", "schedule": "s", "steps": 1, "octave": 0.0, "seed": 2, "loss": 1.5})
+    assert [math.isinf(loss) for loss in truth.load(path).values()] == [True, True, False]
+
+
+def test_a_row_torn_in_the_middle_of_the_file_is_said(tmp_path):
+    path = tmp_path / "truth.jsonl"
+    path.write_text('{"a": 1}\n{"b": \n{"c": 3}\n')
+    with pytest.raises(ValueError, match="line 2"):
+        store.read_rows(path)
+
+
+def stored_rows(task, steps):
+    rows = [run for run in truth.load() if run.task == task and run.steps == steps]
+    return sorted(rows, key=lambda run: (run.schedule, run.seed, run.octave))
+
+
+@pytest.mark.parametrize("task", ["linear-sgd", "cancer-sgd", "digits-sgd", "friedman-adamw"])
+def test_a_few_cells_of_the_truth_are_recomputed(task):
+    losses = truth.load()
+    short = stored_rows(task, TASKS[task].horizon // truth.SHORT)
+    calm = [run for run in short if losses[run] < 0.9 * losses[Run(task, run.schedule, 0, 0.0, 0)]]
+    for run in (Run(task, TASKS[task].schedules[0], 0, 0.0, 1), calm[len(calm) // 4], calm[len(calm) // 2]):
+        assert truth.perform(run) == pytest.approx(losses[run], rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["linear-sgd", "cancer-sgd"])
+def test_full_runs_of_the_truth_are_recomputed(task):
+    losses = truth.load()
+    full = [run for run in stored_rows(task, TASKS[task].horizon) if math.isfinite(losses[run])]
+    for run in full[:: max(1, len(full) // 4)]:
+        assert truth.perform(run) == pytest.approx(losses[run], rel=1e-2)
+
+
+def test_every_shape_is_used_and_stays_within_its_bounds():
+    assert {name for task in TASKS.values() for name in task.schedules} == set(SHAPES)
+    for shape in SHAPES.values():
+        values = [shape(step / 1000) for step in range(1000)]
+        assert min(values) >= 0
+        assert max(values) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_the_tasks_are_what_the_page_says():
+    seen = [task for task in TASKS.values() if not task.unseen]
+    unseen = [task for task in TASKS.values() if task.unseen]
+    assert len(seen) >= 18
+    assert len(unseen) == 3
+    assert min(task.horizon for task in TASKS.values()) >= 2000
+    assert not {task.family for task in seen} & {task.family for task in unseen}
+
+
+def test_lightnings_stored_number_is_what_its_tuner_gives():
+    peer = peers.PEERS["Lightning"]
+    rows = [row for row in store.read_rows(collect.SUGGESTIONS) if row.get("peer") == peer.name]
+    row = next(row for row in rows if row["task"] == "cancer-sgd")
+    said = peer.run(TASKS["cancer-sgd"], collect.BOTH, row["seed"])
+    assert said.lr == pytest.approx(row["lr"], rel=1e-6)
+    assert said.steps == row["steps"]
+
+
+@pytest.mark.skipif(find_spec("torch_lr_finder") is None, reason="the bench extra is not installed")
+def test_torch_lr_finders_stored_number_is_its_own():
+    rows = [row for row in store.read_rows(collect.SUGGESTIONS) if row.get("peer") == "torch-lr-finder"]
+    row = next(row for row in rows if row["task"] == "cancer-sgd")
+    said = peers.PEERS["torch-lr-finder"].run(TASKS["cancer-sgd"], collect.BOTH, row["seed"])
+    assert said.lr == pytest.approx(row["lr"], rel=1e-6)
+
+
+@pytest.mark.parametrize("package", [tasks, peers, rules])
+def test_one_more_file_is_one_more_record(package, tmp_path, monkeypatch):
+    """A record in a new file of the folder is found without naming it anywhere."""
+    kind = package.__name__.split(".")[1].upper()
+    source = next(iter(getattr(package, kind).values()))
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    owner = {"TASKS": "linear", "PEERS": "habit", "RULES": "edge"}[kind]
+    (tmp_path / "another.py").write_text(
+        f"from dataclasses import replace\nfrom benchmarks.{kind.lower()}.{owner} import {kind} as known\n"
+        f"{kind} = (replace(known[0], name='another'),)\n"
+    )
+    assert "another" in package.collected()
+    assert type(package.collected()["another"]) is type(source)
+
+
+def test_a_peer_that_raises_is_recorded_and_scored_as_lost():
+    def suggest(task, schedule, seed):
+        raise RuntimeError("no")
+
+    row = collect.suggestion_row(Peer("broken", suggest), TASKS["linear-sgd"], collect.BOTH, 10)
+    assert row["lr"] is None
+    assert row["error"] == "RuntimeError: no"
+    known = {("linear-sgd", "constant"): a_truth(task="linear-sgd")}
+    scores = list(all_scores_of_peers(Stored({"linear-sgd": TASKS["linear-sgd"]}, known, [], [row])))
+    assert [(one.method, one.regret, one.failed) for one in scores] == [("broken", 1.0, True)]
+
+
+def all_scores_of_peers(stored):
+    from benchmarks.scoring import peer_scores
+
+    return peer_scores(stored)
+
+
+def test_a_new_peer_is_scored_from_its_rows():
+    row = collect.suggestion_row(
+        Peer("half", lambda task, schedule, seed: Suggestion(2.0, 3, forwards=3)), TASKS["linear-sgd"], "constant", 10
+    )
+    known = {("linear-sgd", "constant"): a_truth(task="linear-sgd")}
+    (one,) = all_scores_of_peers(Stored({"linear-sgd": TASKS["linear-sgd"]}, known, [], [row]))
+    assert one.regret == pytest.approx(0.125)
+    assert one.cost == 4.0
+
+
+def samples(family, best, count=6):
+    bowl = a_truth(lambda octave, seed: 1 + min(abs(octave - best) / 4, 1), task=family, octaves=range(-8, 9))
+    return [calibrate.Sample(family, bowl, seed, 2.0, (1.0,), 100, 0.1) for seed in range(count)]
+
+
+def test_calibration_finds_the_constant_that_gives_the_best_rate():
+    assert calibrate.fit(samples("a", -1), (0.0,)) == pytest.approx([3.0], abs=0.05)
+
+
+def test_calibration_never_sees_the_family_it_scores_nor_an_unseen_one():
+    many = [*samples("a", 0, 20), *samples("b", -2), *samples("c", 5, 90)]
+    constants = calibrate.leave_one_out(many, (0.0,), frozenset({"c"}))
+    assert constants["a"] == pytest.approx([4.0], abs=0.05)
+    assert constants["b"] == pytest.approx([2.0], abs=0.05)
+    assert constants["c"] == pytest.approx([2.0], abs=0.05)
+
+
+def test_changing_a_familys_truth_leaves_its_constants_alone():
+    before = calibrate.leave_one_out([*samples("a", 0), *samples("b", -2), *samples("d", 1)], (0.0,), frozenset())
+    after = calibrate.leave_one_out([*samples("a", 4), *samples("b", -2), *samples("d", 1)], (0.0,), frozenset())
+    assert before["a"] == pytest.approx(after["a"])
+    assert before["b"] != pytest.approx(after["b"])
+
+
+def test_a_new_rule_is_scored_from_stored_sweeps():
+    one = Stored.load({"cancer-sgd": TASKS["cancer-sgd"], "linear-sgd": TASKS["linear-sgd"]})
+    rule = Rule("always", lambda case: -5.0, lambda case: (1.0,), (0.0,))
+    scores, constants = calibrated_scores(rule, one)
+    assert len(scores) == 2 * 2 * 20
+    assert len(constants) == 1
+
+
+def test_every_method_is_scored_on_a_task():
+    stored = Stored.load({"cancer-sgd": TASKS["cancer-sgd"], "linear-sgd": TASKS["linear-sgd"]})
+    found = all_scores(stored, rules.RULES["edge / constant"])
+    assert {reading.name for reading in READINGS} <= set(found)
+    assert {"Lightning", "lrfind, one sweep", "lrfind as shipped, calibrated"} <= set(found)
+    assert all(0 <= one.regret <= 1 for many in found.values() for one in many)
+
+
+def test_a_constant_loss_smooths_to_itself():
+    assert smoothed(np.full(9, 3.0)) == pytest.approx(np.full(9, 3.0))
+
+
+@pytest.mark.parametrize("reading", READINGS, ids=lambda reading: reading.name)
+def test_published_rules_read_a_plain_valley(reading):
+    octaves = np.linspace(-20, 3, 100)
+    losses = 2 - 1 / (1 + np.exp(-(octaves + 8))) + np.exp(octaves - 1)
+    assert 2**-14 < reading.read(2**octaves, losses) < 4
+
+
+def test_stored_files_hold_plain_rows_with_their_origin():
+    for path in (truth.TABLE, collect.SUGGESTIONS):
+        first = json.loads(path.read_text().splitlines()[0])
+        assert {"torch", "python"} <= set(first["versions"])
+        assert first["commit"]
