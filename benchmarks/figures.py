@@ -46,7 +46,15 @@ def regret_against_cost(methods: Mapping[str, Mapping[str, Any]], path: Path) ->
             va="center",
             fontsize=8.5,
             color=colour,
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5, "alpha": 0.5, "shrinkA": 0, "shrinkB": 3},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "lw": 0.5,
+                "alpha": 0.5,
+                "shrinkA": 0,
+                "shrinkB": 3,
+                "relpos": (0, 0.5),
+            },
         )
     ax.set(xscale="log", yscale="log", xlim=(0.008, 0.8), ylim=(FLOOR * 0.9, 1.3))
     ax.set_xticks([0.01, 0.02, 0.05, 0.1, 0.2, 0.5], ["none", "2 %", "5 %", "10 %", "20 %", "50 %"])

@@ -15,6 +15,7 @@ from benchmarks.collect import SUGGESTIONS
 from benchmarks.measures import BAD, BAND, difference, summary
 from benchmarks.scoring import Stored, all_scores, calibrated_scores
 from benchmarks.store import HERE, read_rows
+from benchmarks.task import Task
 
 DOCS = HERE.parent / "docs"
 RESULTS = HERE / "results.json"
@@ -104,6 +105,7 @@ def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
         "covers_band": shipped["covers_band"],
         "main_table": _main_table(groups["seen"]),
         "unseen_table": _main_table(groups["unseen"]),
+        "list_of_tasks": _list_of_tasks(stored.tasks),
         "task_table": _task_table(results["tasks"]),
         "rule_table": _rule_table(results["rules"]),
         "truth_origin": _origin(truth.TABLE),
@@ -163,6 +165,20 @@ def _task_table(tasks: Mapping[str, Mapping[str, Any]]) -> str:
         shown = ["-" if value is None else f"{value:.3f}" for value in regrets]
         rows.append((name, f"{one['best']:.2g}{mark}", f"{low:.2g}..{high:.2g}", *shown))
     return _markdown(("task, schedule", "best", "good", *DETAILED), rows)
+
+
+def _list_of_tasks(tasks: Mapping[str, Task]) -> str:
+    rows = [
+        (
+            task.name,
+            task.family + (" (unseen)" if task.unseen else ""),
+            task.optimizer_name,
+            str(task.batch_size),
+            ", ".join(task.schedules),
+        )
+        for task in tasks.values()
+    ]
+    return _markdown(("task", "family", "optimizer", "batch", "schedules"), rows)
 
 
 def _rule_table(rules: Mapping[str, Mapping[str, Any]]) -> str:

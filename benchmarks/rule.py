@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from benchmarks.schedules import SHAPES
 from benchmarks.task import Task
-from lrfind.curves import Curve, to_curve
+from lrfind.curves import BANDWIDTH, Curve, to_curve
 from lrfind.records import Record
 from lrfind.schedules import Shape
 
@@ -20,18 +21,20 @@ class Case:
         record: The range test as it ran.
         shape: What the rate will do in training.
         kind: ``"sgd"`` or ``"adaptive"``, the kind of the optimizer.
+        momentum: Whether the optimizer averages gradients: SGD with momentum, Adam, AdamW.
         horizon: Steps of the training.
     """
 
     record: Record
     shape: Shape
     kind: str
+    momentum: bool
     horizon: int
 
     @property
     def curve(self) -> Curve:
         """The curve as the package cleans it."""
-        return to_curve(self.record)
+        return curve_of(self.record)
 
     @property
     def left(self) -> float:
@@ -42,6 +45,12 @@ class Case:
     def annealing(self) -> tuple[float, float]:
         """The features that give a schedule that ends at zero and a constant rate a constant each."""
         return 1 - self.left, self.left
+
+
+@cache
+def curve_of(record: Record, octaves: float = BANDWIDTH) -> Curve:
+    """Return the curve of a record; remembered, since every rule and schedule asks for it."""
+    return to_curve(record, octaves=octaves)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,11 @@ class Rule:
     start: tuple[float, ...]
 
 
+@cache
+def _has_momentum(task: Task) -> bool:
+    return task.has_momentum
+
+
 def to_case(record: Record, task: Task, schedule: str) -> Case:
     """Return what a rule may know about a range test of a task."""
-    return Case(record, SHAPES[schedule], task.kind, task.horizon)
+    return Case(record, SHAPES[schedule], task.kind, _has_momentum(task), task.horizon)

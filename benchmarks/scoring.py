@@ -15,13 +15,16 @@ from benchmarks.calibrate import fit, leave_one_out, samples_of
 from benchmarks.collect import BOTH, SUGGESTIONS
 from benchmarks.measures import Score, Truth, score, to_truth
 from benchmarks.readings import READINGS
-from benchmarks.rule import Rule
+from benchmarks.rule import Rule, curve_of
 from benchmarks.schedules import SHAPES
 from benchmarks.store import read_rows
 from benchmarks.task import Task
 from lrfind import RangeTest
 from lrfind.errors import LRFindError
-from lrfind.suggest import METHODS
+from lrfind.schedules import Shape
+from lrfind.suggest import METHODS, to_rule
+
+DEFAULT = RangeTest().method
 
 Array = npt.NDArray[np.float64]
 
@@ -119,19 +122,25 @@ def _reading_scores(stored: Stored) -> Iterator[Score]:
 
 
 def _own_scores(stored: Stored) -> Iterator[Score]:
-    """The methods that the package ships, with the constants that it ships."""
+    """The methods that the package ships, with the constants that it ships; one sweep per seed."""
     for sweep in stored.sweeps:
-        if sweep.kind != "lrfind":
+        if sweep.kind != "lrfind" or sweep.repeat:
             continue
         for schedule in stored.schedules(sweep.task):
             for method in METHODS:
-                try:
-                    finding = RangeTest(method=method, schedule=SHAPES[schedule]).propose([sweep.record])
-                    lr, interval = finding.lr, finding.interval
-                except LRFindError:
-                    lr, interval = None, None
-                name = f"lrfind as shipped, {method}"
-                yield _of_sweep(name, stored, sweep, schedule, lr, interval if method == "calibrated" else None)
+                lr, interval = _own(sweep, method, SHAPES[schedule])
+                yield _of_sweep(f"lrfind as shipped, {method}", stored, sweep, schedule, lr, interval)
+
+
+def _own(sweep: sweeps.Sweep, method: str, shape: Shape) -> tuple[float | None, tuple[float, float] | None]:
+    """Return the rate and, for the default method, the interval; what cannot be read gives none."""
+    try:
+        if method != DEFAULT:
+            return to_rule(method, shape)(curve_of(sweep.record)), None
+        finding = RangeTest(method=method, schedule=shape).propose([sweep.record])
+    except LRFindError:
+        return None, None
+    return finding.lr, finding.interval
 
 
 def _of_sweep(

@@ -78,6 +78,18 @@ class Task:
         return "sgd" if self.optimizer.func is torch.optim.SGD else "adaptive"  # type: ignore[attr-defined]
 
     @property
+    def optimizer_name(self) -> str:
+        """What the tables call the optimizer."""
+        name: str = self.optimizer.func.__name__  # type: ignore[attr-defined]
+        return f"{name} with momentum" if name == "SGD" and self.has_momentum else name
+
+    @property
+    def has_momentum(self) -> bool:
+        """Whether the optimizer averages gradients over steps."""
+        options = self.optimizer([nn.Parameter(torch.zeros(1))]).defaults
+        return bool(options.get("momentum") or options.get("betas"))
+
+    @property
     def habit(self) -> float:
         """The rate people type without thinking: 1e-2 for SGD, 1e-3 for the others."""
         return 1e-2 if self.kind == "sgd" else 1e-3

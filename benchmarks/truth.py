@@ -2,7 +2,8 @@
 
 Short runs over the whole range find roughly where the best rate is; full runs, an octave apart, surround it until it
 is three octaves above the lowest and two below the highest; runs of one seed further out say how bad it is to be far
-off; half octaves refine it. One row per run; a run that is in the table is not run again, so it can be stopped at any time.
+off; half octaves refine it. One row per run; a run that is in the table is not run again, so it can be stopped at any
+time.
 
 Run: ``make truth``, or ``python -m benchmarks.truth --jobs 2``.
 """

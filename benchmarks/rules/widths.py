@@ -5,14 +5,13 @@ from math import log2
 
 import numpy as np
 
-from benchmarks.rule import Case, Rule
-from lrfind.curves import to_curve
+from benchmarks.rule import Case, Rule, curve_of
 from lrfind.suggest.edges import edge
 
 
 def anchor(case: Case, octaves: float) -> float:
     """Return the edge of the curve smoothed over so many octaves."""
-    return log2(edge(to_curve(case.record, octaves=octaves)))
+    return log2(edge(curve_of(case.record, octaves)))
 
 
 def lowest(case: Case) -> float:
