@@ -198,6 +198,166 @@ class TestWhatTheTrainingDoesTheProbeDoes:
         assert second.span == (first.finding.lr, first.finding.lr)
 
 
+def adversarial(pl):
+    """A module that optimizes two halves by hand, each with its own optimizer and scheduler."""
+
+    def configure_optimizers(self):
+        first = torch.optim.SGD(self.net[:2].parameters(), lr=self.lr)
+        second = torch.optim.Adam(self.net[2:].parameters(), lr=self.lr / 4)
+        return [first, second], [torch.optim.lr_scheduler.StepLR(one, 100) for one in (first, second)]
+
+    def training_step(self, batch, batch_idx):
+        self.count += 1
+        loss = F.mse_loss(self.net(batch[0]), batch[1])
+        self.manual_backward(loss)
+        for optimizer, scheduler in zip(self.optimizers(), self.lr_schedulers(), strict=True):
+            optimizer.step()
+            optimizer.zero_grad()
+            scheduler.step()
+        self.losses.append(loss.item())
+        return loss
+
+    kind = module(pl, configure_optimizers=configure_optimizers, training_step=training_step)
+    kind.automatic_optimization = property(lambda self: False, lambda self, value: None)
+    return kind
+
+
+class TestSeveralOptimizers:
+    def test_all_move_together_and_keep_their_ratio(self, pl):
+        finder = lrl.LRFinder()
+        net, fitted = trained(pl, adversarial(pl), finder)
+        first, second = (one.param_groups[0]["lr"] for one in fitted.optimizers)
+        assert first == finder.finding.lr == finder.finding.records[0].lrs[0] * (first / 1e-6)
+        assert second == pytest.approx(first / 4)
+        assert finder.finding.records[0].ratios == (1.0, 0.25)
+        assert (net.count, finder.applied.steps) == (40, 40)
+
+    def test_one_is_named(self, pl):
+        finder = lrl.LRFinder(optimizer=1)
+        _, fitted = trained(pl, adversarial(pl), finder)
+        first, second = (one.param_groups[0]["lr"] for one in fitted.optimizers)
+        assert second == finder.finding.lr
+        assert len(finder.finding.records[0].ratios) == 1
+        assert first in (2e-3, finder.finding.lr * 4)
+
+    def test_only_finding_leaves_them_as_they_are(self, pl):
+        finder = lrl.LRFinder(apply=False)
+        nets = [trained(pl, adversarial(pl), *callbacks) for callbacks in ([finder], [])]
+        losses = [net.losses for net, _ in nets]
+        assert losses[0] == losses[1]
+
+
+class TestWhenItSearches:
+    @pytest.mark.parametrize("isolation", ["copy", "snapshot"])
+    def test_in_the_middle_of_training_from_the_state_it_is_in(self, pl, isolation):
+        finder = lrl.LRFinder(apply=False, every=2, isolation=isolation)
+        both = ([finder], [])
+        outcomes = [state(*trained(pl, module(pl), *each, max_epochs=5, lr=2e-4)) for each in both]
+        assert outcomes[0] == outcomes[1]
+        assert len(finder.findings) == 3
+        starts = [np.mean(finding.records[0].losses[:8]) for finding in finder.findings]
+        assert starts[1] < 0.9 * starts[0]  # the second search starts from what two epochs have learnt
+        assert all(len(finding.records[0].lrs) > 20 for finding in finder.findings)
+
+    def test_a_rate_found_in_the_middle_is_applied_and_verified(self, pl):
+        finder = lrl.LRFinder(every=1, steps=64)
+        net, fitted = trained(pl, module(pl), finder, max_epochs=3, limit_train_batches=2)
+        assert len(finder.findings) == 3
+        assert fitted.optimizers[0].param_groups[0]["lr"] == finder.finding.lr == net.lr
+        assert finder.span == (finder.finding.lr, finder.finding.lr)
+
+    def test_resuming_a_run_that_had_no_finder_resumes_and_searches_from_there(self, pl, tmp_path):
+        _, fitted = trained(pl, module(pl), max_epochs=2, lr=2e-4)
+        fitted.save_checkpoint(tmp_path / "one.ckpt")
+        finder, net = lrl.LRFinder(), module(pl)()
+        again = trainer(pl, finder, max_epochs=4)
+        again.fit(net, loader(), ckpt_path=tmp_path / "one.ckpt")
+        assert (net.count, again.global_step) == (40, 80)
+        assert np.mean(finder.finding.records[0].losses[:8]) < 0.9 * np.mean(
+            lrl.find(trainer(pl), module(pl)(), loader(), progress=False).records[0].losses[:8]
+        )
+        assert finder.span == (finder.finding.lr, finder.finding.lr)
+
+    def test_a_curve_in_the_middle_that_cannot_be_read_keeps_the_rate_and_says_so(self, pl):
+        with pytest.warns(UserWarning, match="At epoch 1 the rate is kept as it is: the loss did not fall"):
+            net, _ = trained(pl, module(pl), finder := lrl.LRFinder(every=1), max_epochs=2, lr=2e-3)
+        assert finder.span == (finder.finding.lr, finder.finding.lr)
+        assert (len(finder.findings), net.lr) == (1, finder.finding.lr)
+
+    def test_its_checkpoint_loads_weights_only(self, pl, tmp_path):
+        finder = lrl.LRFinder()
+        _, fitted = trained(pl, module(pl), finder, max_epochs=1)
+        fitted.save_checkpoint(tmp_path / "one.ckpt")
+        loaded = torch.load(tmp_path / "one.ckpt", weights_only=True)
+        assert any("LRFinder" in name for name in loaded["callbacks"])
+
+
+class TestOtherCallbacks:
+    def test_averaging_of_weights_may_bring_its_own_scheduler(self, pl):
+        averaging = pl.callbacks.StochasticWeightAveraging(swa_lrs=1e-3, swa_epoch_start=2, annealing_epochs=2)
+        finder = lrl.LRFinder(apply=True)
+        trained(pl, module(pl), finder, averaging, max_epochs=5)
+        assert finder.applied.steps >= 100
+
+    def test_a_backbone_may_thaw_later(self, pl):
+        class Thaw(pl.callbacks.BaseFinetuning):
+            def freeze_before_training(self, pl_module):
+                self.freeze(pl_module.net[0])
+
+            def finetune_function(self, pl_module, epoch, optimizer):
+                if epoch == 1:
+                    self.unfreeze_and_add_param_group(pl_module.net[0], optimizer)
+
+        def configure_optimizers(self):
+            return torch.optim.Adam([one for one in self.parameters() if one.requires_grad], lr=self.lr)
+
+        kind = module(pl, configure_optimizers=configure_optimizers)
+        finder = lrl.LRFinder()
+        with_finder = state(*trained(pl, kind, Thaw(), finder, max_epochs=3))
+        assert with_finder == state(*trained(pl, kind, Thaw(), max_epochs=3, lr=finder.finding.lr))
+
+    def test_early_stopping_and_validation_are_not_disturbed(self, pl):
+        seen = []
+
+        def validation_step(self, batch, batch_idx):
+            seen.append(self.trainer.current_epoch)
+            self.log("val", F.mse_loss(self.net(batch[0]), batch[1]))
+
+        kind = module(pl, validation_step=validation_step, val_dataloader=lambda self: DataLoader(loader(size=64).dataset, 32))
+        counts = []
+        for callbacks in ([lrl.LRFinder(apply=False)], []):
+            seen.clear()
+            stopping = pl.callbacks.EarlyStopping("val", patience=1)
+            _, fitted = trained(pl, kind, *callbacks, stopping, max_epochs=4, val_check_interval=0.5)
+            counts.append((list(seen), fitted.global_step))
+        assert counts[0] == counts[1]
+
+    def test_the_scheduled_accumulation_is_used(self, pl):
+        schedule = pl.callbacks.GradientAccumulationScheduler({0: 4})
+        finder = lrl.LRFinder(apply=False)
+        trained(pl, module(pl), finder, schedule, max_epochs=1)
+        assert finder.finding.records[0].passes >= 4 * len(finder.finding.records[0].lrs) / 20 - 1
+
+    def test_whoever_set_the_rate_is_named(self, pl):
+        class Meddler(pl.Callback):
+            def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+                trainer.optimizers[0].param_groups[0]["lr"] = 0.7
+
+        with pytest.raises(RateNotAppliedError, match=r"Meddler\.on_train_batch_start changed it"):
+            trained(pl, module(pl), lrl.LRFinder(), Meddler())
+
+
+class TestPrecision:
+    def test_bf16(self, pl):
+        finder = lrl.LRFinder(apply=False)
+        outcomes = [
+            state(*trained(pl, module(pl), *callbacks, precision="bf16-mixed")) for callbacks in ([finder], [])
+        ]
+        assert outcomes[0] == outcomes[1]
+        plain = lrl.find(trainer(pl), module(pl)(), loader(), progress=False)
+        assert finder.finding.records[0].losses != plain.records[0].losses
+
+
 class TestTheAppliedRate:
     def test_it_is_read_back_at_every_step(self, pl):
         finder = lrl.LRFinder()
@@ -268,17 +428,24 @@ class TestBadInput:
         with pytest.raises(BadInputError, match="min_lr must be below max_lr"):
             lrl.LRFinder(min_lr=1.0, max_lr=0.1)
 
-    def test_two_optimizers(self, pl):
-        def configure_optimizers(self):
-            return [torch.optim.SGD(self.parameters(), lr=0.1), torch.optim.Adam(self.parameters())]
+    def test_optimizers_that_are_not_there(self, pl):
+        with pytest.raises(BadInputError, match="optimizer=1 was asked for, and configure_optimizers returned 1"):
+            lrl.find(trainer(pl), module(pl)(), loader(), optimizer=1, progress=False)
+        with pytest.raises(BadInputError, match="returned no optimizer"):
+            lrl.find(trainer(pl), module(pl, configure_optimizers=lambda self: None)(), loader(), progress=False)
 
-        def training_step(self, batch, batch_idx):
-            return F.mse_loss(self.net(batch[0]), batch[1])
+    def test_manual_optimization_without_a_step_or_without_a_loss(self, pl):
+        still = module(pl, training_step=lambda self, batch, batch_idx: F.mse_loss(self.net(batch[0]), batch[1]))()
+        silent = module(pl, training_step=lambda self, batch, batch_idx: None)()
+        still.automatic_optimization = silent.automatic_optimization = False
+        with pytest.raises(BadInputError, match="was not stepped in 1000 batches"):
+            lrl.find(trainer(pl), still, loader(), progress=False)
+        with pytest.raises(BadInputError, match="training_step returns no loss"):
+            lrl.find(trainer(pl), silent, loader(), progress=False)
 
-        net = module(pl, configure_optimizers=configure_optimizers, training_step=training_step)()
-        net.automatic_optimization = False
-        with pytest.raises(BadInputError, match="one optimizer can be searched"):
-            lrl.find(trainer(pl), net, loader(), progress=False)
+    def test_every_and_isolation(self):
+        with pytest.raises(BadInputError, match="every must be a number of epochs"):
+            lrl.LRFinder(every=0)
 
     def test_no_data(self, pl):
         with pytest.raises(BadInputError, match="no batch"):

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import lrfind
-from lrfind.errors import BadInputError, ProbeError
+from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.optim import apply_rate
 
 OPTIMIZERS = {
@@ -241,3 +241,304 @@ def test_models_that_cannot_be_used():
         find(Net(), optimizer, batches)
 
 
+
+
+class TestAnyStep:
+    """``step=``: the user's own loop body, with whatever it closes over."""
+
+    def test_it_gives_the_losses_of_the_loss_function(self):
+        def step(model, optimizer, batch):
+            optimizer.zero_grad()
+            loss = F.mse_loss(model(batch[0]), batch[1])
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        plain = find(*setup())
+        assert find(*setup(), None, step=step).records[0].losses == plain.records[0].losses
+
+    def test_what_it_closes_over_does_not_move(self):
+        outcomes = []
+        for search in (False, True):
+            model, optimizer, batches = setup("momentum")
+            scaler = torch.amp.GradScaler("cpu", init_scale=256.0, growth_interval=3)
+            scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99)
+            average = torch.optim.swa_utils.AveragedModel(model, use_buffers=True)
+            count, seen = 0, []
+
+            def step(model_, optimizer_, batch):
+                nonlocal count
+                count += 1
+                optimizer_.zero_grad()
+                with torch.autocast("cpu", dtype=torch.bfloat16):
+                    loss = F.mse_loss(model(batch[0]), batch[1])
+                scaler.scale(loss).backward()
+                scaler.unscale_(optimizer)
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                scaler.step(optimizer)
+                scaler.update()
+                scheduler.step()
+                average.update_parameters(model)
+                seen.append(loss.item())
+                return loss
+
+            if search:
+                finding = find(model, optimizer, batches, None, step=step)
+                assert len(finding.records[0].lrs) > 20
+                assert finding.records[0].lrs == finding.records[0].probe.lrs[: len(finding.records[0].lrs)]
+            for batch in batches:
+                step(model, optimizer, batch)
+            averaged = [value.tolist() for value in average.state_dict().values()]
+            rest = (count, seen, averaged, scaler.state_dict(), scheduler.state_dict())
+            outcomes.append((*everything(model, optimizer), rest))
+        assert outcomes[0] == outcomes[1]
+
+    def test_accumulation_by_hand_gives_a_record_per_optimizer_step(self):
+        model, optimizer, batches = setup()
+        count = 0
+
+        def step(model, optimizer, batch):
+            nonlocal count
+            count += 1
+            loss = F.mse_loss(model(batch[0]), batch[1])
+            (loss / 4).backward()
+            if count % 4 == 0:
+                optimizer.step()
+                optimizer.zero_grad()
+            return loss
+
+        by_hand = find(model, optimizer, batches, None, step=step, steps=32)
+        by_option = find(*setup(), accumulate=4, steps=32)
+        assert count == 0
+        assert by_hand.records[0].losses == pytest.approx(by_option.records[0].losses, rel=1e-5)
+        assert by_hand.records[0].passes == by_option.records[0].passes > 4
+
+    def test_a_step_that_never_steps(self):
+        with pytest.raises(BadInputError, match="Adam was not stepped in 1000 batches"):
+            find(*setup(), None, step=lambda model, optimizer, batch: F.mse_loss(model(batch[0]), batch[1]).backward() or 1)
+
+    @pytest.mark.parametrize(("result", "message"), [(None, "got NoneType"), (torch.ones(3), r"got shape \(3,\)")])
+    def test_a_step_that_returns_no_loss(self, result, message):
+        def step(model, optimizer, batch):
+            F.mse_loss(model(batch[0]), batch[1]).backward()
+            optimizer.step()
+            return result
+
+        with pytest.raises(BadInputError, match=f"step must return the loss of its batch.*{message}"):
+            find(*setup(), None, step=step)
+
+    def test_both_or_neither(self):
+        for loss_fn, step in ((None, None), (F.mse_loss, F.mse_loss)):
+            with pytest.raises(BadInputError, match="give either loss_fn or step"):
+                find(*setup(), loss_fn, step=step)
+
+
+class TestOptimizers:
+    def test_several_move_together(self):
+        model, _, batches = setup()
+        first = torch.optim.SGD(model.layers[0].parameters(), lr=0.1)
+        second = torch.optim.Adam(model.layers[1:].parameters(), lr=0.01)
+        finding = find(model, [first, second], batches)
+        assert finding.records[0].ratios == pytest.approx((1.0, 0.1))
+        assert (first.param_groups[0]["lr"], second.param_groups[0]["lr"]) == (0.1, 0.01)
+        watch = finding.apply([first, second])
+        assert first.param_groups[0]["lr"] == finding.lr
+        assert second.param_groups[0]["lr"] == pytest.approx(finding.lr / 10)
+        second.param_groups[0]["lr"] = 3.0
+        with pytest.raises(RateNotAppliedError, match="param group 0 of Adam has lr=3"):
+            train(model, second, batches, 1)
+        watch.remove()
+
+    def test_lbfgs_is_given_a_closure(self):
+        torch.manual_seed(0)
+        x = torch.randn(256, 4)
+        batches = [(x, x @ torch.ones(4, 1))] * 3
+        model = nn.Linear(4, 1)
+        optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=3)
+        before = model.weight.clone()
+        finding = find(model, optimizer, batches, steps=64)
+        assert finding.records[0].losses[-1] != finding.records[0].losses[0]
+        assert torch.equal(model.weight, before)
+        assert not optimizer.state
+
+    def test_lazy_parameters_stay_lazy(self):
+        outcomes = []
+        for search in (False, True):
+            _, _, batches = setup()
+            torch.manual_seed(3)
+            model = nn.Sequential(nn.LazyLinear(16), nn.ReLU(), nn.LazyLinear(1))
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+            if search:
+                find(model, optimizer, batches)
+                assert all(isinstance(one, nn.parameter.UninitializedParameter) for one in model.parameters())
+            outcomes.append((train(model, optimizer, batches), model[0].weight.tolist()))
+        assert outcomes[0] == outcomes[1]
+
+    def test_hooks_come_along_and_stay(self):
+        model, optimizer, batches = setup("momentum")
+        seen = []
+        model.layers[0].weight.register_hook(lambda gradient: gradient.clamp(-1e-3, 1e-3))
+        optimizer.register_step_post_hook(lambda *_: seen.append(1))
+        model.register_forward_hook(lambda module, inputs, output: seen.append(2))
+        clamped = find(model, optimizer, batches)
+        assert seen == []
+        free = find(*setup("momentum"))
+        assert clamped.records[0].losses[0] == free.records[0].losses[0]
+        assert clamped.records[0].losses != free.records[0].losses
+        train(model, optimizer, batches, 1)
+        assert seen.count(1) == seen.count(2) == 20
+
+
+class TestSnapshots:
+    """``isolation="snapshot"``: probes run on the originals, which are put back."""
+
+    @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+    def test_nothing_moves(self, optimizer):
+        outcomes = []
+        for isolation in (None, "snapshot", "copy"):
+            model, stepper, batches = setup(optimizer)
+            first = train(model, stepper, batches, 1)
+            found = find(model, stepper, batches, isolation=isolation).records[0].losses if isolation else None
+            outcomes.append((first, train(model, stepper, batches), everything(model, stepper)))
+            if found:
+                assert found == find(*prepared(optimizer), isolation="copy").records[0].losses
+        assert outcomes[0] == outcomes[1] == outcomes[2]
+
+    def test_a_model_that_cannot_be_copied_is_put_back(self):
+        model, optimizer, batches = setup()
+        model.kept = model(torch.ones(2, 8))  # no leaf: cannot be deep-copied
+        before = everything(model, optimizer)
+        assert find(model, optimizer, batches).lr > 0
+        assert everything(model, optimizer) == before
+        with pytest.raises(BadInputError, match='cannot be deep-copied.*isolation="snapshot"'):
+            find(model, optimizer, batches, isolation="copy")
+
+    def test_lazy_parameters_need_a_copy(self):
+        _, _, batches = setup()
+        model = nn.Sequential(nn.LazyLinear(1))
+        with pytest.raises(BadInputError, match="lazy parameters cannot be put back in place"):
+            find(model, torch.optim.SGD(model.parameters(), lr=0.1), batches, isolation="snapshot")
+
+    def test_an_unknown_isolation(self):
+        with pytest.raises(BadInputError, match='"auto", "copy" or "snapshot", got \'disk\''):
+            find(*setup(), isolation="disk")
+
+
+def prepared(optimizer):
+    model, stepper, batches = setup(optimizer)
+    train(model, stepper, batches, 1)
+    return model, stepper, batches
+
+
+class TestTheLossOfAnotherModel:
+    def test_a_closure_over_the_original_sees_the_copy(self):
+        model, optimizer, batches = setup()
+        plain = find(*setup()).records[0].losses
+        before = everything(model, optimizer)
+        found = find(model, optimizer, batches, lambda _, batch: F.mse_loss(model(batch[0]), batch[1]))
+        assert found.records[0].losses == plain
+        assert everything(model, optimizer) == before
+
+    def test_a_bound_method_sees_the_copy(self):
+        class Engine:
+            def __init__(self):
+                self.model, self.optimizer, self.loader = setup()
+                self.history = []
+
+            def loss(self, _, batch):
+                self.history.append(1)
+                return F.mse_loss(self.model(batch[0]), batch[1])
+
+        engine = Engine()
+        found = find(engine.model, engine.optimizer, engine.loader, engine.loss)
+        assert found.records[0].losses == find(*setup()).records[0].losses
+        assert engine.history == []
+
+    def test_an_original_that_is_out_of_sight_is_refused_and_put_back(self):
+        class Registry:
+            model = None
+
+        Registry.model, optimizer, batches = setup()
+        before = everything(Registry.model, optimizer)
+        with pytest.raises(BadInputError, match="touched the original Net"):
+            find(Registry.model, optimizer, batches, lambda _, batch: F.mse_loss(Registry.model(batch[0]), batch[1]))
+        assert everything(Registry.model, optimizer) == before
+        assert all(parameter.grad is None for parameter in Registry.model.parameters())
+
+
+class Counting(torch.utils.data.IterableDataset):
+    """An iterable dataset that remembers where it is, as streams do."""
+
+    def __init__(self):
+        self.position, self.log = 0, []
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(5)
+        x = torch.randn(4000, 8, generator=generator)
+        while self.position < 4000:
+            self.position += 1
+            self.log.append(self.position)
+            yield x[self.position - 1], (2 * x[self.position - 1, :1]).sin()
+
+
+class TestData:
+    def test_a_stateful_dataset_is_put_back(self):
+        model, optimizer, _ = setup()
+        data = Counting()
+        finding = find(model, optimizer, DataLoader(data, batch_size=16))
+        assert len(finding.records[0].lrs) > 20
+        assert (data.position, data.log) == (0, [])
+
+    def test_a_dataset_that_is_its_own_iterator_is_copied(self):
+        class Endless(torch.utils.data.IterableDataset):
+            def __init__(self):
+                self.generator = torch.Generator().manual_seed(1)
+
+            def __iter__(self):
+                return self
+
+            def __next__(self):
+                x = torch.randn(8, generator=self.generator)
+                return x, (2 * x[:1]).sin()
+
+        model, optimizer, _ = setup()
+        data = Endless()
+        wanted = next(Endless())[0]
+        assert find(model, optimizer, DataLoader(data, batch_size=16)).records[0].passes == 1
+        assert torch.equal(next(data)[0], wanted)
+
+    def test_workers_and_persistent_workers(self):
+        outcomes = []
+        for search in (False, True):
+            model, optimizer, batches = setup()
+            workers = DataLoader(batches.dataset, 32, shuffle=True, num_workers=1, persistent_workers=True)
+            first = train(model, optimizer, workers, 1)
+            if search:
+                find(model, optimizer, workers, steps=24)
+            outcomes.append((first, train(model, optimizer, workers, 1)))
+        assert outcomes[0] == outcomes[1]
+
+    @pytest.mark.parametrize(
+        ("pack", "unpack"),
+        [
+            (lambda x, y: {"x": x, "y": y}, lambda batch: (batch["x"], batch["y"])),
+            (lambda x, y: (x, (y, {"ids": 3})), lambda batch: (batch[0], batch[1][0])),
+            (lambda x, y: torch.cat([x, y], 1), lambda batch: (batch[:, :8], batch[:, 8:])),
+            (lambda x, y: [x, y, None], lambda batch: batch[:2]),
+        ],
+        ids=["dictionary", "nested", "tensor", "three"],
+    )
+    def test_batches_of_any_shape(self, pack, unpack):
+        model, optimizer, batches = setup()
+        packed = [pack(x, y) for x, y in batches]
+
+        def loss_fn(model, batch):
+            x, y = unpack(batch)
+            return F.mse_loss(model(x), y)
+
+        assert find(model, optimizer, packed, loss_fn).records[0].passes > 1
+
+    def test_a_generator_is_refused_with_the_remedy(self):
+        model, optimizer, batches = setup()
+        with pytest.raises(BadInputError, match="one-shot iterator.*pass the DataLoader or a list"):
+            find(model, optimizer, (batch for batch in batches))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from lrfind.curves import DivergenceWatch
 from lrfind.errors import BadInputError
@@ -14,8 +14,8 @@ from lrfind.records import Probe, Record, Stop
 OnStep = Callable[[float, float], None]
 """Told the rate and the loss of each step of a probe, for showing progress."""
 
-Isolation = Literal["auto", "copy", "snapshot"]
-"""How a loop keeps training as it is: probes run on a deep copy, or on the original that a snapshot puts back."""
+_IDLE = 1_000
+"""After this many batches without an optimizer step, training is taken to make none."""
 
 
 class Loop(Protocol):
@@ -64,9 +64,13 @@ class Recorder:
 
         Returns:
             Why the probe has ended, or None to go on.
+
+        Raises:
+            BadInputError: If there are many batches and no step.
         """
         self._open.append(loss)
         if self._read is None or self.stop:
+            self._check_idle()
             return self.stop
         self._lrs.append(self._read)
         self._losses.append(sum(self._open) / len(self._open))
@@ -110,6 +114,13 @@ class Recorder:
             perf_counter() - self._start,
             self._ratios,
         )
+
+    def _check_idle(self) -> None:
+        if len(self._open) > _IDLE:
+            raise BadInputError(
+                f"{type(self._optimizers[0]).__name__} was not stepped in {_IDLE} batches; step the optimizer that is "
+                f"searched, or name another one."
+            )
 
     def _before(self, *_: Any) -> None:
         index = min(len(self._lrs), len(self._probe.lrs) - 1)

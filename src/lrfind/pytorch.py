@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
-from lrfind.isolation import check_loader, clone, fits, fresh, noted, preserved, seed_all
-from lrfind.loop import Isolation, OnStep, Recorder
+from lrfind.isolation import Isolation, check_isolation, check_loader, copies_of, fresh, noted, preserved, seed_all
+from lrfind.loop import OnStep, Recorder
 from lrfind.optim import Optimizers, as_list
 from lrfind.records import Finding, Probe, Record
 from lrfind.search import SearchOptions, find_with
@@ -22,9 +22,6 @@ LossFn = Callable[[nn.Module, Any], torch.Tensor] | nn.Module | Callable[..., to
 
 Step = Callable[[nn.Module, Any, Any], Any]
 """The body of a training loop, for one batch: ``step(model, optimizer, batch)`` returns the loss."""
-
-_IDLE = 200
-"""After this many batches without an optimizer step, the step function is taken to make none."""
 
 
 def find(
@@ -97,36 +94,25 @@ class PyTorchLoop:
             raise BadInputError("give either loss_fn or step: one of them says how to train on a batch.")
         if accumulate < 1 or (step is not None and accumulate != 1):
             raise BadInputError(f"accumulate must be at least 1, and is for loss_fn only, got {accumulate=}.")
-        if isolation not in ("auto", "copy", "snapshot"):
-            raise BadInputError(f'isolation must be "auto", "copy" or "snapshot", got {isolation!r}.')
+        check_isolation(isolation)
         _check(model, optimizer)
         check_loader(loader)
         body = step if loss_fn is None else _to_step(_to_step_loss(loss_fn))
         self._parts = (model, optimizer, body)
         self._loader, self._accumulate = loader, accumulate if step is None else 0
         self._isolation: Isolation = isolation
-        self._is_first = True
+        self._is_checked = False
 
     def run(self, probe: Probe, on_step: OnStep = lambda lr, loss: None) -> Record:
         """Run one probe; see ``lrfind.loop.Loop``."""
         loader = fresh(self._loader)
-        with torch.enable_grad():
-            if self._is_copied():
-                with preserved(self._loader, loader):
-                    parts = self._copies()
-                    seed_all(probe.seed, loader)
-                    check = self._untouched() if self._is_first else _nothing
-                    self._is_first = False
-                    return self._run(probe, parts, loader, on_step, check)
-            with preserved(self._loader, loader, state=self._parts):
-                seed_all(probe.seed, loader)
-                return self._run(probe, self._parts, loader, on_step, _nothing)
-
-    def _is_copied(self) -> bool:
-        return self._isolation == "copy" or (self._isolation == "auto" and fits(self._parts[:1]))
-
-    def _copies(self) -> tuple[nn.Module, Optimizers, Step]:
-        return clone(self._parts)
+        copies = copies_of(self._parts, self._isolation)
+        state = self._parts if copies is None else ()
+        with torch.enable_grad(), preserved(self._loader, loader, state=state):
+            seed_all(probe.seed, loader)
+            check = _nothing if copies is None or self._is_checked else self._untouched()
+            self._is_checked = True
+            return self._run(probe, copies or self._parts, loader, on_step, check)
 
     def _run(
         self,
@@ -148,16 +134,13 @@ class PyTorchLoop:
                     _check_reached(optimizer)
                 if recorder.observe(_to_float(loss)):
                     break
-                if count >= _IDLE and not recorder.steps:
-                    raise BadInputError(
-                        f"step was called for {count} batches and never stepped "
-                        f"{type(as_list(optimizer)[0]).__name__}; step the optimizer that it is given."
-                    )
         return recorder.record()
 
     def _untouched(self) -> Callable[[], None]:
         """Return a check that the first step moved the copies only; if not, everything is put back, and said."""
         model, optimizer, _ = self._parts
+        if any(map(nn.parameter.is_lazy, model.parameters())):
+            return _nothing
         before, put_back = _versions(model), noted((model, optimizer))
 
         def check() -> None:

@@ -19,6 +19,9 @@ from lrfind.schedules import Ramp, Shape
 from lrfind.strategies import Strategy
 from lrfind.strategies.range_test import RangeTest
 
+_REDRAWN = 0.1
+"""Seconds between two changes of the progress bar: drawing at every step would cost more than small steps do."""
+
 
 class RangeOptions(TypedDict, total=False):
     """What tunes the range test; ``lrfind.strategies.range_test.RangeTest`` says what each means."""
@@ -117,11 +120,18 @@ def progress_bar(*, shown: bool) -> Iterator[tuple[Callable[[Sequence[Probe]], N
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
         task = bar.add_task("", total=None)
+        done, drawn = 0, perf_counter()
 
         def on_round(probes: Sequence[Probe]) -> None:
+            nonlocal done
+            done = 0
             bar.reset(task, total=sum(len(probe.lrs) for probe in probes))
 
         def on_step(lr: float, loss: float) -> None:
-            bar.update(task, advance=1, description=f"lr {lr:.2e}  loss {loss:.4g}")
+            nonlocal done, drawn
+            done += 1
+            if not bar.disable and perf_counter() - drawn > _REDRAWN:
+                drawn = perf_counter()
+                bar.update(task, completed=done, description=f"lr {lr:.2e}  loss {loss:.4g}")
 
         yield on_round, on_step

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FunctionType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import nn
@@ -17,12 +17,43 @@ from lrfind.isolation.functions import Memo, rebound
 
 T = TypeVar("T", bound=tuple[Any, ...])
 
+Isolation = Literal["auto", "copy", "snapshot"]
+"""How a loop keeps training as it is: probes run on a deep copy, or on the original that a snapshot puts back."""
+
 _MODULE_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _OPTIMIZER_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 _TORCHS_OWN = {"step", "_zero_grad_profile_name"}
 
 _ROOM = 6
 """A probe on a copy needs at most this many times the weights: weights, gradients, two moments, and some room."""
+
+
+def check_isolation(isolation: str) -> None:
+    """Check the name of an isolation.
+
+    Raises:
+        BadInputError: If there is no such one.
+    """
+    if isolation not in get_args(Isolation):
+        raise BadInputError(f'isolation must be "auto", "copy" or "snapshot", got {isolation!r}.')
+
+
+def copies_of(parts: T, isolation: Isolation) -> T | None:
+    """Return copies of a model and what refers to it; or None, where the originals are to be put back instead.
+
+    Raises:
+        BadInputError: If copies were asked for and cannot be made.
+    """
+    if isolation == "snapshot":
+        return None
+    if isolation == "copy":
+        return clone(parts)
+    if not fits(part for part in parts if isinstance(part, nn.Module)):
+        return None
+    try:
+        return clone(parts)
+    except BadInputError:
+        return None
 
 
 def clone(parts: T) -> T:

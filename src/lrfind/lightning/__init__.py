@@ -1,6 +1,7 @@
-"""Lightning: one callback that finds, applies and verifies; or a find of its own."""
+"""Lightning: one callback that finds, applies and verifies; a find of its own; a subcommand for LightningCLI."""
 
 from lrfind.lightning.callbacks import LRFinder, VerifyLR
+from lrfind.lightning.cli import with_lr_find
 from lrfind.lightning.functions import apply, find
 
-__all__ = ["LRFinder", "VerifyLR", "apply", "find"]
+__all__ = ["LRFinder", "VerifyLR", "apply", "find", "with_lr_find"]

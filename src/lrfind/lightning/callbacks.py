@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from typing_extensions import Unpack
 
-from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.isolation import preserved
+from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
+from lrfind.isolation import Isolation, preserved
 from lrfind.lightning.attributes import Wiring, complain, get, put, trace
 from lrfind.lightning.framework import callback_bases
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers
-from lrfind.loop import Isolation
 from lrfind.optim import AppliedRate, apply_rate, rates_of
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with, to_strategy
@@ -109,7 +109,8 @@ class LRFinder(VerifyLR):
             the optimizer is seen to read, or none, in which case the optimizer's param groups are set.
         optimizer: Of several optimizers, the index of the one to search; by default all move together, ratios kept,
             and ``finding.lr`` is the first one's.
-        every: Search again at the start of every so many epochs, from the state that training is in.
+        every: Search again at the start of every so many epochs, from the state that training is in; where that
+            curve cannot be read, the rate is kept, with a warning.
         isolation: As ``lrfind.find`` takes it.
         **options: See ``lrfind.search.SearchOptions``.
 
@@ -167,7 +168,10 @@ class LRFinder(VerifyLR):
         """Find again, every so many epochs."""
         epoch = trainer.current_epoch
         if self._every and epoch > 0 and epoch % self._every == 0:
-            self._find(trainer, pl_module, is_fresh=False)
+            try:
+                self._find(trainer, pl_module, is_fresh=False)
+            except ProbeError as error:
+                warnings.warn(f"At epoch {epoch} the rate is kept as it is: {error}", stacklevel=2)
 
     def state_dict(self) -> dict[str, Any]:
         """Keep the findings in checkpoints, so that a resumed training does not search again."""
@@ -179,6 +183,7 @@ class LRFinder(VerifyLR):
         self._is_resumed = bool(self.findings)
 
     def _find(self, trainer: Any, module: Any, *, is_fresh: bool) -> None:
+        chosen_optimizers(trainer, self._optimizer)
         wiring = self._wiring(module) if self._apply else None
         loop = LightningLoop(
             trainer,
@@ -227,6 +232,10 @@ def data_of(trainer: Any, module: Any) -> Any:
     return None if source is module else source
 
 
+_FRAMEWORK = (".core.module", ".core.hooks", ".callbacks.callback")
+"""Where Lightning keeps its base classes, whose methods are nobody's doing."""
+
+
 def _suspects(trainer: Any, watcher: Any) -> list[str]:
     """Name the callbacks, and the module's methods, whose code handles param groups."""
     holders = [*(one for one in trainer.callbacks if one is not watcher), trainer.lightning_module]
@@ -234,7 +243,8 @@ def _suspects(trainer: Any, watcher: Any) -> list[str]:
 
 
 def _handling_groups(kind: type[Any]) -> list[str]:
-    methods = {name: value for one in reversed(kind.__mro__) for name, value in vars(one).items()}
+    own = [one for one in reversed(kind.__mro__) if not one.__module__.endswith(_FRAMEWORK)]
+    methods = {name: value for one in own for name, value in vars(one).items()}
     codes = {name: getattr(method, "__code__", None) for name, method in methods.items()}
     return [name for name, code in codes.items() if code is not None and "param_groups" in code.co_names]
 

@@ -7,9 +7,9 @@ from typing import Any
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
+from lrfind.isolation import Isolation
 from lrfind.lightning.attributes import complain, put, trace
 from lrfind.lightning.loop import LightningLoop
-from lrfind.loop import Isolation
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with
 

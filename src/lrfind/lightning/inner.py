@@ -44,8 +44,8 @@ def check_strategy(outer: Any, *, is_fitting: bool) -> None:
     Raises:
         BadInputError: If it shards the model, or runs on several devices that are not running yet.
     """
-    name = type(outer.strategy).__name__
     strategies = package_of(outer).strategies
+    name = type(outer.strategy).__name__
     if not isinstance(outer.strategy, (strategies.SingleDeviceStrategy, strategies.DDPStrategy)):
         raise BadInputError(
             f"the search does not run under {name}, which splits the model over devices; search with "
@@ -80,13 +80,13 @@ def silence(module: Any, *, is_set_up: bool) -> None:
 
 
 def _strategy(outer: Any) -> dict[str, Any]:
+    is_cuda = type(outer.accelerator).__name__ == "CUDAAccelerator"
     if not isinstance(outer.strategy, package_of(outer).strategies.DDPStrategy):
-        is_cuda = type(outer.accelerator).__name__ == "CUDAAccelerator"
         devices = outer.device_ids if is_cuda else outer.num_devices
         return {"accelerator": copy.copy(outer.accelerator), "devices": devices}
     return {
         "strategy": _joined(outer),
-        "accelerator": copy.copy(outer.accelerator),
+        "accelerator": "cuda" if is_cuda else "cpu",
         "devices": outer.num_devices,
         "num_nodes": outer.num_nodes,
         "sync_batchnorm": outer.strategy._layer_sync is not None,

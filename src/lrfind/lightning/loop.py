@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from lrfind.errors import BadInputError
-from lrfind.isolation import KINDS, clone, fits, generators_in, preserved, seed_all
+from lrfind.isolation import KINDS, Isolation, check_isolation, copies_of, generators_in, preserved, seed_all
 from lrfind.lightning.framework import callback_bases, fit, quiet
 from lrfind.lightning.inner import check_strategy, detached, inner_trainer, silence
-from lrfind.loop import Isolation, OnStep, Recorder
+from lrfind.loop import OnStep, Recorder
 from lrfind.records import Probe, Record
 
 
@@ -42,8 +42,7 @@ class LightningLoop:
         check_strategy(trainer, is_fitting=is_fitting)
         if not any(True for _ in module.parameters()):
             raise BadInputError(f"{type(module).__name__} has no parameters, so there is nothing to train.")
-        if isolation not in ("auto", "copy", "snapshot"):
-            raise BadInputError(f'isolation must be "auto", "copy" or "snapshot", got {isolation!r}.')
+        check_isolation(isolation)
         self._trainer, self._module, self._data = trainer, module, data
         self._optimizer, self._is_fitting = optimizer, is_fitting
         self._isolation = isolation
@@ -52,13 +51,13 @@ class LightningLoop:
         """Run one probe; see ``lrfind.loop.Loop``."""
         data = detached(self._data, is_set_up=self._is_fitting)
         originals = (self._module, list(self._trainer.optimizers) if self._is_fitting else [])
-        is_copied = self._isolation == "copy" or (self._isolation == "auto" and fits((self._module,)))
+        copies = copies_of(originals, self._isolation)
         with ExitStack() as stack:
             stack.enter_context(quiet())
             generators = generators_in(vars(self._module), kinds=KINDS)
-            state = () if is_copied else originals
+            state = originals if copies is None else ()
             stack.enter_context(preserved(self._data, data, *generators, state=state, apart=(self._trainer,)))
-            module, optimizers = clone(originals) if is_copied else originals
+            module, optimizers = copies or originals
             silence(module, is_set_up=self._is_fitting)
             seed_all(probe.seed, data)
             driver = stack.enter_context(_Driver(probe, on_step, optimizers, self._optimizer))
@@ -130,7 +129,7 @@ def chosen_optimizers(trainer: Any, index: int | None = None) -> list[torch.opti
     Raises:
         BadInputError: If there is none, or not so many.
     """
-    optimizers: list[torch.optim.Optimizer] = list(trainer.optimizers)
+    optimizers: list[torch.optim.Optimizer] = [one for one in trainer.optimizers if one.param_groups]
     if not optimizers:
         raise BadInputError("configure_optimizers returned no optimizer, so there is no rate to find; return one.")
     if index is None:

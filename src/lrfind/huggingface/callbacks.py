@@ -1,0 +1,192 @@
+"""The callbacks: ``LRFinder`` finds, applies and verifies; ``VerifyLR`` verifies a rate set by hand."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any, cast
+
+from typing_extensions import Unpack
+
+from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.huggingface.framework import callback_base, real_optimizer, trainer_of
+from lrfind.huggingface.loop import HuggingFaceLoop, with_schedule
+from lrfind.isolation import Isolation
+from lrfind.optim import AppliedRate, apply_rate, rates_of
+from lrfind.records import Finding
+from lrfind.search import SearchOptions, find_with, to_strategy
+
+_KEY = "lrfind"
+"""Where the finding is kept in the state that the Trainer saves with its checkpoints."""
+
+
+class VerifyLR(callback_base()):  # type: ignore[misc]
+    """Verifies that training really uses a learning rate, from before the first step to after the last.
+
+    Args:
+        lr: The rate that the optimizer must start with, under a schedule its peak; a finding's ``lr``, say.
+
+    Attributes:
+        applied: The watch over the optimizer: the least and the greatest rate read back so far.
+
+    Raises:
+        RateNotAppliedError: At the start of ``train`` if the optimizer has another rate; at a step, if something
+            but the Trainer's own scheduler changed it.
+    """
+
+    def __init__(self, lr: float) -> None:
+        self.lr: float | None = lr
+        self.applied: AppliedRate | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Compare the rate with what the optimizer was built with, and start watching."""
+        used = rates_of(real_optimizer(kwargs["optimizer"])).lr
+        if self.lr is not None and not math.isclose(used, self.lr, rel_tol=1e-12):
+            raise RateNotAppliedError(
+                f"the optimizer starts with lr={used}, not with lr={self.lr}; set learning_rate={self.lr} in the "
+                f"TrainingArguments before the Trainer makes its optimizer, or use LRFinder(), which applies it."
+            )
+        self.watch(**kwargs)
+
+    def watch(self, *, optimizer: Any, lr_scheduler: Any, **_: Any) -> None:
+        """Watch an optimizer and its scheduler from now on."""
+        self.unwatch()
+        real, suspects = real_optimizer(optimizer), partial(_suspects, trainer_of(self), self)
+        self.applied = AppliedRate(real, (_of(real, lr_scheduler),), suspects=suspects)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The least and the greatest rate read back from the optimizer.
+
+        Raises:
+            RateNotAppliedError: If no step was watched.
+        """
+        if self.applied is None or not self.applied.steps:
+            raise RateNotAppliedError("no step was watched: train has not run with this callback.")
+        return self.applied.least, self.applied.greatest
+
+    def unwatch(self) -> None:
+        """Stop watching; what was read back so far is kept."""
+        if self.applied is not None:
+            self.applied.remove()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Check that the optimizer that was watched is the one that trained."""
+        self.unwatch()
+        if self.applied is not None and not self.applied.steps and state.global_step > 0:
+            raise RateNotAppliedError(
+                "the optimizer that trained is not the one that the Trainer had when training began, so its rate was "
+                "never verified; do not replace trainer.optimizer during training."
+            )
+
+
+class LRFinder(VerifyLR):
+    """Finds a learning rate when ``train`` starts, applies it, and verifies it to the end of training.
+
+    The search trains copies in a Trainer of its own; training itself is bit for bit what it would be without the
+    callback at the same rate. The rate takes the place of ``args.learning_rate`` under the scheduler: it is the
+    peak of the schedule, after the warmup. Where ``train`` resumes from a checkpoint, the resume happens: of a run
+    that had the callback, its finding is used and nothing is searched; of another, the search starts from the weights
+    and the optimizer state of the checkpoint.
+
+    Args:
+        apply: Whether to train with the found rate; else it is only found, and nothing at all is changed.
+        every: Search again at the start of every so many epochs, from the state that training is in.
+        isolation: As ``lrfind.find`` takes it.
+        **options: See ``lrfind.search.SearchOptions``; ``schedule`` is the Trainer's own by default, where it is
+            linear, cosine or constant.
+
+    Attributes:
+        finding: The latest finding, once ``train`` has started.
+        findings: All of them, in order.
+        applied: The watch over the optimizer: the least and the greatest rate read back so far.
+
+    Raises:
+        BadInputError: If an option is unknown or out of its range.
+        RateNotAppliedError: As ``VerifyLR``.
+    """
+
+    def __init__(
+        self,
+        *,
+        apply: bool = True,
+        every: int | None = None,
+        isolation: Isolation = "auto",
+        **options: Unpack[SearchOptions],
+    ) -> None:
+        to_strategy(**options)
+        if every is not None and every < 1:
+            raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")
+        self.lr = None
+        self.applied = None
+        self.findings: list[Finding] = []
+        self._apply, self._every, self._isolation, self._options = apply, every, isolation, dict(options)
+
+    @property
+    def finding(self) -> Finding | None:
+        """The latest finding."""
+        return self.findings[-1] if self.findings else None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Find and apply; or take the finding of the run that is resumed, whose checkpoint is in place."""
+        kept = state.stateful_callbacks.get(_KEY) if state.global_step > 0 else None
+        self.findings = [Finding.from_dict(each) for each in kept["findings"]] if kept else []
+        if self._apply and self.findings:
+            self._use(self.findings[-1], args, state, **kwargs)
+        elif not self.findings:
+            self._find(args, state, **kwargs)
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Find again, every so many epochs."""
+        epoch = state.epoch or 0
+        if self._every and epoch > 0 and epoch % self._every == 0:
+            self._find(args, state, **kwargs)
+
+    def _find(self, args: Any, state: Any, **kwargs: Any) -> None:
+        trainer = trainer_of(self)
+        loop = HuggingFaceLoop(trainer, isolation=self._isolation, is_training=True)
+        self.findings.append(find_with(loop, **cast(SearchOptions, with_schedule(self._options, trainer))))
+        if self._apply:
+            self._use(self.findings[-1], args, state, **kwargs)
+
+    def _use(self, finding: Finding, args: Any, state: Any, **kwargs: Any) -> None:
+        """Put the rate where training reads it, say so in what the Trainer saves, and watch it."""
+        real = real_optimizer(kwargs["optimizer"])
+        if rates_of(real).lr != finding.lr:
+            apply_rate(real, finding.lr, _of(real, kwargs["lr_scheduler"])).remove()
+        args.learning_rate = finding.lr
+        state.stateful_callbacks[_KEY] = {"findings": [each.to_dict() for each in self.findings]}
+        self.watch(**kwargs)
+
+
+class _Scheduler:
+    """A scheduler as it would be if it had been made with the optimizer that Accelerate wrapped, not the wrapper."""
+
+    def __init__(self, scheduler: Any, optimizer: Any) -> None:
+        vars(self).update(_scheduler=scheduler, optimizer=optimizer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(vars(self)["_scheduler"], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(vars(self)["_scheduler"], name, value)
+
+
+def _of(optimizer: Any, scheduler: Any) -> Any:
+    """Return a scheduler whose ``optimizer`` is the one that steps."""
+    if scheduler.optimizer is optimizer:
+        return scheduler
+    return type(type(scheduler).__name__, (_Scheduler,), {})(scheduler, optimizer)
+
+
+def _suspects(trainer: Any, watcher: Any) -> list[str]:
+    """Name the callbacks, and the Trainer's methods, that are the user's and handle param groups."""
+    holders = [*(one for one in trainer.callback_handler.callbacks if one is not watcher), trainer]
+    return [f"{type(holder).__name__}.{name}" for holder in holders for name in _handling_groups(type(holder))]
+
+
+def _handling_groups(kind: type[Any]) -> list[str]:
+    own = [one for one in kind.__mro__ if not one.__module__.startswith("transformers.")]
+    methods = {name: value for one in reversed(own) for name, value in vars(one).items()}
+    codes = {name: getattr(method, "__code__", None) for name, method in methods.items()}
+    return [name for name, code in codes.items() if code is not None and "param_groups" in code.co_names]

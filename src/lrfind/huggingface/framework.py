@@ -1,0 +1,126 @@
+"""What is asked of transformers and accelerate: their classes, one device, and their singletons left as they were."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from torch.optim import Optimizer
+
+from lrfind.errors import BadInputError, MissingExtraError
+
+_TALKERS = ("transformers.trainer", "accelerate")
+
+
+def transformers() -> Any:
+    """Return the transformers package.
+
+    Raises:
+        MissingExtraError: If it, or accelerate, which its Trainer stands on, is not installed.
+    """
+    for library in ("transformers", "accelerate"):
+        if find_spec(library) is None:
+            raise MissingExtraError(library, "huggingface")
+    return import_module("transformers")
+
+
+def callback_base() -> type[Any]:
+    """Return the class that every callback of a Trainer derives from.
+
+    Raises:
+        MissingExtraError: If transformers or accelerate is not installed.
+    """
+    base: type[Any] = transformers().TrainerCallback
+    return base
+
+
+def check_trainer(trainer: Any) -> None:
+    """Check that a Trainer can be searched.
+
+    Raises:
+        BadInputError: If it is none, or if it trains on more than one device.
+    """
+    if not isinstance(trainer, transformers().Trainer):
+        raise BadInputError(f"trainer must be a transformers Trainer, got {type(trainer).__name__}.")
+    if means := _spread(trainer):
+        raise BadInputError(
+            f"the search runs on one device and this Trainer spreads training by {means}; search with a Trainer on "
+            f"one device (CUDA_VISIBLE_DEVICES=0, no launcher), then train with learning_rate=finding.lr."
+        )
+
+
+def trainer_of(callback: Any) -> Any:
+    """Return the Trainer that is calling a callback: transformers tells its callbacks everything but that.
+
+    Raises:
+        BadInputError: If no Trainer that has this callback is calling.
+    """
+    frame = sys._getframe()
+    base = transformers().Trainer
+    while frame := frame.f_back:  # type: ignore[assignment]
+        one = frame.f_locals.get("self") if frame.f_code.co_varnames[:1] == ("self",) else None
+        if isinstance(one, base) and callback in one.callback_handler.callbacks:
+            return one
+    raise BadInputError(
+        f"{type(callback).__name__} must be called by a Trainer that has it: pass it as "
+        f"Trainer(..., callbacks=[...]), and let the Trainer call it."
+    )
+
+
+def real_optimizer(optimizer: Any) -> Optimizer:
+    """Return the optimizer that steps, without the wrapper that Accelerate puts around it."""
+    wrapper = import_module("accelerate.optimizer").AcceleratedOptimizer
+    real: Optimizer = optimizer.optimizer if isinstance(optimizer, wrapper) else optimizer
+    return real
+
+
+@contextmanager
+def singletons_as_they_were() -> Iterator[None]:
+    """Put back what every Accelerator of the process shares: its state, and that of gradient accumulation."""
+    state = import_module("accelerate.state")
+    shared = [kind._shared_state for kind in (state.PartialState, state.AcceleratorState, state.GradientState)]
+    before = [dict(each) for each in shared]
+    try:
+        yield
+    finally:
+        for each, old in zip(shared, before, strict=True):
+            each.clear()
+            each.update(old)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what the Trainer says of a training that is a probe, and warnings, out of the user's output."""
+    loggers = [logging.getLogger(name) for name in _TALKERS]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _spread(trainer: Any) -> str:
+    """Name the means by which training runs on several devices; empty where it does not."""
+    if getattr(trainer, "is_deepspeed_enabled", False):
+        return "DeepSpeed"
+    if getattr(trainer, "is_fsdp_enabled", False) or getattr(trainer, "is_fsdp_xla_enabled", False):
+        return "FSDP"
+    if getattr(trainer, "is_model_parallel", False) or getattr(
+        trainer, "is_distributed_loading_by_transformers", False
+    ):
+        return "splitting the model over devices"
+    if trainer.args.n_gpu > 1:
+        return f"DataParallel over {trainer.args.n_gpu} devices"
+    kind = trainer.accelerator.distributed_type
+    return "" if kind.name == "NO" else f"{kind.name} over {trainer.accelerator.num_processes} processes"

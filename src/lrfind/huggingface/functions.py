@@ -1,0 +1,33 @@
+"""``find``: the same search as the callback does, as a call of its own."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from typing_extensions import Unpack
+
+from lrfind.huggingface.loop import HuggingFaceLoop, with_schedule
+from lrfind.isolation import Isolation
+from lrfind.records import Finding
+from lrfind.search import SearchOptions, find_with
+
+
+def find(trainer: Any, *, isolation: Isolation = "auto", **options: Unpack[SearchOptions]) -> Finding:
+    """Find a learning rate for the training that a Trainer would give its model; nothing is applied, nothing moves.
+
+    Args:
+        trainer: The Trainer, or a subclass's; its model, data, optimizer, precision, accumulation, clipping, loss
+            and ``training_step`` are used.
+        isolation: As ``lrfind.find`` takes it.
+        **options: See ``lrfind.search.SearchOptions``; ``schedule`` is the Trainer's own by default, where it is
+            linear, cosine or constant.
+
+    Returns:
+        The finding; train with ``learning_rate=finding.lr`` in the ``TrainingArguments``.
+
+    Raises:
+        BadInputError: If an argument cannot be used; the message says what to change.
+        ProbeError: If the losses cannot be read.
+    """
+    loop = HuggingFaceLoop(trainer, isolation=isolation, is_training=bool(getattr(trainer, "is_in_train", False)))
+    return find_with(loop, **cast(SearchOptions, with_schedule(dict(options), trainer)))

@@ -1,0 +1,175 @@
+"""The inner Trainer that a probe trains in: the user's own code on copies, of which nobody hears."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from importlib import import_module
+from types import MethodType
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from lrfind.huggingface.framework import real_optimizer, transformers
+from lrfind.isolation import fresh
+
+_SILENT = {
+    "save_strategy": "no",
+    "eval_strategy": "no",
+    "logging_strategy": "no",
+    "eval_on_start": False,
+    "load_best_model_at_end": False,
+    "push_to_hub": False,
+    "report_to": [],
+    "disable_tqdm": True,
+    "auto_find_batch_size": False,
+    "resume_from_checkpoint": None,
+    "debug": [],
+}
+_ONCE = {"activation_checkpointing": False, "gradient_checkpointing": False, "use_liger_kernel": False}
+"""What ``train`` does to the model before its loop, and must not do to the copy of a model that is in training."""
+
+_SPARE = 2
+"""The inner Trainer may take this many times the probe's steps, for those that a gradient scaler skips."""
+
+_CORE = ("model", "model_wrapped", "deepspeed")
+_NO_DATA = (*_CORE, "args", "accelerator", "callback_handler", "state", "control", "optimizer", "lr_scheduler")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a probe moves, apart from data.
+
+    Attributes:
+        model: The model.
+        optimizer: Its optimizer; None where the Trainer will make it.
+        loss: The user's ``compute_loss_func``, or None.
+        choice: The keyword arguments of the optimizer that the user chose the class of.
+        modules: Other modules that the Trainer holds, by attribute: a teacher, a reference, an average.
+    """
+
+    model: nn.Module
+    optimizer: Optimizer | None
+    loss: Any
+    choice: dict[str, Any]
+    modules: dict[str, Any]
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        """Return the parts in a row, to be copied or noted together."""
+        return self.model, [] if self.optimizer is None else [self.optimizer], self.loss, self.choice, self.modules
+
+    @classmethod
+    def from_tuple(cls, parts: tuple[Any, ...]) -> Parts:
+        """Return the parts that ``as_tuple`` gave, or copies of them."""
+        model, optimizers, loss, choice, modules = parts
+        return cls(model, optimizers[0] if optimizers else None, loss, choice, modules)
+
+
+def parts_of(trainer: Any, *, is_training: bool) -> Parts:
+    """Return what training with a Trainer would move, in the state that training starts from."""
+    model, optimizer = trainer.model, trainer.optimizer
+    if trainer.model_init is not None and not is_training:
+        transformers().set_seed(trainer.args.seed)
+        model, optimizer = trainer.call_model_init(), None
+        if trainer.place_model_on_device:
+            trainer._move_model_to_device(model, trainer.args.device)
+    chosen = getattr(trainer, "optimizer_cls_and_kwargs", None)
+    return Parts(
+        model=model,
+        optimizer=None if optimizer is None else real_optimizer(optimizer),
+        loss=getattr(trainer, "compute_loss_func", None),
+        choice=dict(chosen[1]) if chosen and optimizer is None else {},
+        modules={name: value for name, value in vars(trainer).items() if name not in _CORE and _has_modules(value)},
+    )
+
+
+def data_of(trainer: Any) -> list[Any]:
+    """Return what a Trainer holds besides what a probe has copies of: datasets, collators, the user's own lists."""
+    held = [value for name, value in vars(trainer).items() if name not in _NO_DATA]
+    return [*held, trainer.callback_handler.train_dataloader]
+
+
+def inner_trainer(outer: Any, parts: Parts, *, steps: int, seed: int, is_training: bool) -> Any:
+    """Return a Trainer that trains the parts as the outer one would, says nothing and writes nothing."""
+    inner = copy.copy(outer)
+    _rebind(inner, outer)
+    vars(inner).update(parts.modules)
+    inner.args = _args(outer.args, steps=steps, seed=seed, is_training=is_training)
+    inner.accelerator = _accelerator(outer.accelerator, seed)
+    inner.model = inner.model_wrapped = parts.model
+    inner.model_init = None
+    inner.optimizer, inner.compute_loss_func = parts.optimizer, parts.loss
+    if parts.choice:
+        inner.optimizer_cls_and_kwargs = (outer.optimizer_cls_and_kwargs[0], parts.choice)
+    inner.lr_scheduler, inner._created_lr_scheduler = _Still(inner), False
+    inner.train_dataset = fresh(outer.train_dataset)
+    inner.callback_handler = copy.copy(outer.callback_handler)
+    inner.callback_handler.callbacks = []
+    package = transformers()
+    inner.state, inner.control = package.TrainerState(), package.TrainerControl()
+    inner._memory_tracker = import_module("transformers.trainer_utils").TrainerMemoryTracker(skip_memory_metrics=True)
+    inner.log, inner.push_in_progress, inner.hp_search_backend = _nothing, None, None
+    if is_training:
+        inner.neftune_noise_alpha = None
+    return inner
+
+
+def unprepared(model: nn.Module) -> None:
+    """Take from the copy of a model what Accelerate put on the original, which refers to the original."""
+    names = vars(model)
+    if (forward := names.pop("_original_forward", None)) is not None:
+        names.pop("forward", None)
+        if getattr(forward, "__func__", None) is not type(model).forward:
+            names["forward"] = forward
+    names.pop("_is_accelerate_prepared", None)
+
+
+class _Still:
+    """A scheduler that leaves the rate alone: in a probe, the probe sets it."""
+
+    def __init__(self, trainer: Any) -> None:
+        self._trainer = trainer
+
+    def step(self, *_: Any, **__: Any) -> None:
+        """Do nothing."""
+
+    def get_last_lr(self) -> list[float]:
+        """Return the rates that the probe has set."""
+        return [float(group["lr"]) for group in self._trainer.optimizer.param_groups]
+
+
+def _args(outer: Any, *, steps: int, seed: int, is_training: bool) -> Any:
+    args = copy.copy(outer)
+    for name, value in {**_SILENT, **(_ONCE if is_training else {})}.items():
+        if hasattr(args, name):
+            setattr(args, name, value)
+    args.max_steps, args.seed, args.data_seed = _SPARE * steps, seed, seed
+    return args
+
+
+def _accelerator(outer: Any, seed: int) -> Any:
+    twin = copy.copy(outer)
+    twin.scaler = copy.deepcopy(outer.scaler)
+    twin.dataloader_config = copy.copy(outer.dataloader_config)
+    twin.dataloader_config.data_seed = seed
+    return twin
+
+
+def _rebind(inner: Any, outer: Any) -> None:
+    """Make methods that were put on the outer Trainer itself belong to the inner one."""
+    for name, value in vars(outer).items():
+        if isinstance(value, MethodType) and value.__self__ is outer:
+            setattr(inner, name, MethodType(value.__func__, inner))
+
+
+def _has_modules(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return isinstance(value, nn.Module) or (
+        isinstance(value, (list, tuple)) and any(isinstance(one, nn.Module) for one in value)
+    )
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    pass

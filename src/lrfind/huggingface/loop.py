@@ -1,0 +1,129 @@
+"""Runs probes in an inner Trainer: nothing of the outer training is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+
+from lrfind.errors import BadInputError
+from lrfind.huggingface.framework import (
+    callback_base,
+    check_trainer,
+    quiet,
+    real_optimizer,
+    singletons_as_they_were,
+    transformers,
+)
+from lrfind.huggingface.inner import Parts, data_of, inner_trainer, parts_of, unprepared
+from lrfind.isolation import KINDS, Isolation, check_isolation, copies_of, generators_in, preserved, seed_all
+from lrfind.loop import OnStep, Recorder
+from lrfind.records import Probe, Record
+
+_SHAPES = {"linear": "linear", "cosine": "cosine", "constant": "constant", "constant_with_warmup": "constant"}
+"""The schedules of transformers that have a shape of ours; a warmup only delays them."""
+
+
+class HuggingFaceLoop:
+    """Probes a model inside the training that a Trainer would give it.
+
+    Args:
+        trainer: The Trainer that will train, or is training; it is only read.
+        isolation: As ``lrfind.find`` takes it.
+        is_training: Whether the Trainer is within ``train``.
+
+    Raises:
+        BadInputError: If the Trainer, or an argument, cannot be used.
+    """
+
+    def __init__(self, trainer: Any, *, isolation: Isolation = "auto", is_training: bool = False) -> None:
+        check_trainer(trainer)
+        if not any(True for _ in trainer.model.parameters()):
+            raise BadInputError(f"{type(trainer.model).__name__} has no parameters, so there is nothing to train.")
+        check_isolation(isolation)
+        self._trainer, self._isolation, self._is_training = trainer, isolation, is_training
+
+    def run(self, probe: Probe, on_step: OnStep = lambda lr, loss: None) -> Record:
+        """Run one probe; see ``lrfind.loop.Loop``."""
+        trainer = self._trainer
+        with ExitStack() as stack:
+            for context in (quiet(), singletons_as_they_were(), torch.enable_grad(), preserved()):
+                stack.enter_context(context)
+            parts = parts_of(trainer, is_training=self._is_training)
+            copies = copies_of(parts.as_tuple(), self._isolation)
+            data = [*data_of(trainer), *generators_in(vars(parts.model), kinds=KINDS)]
+            state = () if copies else parts.as_tuple()
+            apart = (trainer, trainer.accelerator, trainer.args, trainer.callback_handler)
+            stack.enter_context(preserved(*data, state=state, apart=apart))
+            if copies:
+                parts = Parts.from_tuple(copies)
+                unprepared(parts.model)
+            seed_all(probe.seed, *data)
+            steps, is_training = len(probe.lrs), self._is_training
+            inner = inner_trainer(trainer, parts, steps=steps, seed=probe.seed, is_training=is_training)
+            driver = stack.enter_context(_Driver(probe, on_step))
+            inner.callback_handler.callbacks = [driver]
+            inner.training_step = driver.watched(inner.training_step)
+            transformers().Trainer.train(inner)
+        return driver.record()
+
+
+class _Driver(callback_base()):  # type: ignore[misc]
+    """Drives a probe's recorder from inside the inner Trainer."""
+
+    def __init__(self, probe: Probe, on_step: OnStep) -> None:
+        self._probe, self._on_step = probe, on_step
+        self._recorder: Recorder | None = None
+        self._losses: list[torch.Tensor] = []
+
+    def __enter__(self) -> _Driver:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._recorder is not None:
+            self._recorder.__exit__()
+
+    def watched(self, training_step: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a training step that also keeps its loss, which the Trainer has scaled to its share of a step."""
+
+        def step(*args: Any, **kwargs: Any) -> Any:
+            loss = training_step(*args, **kwargs)
+            self._losses.append(loss.detach())
+            return loss
+
+        return step
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        seed_all(self._probe.seed)
+        self._recorder = Recorder(self._probe, real_optimizer(kwargs["optimizer"]), self._on_step).__enter__()
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._started.passes += 1
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        losses, self._losses = self._losses, []
+        is_skipped = getattr(kwargs["optimizer"], "step_was_skipped", False)
+        if not is_skipped and self._started.observe(sum(float(loss) for loss in losses)):
+            control.should_training_stop = True
+
+    def record(self) -> Record:
+        return self._started.record()
+
+    @property
+    def _started(self) -> Recorder:
+        if self._recorder is None:
+            raise BadInputError("the Trainer did not begin to train; check its train_dataset and its subclass.")
+        return self._recorder
+
+
+def with_schedule(options: dict[str, Any], trainer: Any) -> dict[str, Any]:
+    """Return the options of a search with the schedule that a Trainer will use, where the user names none."""
+    is_default = type(trainer).create_scheduler is transformers().Trainer.create_scheduler
+    is_own = trainer.lr_scheduler is None or trainer._created_lr_scheduler
+    kind = trainer.args.lr_scheduler_type
+    shape = _SHAPES.get(str(getattr(kind, "value", kind)))
+    if shape is None or not (is_default and is_own) or not isinstance(options.get("strategy", "auto"), str):
+        return options
+    return {"schedule": shape, **options}

@@ -1,0 +1,630 @@
+"""The Hugging Face loop, callbacks and function, in real Trainers over tiny random models."""
+
+import copy
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from torch import nn
+from torch.nn import functional as F
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    EarlyStoppingCallback,
+    GPT2Config,
+    GPT2LMHeadModel,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+import lrfind.huggingface as lrh
+from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
+from lrfind.huggingface.loop import HuggingFaceLoop
+from lrfind.records import Finding, Probe
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Please use the new API settings to control TF32"),
+    pytest.mark.filterwarnings("ignore:.*lr_scheduler.step\\(\\).*before"),  # transformers, where it resumes
+]
+
+STEPS = {"steps": 64, "min_lr": 1e-4, "max_lr": 10.0, "progress": False}
+"""Enough for the tests that compare, where a rougher rate will do."""
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+class Rows(torch.utils.data.Dataset):
+    """Rows of features, and of labels that they tell."""
+
+    def __init__(self, size=320):
+        numbers = torch.Generator().manual_seed(0)
+        self.x = torch.randn(size, 8, generator=numbers)
+        self.y = (2 * self.x[:, :1]).sin()
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, index):
+        return {"x": self.x[index], "labels": self.y[index]}
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """The same rows without a length."""
+
+    def __init__(self, size=320):
+        self.rows = Rows(size)
+
+    def __iter__(self):
+        return (self.rows[index] for index in range(len(self.rows)))
+
+
+class Tokens(torch.utils.data.Dataset):
+    """Sentences whose first word tells the label; of other lengths where they are padded for a language model."""
+
+    def __init__(self, size=160, *, padded=False):
+        numbers = torch.Generator().manual_seed(0)
+        self.words = torch.randint(1, 20, (size, 6), generator=numbers)
+        self.lengths = torch.randint(2, 7, (size,), generator=numbers)
+        self.padded = padded
+
+    def __len__(self):
+        return len(self.words)
+
+    def __getitem__(self, index):
+        words = self.words[index]
+        if not self.padded:
+            return {"input_ids": words, "labels": (words[0] > 10).long()}
+        return {"input_ids": words, "labels": words.where(torch.arange(6) < self.lengths[index], -100)}
+
+
+class Net(nn.Module):
+    """A net with batch norm, dropout, a Python counter, a non-persistent buffer and, if asked, a frozen layer."""
+
+    def __init__(self, *, dropout=0.2, norm=True, frozen=False):
+        super().__init__()
+        self.count = 0
+        self.register_buffer("seen", torch.zeros(1), persistent=False)
+        middle = nn.BatchNorm1d(32) if norm else nn.Identity()
+        self.net = nn.Sequential(nn.Linear(8, 32), middle, nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, 1))
+        self.net[0].requires_grad_(not frozen)
+
+    def forward(self, x, labels=None):
+        self.count += 1
+        self.seen += 1
+        outputs = self.net(x)
+        return {"loss": F.mse_loss(outputs, labels.to(outputs.dtype)), "logits": outputs}
+
+
+def net(**options):
+    torch.manual_seed(1)
+    return Net(**options)
+
+
+def bert():
+    torch.manual_seed(1)
+    sizes = {"vocab_size": 20, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return BertForSequenceClassification(BertConfig(**sizes, intermediate_size=32, max_position_embeddings=8))
+
+
+def gpt2(dropout=0.1):
+    torch.manual_seed(1)
+    drops = {"resid_pdrop": dropout, "embd_pdrop": dropout, "attn_pdrop": dropout}
+    config = GPT2Config(vocab_size=20, n_positions=8, n_embd=16, n_layer=1, n_head=2, **drops)
+    config.bos_token_id = config.eos_token_id = 0
+    return GPT2LMHeadModel(config)
+
+
+def arguments(**options):
+    quiet = {"report_to": [], "disable_tqdm": True, "save_strategy": "no", "logging_steps": 5, "use_cpu": True}
+    sizes = {"per_device_train_batch_size": 16, "num_train_epochs": 2, "output_dir": "out", "learning_rate": 2e-3}
+    return TrainingArguments(**{**quiet, **sizes, **options})
+
+
+def trainer(*callbacks, model=None, data=None, kind=Trainer, given=None, **options):
+    """A Trainer over a net and rows, without the callback that prints."""
+    model, data = net() if model is None else model, Rows() if data is None else data
+    one = kind(model=model, args=arguments(**options), train_dataset=data, callbacks=list(callbacks), **(given or {}))
+    one.pop_callback(next(each for each in one.callback_handler.callbacks if type(each).__name__ == "PrinterCallback"))
+    return one
+
+
+def trained(*callbacks, **options):
+    one = trainer(*callbacks, **options)
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    one.train()
+    return one
+
+
+def logged(one):
+    """What was logged, but for times."""
+    timed = ("runtime", "_per_second")
+    return [{k: v for k, v in row.items() if not k.endswith(timed)} for row in one.state.log_history]
+
+
+def moved(one):
+    """Everything a search could move, as comparable values."""
+    optimizer = one.optimizer.state_dict()
+    tensors = [*one.model.state_dict().values(), getattr(one.model, "seen", torch.zeros(1)), torch.get_rng_state()]
+    tensors += [torch.as_tensor(value) for each in optimizer["state"].values() for value in each.values()]
+    numbers = (random.getstate(), np.random.get_state()[1].tolist())
+    rest = (getattr(one.model, "count", 0), optimizer["param_groups"], logged(one), one.state.global_step)
+    scheduler = {name: value for name, value in one.lr_scheduler.state_dict().items() if name != "lr_lambdas"}
+    return [tensor.tolist() for tensor in tensors], numbers, rest, one.state.epoch, scheduler
+
+
+def shared():
+    """What every Accelerator of the process shares."""
+    kinds = (PartialState, AcceleratorState, GradientState)
+    return [{**kind._shared_state} for kind in kinds]
+
+
+def without_times(finding):
+    data = finding.to_dict()
+    data["cost"]["seconds"] = 0.0
+    for record in data["records"]:
+        record["seconds"] = 0.0
+    return data
+
+
+def one_cycle(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=2e-3, momentum=0.9)
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=60)
+
+
+def rows_loss(outputs, labels, num_items_in_batch=None):
+    return (outputs["logits"] - labels).abs().sum() / num_items_in_batch
+
+
+class Weighted(Trainer):
+    """A Trainer with a loss of its own and, as such have, a counter, a list and a teacher that is in training mode."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.count, self.losses, self.teacher = 0, [], nn.BatchNorm1d(8)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        self.count += 1
+        outputs = model(**inputs)
+        loss = outputs["loss"] + 0.1 * self.teacher(inputs["x"]).mean().detach() + 0 * self.model.net[0].weight.sum()
+        self.losses.append(loss.item())
+        return (loss, outputs) if return_outputs else loss
+
+
+TRAININGS = {
+    "plain": {},
+    "accumulation, no clipping": {"gradient_accumulation_steps": 3, "max_grad_norm": 0.0},
+    "bf16": {"bf16": True},
+    "warmup and cosine": {"warmup_steps": 5, "lr_scheduler_type": "cosine", "weight_decay": 0.1},
+    "max_steps, SGD": {"max_steps": 25, "optim": "sgd"},
+    "adafactor, data_seed": {"optim": "adafactor", "data_seed": 7},
+    "no seedable sampler": {"accelerator_config": {"use_seedable_sampler": False}},
+    "evaluation before the first step": {"eval_strategy": "epoch", "eval_on_start": True, "given": "evaluated"},
+    "full determinism": {"full_determinism": True},
+    "iterable": {"data": Stream, "max_steps": 25},
+    "frozen": {"model": lambda: net(frozen=True)},
+    "own loss": {"kind": Weighted},
+    "compute_loss_func": {"given": "loss", "gradient_accumulation_steps": 2},
+    "bert, label smoothing, token norms": {"model": bert, "data": Tokens, "label_smoothing_factor": 0.1},
+    "bert, bf16, activation checkpointing": {"model": bert, "data": Tokens, "bf16": True, "gradient_checkpointing": True},
+    "gpt2, NEFTune": {"model": gpt2, "data": lambda: Tokens(padded=True), "neftune_noise_alpha": 5.0},
+    "by length": {"model": bert, "data": Tokens, "train_sampling_strategy": "group_by_length"},
+    "snapshot": {"isolation": "snapshot"},
+    "snapshot, bf16, NEFTune": {"isolation": "snapshot", "model": gpt2, "data": Tokens, "neftune_noise_alpha": 5.0},
+}
+GIVEN = {"evaluated": {"eval_dataset": Rows(32)}, "loss": {"compute_loss_func": rows_loss}}
+TRAININGS["snapshot, bf16, NEFTune"] |= {"data": lambda: Tokens(padded=True), "bf16": True}
+
+
+def options_of(name):
+    """Fresh options of a training, and those of its search."""
+    options = dict(TRAININGS[name])
+    made = {each: options[each]() for each in ("model", "data") if each in options}
+    isolation = options.pop("isolation", "auto")
+    given = GIVEN.get(options.get("given"))
+    return {**options, **made, "given": given}, {**STEPS, "isolation": isolation}
+
+
+class TestNothingMoves:
+    @pytest.mark.parametrize("name", TRAININGS)
+    def test_training_with_the_callback_equals_training_at_its_rate_without(self, name, tmp_path):
+        options, search = options_of(name)
+        finder = lrh.LRFinder(**search)
+        with_finder = trained(finder, **options)
+        after = moved(with_finder), shared()[2].get("sync_gradients")
+        without = trained(**{**options_of(name)[0], "learning_rate": finder.finding.lr})
+        assert after == (moved(without), shared()[2].get("sync_gradients"))
+        assert with_finder.args.learning_rate == finder.finding.lr != 2e-3
+        assert finder.applied.steps == with_finder.state.global_step
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+    @pytest.mark.parametrize("name", ["plain", "bf16", "own loss", "iterable"])
+    def test_only_finding_leaves_training_as_it_is(self, name):
+        options, search = options_of(name)
+        finder = lrh.LRFinder(apply=False, **search)
+        with_finder, without = trained(finder, **options), trained(**options_of(name)[0])
+        assert moved(with_finder) == moved(without)
+        assert with_finder.state.stateful_callbacks == without.state.stateful_callbacks
+        assert (finder.finding.lr > 0, finder.applied) == (True, None)
+
+    @pytest.mark.parametrize("isolation", ["copy", "snapshot"])
+    @pytest.mark.parametrize("model", [net, gpt2])
+    def test_find_touches_neither_trainer_nor_model_nor_args(self, model, isolation, tmp_path):
+        data = Tokens(padded=True) if model is gpt2 else Rows()
+        one = trainer(model=model(), data=data, neftune_noise_alpha=5.0 if model is gpt2 else None, bf16=True)
+        before, args, states = copy.copy(vars(one)), copy.copy(vars(one.args)), shared()
+        weights = {name: value.clone() for name, value in one.model.state_dict().items()}
+        names, numbers, log = set(vars(one.model)), torch.get_rng_state(), list(one.state.log_history)
+        finding = lrh.find(one, isolation=isolation, **STEPS)
+        assert vars(one) == before
+        assert vars(one.args) == args
+        assert shared() == states
+        assert set(vars(one.model)) == names
+        assert torch.equal(torch.get_rng_state(), numbers)
+        assert all(torch.equal(weights[name], value) for name, value in one.model.state_dict().items())
+        assert all(each.grad is None for each in one.model.parameters())
+        assert (one.state.log_history, one.accelerator.step, one.accelerator._models) == (log, 0, [])
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert without_times(finding) == without_times(lrh.find(one, isolation=isolation, **STEPS))
+
+    def test_training_after_find_equals_training_without(self):
+        one, other = trainer(bf16=True), trainer(bf16=True)
+        lrh.find(one, **STEPS)
+        for each in (one, other):
+            torch.manual_seed(1)
+            each.train()
+        assert [p.tolist() for p in one.model.parameters()] == [p.tolist() for p in other.model.parameters()]
+        assert logged(one) == logged(other)
+
+    def test_find_after_training_goes_on_from_there(self):
+        one = trained()
+        before = moved(one)
+        assert lrh.find(one, **STEPS).records[0].losses[0] < 0.4
+        assert moved(one) == before
+
+    @pytest.mark.parametrize("isolation", ["copy", "snapshot"])
+    @pytest.mark.parametrize("failure", [RuntimeError("boom"), KeyboardInterrupt()])
+    def test_a_search_that_fails_leaves_everything_as_it_was(self, failure, isolation):
+        class Failing(Trainer):
+            def training_step(self, model, *args, **kwargs):
+                if model.count == 20:
+                    raise failure
+                return super().training_step(model, *args, **kwargs)
+
+        one = trainer(kind=Failing)
+        before, states = [each.clone() for each in one.model.parameters()], shared()
+        numbers = torch.get_rng_state()
+        with pytest.raises(type(failure)):
+            lrh.find(one, isolation=isolation, **STEPS)
+        assert (one.model.count, one.is_in_train, one.optimizer, shared()) == (0, False, None, states)
+        assert torch.equal(torch.get_rng_state(), numbers)
+        assert all(torch.equal(a, b) for a, b in zip(before, one.model.parameters(), strict=True))
+
+    def test_what_a_subclass_keeps_is_as_before(self):
+        one = trainer(kind=Weighted)
+        lrh.find(one, **STEPS)
+        assert (one.count, one.losses, one.teacher.num_batches_tracked.item()) == (0, [], 0)
+
+    def test_a_method_put_on_the_trainer_works_on_the_copy(self):
+        one = trainer()
+        one.compute_loss = Weighted.compute_loss.__get__(one)
+        one.count, one.losses, one.teacher = 0, [], nn.BatchNorm1d(8)
+        assert lrh.find(one, **STEPS).lr > 0
+        assert (one.count, one.losses) == (0, [])
+
+    def test_a_loss_function_that_closes_over_a_teacher_sees_a_copy_of_it(self):
+        teacher = nn.BatchNorm1d(8)
+
+        def loss(outputs, labels, num_items_in_batch=None):
+            return F.mse_loss(outputs["logits"], labels) + teacher(torch.ones(2, 8)).mean()
+
+        assert lrh.find(trainer(given={"compute_loss_func": loss}), **STEPS).lr > 0
+        assert teacher.num_batches_tracked.item() == 0
+
+    def test_callbacks_see_nothing_of_the_search(self):
+        seen = []
+
+        class Spy(TrainerCallback):
+            def on_step_end(self, args, state, control, **kwargs):
+                seen.append(state.global_step)
+
+            def on_log(self, args, state, control, **kwargs):
+                seen.append("log")
+
+        trained(lrh.LRFinder(**STEPS), Spy(), num_train_epochs=1, logging_strategy="no")
+        assert seen == [*range(1, 21), "log"]
+
+    def test_saving_evaluating_and_stopping_early_are_as_without(self, tmp_path):
+        def run(folder, *callbacks, **options):
+            saving = {"save_strategy": "epoch", "eval_strategy": "epoch", "load_best_model_at_end": True}
+            rest = {"given": {"eval_dataset": Rows(32)}, "num_train_epochs": 4, "output_dir": folder}
+            one = trained(*callbacks, EarlyStoppingCallback(2), **saving, **rest, **options)
+            return moved(one), sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
+
+        finder = lrh.LRFinder(**STEPS)
+        assert run("a", finder) == run("b", learning_rate=finder.finding.lr)
+
+
+class TestWhatTheTrainingDoesTheProbeDoes:
+    """The loss of a step is the one that the Trainer reports for it."""
+
+    @pytest.mark.parametrize("accumulation", [1, 3])
+    @pytest.mark.parametrize(("model", "data"), [(lambda: net(dropout=0), Rows), (lambda: gpt2(0.0), Tokens)])
+    def test_losses_are_those_that_training_logs(self, model, data, accumulation):
+        options = {"data": data(160, padded=True) if data is Tokens else data(160), "lr_scheduler_type": "constant"}
+        steps = {"gradient_accumulation_steps": accumulation, "logging_steps": 1, "learning_rate": 0.01, "data_seed": 5}
+        one = trainer(model=model(), **options, **steps)
+        record = HuggingFaceLoop(one).run(Probe((0.01,) * 6, seed=5))
+        one.train()
+        assert record.losses == tuple(row["loss"] for row in one.state.log_history[:6])
+        assert record.lrs == (0.01,) * 6
+
+    def test_accumulated_losses_against_means_by_hand(self):
+        still, data = net(dropout=0, norm=False), Rows(80)
+        options = {"gradient_accumulation_steps": 2, "train_sampling_strategy": "sequential", "data": data}
+        record = HuggingFaceLoop(trainer(model=still, **options)).run(Probe((1e-12,) * 3))
+        batches = [F.mse_loss(still.net(x), y).item() for x, y in zip(data.x.split(16), data.y.split(16), strict=True)]
+        by_hand = [sum(batches[0:2]) / 2, sum(batches[2:4]) / 2, batches[4]]
+        np.testing.assert_allclose(record.losses, by_hand, rtol=1e-5)
+
+    def test_accumulated_losses_of_a_language_model_are_means_over_tokens(self):
+        model, data = gpt2(0.0), Tokens(64, padded=True)
+        options = {"gradient_accumulation_steps": 2, "train_sampling_strategy": "sequential", "data": data}
+        record = HuggingFaceLoop(trainer(model=model, **options)).run(Probe((1e-12,) * 2))
+        rows = [data[index] for index in range(64)]
+        labels, words = torch.stack([row["labels"] for row in rows]), data.words
+        losses = F.cross_entropy(model(words).logits[:, :-1].transpose(1, 2), labels[:, 1:], reduction="none")
+        kept = labels[:, 1:] != -100
+        by_hand = [(losses[half].sum() / kept[half].sum()).item() for half in (slice(0, 32), slice(32, 64))]
+        np.testing.assert_allclose(record.losses, by_hand, rtol=1e-5)
+
+    def test_the_order_follows_the_probes_seed(self):
+        losses = [
+            HuggingFaceLoop(trainer(seed=training)).run(Probe((1e-6,) * 5, seed=seed)).losses
+            for training, seed in ((42, 0), (43, 0), (42, 1))
+        ]
+        assert losses[0] == losses[1] != losses[2]
+
+    def test_find_and_the_callback_agree(self):
+        finder = lrh.LRFinder(**STEPS)
+        trained(finder, bf16=True)
+        assert finder.finding.records[0].losses == lrh.find(trainer(bf16=True), **STEPS).records[0].losses
+
+    @pytest.mark.parametrize("data", [Rows(48), Stream(48)])
+    def test_data_shorter_than_the_probe_is_begun_again(self, data):
+        finding = lrh.find(trainer(data=data, max_steps=5), **STEPS)
+        assert finding.records[0].passes >= len(finding.records[0].lrs) // 3
+        assert "was begun" in finding.notes[0]
+
+    def test_a_dataset_that_is_its_own_iterator_is_not_used_up(self):
+        class OneShot(torch.utils.data.IterableDataset):
+            def __init__(self):
+                self.at = 0
+
+            def __iter__(self):
+                return self
+
+            def __next__(self):
+                self.at += 1
+                return Rows(400)[self.at % 400]
+
+        data = OneShot()
+        lrh.find(trainer(data=data, max_steps=5), **STEPS)
+        assert data.at == 0
+
+    def test_a_model_that_train_will_make_is_searched_as_it_will_be_made(self):
+        given = {"model_init": net, "args": arguments(full_determinism=True), "train_dataset": Rows()}
+        one = Trainer(**given)
+        with torch.no_grad():
+            one.model.net[0].weight.zero_()
+        made = lrh.find(one, **STEPS).records[0].losses[0]
+        assert made == lrh.find(Trainer(**given), **STEPS).records[0].losses[0]
+        assert one.model.net[0].weight.abs().max() == 0
+
+    def test_the_optimizer_and_scheduler_that_the_user_gives(self):
+        model = net()
+        finder = lrh.LRFinder(**STEPS)
+        one = trained(finder, model=model, given={"optimizers": one_cycle(model)}, num_train_epochs=3)
+        assert finder.span[1] == pytest.approx(finder.finding.lr, rel=1e-6)
+        assert finder.applied.steps == one.state.global_step == 60
+        assert finder.finding.schedule == "constant"
+
+    def test_the_schedule_is_the_trainers_unless_named(self):
+        cosine = trainer(lr_scheduler_type="cosine")
+        assert lrh.find(cosine, **STEPS).schedule == "cosine"
+        assert lrh.find(cosine, schedule="constant", **STEPS).schedule == "constant"
+        assert lrh.find(trainer(lr_scheduler_type="inverse_sqrt"), **STEPS).schedule == "constant"
+
+    def test_param_groups_keep_their_ratios(self):
+        model = net()
+        groups = [{"params": model.net[0].parameters(), "lr": 1e-2}, {"params": model.net[4].parameters(), "lr": 1e-3}]
+        finder = lrh.LRFinder(**STEPS)
+        one = trained(finder, model=model, given={"optimizers": (torch.optim.Adam(groups, lr=1e-2), None)})
+        assert finder.finding.records[0].ratios == (1.0, 0.1)
+        bases = one.lr_scheduler.base_lrs
+        assert bases == pytest.approx([finder.finding.lr, finder.finding.lr / 10])
+
+    def test_a_find_every_epoch(self):
+        finder = lrh.LRFinder(every=1, **STEPS)
+        one = trained(finder, num_train_epochs=3)
+        assert len(finder.findings) == 3
+        assert finder.findings[2].records[0].losses[0] < finder.findings[0].records[0].losses[0]
+        assert one.args.learning_rate == finder.finding.lr
+
+
+SCHEDULES = {
+    "linear": {},
+    "cosine_with_restarts": {"num_cycles": 2},
+    "polynomial": {"lr_end": 0.0, "power": 2.0},
+    "constant_with_warmup": {},
+    "inverse_sqrt": {},
+    "reduce_lr_on_plateau": {},
+    "cosine_with_min_lr": {"min_lr_rate": 0.1},
+    "warmup_stable_decay": {"num_decay_steps": 10},
+}
+
+
+class TestTheAppliedRate:
+    @pytest.mark.parametrize("kind", SCHEDULES)
+    def test_it_is_the_peak_of_every_schedule(self, kind):
+        evaluated = {"eval_strategy": "epoch", "given": {"eval_dataset": Rows(32)}}
+        options = {"lr_scheduler_type": kind, "lr_scheduler_kwargs": SCHEDULES[kind], "warmup_steps": 4, **evaluated}
+        finder = lrh.LRFinder(**STEPS)
+        with_finder = trained(finder, **options)
+        rates = [row["learning_rate"] for row in with_finder.state.log_history if "learning_rate" in row]
+        without = trained(**options, learning_rate=finder.finding.lr)
+        assert rates == [row["learning_rate"] for row in without.state.log_history if "learning_rate" in row]
+        assert finder.span[1] == pytest.approx(finder.finding.lr, rel=1e-12)
+        assert finder.applied.steps == 40
+
+    def test_someone_else_setting_the_rate_is_caught_at_that_step(self):
+        class Meddler(TrainerCallback):
+            def on_step_begin(self, args, state, control, optimizer=None, **kwargs):
+                if state.global_step == 5:
+                    optimizer.param_groups[0]["lr"] = 0.7
+
+        with pytest.raises(RateNotAppliedError, match=r"step 6 param group 0 .*lr=0\.7.*LambdaLR: Meddler\.on_step_b"):
+            trained(lrh.LRFinder(**STEPS), Meddler())
+
+    def test_a_rate_set_by_hand_is_verified(self):
+        verify = lrh.VerifyLR(2e-3)
+        trained(verify, lr_scheduler_type="constant")
+        assert (verify.span, verify.applied.steps) == ((2e-3, 2e-3), 40)
+
+    def test_the_planted_liar_is_found_out_before_training(self):
+        """The rate goes to the args after the optimizer was made, which reads it no more."""
+        one = trainer()
+        one.create_optimizer()
+        one.args.learning_rate = 0.5
+        one.add_callback(lrh.VerifyLR(0.5))
+        with pytest.raises(RateNotAppliedError, match=r"starts with lr=0\.002, not with lr=0\.5"):
+            one.train()
+        assert one.model.count == 0
+
+    def test_no_span_without_training(self):
+        with pytest.raises(RateNotAppliedError, match="no step was watched"):
+            _ = lrh.VerifyLR(0.1).span
+
+
+class TestResuming:
+    def saved(self, *callbacks, **options):
+        return trained(*callbacks, save_strategy="epoch", **options)
+
+    @pytest.mark.parametrize("restoring", [False, True])
+    def test_the_finding_comes_along_and_nothing_is_searched(self, restoring):
+        first = lrh.LRFinder(**STEPS)
+        whole = self.saved(first)
+        second = lrh.LRFinder(**STEPS)
+        one = trainer(second, save_strategy="epoch", restore_callback_states_from_checkpoint=restoring)
+        one.train(resume_from_checkpoint="out/checkpoint-20")
+        assert without_times(second.finding) == without_times(first.finding)
+        assert second.applied.steps == 20
+        assert one.args.learning_rate == first.finding.lr
+        assert moved(one)[0][:-1] == moved(whole)[0][:-1]
+        assert logged(one)[:-1] == logged(whole)[:-1]
+
+    def test_of_a_run_without_the_callback_the_search_starts_from_the_checkpoint(self):
+        self.saved()
+        finder = lrh.LRFinder(**STEPS)
+        one = trainer(finder)
+        one.train(resume_from_checkpoint="out/checkpoint-20")
+        scratch = lrh.find(trainer(), **STEPS)
+        assert finder.finding.records[0].losses[0] < 0.9 * scratch.records[0].losses[0]
+        assert (one.state.global_step, finder.applied.steps) == (40, 20)
+        assert finder.span[1] == pytest.approx(finder.finding.lr / 2)
+
+    def test_only_found_a_resumed_run_equals_the_whole_one(self):
+        whole = self.saved(lrh.LRFinder(apply=False, **STEPS))
+        one = trainer(lrh.LRFinder(apply=False, **STEPS), save_strategy="epoch")
+        one.train(resume_from_checkpoint="out/checkpoint-20")
+        assert logged(one)[:-1] == logged(whole)[:-1]
+
+    def test_training_again_searches_again(self):
+        finder = lrh.LRFinder(**STEPS)
+        one = trained(finder)
+        first = finder.finding
+        one.train()
+        assert len(finder.findings) == 1
+        assert finder.finding.records[0].losses[0] < first.records[0].losses[0]
+
+
+class TestBadInput:
+    def test_no_trainer(self):
+        with pytest.raises(BadInputError, match="must be a transformers Trainer, got int"):
+            lrh.find(3)
+
+    @pytest.mark.parametrize(
+        ("name", "value", "means"),
+        [("is_model_parallel", True, "splitting"), ("is_deepspeed_enabled", True, "Deep"), ("is_fsdp_enabled", 1, "FS")],
+    )
+    def test_several_devices(self, name, value, means):
+        one = trainer()
+        setattr(one, name, value)
+        with pytest.raises(BadInputError, match=f"runs on one device .*{means}.*learning_rate=finding.lr"):
+            lrh.find(one, **STEPS)
+
+    def test_data_parallel(self):
+        one = trainer()
+        one.args._n_gpu = 2
+        with pytest.raises(BadInputError, match="DataParallel over 2 devices"):
+            lrh.find(one, **STEPS)
+
+    def test_options_are_checked_when_the_callback_is_made(self):
+        with pytest.raises(BadInputError, match="min_lr must be below max_lr"):
+            lrh.LRFinder(min_lr=1.0, max_lr=0.1)
+        with pytest.raises(BadInputError, match="every must be"):
+            lrh.LRFinder(every=0)
+        with pytest.raises(BadInputError, match="isolation must be"):
+            lrh.LRFinder(isolation="none")
+
+    def test_a_model_without_parameters(self):
+        class Empty(nn.Module):
+            def forward(self, x, labels=None):
+                return {"loss": x.mean()}
+
+        with pytest.raises(BadInputError, match="Empty has no parameters"):
+            lrh.find(trainer(model=Empty()), **STEPS)
+
+    def test_a_loss_that_is_never_finite(self):
+        class Never(Net):
+            def forward(self, x, labels=None):
+                return {"loss": float("nan") * self.net(x).mean()}
+
+        one = trainer(model=Never())
+        before = [each.clone() for each in one.model.parameters()]
+        with pytest.raises(ProbeError, match="not finite from the first step"):
+            lrh.find(one, **STEPS)
+        assert all(torch.equal(a, b) for a, b in zip(before, one.model.parameters(), strict=True))
+
+    def test_a_callback_that_no_trainer_calls(self):
+        with pytest.raises(BadInputError, match="must be called by a Trainer"):
+            lrh.LRFinder().on_train_begin(arguments(), trainer().state, None, optimizer=None)
+
+    def test_a_rate_of_zero_has_no_ratios(self):
+        with pytest.raises(BadInputError, match="construct it with a positive lr"):
+            lrh.find(trainer(learning_rate=0.0), **STEPS)
+
+    @pytest.mark.parametrize("library", ["transformers", "accelerate"])
+    def test_a_library_that_is_missing_is_named(self, library):
+        code = f"import sys; sys.modules[{library!r}] = None; import lrfind.huggingface"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert f"{library} is not installed; install it with: pip install 'lrfind[huggingface]'" in done.stderr
+
+
+def test_the_page_runs(capsys):
+    page = (Path(__file__).parents[1] / "docs" / "huggingface.md").read_text(encoding="utf-8")
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        exec(block, names)
+    assert isinstance(names["finding"], Finding)

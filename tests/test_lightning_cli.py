@@ -1,0 +1,89 @@
+"""``python train.py lr_find --config ...`` in the user's own script."""
+
+import sys
+from importlib import import_module
+
+import pytest
+
+import lrfind
+from lrfind.lightning import with_lr_find
+
+SCRIPT = """
+import sys
+import torch
+from torch.nn import functional as F
+import {package} as pl
+from {package}.cli import LightningCLI
+from lrfind.lightning import with_lr_find
+
+
+class Net(pl.LightningModule):
+    def __init__(self, lr: float = 0.001, width: int = 8):
+        super().__init__()
+        self.lr = lr
+        self.net = torch.nn.Sequential(torch.nn.Linear(4, width), torch.nn.Tanh(), torch.nn.Linear(width, 1))
+
+    def training_step(self, batch, batch_idx):
+        return F.mse_loss(self.net(batch[0]), batch[1])
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=self.lr)
+
+
+class Data(pl.LightningDataModule):
+    def train_dataloader(self):
+        x = torch.randn(256, 4, generator=torch.Generator().manual_seed(0))
+        data = torch.utils.data.TensorDataset(x, x.sum(1, keepdim=True))
+        return torch.utils.data.DataLoader(data, batch_size=16, shuffle=True)
+
+
+def main():
+    with_lr_find(LightningCLI)(Net, Data, seed_everything_default=0)
+"""
+
+
+@pytest.fixture(params=["lightning.pytorch", "pytorch_lightning"])
+def script(request, tmp_path, monkeypatch):
+    name = f"train_{request.param.replace('.', '_')}"
+    (tmp_path / f"{name}.py").write_text(SCRIPT.format(package=request.param))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    yield import_module(name)
+    sys.modules.pop(name)
+
+
+QUIET = ["--trainer.logger=false", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
+
+
+def run(script, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    script.main()
+
+
+def test_it_finds_prints_and_writes_and_nothing_else(script, monkeypatch, capsys, tmp_path):
+    (tmp_path / "config.yaml").write_text("model:\n  width: 16\n")
+    before = set(tmp_path.iterdir())
+    run(script, monkeypatch, "lr_find", "--config", "config.yaml", "--steps=64", "--out=finding.json", *QUIET)
+    finding = lrfind.Finding.load(tmp_path / "finding.json")
+    printed = capsys.readouterr().out
+    assert f"To train with it: fit --model.lr {finding.lr!r}" in printed
+    assert str(finding) in printed
+    assert len(finding.records[0].probe.lrs) == 64
+    assert {path.name for path in set(tmp_path.iterdir()) - before} <= {"finding.json", "__pycache__"}
+
+
+def test_the_other_subcommands_are_still_there(script, monkeypatch):
+    flags = ["--trainer.max_epochs=1", "--trainer.enable_checkpointing=false", "--trainer.enable_model_summary=false"]
+    run(script, monkeypatch, "fit", "--model.lr=0.01", *flags, *QUIET)
+
+
+def test_its_help_names_the_options(script, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        run(script, monkeypatch, "lr_find", "--help")
+    printed = capsys.readouterr().out
+    assert all(flag in printed for flag in ("--steps", "--out", "--schedule", "--model.width"))
+
+
+def test_a_subclass_stays_itself(script):
+    kind = type("Mine", (import_module(script.pl.__name__ + ".cli").LightningCLI,), {"answer": 42})
+    assert with_lr_find(kind).answer == 42
