@@ -22,7 +22,7 @@ ROOMS = [
     ["isolation"],
     ["loop"],
     ["search"],
-    ["pytorch", "lightning"],
+    ["pytorch", "lightning", "huggingface"],
     ["compare"],
     ["plots"],
     ["report"],
@@ -74,7 +74,8 @@ def test_every_door_is_in_use():
 
 
 def test_nothing_optional_is_imported_before_it_is_used():
-    optional = ("matplotlib", "lightning", "pytorch_lightning", "sklearn", "pooch", "tensorboard", "jinja2", "typer")
+    optional = ("matplotlib", "lightning", "pytorch_lightning", "transformers", "accelerate", "sklearn", "pooch")
+    optional = (*optional, "tensorboard", "jinja2", "typer")
     code = "import sys, torch; before = set(sys.modules); import lrfind; print(*(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {name.split(".")[0] for name in done.stdout.split()} & set(optional)

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.huggingface.framework import callback_base, real_optimizer, trainer_of
 from lrfind.huggingface.loop import HuggingFaceLoop, with_schedule
-from lrfind.isolation import Isolation
+from lrfind.isolation import Isolation, check_isolation
 from lrfind.optim import AppliedRate, apply_rate, rates_of
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with, to_strategy
@@ -115,6 +115,7 @@ class LRFinder(VerifyLR):
         **options: Unpack[SearchOptions],
     ) -> None:
         to_strategy(**options)
+        check_isolation(isolation)
         if every is not None and every < 1:
             raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")
         self.lr = None
