@@ -131,7 +131,8 @@ class PyTorchLoop:
                 loss = step(model, optimizer, batch)
                 if count == 0:
                     check()
-                    _check_reached(optimizer)
+                    if self._accumulate:
+                        _check_reached(optimizer)
                 if recorder.observe(_to_float(loss)):
                     break
         return recorder.record()
