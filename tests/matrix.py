@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib import import_module
 
 import numpy as np
+import pytest
 import torch
 from allpairspy import AllPairs
 from torch import nn
@@ -196,15 +197,17 @@ def probe_of(exit):
 
 def expect(exit, run):
     """Run a probe and check that it ends as it should."""
+    raised = {"exception": Trouble, "Ctrl-C": KeyboardInterrupt}.get(exit)
     Net.is_probed = True
     try:
+        if raised:
+            with pytest.raises(raised):
+                run()
+            return
         stop = run().stop
-    except (Trouble, KeyboardInterrupt) as error:
-        assert type(error) is {"exception": Trouble, "Ctrl-C": KeyboardInterrupt}.get(exit), error
-        return
     finally:
         Net.is_probed = False
-    assert stop == {"done": "done", "diverged": stop if stop != "done" else "", "NaN": "non-finite"}.get(exit), stop
+    assert stop in {"done": ("done",), "diverged": ("diverged", "non-finite"), "NaN": ("non-finite",)}[exit]
 
 
 def plain(value):
@@ -386,4 +389,3 @@ def check(loop, cell):
     """
     with_probe = train(loop, cell, probe=True)
     assert with_probe == _without(loop.partition(" ")[0], cell)
-

@@ -60,7 +60,7 @@ def accelerate():
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("isolation", ["copy", "snapshot"])
+@pytest.mark.parametrize("isolation", ["auto", "snapshot"])
 @pytest.mark.parametrize("make", [lambda: fabric("lightning.fabric"), accelerate], ids=["fabric", "accelerate"])
 def test_training_after_a_find_equals_training_without(make, isolation):
     outcomes = []

@@ -625,6 +625,19 @@ class TestBadInput:
         with pytest.raises(BadInputError, match="Empty has no parameters"):
             lrh.find(trainer(model=Empty()), **ROUGH)
 
+    def test_a_loss_computed_with_another_model_than_the_one_given(self):
+        model = net()
+
+        class Global(Trainer):
+            def compute_loss(self, given, inputs, **kwargs):
+                return model(**inputs)["loss"]
+
+        one, before = trainer(model=model, kind=Global), model.net[1].running_mean.clone()
+        with pytest.raises(BadInputError, match=r"touched the original Net .*given, or with self\.model"):
+            lrh.find(one, **ROUGH)
+        assert torch.equal(model.net[1].running_mean, before)
+        assert (model.count, model.net[0].weight.grad) == (0, None)
+
     def test_a_loss_that_is_never_finite(self):
         class Never(Net):
             def forward(self, x, labels=None):

@@ -323,7 +323,9 @@ class TestOtherCallbacks:
             seen.append(self.trainer.current_epoch)
             self.log("val", F.mse_loss(self.net(batch[0]), batch[1]))
 
-        kind = module(pl, validation_step=validation_step, val_dataloader=lambda self: DataLoader(loader(size=64).dataset, 32))
+        kind = module(
+            pl, validation_step=validation_step, val_dataloader=lambda self: DataLoader(loader(size=64).dataset, 32)
+        )
         counts = []
         for callbacks in ([lrl.LRFinder(apply=False)], []):
             seen.clear()
@@ -350,9 +352,7 @@ class TestOtherCallbacks:
 class TestPrecision:
     def test_bf16(self, pl):
         finder = lrl.LRFinder(apply=False)
-        outcomes = [
-            state(*trained(pl, module(pl), *callbacks, precision="bf16-mixed")) for callbacks in ([finder], [])
-        ]
+        outcomes = [state(*trained(pl, module(pl), *callbacks, precision="bf16-mixed")) for callbacks in ([finder], [])]
         assert outcomes[0] == outcomes[1]
         plain = lrl.find(trainer(pl), module(pl)(), loader(), progress=False)
         assert finder.finding.records[0].losses != plain.records[0].losses

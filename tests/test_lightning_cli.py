@@ -8,6 +8,10 @@ import pytest
 import lrfind
 from lrfind.lightning import with_lr_find
 
+pytestmark = pytest.mark.filterwarnings(  # Lightning's own use of jsonargparse
+    "ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning"
+)
+
 SCRIPT = """
 import sys
 import torch

@@ -241,8 +241,6 @@ def test_models_that_cannot_be_used():
         find(Net(), optimizer, batches)
 
 
-
-
 class TestAnyStep:
     """``step=``: the user's own loop body, with whatever it closes over."""
 
@@ -258,8 +256,7 @@ class TestAnyStep:
         assert find(*setup(), None, step=step).records[0].losses == plain.records[0].losses
 
     def test_what_it_closes_over_does_not_move(self):
-        outcomes = []
-        for search in (False, True):
+        def outcome(search):
             model, optimizer, batches = setup("momentum")
             scaler = torch.amp.GradScaler("cpu", init_scale=256.0, growth_interval=3)
             scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99)
@@ -290,8 +287,9 @@ class TestAnyStep:
                 step(model, optimizer, batch)
             averaged = [value.tolist() for value in average.state_dict().values()]
             rest = (count, seen, averaged, scaler.state_dict(), scheduler.state_dict())
-            outcomes.append((*everything(model, optimizer), rest))
-        assert outcomes[0] == outcomes[1]
+            return *everything(model, optimizer), rest
+
+        assert outcome(search=True) == outcome(search=False)
 
     def test_accumulation_by_hand_gives_a_record_per_optimizer_step(self):
         model, optimizer, batches = setup()
@@ -315,7 +313,11 @@ class TestAnyStep:
 
     def test_a_step_that_never_steps(self):
         with pytest.raises(BadInputError, match="Adam was not stepped in 1000 batches"):
-            find(*setup(), None, step=lambda model, optimizer, batch: F.mse_loss(model(batch[0]), batch[1]).backward() or 1)
+            find(
+                *setup(),
+                None,
+                step=lambda model, optimizer, batch: F.mse_loss(model(batch[0]), batch[1]).backward() or 1,
+            )
 
     @pytest.mark.parametrize(("result", "message"), [(None, "got NoneType"), (torch.ones(3), r"got shape \(3,\)")])
     def test_a_step_that_returns_no_loss(self, result, message):
@@ -410,7 +412,7 @@ class TestSnapshots:
         before = everything(model, optimizer)
         assert find(model, optimizer, batches).lr > 0
         assert everything(model, optimizer) == before
-        with pytest.raises(BadInputError, match='cannot be deep-copied.*isolation="snapshot"'):
+        with pytest.raises(BadInputError, match=r'cannot be deep-copied.*isolation="snapshot"'):
             find(model, optimizer, batches, isolation="copy")
 
     def test_lazy_parameters_need_a_copy(self):
@@ -540,5 +542,5 @@ class TestData:
 
     def test_a_generator_is_refused_with_the_remedy(self):
         model, optimizer, batches = setup()
-        with pytest.raises(BadInputError, match="one-shot iterator.*pass the DataLoader or a list"):
+        with pytest.raises(BadInputError, match=r"one-shot iterator.*pass the DataLoader or a list"):
             find(model, optimizer, (batch for batch in batches))

@@ -97,7 +97,7 @@ class PyTorchLoop:
         check_isolation(isolation)
         _check(model, optimizer)
         check_loader(loader)
-        body = step if loss_fn is None else _to_step(_to_step_loss(loss_fn))
+        body = step or _to_step(_to_step_loss(loss_fn))
         self._parts = (model, optimizer, body)
         self._loader, self._accumulate = loader, accumulate if step is None else 0
         self._isolation: Isolation = isolation
@@ -172,7 +172,7 @@ def _to_step(loss_fn: Callable[[nn.Module, Any], torch.Tensor]) -> Step:
             return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
         if any(map(needs_closure, each)):
-            return cast(torch.Tensor, [one.step(closure) for one in each][0])
+            return cast(torch.Tensor, next(one.step(closure) for one in each))  # type: ignore[arg-type]
         loss = closure()
         for one in each:
             one.step()

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
+from torch import nn
 
 from lrfind.errors import BadInputError
 from lrfind.huggingface.framework import (
@@ -18,7 +19,7 @@ from lrfind.huggingface.framework import (
     transformers,
 )
 from lrfind.huggingface.inner import Parts, data_of, inner_trainer, parts_of, unprepared
-from lrfind.isolation import KINDS, Isolation, check_isolation, copies_of, generators_in, preserved, seed_all
+from lrfind.isolation import KINDS, Isolation, check_isolation, copies_of, generators_in, noted, preserved, seed_all
 from lrfind.loop import OnStep, Recorder
 from lrfind.records import Probe, Record
 
@@ -44,6 +45,7 @@ class HuggingFaceLoop:
             raise BadInputError(f"{type(trainer.model).__name__} has no parameters, so there is nothing to train.")
         check_isolation(isolation)
         self._trainer, self._isolation, self._is_training = trainer, isolation, is_training
+        self._is_checked = False
 
     def run(self, probe: Probe, on_step: OnStep = lambda lr, loss: None) -> Record:
         """Run one probe; see ``lrfind.loop.Loop``."""
@@ -53,6 +55,8 @@ class HuggingFaceLoop:
                 stack.enter_context(context)
             parts = parts_of(trainer, is_training=self._is_training)
             copies = copies_of(parts.as_tuple(), self._isolation)
+            check = _nothing if copies is None or self._is_checked else _untouched(parts.model)
+            self._is_checked = True
             data = [*data_of(trainer), *generators_in(vars(parts.model), kinds=KINDS)]
             state = () if copies else parts.as_tuple()
             apart = (trainer, trainer.accelerator, trainer.args, trainer.callback_handler)
@@ -65,7 +69,7 @@ class HuggingFaceLoop:
             inner = inner_trainer(trainer, parts, steps=steps, seed=probe.seed, is_training=is_training)
             driver = stack.enter_context(_Driver(probe, on_step))
             inner.callback_handler.callbacks = [driver]
-            inner.training_step = driver.watched(inner.training_step)
+            inner.training_step = driver.watched(inner.training_step, check)
             transformers().Trainer.train(inner)
         return driver.record()
 
@@ -85,11 +89,16 @@ class _Driver(callback_base()):  # type: ignore[misc]
         if self._recorder is not None:
             self._recorder.__exit__()
 
-    def watched(self, training_step: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(self, training_step: Callable[..., Any], check: Callable[[], None]) -> Callable[..., Any]:
         """Return a training step that also keeps its loss, which the Trainer has scaled to its share of a step."""
+        is_first = True
 
         def step(*args: Any, **kwargs: Any) -> Any:
+            nonlocal is_first
             loss = training_step(*args, **kwargs)
+            if is_first:
+                check()
+            is_first = False
             self._losses.append(loss.detach())
             return loss
 
@@ -116,6 +125,33 @@ class _Driver(callback_base()):  # type: ignore[misc]
         if self._recorder is None:
             raise BadInputError("the Trainer did not begin to train; check its train_dataset and its subclass.")
         return self._recorder
+
+
+def _untouched(model: nn.Module) -> Callable[[], None]:
+    """Return a check that the first batch moved the copy of a model only; if not, all is put back, and said."""
+    if any(map(nn.parameter.is_lazy, model.parameters())):
+        return _nothing
+    before, put_back = _versions(model), noted((model,))
+
+    def check() -> None:
+        if _versions(model) != before:
+            put_back()
+            raise BadInputError(
+                f"training touched the original {type(model).__name__} and not only the copy that is probed: compute "
+                f"the loss with the model that compute_loss is given, or with self.model, not with another one."
+            )
+
+    return check
+
+
+def _versions(model: nn.Module) -> list[tuple[int, int]]:
+    """How often each tensor of a model and its gradient were written to."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return [(one._version, -1 if one.grad is None else one.grad._version) for one in tensors]
+
+
+def _nothing() -> None:
+    pass
 
 
 def with_schedule(options: dict[str, Any], trainer: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lrfind.errors import BadInputError
-from lrfind.isolation.functions import Memo, rebound
+from lrfind.isolation.functions import Memo, copied, rebound
 
 T = TypeVar("T", bound=tuple[Any, ...])
 
@@ -98,7 +98,7 @@ def fits(modules: Iterable[nn.Module], available: Callable[[torch.device], float
 
 def _copied(part: Any, memo: Memo) -> Any:
     if isinstance(part, (nn.Module, list, tuple, dict)) or not callable(part):
-        return copy.deepcopy(part, memo)
+        return copied(part, memo)
     return rebound(part, memo)
 
 
@@ -107,10 +107,15 @@ def _pairs(parts: Iterable[Any], memo: Memo) -> Iterator[tuple[Any, Any]]:
     for part in parts:
         for one in part if isinstance(part, (list, tuple)) else (part,):
             if isinstance(one, Optimizer):
-                yield one, memo[id(one)]
+                yield from ((each, memo[id(each)]) for each in {id(one): one, **_inner(one)}.values())
             elif isinstance(one, nn.Module):
                 yield from ((module, memo[id(module)]) for module in one.modules() if id(module) in memo)
                 yield from ((weight, memo[id(weight)]) for weight in one.parameters() if id(weight) in memo)
+
+
+def _inner(optimizer: Any) -> dict[int, Optimizer]:
+    inner = vars(optimizer).get("optimizer")
+    return {id(inner): inner} if isinstance(inner, Optimizer) else {}
 
 
 def _copy_hooks(original: Any, twin: Any, memo: Memo) -> None:
@@ -135,7 +140,7 @@ def _copy_extras(optimizer: Optimizer, twin: Optimizer, memo: Memo) -> None:
         if name not in vars(twin) and name not in _TORCHS_OWN:
             setattr(twin, name, copy.deepcopy(value, memo))
     for name in _OPTIMIZER_HOOKS:
-        for key, hook in getattr(optimizer, name).items():
+        for key, hook in getattr(optimizer, name, {}).items():
             if not getattr(getattr(hook, "__self__", None), "watches_only", False):
                 getattr(twin, name)[key] = rebound(hook, memo)
     if hasattr(optimizer.step, "_wrapped_by_lr_sched"):

@@ -48,6 +48,18 @@ def globals_of(function: FunctionType) -> list[str]:
     return [name for name in names if name in function.__globals__]
 
 
+def copied(value: Any, memo: Memo) -> Any:
+    """Deep-copy a value; also a wrapper of an optimizer, which has not the attributes that torch copies by."""
+    if isinstance(value, (list, tuple)) and any(isinstance(one, Optimizer) for one in value):
+        return type(value)(copied(one, memo) for one in value)
+    if not isinstance(value, Optimizer) or hasattr(value, "_optimizer_step_pre_hooks") or id(value) in memo:
+        return copy.deepcopy(value, memo)
+    twin = object.__new__(type(value))
+    memo[id(value)] = twin
+    vars(twin).update({name: copied(one, memo) for name, one in vars(value).items()})
+    return twin
+
+
 def cells_of(function: FunctionType) -> list[CellType]:
     """Return the cells a function closes over, but for empty ones."""
     return [cell for cell in function.__closure__ or () if _is_filled(cell)]
@@ -84,7 +96,7 @@ def _twin(value: Any, memo: Memo) -> Any:
     if id(value) in memo:
         return memo[id(value)]
     if isinstance(value, _STATEFUL):
-        return copy.deepcopy(value, memo)
+        return copied(value, memo)
     if isinstance(value, (FunctionType, MethodType, functools.partial)):
         return rebound(value, memo)
     if type(value) in (list, tuple, set):

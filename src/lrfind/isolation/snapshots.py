@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.parameter import UninitializedTensorMixin
 
 from lrfind.errors import BadInputError
 from lrfind.isolation.functions import cells_of, globals_of
@@ -121,7 +120,7 @@ class _Snapshot:
 
 
 def _tensor(tensor: torch.Tensor) -> tuple[PutBack, list[Any]]:
-    if isinstance(tensor, UninitializedTensorMixin):
+    if torch.nn.parameter.is_lazy(tensor):
         raise BadInputError(
             'lazy parameters cannot be put back in place; search with isolation="copy", or pass one batch through '
             "the model first."
@@ -193,4 +192,3 @@ def _function(each: Any) -> tuple[PutBack | None, list[Any]]:
         each.__globals__.update(bound)
 
     return put_back, [*contents, *bound.values()]
-

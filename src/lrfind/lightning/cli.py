@@ -77,7 +77,9 @@ def lr_find(
         out: Write the finding to this JSON file.
     """
     options: Any = {"schedule": schedule, "method": method, "min_lr": min_lr, "max_lr": max_lr, "steps": steps}
-    finding = find(self, model, train_dataloaders, datamodule=datamodule, optimizer=optimizer_index, seed=seed, **options)
+    finding = find(
+        self, model, train_dataloaders, datamodule=datamodule, optimizer=optimizer_index, seed=seed, **options
+    )
     print(finding)
     if read := [name for name in trace(model, optimizer=optimizer_index or 0).read if not name.startswith("hparams.")]:
         print(f"To train with it: fit --model.{read[0]} {finding.lr!r}")

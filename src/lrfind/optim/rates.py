@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.optim import Optimizer
@@ -34,8 +34,9 @@ class Rates:
 
 
 def as_list(optimizers: Optimizers) -> list[Optimizer]:
-    """Return one optimizer, or several, as a list."""
-    return list(optimizers) if isinstance(optimizers, Sequence) else [optimizers]
+    """Return one optimizer, or several, as a list; a wrapper (Accelerate's) gives way to what it wraps."""
+    each = list(optimizers) if isinstance(optimizers, Sequence) else [optimizers]
+    return [_unwrapped(one) for one in each]
 
 
 def groups_of(optimizers: Optimizers) -> list[dict[str, Any]]:
@@ -90,6 +91,12 @@ def write(group: dict[str, Any], name: str, value: float) -> None:
         group[name].fill_(value)
     else:
         group[name] = value
+
+
+def _unwrapped(optimizer: Any) -> Optimizer:
+    while not hasattr(optimizer, "_optimizer_step_pre_hooks") and hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    return cast(Optimizer, optimizer)
 
 
 def _peak(group: dict[str, Any]) -> float:
