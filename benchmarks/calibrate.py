@@ -26,6 +26,10 @@ STEPS = (1.0, 0.5, 0.2, 0.1, 0.05)
 """How far the fit moves one constant at a time, coarse to fine, in octaves."""
 
 
+CAP = 2 * BAD
+"""Regrets above this count as this in the fit (not in the scores)."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """What a rule sees of one or more range tests, and what its answer is worth.
@@ -36,6 +40,7 @@ class Sample:
         seed: The search seed.
         anchor: Where the rule reads; NaN where it cannot.
         features: What its constants are multiplied with.
+        without: Likewise, for the answer that needs no curve, if there is one.
         steps: What the range tests took.
         seconds: Likewise.
     """
@@ -47,6 +52,7 @@ class Sample:
     features: tuple[float, ...]
     steps: int
     seconds: float
+    without: tuple[float, ...] | None = None
 
     def octave(self, constants: Array) -> float:
         """Return the logarithm of the rate that these constants give."""
@@ -83,6 +89,7 @@ def samples_of(
                     features,
                     sum(len(record.lrs) for record in records),
                     sum(record.seconds for record in records),
+                    rule.without(cases[0]),
                 )
             )
     return found
@@ -133,25 +140,27 @@ def leave_one_out(samples: Sequence[Sample], start: Sequence[float], unseen: fro
 
 def _grouped(samples: Sequence[Sample]) -> list[tuple[Truth, Array, Array]]:
     """Return, per truth, the anchors and features of its samples that could be read."""
-    groups: dict[int, list[Sample]] = {}
+    groups: dict[int, tuple[Truth, list[float], list[tuple[float, ...]]]] = {}
     for sample in samples:
+        _, anchors, features = groups.setdefault(id(sample.truth), (sample.truth, [], []))
         if np.isfinite(sample.anchor):
-            groups.setdefault(id(sample.truth), []).append(sample)
-    return [
-        (group[0].truth, np.array([one.anchor for one in group]), np.array([one.features for one in group]))
-        for group in groups.values()
-    ]
+            anchors.append(sample.anchor)
+            features.append(sample.features)
+        if sample.without is not None:
+            anchors.append(0.0)
+            features.append(sample.without)
+    return [(truth, np.array(anchors), np.array(features)) for truth, anchors, features in groups.values() if anchors]
 
 
 def _objective(groups: Sequence[tuple[Truth, Array, Array]], constants: Array) -> float:
-    """The mean regret, and as much again of what exceeds ``BAD``: a pick that ruins a training costs more."""
+    """The mean regret, none counted above ``CAP``: a task that no constant can save must not bend it for the others."""
     regrets = np.concatenate(
         [
             np.interp(anchors - features @ constants, truth.octaves, truth.regrets, right=1.0)
             for truth, anchors, features in groups
         ]
     )
-    return float(regrets.mean() + np.maximum(regrets - BAD, 0).mean())
+    return float(np.minimum(regrets, CAP).mean())
 
 
 def main() -> None:

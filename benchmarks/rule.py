@@ -64,12 +64,15 @@ class Rule:
         anchor: Given a case, a logarithm (base 2) of a rate.
         features: Given a case, what the constants are multiplied with.
         start: Where the fit of the constants starts; one number per feature.
+        without: Where a rule has an answer that needs no curve: its features. The constants of that answer are
+            fitted on every task, not only on those whose curve shows little. None for a case that has none.
     """
 
     name: str
     anchor: Callable[[Case], float]
     features: Callable[[Case], tuple[float, ...]]
     start: tuple[float, ...]
+    without: Callable[[Case], tuple[float, ...] | None] = lambda case: None
 
 
 @cache

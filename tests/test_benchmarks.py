@@ -281,7 +281,7 @@ def test_a_new_rule_is_scored_from_stored_sweeps():
 
 def test_every_method_is_scored_on_a_task():
     stored = Stored.load({"cancer-sgd": TASKS["cancer-sgd"], "linear-sgd": TASKS["linear-sgd"]})
-    found = all_scores(stored, rules.RULES["edge / constant"])
+    found = all_scores(stored, rules.RULES["edge by kind, or the usual rate"])
     assert {reading.name for reading in READINGS} <= set(found)
     assert {"Lightning", "lrfind, one sweep", "lrfind as shipped, calibrated"} <= set(found)
     assert all(0 <= one.regret <= 1 for many in found.values() for one in many)

@@ -1,0 +1,74 @@
+"""The edge where the loss shows one; what adaptive optimizers usually want where it does not.
+
+A step of Adam or RMSprop is about as long as its rate, whatever the loss is scaled by, so that their best rates lie
+close together; those of SGD do not. Where a sweep of an adaptive optimizer falls by little more than its noise, the
+reading gives way to the rate that is usual.
+"""
+
+from functools import partial
+from math import log2
+
+import numpy as np
+
+from benchmarks.rule import Case, Rule, curve_of
+from lrfind.errors import ProbeError
+from lrfind.suggest.edges import edge
+
+ENOUGH = 6.0
+"""A fall of this many times the noise is as much evidence as the usual rate."""
+
+WIDTH = 1.4
+"""Octaves of the smoothing."""
+
+
+def doubt(case: Case, octaves: float = 1.0) -> float:
+    """Return how much to trust the usual rate instead of the curve, in [0, 1]; always 0 for SGD."""
+    if case.kind == "sgd":
+        return 0.0
+    curve = curve_of(case.record, octaves)
+    bottom = int(np.argmin(curve.smooth))
+    fall = min(curve.level, float(np.max(curve.smooth[: bottom + 1]))) - float(curve.smooth[bottom])
+    return 1 / (1 + (max(fall, 0.0) / (ENOUGH * max(curve.noise, 1e-12))) ** 4)
+
+
+def anchor(case: Case, octaves: float = 1.0) -> float:
+    """Return the edge, as far as it is trusted."""
+    curve = curve_of(case.record, octaves)
+    try:
+        return (1 - doubt(case, octaves)) * log2(edge(curve))
+    except ProbeError:
+        if case.kind == "sgd":
+            raise
+        return 0.0
+
+
+def features(case: Case, octaves: float = 1.0) -> tuple[float, ...]:
+    """Return what goes with the constants below the edge (by schedule and kind), and with the usual rates."""
+    try:
+        edge(curve_of(case.record, octaves))
+        share = doubt(case, octaves)
+    except ProbeError:
+        share = 1.0
+    annealed, steady = case.annealing
+    trust = 1 - share
+    return (trust * annealed, trust * steady, trust * (case.kind == "adaptive"), share * annealed, share * steady)
+
+
+def without(case: Case) -> tuple[float, ...] | None:
+    """Return the features of the usual rate alone, where there is one."""
+    return None if case.kind == "sgd" else (0.0, 0.0, 0.0, *case.annealing)
+
+
+START = (2.0, 3.0, 0.5, 6.0, 7.0)
+
+RULES = (
+    Rule("edge by kind, or the usual rate", anchor, features, START, without),
+    Rule(
+        "edge by kind, or the usual rate; 1.4 octaves",
+        partial(anchor, octaves=WIDTH),
+        partial(features, octaves=WIDTH),
+        START,
+        without,
+    ),
+    Rule("edge by kind, or the usual rate of weak curves", anchor, features, START),
+)
