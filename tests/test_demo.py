@@ -49,7 +49,8 @@ def test_the_report_holds_what_ran(finished):
     assert runs[-1]["lr"] == finding["lr"]
     for run in runs:
         assert run["lr_applied"] == [run["lr"], run["lr"]]
-        assert (run["schedule"], run["epochs"], len(run["history"])) == ("constant", 6, 12)
+        assert (run["schedule"], run["epochs"], len(run["history"])) == ("constant", 6, 6)
+        assert run["history"][-1]["step"] == 6 * 23  # the last validation is at the end of training
         assert {"val_loss", "val_accuracy", "train_loss", "train_accuracy", "seconds"} <= set(run)
     assert min(runs, key=lambda run: run["val_loss"])["name"] == "found"
 
@@ -68,7 +69,7 @@ def test_tensorboard_has_losses_accuracies_and_the_rate_of_every_run(finished):
     for run in report["runs"]:
         events = EventAccumulator(str(finished / "tensorboard" / run["name"])).Reload()
         assert {"lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"} <= set(events.Tags()["scalars"])
-        assert [event.value for event in events.Scalars("lr")] == pytest.approx([run["lr"]] * 12)
+        assert [event.value for event in events.Scalars("lr")] == pytest.approx([run["lr"]] * 6)
         assert events.Scalars("val_loss")[-1].value == pytest.approx(run["val_loss"])
 
 

@@ -211,7 +211,12 @@ def test_losses_that_cannot_be_used(loss_fn, error, message):
     ("options", "message"),
     [
         ({"min_lr": 1.0, "max_lr": 0.5}, "min_lr must be below max_lr"),
-        ({"steps": 1}, "steps must be at least 2"),
+        ({"steps": 1}, "steps must be at least 8"),
+        ({"steps": "100"}, "steps must be whole, got '100'"),
+        ({"min_lr": "1e-3"}, "min_lr must be a number"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"schedule": 5}, "schedule must be one of"),
+        ({"schedule": lambda done: 0.1}, "schedule must reach 1"),
         ({"strategy": "guess"}, "strategy must be"),
         ({"method": "best"}, "method must be one of"),
         ({"schedule": "sawtooth"}, "schedule must be one of"),

@@ -49,7 +49,7 @@ def test_schedules_start_at_their_peak_and_stay_within_it(name, fraction):
 
 
 def test_a_callable_is_a_schedule():
-    assert to_shape(lambda fraction: 0.5)(0.3) == 0.5
+    assert to_shape(lambda fraction: 1.0 - fraction / 2)(0.5) == 0.75
 
 
 def test_schedules_that_are_refused():

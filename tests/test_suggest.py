@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from curves_with_answers import FALL, made_up
 
-from lrfind.curves import to_curve
+from lrfind.curves import Curve, to_curve
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Probe, Record
-from lrfind.schedules import constant, cosine, linear
+from lrfind.schedules import constant, cosine, linear, ramp
 from lrfind.suggest import METHODS, to_rule
 from lrfind.suggest.calibrated import ANNEALED, STEADY, calibrated
 from lrfind.suggest.edges import edge, is_weak, onset
 from lrfind.suggest.interval import interval
+from lrfind.suggest.valley import valley
 
 LEAST = 10**-1.766
 """Where the made-up loss is least, read off a fine grid."""
@@ -112,3 +113,17 @@ def test_the_interval_holds_other_seeds():
 def test_an_unknown_method():
     with pytest.raises(BadInputError, match=r"method must be one of .*'best'"):
         to_rule("best", constant)
+
+
+@pytest.mark.parametrize("rule", [edge, lambda curve: calibrated(curve, constant)], ids=["edge", "calibrated"])
+def test_nothing_is_read_where_the_loss_was_not_finite(rule):
+    lrs = ramp(1e-6, 1.0, 60)
+    losses = [2.3] * 30 + [2.3 - 0.2 * step for step in range(10)] + [math.nan] * 3
+    record = Record(Probe(lrs), lrs[:43], tuple(losses), "non-finite")
+    assert rule(to_curve(record)) <= lrs[39]
+
+
+def test_a_rising_curve_has_no_valley():
+    lrs, losses = np.array(ramp(1e-3, 10.0, 40)), np.linspace(1.0, 2.0, 40)
+    with pytest.raises(ProbeError, match="never falls"):
+        valley(Curve(lrs=lrs, losses=losses, smooth=losses, noise=0.0, level=1.0))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,11 +15,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrfind.errors import BadInputError, LRFindError
+from lrfind.errors import BadInputError, LRFindError, MissingExtraError
 
 if TYPE_CHECKING:
     from lrfind.demo.experiment import Experiment, Report
-    from lrfind.records import Finding
 
 app = typer.Typer(
     add_completion=True,
@@ -86,7 +86,8 @@ def run_demo(
     if epochs is not None and epochs < 1:
         raise BadInputError(f"--epochs must be at least 1, got {epochs}.")
     check_writable(out)
-    console = Console()
+    check_extras()
+    console = Console(markup=False)
     with Console(stderr=True).status("loading"):
         from lrfind.demo import data
         from lrfind.demo.experiment import Experiment, Settings
@@ -98,9 +99,12 @@ def run_demo(
     try:
         with _progress(len(lrs) + 1) as experiment.report:
             experiment.run()
-    finally:
-        if experiment.finding and experiment.runs:
-            _conclude(console, experiment, experiment.finding, out)
+    except (Exception, KeyboardInterrupt) as error:
+        cause = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+        with suppress(LRFindError):  # what cut the runs short is what is reported
+            _conclude(console, experiment, out, cause)
+        raise
+    _conclude(console, experiment, out)
 
 
 def parse_lrs(text: str) -> tuple[float, ...]:
@@ -161,15 +165,29 @@ def _progress(runs: int) -> Iterator[Report]:
         yield report
 
 
-def _conclude(console: Console, experiment: Experiment, finding: Finding, out: Path) -> None:
+def check_extras() -> None:
+    """Find out before any work whether everything that the report needs is installed.
+
+    Raises:
+        MissingExtraError: If something is missing.
+    """
+    for package in ("jinja2", "tensorboard"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "demo")
+
+
+def _conclude(console: Console, experiment: Experiment, out: Path, cause: str = "") -> None:
     """Write the report of what was finished, and show its table."""
     from lrfind.report import Results, write_report
 
+    finding = experiment.finding
+    if finding is None or not experiment.runs:
+        return
     wanted = len(experiment.settings.lrs) + 1
     missing = wanted - len(experiment.runs)
     notes = [experiment.dataset.note] if experiment.dataset.note else []
     if missing:
-        notes.append(f"Interrupted: {missing} of {wanted} runs did not finish and are not shown.")
+        notes.append(f"Cut short ({cause}): {missing} of {wanted} runs did not finish and are not shown.")
     results = Results(
         dataset=experiment.dataset.name,
         title=experiment.dataset.title,
@@ -218,7 +236,9 @@ def _environment() -> dict[str, str]:
     import platform
     from importlib.metadata import version
 
-    packages = ("lrfind", "torch", "lightning", "numpy")
+    from lrfind.lightning.framework import lightning_package
+
+    packages = ("lrfind", "torch", lightning_package().__name__.split(".")[0], "numpy")
     return {
         **{name: version(name) for name in packages},
         "Python": platform.python_version(),

@@ -54,7 +54,7 @@ class DivergenceWatch:
             return "non-finite" if self._gaps >= PATIENCE else None
         self._gaps = 0
         self._last = [*self._last[1 - PATIENCE :], loss]
-        now = median(self._last)
+        now = sorted(self._last)[len(self._last) // 2]
         if len(self._start) < START:
             self._start.append(loss)
             self._level, self._noise = median(self._start), max(self._start) - min(self._start)

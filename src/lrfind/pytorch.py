@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, cast
 
 import torch
@@ -183,7 +184,12 @@ def _to_step(loss_fn: Callable[[nn.Module, Any], torch.Tensor]) -> Step:
 
 def needs_closure(optimizer: Optimizer) -> bool:
     """Say whether an optimizer's ``step`` cannot do without a closure, as LBFGS's."""
-    parameters = list(inspect.signature(type(optimizer).step).parameters.values())[1:2]
+    return _needs_closure(type(optimizer))
+
+
+@cache
+def _needs_closure(kind: type[Optimizer]) -> bool:
+    parameters = list(inspect.signature(kind.step).parameters.values())[1:2]
     return bool(parameters) and parameters[0].default is inspect.Parameter.empty and parameters[0].name == "closure"
 
 
@@ -267,14 +273,18 @@ def _to_step_loss(loss_fn: Any) -> Callable[[nn.Module, Any], torch.Tensor]:
     if not (isinstance(loss_fn, nn.Module) or getattr(loss_fn, "__module__", "") == "torch.nn.functional"):
         return loss_fn  # type: ignore[no-any-return]
 
+    device: torch.device | None = None
+
     def loss_of(model: nn.Module, batch: Any) -> torch.Tensor:
+        nonlocal device
         if not (isinstance(batch, (list, tuple)) and len(batch) == 2):
             raise BadInputError(
                 f"a criterion needs batches of (inputs, targets), got {type(batch).__name__}; "
                 f"pass loss_fn=lambda model, batch: ... instead."
             )
-        device = next(model.parameters()).device
-        inputs, targets = (part.to(device, non_blocking=True) for part in batch)
+        if device is None:
+            device = next(model.parameters()).device
+        inputs, targets = batch[0].to(device, non_blocking=True), batch[1].to(device, non_blocking=True)
         return loss_fn(model(inputs), targets)  # type: ignore[no-any-return]
 
     return loss_of

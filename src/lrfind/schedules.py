@@ -11,6 +11,9 @@ from lrfind.errors import BadInputError
 Shape = Callable[[float], float]
 """A schedule: the fraction of training done, in [0, 1), to a multiplier of ``lr`` in [0, 1]."""
 
+_PEAK = 0.9
+"""A hundred points of a schedule come at least this near to its peak of 1."""
+
 Ramp = Literal["exponential", "linear"]
 
 
@@ -40,7 +43,7 @@ def to_shape(schedule: str | Shape) -> Shape:
             multiplier of ``lr`` in [0, 1].
 
     Raises:
-        BadInputError: If the name is unknown, or the callable leaves [0, 1].
+        BadInputError: If the name is unknown, or the callable leaves [0, 1] or never comes near 1.
 
     Example:
         >>> to_shape("linear")(0.25)
@@ -50,13 +53,19 @@ def to_shape(schedule: str | Shape) -> Shape:
         if schedule not in SCHEDULES:
             raise BadInputError(f"schedule must be one of {sorted(SCHEDULES)} or a callable, got {schedule!r}.")
         return SCHEDULES[schedule]
+    if not callable(schedule):
+        raise BadInputError(f"schedule must be one of {sorted(SCHEDULES)} or a callable, got {schedule!r}.")
+    peak = 0.0
     for step in range(100):
         multiplier = schedule(step / 100)
+        peak = max(peak, multiplier)
         if not 0.0 <= multiplier <= 1.0:
             raise BadInputError(
                 f"schedule must map the fraction of training done to a multiplier in [0, 1], "
                 f"got {multiplier} at {step / 100}; divide it by its peak."
             )
+    if peak < _PEAK:
+        raise BadInputError(f"schedule must reach 1, since lr is its peak, got at most {peak}; divide it by its peak.")
     return schedule
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -64,6 +65,7 @@ class Run:
         return {**data, "lr_applied": list(self.lr_applied), **final, "history": list(rows)}
 
 
-def best(runs: tuple[Run, ...]) -> Run:
-    """Return the run with the least final validation loss; one that is not finite never wins."""
-    return min(runs, key=lambda run: run.last.val_loss if run.last.val_loss == run.last.val_loss else float("inf"))
+def best(runs: tuple[Run, ...]) -> Run | None:
+    """Return the run with the least final validation loss; None where none is finite."""
+    finite = [run for run in runs if math.isfinite(run.last.val_loss)]
+    return min(finite, key=lambda run: run.last.val_loss, default=None)

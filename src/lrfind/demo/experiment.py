@@ -78,7 +78,7 @@ class Experiment:
         history = _History(rate, name, self.report)
         trainer = pl.Trainer(
             max_epochs=settings.epochs,
-            val_check_interval=0.5,
+            val_check_interval=0.5 if len(train) % 2 == 0 else 1.0,
             callbacks=[rate, history],
             logger=pl.loggers.TensorBoardLogger(settings.tensorboard, name="", version=name),
             num_sanity_val_steps=0,

@@ -69,6 +69,10 @@ class LightningLoop:
 class _Driver(*callback_bases()):  # type: ignore[misc]
     """Drives a probe's recorder from inside the inner Trainer."""
 
+    on_train_batch_start = on_before_zero_grad = on_before_backward = None
+    on_after_backward = on_before_optimizer_step = None
+    """Lightning calls no hook, and times none, that is not callable."""
+
     def __init__(self, probe: Probe, on_step: OnStep, optimizers: Sequence[Any], index: int | None) -> None:
         self._probe, self._on_step = probe, on_step
         self._optimizers, self._index = list(optimizers), index

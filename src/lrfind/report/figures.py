@@ -41,7 +41,7 @@ def draw(finding: Finding, runs: Sequence[Run], folder: Path) -> list[Figure]:
         f"Training loss at each rate of the range test. The line marks the found rate, {finding.lr:.3g}; the band "
         f"the range from {finding.base_lr:.2g} to {finding.max_lr:.2g}."
     )
-    runs_caption = "Solid lines: validation, every half epoch. Dashed lines: training, averaged since the last one."
+    runs_caption = "Solid lines: validation. Dashed lines: training, averaged since the last one."
     return [
         _save("rate", range_caption, partial(plot_finding, finding), folder),
         _save("accuracy", runs_caption, partial(plot_runs, runs, "accuracy"), folder),

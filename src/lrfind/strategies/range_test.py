@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
-from lrfind.curves import Curve, to_curve
+from lrfind.curves import START, Curve, to_curve
+from lrfind.errors import BadInputError
 from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.schedules import Ramp, Shape, ramp, to_shape
 from lrfind.suggest import to_rule
@@ -21,7 +23,7 @@ class RangeTest:
     Args:
         min_lr: The first rate, above 0.
         max_lr: The last rate, above ``min_lr``; the probe stops earlier where the loss diverges.
-        steps: Optimizer steps, at least 2; 100 or more for a reading one can trust.
+        steps: Optimizer steps, at least 8; 100 or more for a reading one can trust.
         ramp: ``"exponential"`` or ``"linear"``.
         method: One of ``lrfind.suggest.METHODS``.
         schedule: What the rate will do in training: a name or a callable, as ``lrfind.schedules.to_shape`` takes.
@@ -43,6 +45,15 @@ class RangeTest:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, kind, words in (("min_lr", Real, "a number"), ("max_lr", Real, "a number"), ("steps", int, "whole")):
+            if not isinstance(getattr(self, name), kind):
+                raise BadInputError(f"{name} must be {words}, got {getattr(self, name)!r}.")
+        if self.steps < START:
+            raise BadInputError(
+                f"steps must be at least {START}, the losses that a curve is judged by, got {self.steps}."
+            )
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise BadInputError(f"seed must be a whole number from 0 up to 2**63, got {self.seed!r}.")
         self._probe()
         to_rule(self.method, to_shape(self.schedule))
 

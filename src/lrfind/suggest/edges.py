@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrfind.curves import Curve
+from lrfind.curves import Array, Curve
 from lrfind.errors import ProbeError
 
 SHARE = 0.05
@@ -48,7 +48,7 @@ def edge(curve: Curve) -> float:
         Smith, arXiv 1506.01186, section 3.3, on the loss instead of the accuracy.
     """
     bottom = _bottom(curve)
-    low = np.flatnonzero(curve.smooth <= curve.smooth[bottom] + AS_LOW * curve.noise)
+    low = np.flatnonzero(_known(curve) <= curve.smooth[bottom] + AS_LOW * curve.noise)
     ragged = _first_ragged(curve)
     last = int(low[-1])
     return float(curve.lrs[last if ragged is None else min(last, ragged)])
@@ -61,7 +61,7 @@ def is_weak(curve: Curve) -> bool:
 
 def _fall(curve: Curve) -> float:
     """How far the loss falls, from its start and from whatever it is just before its least."""
-    bottom = int(np.argmin(curve.smooth))
+    bottom = int(np.argmin(_known(curve)))
     before = float(np.max(curve.smooth[: bottom + 1]))
     return min(curve.level, before) - float(curve.smooth[bottom])
 
@@ -79,7 +79,12 @@ def _bottom(curve: Curve) -> int:
             f"noise {curve.noise:.2g} and fell by no more than {max(_fall(curve), 0.0):.2g}; check that the loss "
             f"depends on the model's parameters, lower min_lr, raise max_lr or take more steps."
         )
-    return int(np.argmin(curve.smooth))
+    return int(np.argmin(_known(curve)))
+
+
+def _known(curve: Curve) -> Array:
+    """The trend up to the last finite loss: beyond it there is nothing to read."""
+    return curve.smooth[: int(np.flatnonzero(np.isfinite(curve.losses))[-1]) + 1]
 
 
 def _first_ragged(curve: Curve) -> int | None:

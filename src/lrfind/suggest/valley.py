@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from lrfind.curves import Curve
+from lrfind.errors import ProbeError
 
 
 def valley(curve: Curve) -> float:
     """Return the rate half the longest decreasing subsequence of the smoothed loss before its end.
+
+    Raises:
+        ProbeError: If the smoothed loss never falls.
 
     Source:
         fastai's ``valley``, which counts by index; here the curve is first read at even log-rates, so that it is
@@ -22,4 +26,6 @@ def valley(curve: Curve) -> float:
         lengths[end] += above.max(initial=0)
     end = int(np.argmax(lengths))
     length = int(lengths[end])
+    if length < 2:
+        raise ProbeError("the smoothed loss never falls, so there is no valley; lower min_lr or take more steps.")
     return float(np.exp(even[end - length + length // 3 + length // 6]))
