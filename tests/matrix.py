@@ -11,12 +11,12 @@ import random
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations, product
 from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
-from allpairspy import AllPairs
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import lr_scheduler as schedulers
@@ -87,15 +87,49 @@ class Cell:
         return "-".join((self.optimizer, self.model, self.training, self.data, self.exit)).replace(" ", "_")
 
 
+FACTORS = (tuple(OPTIMIZERS), MODELS, TRAININGS, DATA, EXITS)
+
+
 def cells(ways: int) -> list[Cell]:
-    """Cells in which every combination of values of so many factors occurs, but for what torch cannot train."""
-    factors = [list(OPTIMIZERS), list(MODELS), list(TRAININGS), list(DATA), list(EXITS)]
-    return [Cell(*values) for values in AllPairs(factors, n=ways, filter_func=_is_trainable)]
+    """Cells in which every combination of values of so many factors occurs, but for what torch cannot train.
+
+    Each row begins with a combination that no row has yet, and takes of every other factor the value that brings
+    the most new combinations.
+    """
+    open_ = dict.fromkeys(combinations_of(ways))
+    rows = []
+    while open_:
+        row = dict(next(iter(open_)))
+        for factor, values in enumerate(FACTORS):
+            if factor not in row:
+                fitting = [value for value in values if is_trainable({**row, factor: value})]
+                shift = len(rows) % len(fitting)
+                turned = fitting[shift:] + fitting[:shift]
+                row[factor] = max(turned, key=lambda value: _gain({**row, factor: value}, factor, ways, open_))
+        for covered in combinations(sorted(row.items()), ways):
+            open_.pop(covered, None)
+        rows.append(Cell(*(row[factor] for factor in range(len(FACTORS)))))
+    return rows
 
 
-def _is_trainable(values):
+def combinations_of(ways: int):
+    """Every combination of values of so many factors, as pairs of a factor's number and a value."""
+    for factors in combinations(range(len(FACTORS)), ways):
+        for values in product(*(FACTORS[factor] for factor in factors)):
+            chosen = tuple(zip(factors, values, strict=True))
+            if is_trainable(dict(chosen)):
+                yield chosen
+
+
+def is_trainable(row: dict[int, str]) -> bool:
     """Adagrad cannot be constructed with lazy parameters: it makes its state at once."""
-    return not (len(values) > 1 and values[0] == "Adagrad" and values[1] == "lazy")
+    return not (row.get(0) == "Adagrad" and row.get(1) == "lazy")
+
+
+def _gain(row, factor, ways, open_):
+    others = [item for item in sorted(row.items()) if item[0] != factor]
+    mine = (factor, row[factor])
+    return sum(tuple(sorted((*rest, mine))) in open_ for rest in combinations(others, ways - 1))
 
 
 def refusal(loop, cell):

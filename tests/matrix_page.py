@@ -37,7 +37,7 @@ shape; copies take them. Left out: Adagrad with lazy parameters, which torch can
 has its own tests (`tests/test_huggingface.py`), Fabric and Accelerate theirs (`tests/test_fabric_and_accelerate.py`).
 """
 
-IN_THREES = ("pytorch", "lightning")
+IN_THREES = ("pytorch",)
 
 
 def outcome(loop, cell):

@@ -184,7 +184,7 @@ def _to_step(loss_fn: Callable[[nn.Module, Any], torch.Tensor]) -> Step:
 
 def needs_closure(optimizer: Optimizer) -> bool:
     """Say whether an optimizer's ``step`` cannot do without a closure, as LBFGS's."""
-    return _needs_closure(type(optimizer))
+    return _needs_closure(type(optimizer))  # type: ignore[arg-type]
 
 
 @cache
