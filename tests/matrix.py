@@ -11,8 +11,8 @@ import random
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations, product
 from importlib import import_module
+from itertools import combinations, product
 
 import numpy as np
 import pytest
