@@ -341,6 +341,16 @@ class TestNothingMoves:
         lrh.find(one, **ROUGH)
         assert (one.count, one.losses, one.teacher.num_batches_tracked.item()) == (0, [], 0)
 
+    def test_what_a_subclass_does_when_it_logs_is_not_done(self):
+        logs = []
+
+        class Logging(Trainer):
+            def log(self, values, *args):
+                logs.append(values)
+
+        lrh.find(trainer(kind=Logging), **ROUGH)
+        assert logs == []
+
     def test_a_method_put_on_the_trainer_works_on_the_copy(self):
         one = trainer()
         one.compute_loss = Weighted.compute_loss.__get__(one)
@@ -421,10 +431,13 @@ class TestWhatTheTrainingDoesTheProbeDoes:
         ]
         assert losses[0] == losses[1] != losses[2]
 
-    def test_find_and_the_callback_agree(self):
+    @pytest.mark.parametrize("name", ["bf16", "gpt2, NEFTune", "bert, bf16, activation checkpointing"])
+    def test_find_and_the_callback_agree(self, name):
+        """What ``train`` puts on a model (autocast, noise, checkpointing) is on its copy, and only once."""
         finder = lrh.LRFinder(**ROUGH)
-        trained(finder, bf16=True)
-        assert finder.finding.records[0].losses == lrh.find(trainer(bf16=True), **ROUGH).records[0].losses
+        trained(finder, **options_of(name)[0])
+        finding = lrh.find(trainer(**options_of(name)[0]), **ROUGH)
+        assert finder.finding.records[0].losses == finding.records[0].losses
 
     @pytest.mark.parametrize("data", [Rows(48), Stream(48)])
     def test_data_shorter_than_the_probe_is_begun_again(self, data):
@@ -448,7 +461,7 @@ class TestWhatTheTrainingDoesTheProbeDoes:
         assert data.at == 0
 
     def test_a_model_that_train_will_make_is_searched_as_it_will_be_made(self):
-        given = {"model_init": lambda: net(), "args": arguments(full_determinism=True), "train_dataset": Rows()}
+        given = {"model_init": lambda: Net(), "args": arguments(full_determinism=True), "train_dataset": Rows()}
         one = Trainer(**given)
         with torch.no_grad():
             one.model.net[0].weight.zero_()
@@ -616,6 +629,22 @@ class TestBadInput:
             lrh.LRFinder(every=0)
         with pytest.raises(BadInputError, match="isolation must be"):
             lrh.LRFinder(isolation="none")
+
+    def test_a_dataset_that_can_be_read_only_once(self):
+        class Once(torch.utils.data.IterableDataset):
+            def __init__(self):
+                self.rows = (row for row in Rows())
+
+            def __iter__(self):
+                return self
+
+            def __next__(self):
+                return next(self.rows)
+
+        data = Once()
+        with pytest.raises(BadInputError, match=r"one-shot iterator \(Once\)"):
+            lrh.find(trainer(data=data, max_steps=5), **ROUGH)
+        assert len(list(data)) == 320
 
     def test_a_model_without_parameters(self):
         class Empty(nn.Module):

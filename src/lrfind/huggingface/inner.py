@@ -115,16 +115,6 @@ def inner_trainer(outer: Any, parts: Parts, *, steps: int, seed: int, is_trainin
     return inner
 
 
-def unprepared(model: nn.Module) -> None:
-    """Take from the copy of a model what Accelerate put on the original, which refers to the original."""
-    names = vars(model)
-    if (forward := names.pop("_original_forward", None)) is not None:
-        names.pop("forward", None)
-        if getattr(forward, "__func__", None) is not type(model).forward:
-            names["forward"] = forward
-    names.pop("_is_accelerate_prepared", None)
-
-
 class _Still:
     """A scheduler that leaves the rate alone: in a probe, the probe sets it."""
 

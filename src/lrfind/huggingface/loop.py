@@ -18,7 +18,7 @@ from lrfind.huggingface.framework import (
     singletons_as_they_were,
     transformers,
 )
-from lrfind.huggingface.inner import Parts, data_of, inner_trainer, parts_of, unprepared
+from lrfind.huggingface.inner import Parts, data_of, inner_trainer, parts_of
 from lrfind.isolation import KINDS, Isolation, check_isolation, copies_of, generators_in, noted, preserved, seed_all
 from lrfind.loop import OnStep, Recorder
 from lrfind.records import Probe, Record
@@ -63,7 +63,6 @@ class HuggingFaceLoop:
             stack.enter_context(preserved(*data, state=state, apart=apart))
             if copies:
                 parts = Parts.from_tuple(copies)
-                unprepared(parts.model)
             seed_all(probe.seed, *data)
             steps, is_training = len(probe.lrs), self._is_training
             inner = inner_trainer(trainer, parts, steps=steps, seed=probe.seed, is_training=is_training)
