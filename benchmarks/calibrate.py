@@ -27,7 +27,10 @@ STEPS = (1.0, 0.5, 0.2, 0.1, 0.05)
 
 
 CAP = 2 * BAD
-"""Regrets above this count as this in the fit (not in the scores)."""
+"""What a regret is above this hardly counts in the fit (in the scores it does)."""
+
+BEYOND = 0.05
+"""How much it counts: enough for the fit to know the way."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,14 +156,14 @@ def _grouped(samples: Sequence[Sample]) -> list[tuple[Truth, Array, Array]]:
 
 
 def _objective(groups: Sequence[tuple[Truth, Array, Array]], constants: Array) -> float:
-    """The mean regret, none counted above ``CAP``: a task that no constant can save must not bend it for the others."""
+    """The mean regret, compressed above ``CAP``: a task that no constant can save must not bend it for the others."""
     regrets = np.concatenate(
         [
             np.interp(anchors - features @ constants, truth.octaves, truth.regrets, right=1.0)
             for truth, anchors, features in groups
         ]
     )
-    return float(np.minimum(regrets, CAP).mean())
+    return float((np.minimum(regrets, CAP) + BEYOND * np.maximum(regrets - CAP, 0)).mean())
 
 
 def main() -> None:

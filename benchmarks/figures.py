@@ -44,7 +44,7 @@ def regret_against_cost(methods: Mapping[str, Mapping[str, Any]], path: Path) ->
             xytext=(1.03, height),
             textcoords=("axes fraction", "data"),
             va="center",
-            fontsize=8.5,
+            fontsize=8,
             color=colour,
             arrowprops={
                 "arrowstyle": "-",
@@ -70,7 +70,7 @@ def regret_against_cost(methods: Mapping[str, Mapping[str, Any]], path: Path) ->
 
 def _spread(values: Sequence[float]) -> list[float]:
     """Return heights for the labels of descending values, far enough apart on a logarithmic axis."""
-    gap = np.log10(1.3 / FLOOR) / 30
+    gap = np.log10(1.3 / FLOOR) / 36
     logs: list[float] = []
     for value in values:
         logs.append(min(np.log10(value), logs[-1] - gap if logs else 0.05))
