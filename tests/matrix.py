@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from torch.optim import lr_scheduler as schedulers
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler
 
+from lrfind.errors import BadInputError
 from lrfind.lightning.loop import LightningLoop
 from lrfind.pytorch import PyTorchLoop
 from lrfind.records import Probe
@@ -395,7 +396,7 @@ def train_lightning(cell, isolation, package):
     )
     trainer.fit(module, loader)
     drivers = [config.scheduler for config in trainer.lr_scheduler_configs]
-    return remains(module.net, trainer.optimizers, drivers, module.losses), trainer.global_step
+    return {**remains(module.net, trainer.optimizers, drivers, module.losses), "steps": trainer.global_step}
 
 
 def train(loop, cell, *, probe):
@@ -414,12 +415,23 @@ def _without(package, cell):
     return train(package, cell, probe=False)
 
 
-def check(loop, cell):
-    """Check that a cell's training is the same with and without a probe.
+def outcome(loop, cell):
+    """Train a cell with and without a probe; say how it came out.
 
-    Raises:
-        LRFindError: If the loop refuses the cell.
-        AssertionError: If something moved.
+    Returns:
+        ``"bit-exact"``, ``"refused"`` where the loop says in a sentence that it cannot, or what moved.
     """
-    with_probe = train(loop, cell, probe=True)
-    assert with_probe == _without(loop.partition(" ")[0], cell)
+    try:
+        with_probe = train(loop, cell, probe=True)
+    except BadInputError as error:
+        if (sentence := refusal(loop, cell)) and sentence in str(error):
+            return "refused"
+        raise
+    without = _without(loop.partition(" ")[0], cell)
+    moved = [name for name, value in without.items() if with_probe[name] != value]
+    return f"moved: {', '.join(moved)}" if moved else "bit-exact"
+
+
+def expected(loop, cell):
+    """How a cell should come out."""
+    return "refused" if refusal(loop, cell) else "bit-exact"

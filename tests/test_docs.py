@@ -17,6 +17,10 @@ def test_every_block_runs_in_order(page, tmp_path, monkeypatch):
     names = {"__name__": "docs"}
     for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
         exec(compile(block, page.name, "exec"), names)
+    finding = names["finding"]
+    assert finding.base_lr <= finding.lr <= finding.max_lr
+    assert finding.cost.steps == len(finding.records[0].lrs)
+    assert {path.name for path in tmp_path.iterdir()} <= {"out"}  # the folder that the pages give to their trainers
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))

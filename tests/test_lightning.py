@@ -2,7 +2,6 @@
 
 import math
 import random
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -13,19 +12,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import lrfind.lightning as lrl
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
-from lrfind.lightning.framework import PACKAGES, fit
+from lrfind.lightning.framework import fit
 from lrfind.lightning.loop import LightningLoop
 from lrfind.records import Probe
 
-
-@pytest.fixture(params=list(PACKAGES.values()))
-def pl(request):
-    return import_module(request.param)
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 def loader(seed=0, size=640):

@@ -42,7 +42,7 @@ class Data(pl.LightningDataModule):
 
 
 def main():
-    with_lr_find(LightningCLI)(Net, Data, seed_everything_default=0)
+    return with_lr_find(LightningCLI)(Net, Data, seed_everything_default=0)
 """
 
 
@@ -61,7 +61,7 @@ QUIET = ["--trainer.logger=false", "--trainer.accelerator=cpu", "--trainer.enabl
 
 def run(script, monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-    script.main()
+    return script.main()
 
 
 def test_it_finds_prints_and_writes_and_nothing_else(script, monkeypatch, capsys, tmp_path):
@@ -78,7 +78,9 @@ def test_it_finds_prints_and_writes_and_nothing_else(script, monkeypatch, capsys
 
 def test_the_other_subcommands_are_still_there(script, monkeypatch):
     flags = ["--trainer.max_epochs=1", "--trainer.enable_checkpointing=false", "--trainer.enable_model_summary=false"]
-    run(script, monkeypatch, "fit", "--model.lr=0.01", *flags, *QUIET)
+    cli = run(script, monkeypatch, "fit", "--model.lr=0.01", *flags, *QUIET)
+    assert cli.trainer.global_step == 256 // 16
+    assert cli.trainer.optimizers[0].param_groups[0]["lr"] == 0.01
 
 
 def test_its_help_names_the_options(script, monkeypatch, capsys):

@@ -6,9 +6,7 @@
 from itertools import combinations
 
 import pytest
-from matrix import LOOPS, cells, check, combinations_of, refusal
-
-from lrfind.errors import BadInputError
+from matrix import LOOPS, cells, combinations_of, expected, outcome
 
 IN_PAIRS = ["pytorch", "lightning"]
 
@@ -20,36 +18,28 @@ def test_the_cells_hold_every_combination(ways):
     assert set(combinations_of(ways)) <= covered
 
 
-def run(loop, cell, folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    if sentence := refusal(loop, cell):
-        with pytest.raises(BadInputError, match=sentence):
-            check(loop, cell)
-    else:
-        check(loop, cell)
-    assert list(folder.iterdir()) == []
-
-
 @pytest.mark.parametrize("cell", cells(1), ids=str)
 @pytest.mark.parametrize("loop", LOOPS)
-def test_every_value(loop, cell, tmp_path, monkeypatch):
-    run(loop, cell, tmp_path, monkeypatch)
+def test_every_value(loop, cell, empty_folder):
+    assert outcome(loop, cell) == expected(loop, cell)
+    assert list(empty_folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("cell", cells(2), ids=str)
 @pytest.mark.parametrize("loop", IN_PAIRS)
-def test_in_pairs(loop, cell, tmp_path, monkeypatch):
-    run(loop, cell, tmp_path, monkeypatch)
+def test_in_pairs(loop, cell, empty_folder):
+    assert outcome(loop, cell) == expected(loop, cell)
+    assert list(empty_folder.iterdir()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", cells(2), ids=str)
 @pytest.mark.parametrize("loop", [loop for loop in LOOPS if loop not in IN_PAIRS])
-def test_the_others_in_pairs(loop, cell, tmp_path, monkeypatch):
-    run(loop, cell, tmp_path, monkeypatch)
+def test_the_others_in_pairs(loop, cell, empty_folder):
+    assert outcome(loop, cell) == expected(loop, cell)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", cells(3), ids=str)
-def test_in_threes(cell, tmp_path, monkeypatch):
-    run("pytorch", cell, tmp_path, monkeypatch)
+def test_in_threes(cell, empty_folder):
+    assert outcome("pytorch", cell) == expected("pytorch", cell)

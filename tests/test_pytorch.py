@@ -10,6 +10,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import lrfind
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.optim import apply_rate
+from lrfind.pytorch import PyTorchLoop
+from lrfind.records import Probe
 
 OPTIMIZERS = {
     "momentum": lambda parameters: torch.optim.SGD(parameters, lr=0.05, momentum=0.9),
@@ -367,6 +369,16 @@ class TestOptimizers:
         assert finding.records[0].losses[-1] != finding.records[0].losses[0]
         assert torch.equal(model.weight, before)
         assert not optimizer.state
+
+    def test_beside_lbfgs_the_others_are_stepped_too(self, capfd):
+        x = torch.randn(64, 4)
+        model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 1))
+        both = [torch.optim.LBFGS(model[0].parameters(), lr=0.1, max_iter=2)]
+        both.append(torch.optim.SGD(model[1].parameters(), lr=0.1))
+        for one in both:
+            one.register_step_post_hook(lambda optimizer, *_: print(type(optimizer).__name__))
+        PyTorchLoop(model, both, [(x, x.sum(1, keepdim=True))], F.mse_loss).run(Probe((1e-3,) * 2))
+        assert capfd.readouterr().out.split() == ["LBFGS", "SGD", "LBFGS", "SGD"]
 
     def test_lazy_parameters_stay_lazy(self):
         outcomes = []

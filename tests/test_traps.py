@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -17,22 +16,13 @@ from torch.nn import functional as F
 import lrfind
 import lrfind.lightning as lrl
 from lrfind.curves import DivergenceWatch, to_curve
-from lrfind.lightning.framework import PACKAGES
 from lrfind.lightning.loop import LightningLoop
 from lrfind.pytorch import PyTorchLoop
 from lrfind.records import Probe, Record
 from lrfind.schedules import ramp
 from lrfind.suggest.steepest import steepest
 
-
-@pytest.fixture(params=list(PACKAGES.values()))
-def pl(request):
-    return import_module(request.param)
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 def record(lrs, losses, stop="done"):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Protocol
+
+from typing_extensions import Self
 
 from lrfind.curves import DivergenceWatch
 from lrfind.errors import BadInputError
@@ -128,3 +133,58 @@ class Recorder:
 
     def _after(self, *_: Any) -> None:
         self._read = read_rate(self._optimizers, self._ratios)
+
+
+class Driver:
+    """Drives a recorder from inside a framework's own trainer, within ``with``; its callback adds the hooks.
+
+    Args:
+        probe: The rates to use.
+        on_step: Told the rate and the loss of each step.
+    """
+
+    nothing_ran = "the trainer did not begin to train; check its data."
+
+    def __init__(self, probe: Probe, on_step: OnStep) -> None:
+        self.probe = probe
+        self._on_step = on_step
+        self._recorder: Recorder | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop setting rates."""
+        if self._recorder is not None:
+            self._recorder.__exit__()
+
+    def start(self, optimizers: Optimizers) -> None:
+        """Begin to set rates, now that the trainer has its optimizers."""
+        self._recorder = Recorder(self.probe, optimizers, self._on_step).__enter__()
+
+    @property
+    def recorder(self) -> Recorder:
+        """The recorder.
+
+        Raises:
+            BadInputError: If training never began.
+        """
+        if self._recorder is None:
+            raise BadInputError(self.nothing_ran)
+        return self._recorder
+
+
+@contextmanager
+def quiet(*names: str) -> Iterator[None]:
+    """Keep what the named loggers advise, and warnings, out of output that is not the user's own training."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
-from lrfind.isolation import Isolation, check_isolation, check_loader, copies_of, fresh, noted, preserved, seed_all
+from lrfind.isolation import Isolation, check_isolation, check_loader, copies_of, fresh, preserved, seed_all, untouched
 from lrfind.loop import OnStep, Recorder
 from lrfind.optim import Optimizers, as_list
 from lrfind.records import Finding, Probe, Record
@@ -23,6 +23,8 @@ LossFn = Callable[[nn.Module, Any], torch.Tensor] | nn.Module | Callable[..., to
 
 Step = Callable[[nn.Module, Any, Any], Any]
 """The body of a training loop, for one batch: ``step(model, optimizer, batch)`` returns the loss."""
+
+_REMEDY = "compute the loss with the model that loss_fn (or step) is given, not with another one"
 
 
 def find(
@@ -111,7 +113,7 @@ class PyTorchLoop:
         state = self._parts if copies is None else ()
         with torch.enable_grad(), preserved(self._loader, loader, state=state):
             seed_all(probe.seed, loader)
-            check = _nothing if copies is None or self._is_checked else self._untouched()
+            check = untouched(*self._parts[:2], _REMEDY) if copies and not self._is_checked else None
             self._is_checked = True
             return self._run(probe, copies or self._parts, loader, on_step, check)
 
@@ -121,7 +123,7 @@ class PyTorchLoop:
         parts: tuple[nn.Module, Optimizers, Step],
         loader: Iterable[Any],
         on_step: OnStep,
-        check: Callable[[], None],
+        check: Callable[[], None] | None,
     ) -> Record:
         model, optimizer, step = parts
         if self._accumulate and not model.training:
@@ -130,30 +132,13 @@ class PyTorchLoop:
             batches = _cycle(loader, recorder)
             for count, batch in enumerate(_grouped(batches, self._accumulate) if self._accumulate else batches):
                 loss = step(model, optimizer, batch)
-                if count == 0:
+                if count == 0 and check is not None:
                     check()
-                    if self._accumulate:
-                        _check_reached(optimizer)
+                if count == 0 and self._accumulate:
+                    _check_reached(optimizer)
                 if recorder.observe(_to_float(loss)):
                     break
         return recorder.record()
-
-    def _untouched(self) -> Callable[[], None]:
-        """Return a check that the first step moved the copies only; if not, everything is put back, and said."""
-        model, optimizer, _ = self._parts
-        if any(map(nn.parameter.is_lazy, model.parameters())):
-            return _nothing
-        before, put_back = _versions(model), noted((model, optimizer))
-
-        def check() -> None:
-            if _versions(model) != before:
-                put_back()
-                raise BadInputError(
-                    f"training touched the original {type(model).__name__} and not only the copy that is probed: "
-                    f"compute the loss with the model that loss_fn (or step) is given, not with another one."
-                )
-
-        return check
 
 
 def _to_step(loss_fn: Callable[[nn.Module, Any], torch.Tensor]) -> Step:
@@ -173,7 +158,8 @@ def _to_step(loss_fn: Callable[[nn.Module, Any], torch.Tensor]) -> Step:
             return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
         if any(map(needs_closure, each)):
-            return cast(torch.Tensor, next(one.step(closure) for one in each))  # type: ignore[arg-type]
+            losses = [one.step(closure) for one in each]  # type: ignore[arg-type]
+            return cast(torch.Tensor, losses[0])
         loss = closure()
         for one in each:
             one.step()
@@ -256,16 +242,6 @@ def _check_reached(optimizer: Optimizers) -> None:
             f"the loss gives no parameter of {type(lead).__name__} a gradient; "
             f"compute it with the model that loss_fn is given, not with another one."
         )
-
-
-def _versions(model: nn.Module) -> list[tuple[int, int]]:
-    """How often each tensor of a model and its gradient were written to."""
-    tensors = [*model.parameters(), *model.buffers()]
-    return [(one._version, -1 if one.grad is None else one.grad._version) for one in tensors]
-
-
-def _nothing() -> None:
-    pass
 
 
 def _to_step_loss(loss_fn: Any) -> Callable[[nn.Module, Any], torch.Tensor]:

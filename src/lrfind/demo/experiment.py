@@ -15,7 +15,8 @@ from lrfind.compare.runs import Row, Run
 from lrfind.demo.data import Dataset
 from lrfind.demo.lenet import LeNet
 from lrfind.lightning import LRFinder, VerifyLR
-from lrfind.lightning.framework import callback_bases, fit, lightning_package, quiet
+from lrfind.lightning.framework import TALKERS, callback_bases, fit, lightning_package
+from lrfind.loop import quiet
 from lrfind.records import Finding
 
 BATCH_SIZE = 64
@@ -60,7 +61,7 @@ class Experiment:
         Raises:
             KeyboardInterrupt: At Ctrl-C; ``finding`` and ``runs`` hold what was finished.
         """
-        with quiet():
+        with quiet(*TALKERS):
             finder = LRFinder(seed=self.settings.seed, progress=False)
             found = self._train("found", None, finder)
             self.finding = finder.finding

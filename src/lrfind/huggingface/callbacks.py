@@ -9,10 +9,10 @@ from typing import Any, cast
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.huggingface.framework import callback_base, real_optimizer, trainer_of
+from lrfind.huggingface.framework import callback_base, trainer_of
 from lrfind.huggingface.loop import HuggingFaceLoop, with_schedule
 from lrfind.isolation import Isolation, check_isolation
-from lrfind.optim import AppliedRate, apply_rate, rates_of
+from lrfind.optim import AppliedRate, Verifier, apply_rate, handling_groups, rates_of
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with, to_strategy
 
@@ -20,7 +20,7 @@ _KEY = "lrfind"
 """Where the finding is kept in the state that the Trainer saves with its checkpoints."""
 
 
-class VerifyLR(callback_base()):  # type: ignore[misc]
+class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
     """Verifies that training really uses a learning rate, from before the first step to after the last.
 
     Args:
@@ -36,11 +36,10 @@ class VerifyLR(callback_base()):  # type: ignore[misc]
 
     def __init__(self, lr: float) -> None:
         self.lr: float | None = lr
-        self.applied: AppliedRate | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Compare the rate with what the optimizer was built with, and start watching."""
-        used = rates_of(real_optimizer(kwargs["optimizer"])).lr
+        used = rates_of(kwargs["optimizer"]).lr
         if self.lr is not None and not math.isclose(used, self.lr, rel_tol=1e-12):
             raise RateNotAppliedError(
                 f"the optimizer starts with lr={used}, not with lr={self.lr}; set learning_rate={self.lr} in the "
@@ -51,24 +50,7 @@ class VerifyLR(callback_base()):  # type: ignore[misc]
     def watch(self, *, optimizer: Any, lr_scheduler: Any, **_: Any) -> None:
         """Watch an optimizer and its scheduler from now on."""
         self.unwatch()
-        real, suspects = real_optimizer(optimizer), partial(_suspects, trainer_of(self), self)
-        self.applied = AppliedRate(real, (_of(real, lr_scheduler),), suspects=suspects)
-
-    @property
-    def span(self) -> tuple[float, float]:
-        """The least and the greatest rate read back from the optimizer.
-
-        Raises:
-            RateNotAppliedError: If no step was watched.
-        """
-        if self.applied is None or not self.applied.steps:
-            raise RateNotAppliedError("no step was watched: train has not run with this callback.")
-        return self.applied.least, self.applied.greatest
-
-    def unwatch(self) -> None:
-        """Stop watching; what was read back so far is kept."""
-        if self.applied is not None:
-            self.applied.remove()
+        self.applied = AppliedRate(optimizer, (lr_scheduler,), suspects=partial(_suspects, trainer_of(self), self))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Check that the optimizer that was watched is the one that trained."""
@@ -119,7 +101,6 @@ class LRFinder(VerifyLR):
         if every is not None and every < 1:
             raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")
         self.lr = None
-        self.applied = None
         self.findings: list[Finding] = []
         self._apply, self._every, self._isolation, self._options = apply, every, isolation, dict(options)
 
@@ -152,42 +133,14 @@ class LRFinder(VerifyLR):
 
     def _use(self, finding: Finding, args: Any, state: Any, **kwargs: Any) -> None:
         """Put the rate where training reads it, say so in what the Trainer saves, and watch it."""
-        real = real_optimizer(kwargs["optimizer"])
-        if rates_of(real).lr != finding.lr:
-            apply_rate(real, finding.lr, _of(real, kwargs["lr_scheduler"])).remove()
+        if rates_of(kwargs["optimizer"]).lr != finding.lr:
+            apply_rate(kwargs["optimizer"], finding.lr, kwargs["lr_scheduler"]).remove()
         args.learning_rate = finding.lr
         state.stateful_callbacks[_KEY] = {"findings": [each.to_dict() for each in self.findings]}
         self.watch(**kwargs)
 
 
-class _Scheduler:
-    """A scheduler as it would be if it had been made with the optimizer that Accelerate wrapped, not the wrapper."""
-
-    def __init__(self, scheduler: Any, optimizer: Any) -> None:
-        vars(self).update(_scheduler=scheduler, optimizer=optimizer)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(vars(self)["_scheduler"], name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(vars(self)["_scheduler"], name, value)
-
-
-def _of(optimizer: Any, scheduler: Any) -> Any:
-    """Return a scheduler whose ``optimizer`` is the one that steps."""
-    if scheduler.optimizer is optimizer:
-        return scheduler
-    return type(type(scheduler).__name__, (_Scheduler,), {})(scheduler, optimizer)
-
-
 def _suspects(trainer: Any, watcher: Any) -> list[str]:
     """Name the callbacks, and the Trainer's methods, that are the user's and handle param groups."""
     holders = [*(one for one in trainer.callback_handler.callbacks if one is not watcher), trainer]
-    return [f"{type(holder).__name__}.{name}" for holder in holders for name in _handling_groups(type(holder))]
-
-
-def _handling_groups(kind: type[Any]) -> list[str]:
-    own = [one for one in kind.__mro__ if not one.__module__.startswith("transformers.")]
-    methods = {name: value for one in reversed(own) for name, value in vars(one).items()}
-    codes = {name: getattr(method, "__code__", None) for name, method in methods.items()}
-    return [name for name, code in codes.items() if code is not None and "param_groups" in code.co_names]
+    return handling_groups(holders, lambda module: module.startswith("transformers."))

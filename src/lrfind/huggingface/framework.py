@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from torch.optim import Optimizer
-
 from lrfind.errors import BadInputError, MissingExtraError
 
-_TALKERS = ("transformers.trainer", "accelerate")
+TALKERS = ("transformers.trainer", "accelerate")
+"""The loggers that tell of a training."""
 
 
 def transformers() -> Any:
@@ -73,13 +70,6 @@ def trainer_of(callback: Any) -> Any:
     )
 
 
-def real_optimizer(optimizer: Any) -> Optimizer:
-    """Return the optimizer that steps, without the wrapper that Accelerate puts around it."""
-    wrapper = import_module("accelerate.optimizer").AcceleratedOptimizer
-    real: Optimizer = optimizer.optimizer if isinstance(optimizer, wrapper) else optimizer
-    return real
-
-
 @contextmanager
 def singletons_as_they_were() -> Iterator[None]:
     """Put back what every Accelerator of the process shares: its state, and that of gradient accumulation."""
@@ -92,22 +82,6 @@ def singletons_as_they_were() -> Iterator[None]:
         for each, old in zip(shared, before, strict=True):
             each.clear()
             each.update(old)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what the Trainer says of a training that is a probe, and warnings, out of the user's output."""
-    loggers = [logging.getLogger(name) for name in _TALKERS]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _spread(trainer: Any) -> str:

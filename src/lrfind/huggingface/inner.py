@@ -11,8 +11,9 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from lrfind.huggingface.framework import real_optimizer, transformers
+from lrfind.huggingface.framework import transformers
 from lrfind.isolation import fresh
+from lrfind.optim import unwrapped
 
 _SILENT = {
     "save_strategy": "no",
@@ -77,7 +78,7 @@ def parts_of(trainer: Any, *, is_training: bool) -> Parts:
     chosen = getattr(trainer, "optimizer_cls_and_kwargs", None)
     return Parts(
         model=model,
-        optimizer=None if optimizer is None else real_optimizer(optimizer),
+        optimizer=None if optimizer is None else unwrapped(optimizer),
         loss=getattr(trainer, "compute_loss_func", None),
         choice=dict(chosen[1]) if chosen and optimizer is None else {},
         modules={name: value for name, value in vars(trainer).items() if name not in _CORE and _has_modules(value)},

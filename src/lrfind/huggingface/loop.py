@@ -7,24 +7,18 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch import nn
 
 from lrfind.errors import BadInputError
-from lrfind.huggingface.framework import (
-    callback_base,
-    check_trainer,
-    quiet,
-    real_optimizer,
-    singletons_as_they_were,
-    transformers,
-)
+from lrfind.huggingface.framework import TALKERS, callback_base, check_trainer, singletons_as_they_were, transformers
 from lrfind.huggingface.inner import Parts, data_of, inner_trainer, parts_of
-from lrfind.isolation import KINDS, Isolation, check_isolation, copies_of, generators_in, noted, preserved, seed_all
-from lrfind.loop import OnStep, Recorder
+from lrfind.isolation import KINDS, Isolation, check_isolation, copies_of, generators_in, preserved, seed_all, untouched
+from lrfind.loop import Driver, OnStep, quiet
 from lrfind.records import Probe, Record
 
 _SHAPES = {"linear": "linear", "cosine": "cosine", "constant": "constant", "constant_with_warmup": "constant"}
 """The schedules of transformers that have a shape of ours; a warmup only delays them."""
+
+_REMEDY = "compute the loss with the model that compute_loss is given, or with self.model, not with another one"
 
 
 class HuggingFaceLoop:
@@ -51,11 +45,11 @@ class HuggingFaceLoop:
         """Run one probe; see ``lrfind.loop.Loop``."""
         trainer = self._trainer
         with ExitStack() as stack:
-            for context in (quiet(), singletons_as_they_were(), torch.enable_grad(), preserved()):
+            for context in (quiet(*TALKERS), singletons_as_they_were(), torch.enable_grad(), preserved()):
                 stack.enter_context(context)
             parts = parts_of(trainer, is_training=self._is_training)
             copies = copies_of(parts.as_tuple(), self._isolation)
-            check = _nothing if copies is None or self._is_checked else _untouched(parts.model)
+            check = untouched(parts.model, (), _REMEDY) if copies and not self._is_checked else None
             self._is_checked = True
             data = [*data_of(trainer), *generators_in(vars(parts.model), kinds=KINDS)]
             state = () if copies else parts.as_tuple()
@@ -70,32 +64,26 @@ class HuggingFaceLoop:
             inner.callback_handler.callbacks = [driver]
             inner.training_step = driver.watched(inner.training_step, check)
             transformers().Trainer.train(inner)
-        return driver.record()
+        return driver.recorder.record()
 
 
-class _Driver(callback_base()):  # type: ignore[misc]
+class _Driver(Driver, callback_base()):  # type: ignore[misc]
     """Drives a probe's recorder from inside the inner Trainer."""
 
+    nothing_ran = "the Trainer did not begin to train; check its train_dataset and its subclass."
+
     def __init__(self, probe: Probe, on_step: OnStep) -> None:
-        self._probe, self._on_step = probe, on_step
-        self._recorder: Recorder | None = None
+        super().__init__(probe, on_step)
         self._losses: list[torch.Tensor] = []
 
-    def __enter__(self) -> _Driver:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._recorder is not None:
-            self._recorder.__exit__()
-
-    def watched(self, training_step: Callable[..., Any], check: Callable[[], None]) -> Callable[..., Any]:
+    def watched(self, training_step: Callable[..., Any], check: Callable[[], None] | None) -> Callable[..., Any]:
         """Return a training step that also keeps its loss, which the Trainer has scaled to its share of a step."""
         is_first = True
 
         def step(*args: Any, **kwargs: Any) -> Any:
             nonlocal is_first
             loss = training_step(*args, **kwargs)
-            if is_first:
+            if is_first and check is not None:
                 check()
             is_first = False
             self._losses.append(loss.detach())
@@ -104,53 +92,17 @@ class _Driver(callback_base()):  # type: ignore[misc]
         return step
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        seed_all(self._probe.seed)
-        self._recorder = Recorder(self._probe, real_optimizer(kwargs["optimizer"]), self._on_step).__enter__()
+        seed_all(self.probe.seed)
+        self.start(kwargs["optimizer"])
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._started.passes += 1
+        self.recorder.passes += 1
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         losses, self._losses = self._losses, []
         is_skipped = getattr(kwargs["optimizer"], "step_was_skipped", False)
-        if not is_skipped and self._started.observe(float(sum(losses))):
+        if not is_skipped and self.recorder.observe(float(sum(losses))):
             control.should_training_stop = True
-
-    def record(self) -> Record:
-        return self._started.record()
-
-    @property
-    def _started(self) -> Recorder:
-        if self._recorder is None:
-            raise BadInputError("the Trainer did not begin to train; check its train_dataset and its subclass.")
-        return self._recorder
-
-
-def _untouched(model: nn.Module) -> Callable[[], None]:
-    """Return a check that the first batch moved the copy of a model only; if not, all is put back, and said."""
-    if any(map(nn.parameter.is_lazy, model.parameters())):
-        return _nothing
-    before, put_back = _versions(model), noted((model,))
-
-    def check() -> None:
-        if _versions(model) != before:
-            put_back()
-            raise BadInputError(
-                f"training touched the original {type(model).__name__} and not only the copy that is probed: compute "
-                f"the loss with the model that compute_loss is given, or with self.model, not with another one."
-            )
-
-    return check
-
-
-def _versions(model: nn.Module) -> list[tuple[int, int]]:
-    """How often each tensor of a model and its gradient were written to."""
-    tensors = [*model.parameters(), *model.buffers()]
-    return [(one._version, -1 if one.grad is None else one.grad._version) for one in tensors]
-
-
-def _nothing() -> None:
-    pass
 
 
 def with_schedule(options: dict[str, Any], trainer: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from lrfind.isolation.copies import Isolation, check_isolation, clone, copies_of, fits
 from lrfind.isolation.generators import KINDS, generators_in, seed_all
 from lrfind.isolation.loaders import check_loader, fresh
-from lrfind.isolation.snapshots import noted, preserved
+from lrfind.isolation.snapshots import preserved, untouched
 
 __all__ = [
     "KINDS",
@@ -15,7 +15,7 @@ __all__ = [
     "fits",
     "fresh",
     "generators_in",
-    "noted",
     "preserved",
     "seed_all",
+    "untouched",
 ]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from lrfind.errors import BadInputError
 from lrfind.isolation.functions import cells_of, globals_of
@@ -53,6 +54,37 @@ def noted(state: Iterable[Any], apart: Iterable[Any] = ()) -> PutBack:
         BadInputError: If something cannot be put back in place (lazy parameters).
     """
     return _noted(state, apart, is_state=True)
+
+
+def untouched(model: nn.Module, optimizers: Any, remedy: str) -> PutBack:
+    """Return a check that a first step on copies has left the originals alone.
+
+    Args:
+        model: The original.
+        optimizers: What else is put back if not: its optimizer, or several.
+        remedy: What the user should do.
+
+    Returns:
+        The check; it puts everything back and raises ``BadInputError`` if the model was written to.
+    """
+    if any(map(nn.parameter.is_lazy, model.parameters())):
+        return lambda: None
+    before, put_back = _versions(model), noted((model, optimizers))
+
+    def check() -> None:
+        if _versions(model) != before:
+            put_back()
+            raise BadInputError(
+                f"training touched the original {type(model).__name__} and not only the copy that is probed: {remedy}."
+            )
+
+    return check
+
+
+def _versions(model: nn.Module) -> list[tuple[int, int]]:
+    """How often each tensor of a model and its gradient were written to."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return [(one._version, -1 if one.grad is None else one.grad._version) for one in tensors]
 
 
 def _noted(roots: Iterable[Any], apart: Iterable[Any], *, is_state: bool) -> PutBack:

@@ -15,12 +15,12 @@ from lrfind.isolation import Isolation, preserved
 from lrfind.lightning.attributes import Wiring, complain, get, put, trace
 from lrfind.lightning.framework import callback_bases
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers
-from lrfind.optim import AppliedRate, apply_rate, rates_of
+from lrfind.optim import AppliedRate, Verifier, apply_rate, handling_groups, rates_of
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with, to_strategy
 
 
-class VerifyLR(*callback_bases()):  # type: ignore[misc]
+class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
     """Verifies that training really uses a learning rate, from before the first step to after the last.
 
     Args:
@@ -39,7 +39,6 @@ class VerifyLR(*callback_bases()):  # type: ignore[misc]
 
     def __init__(self, lr: float, *, optimizer: int | None = None) -> None:
         self.lr: float | None = lr
-        self.applied: AppliedRate | None = None
         self._optimizer = optimizer
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
@@ -64,22 +63,6 @@ class VerifyLR(*callback_bases()):  # type: ignore[misc]
         """Let the schedulers that a callback brought in since (averaging of weights, say) change the rate."""
         if self.applied is not None:
             self.applied.schedulers = schedulers_of(trainer)
-
-    @property
-    def span(self) -> tuple[float, float]:
-        """The least and the greatest rate read back from the optimizer.
-
-        Raises:
-            RateNotAppliedError: If no step was watched.
-        """
-        if self.applied is None or not self.applied.steps:
-            raise RateNotAppliedError("no step was watched: fit has not trained with this callback.")
-        return self.applied.least, self.applied.greatest
-
-    def unwatch(self) -> None:
-        """Stop watching; what was read back so far is kept."""
-        if self.applied is not None:
-            self.applied.remove()
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Check that the optimizer that was watched is the one that trained."""
@@ -138,7 +121,6 @@ class LRFinder(VerifyLR):
         if every is not None and every < 1:
             raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")
         self.lr = None
-        self.applied = None
         self.findings: list[Finding] = []
         self._is_resumed = False
         self._optimizer, self._every, self._isolation = optimizer, every, isolation
@@ -239,14 +221,7 @@ _FRAMEWORK = (".core.module", ".core.hooks", ".callbacks.callback")
 def _suspects(trainer: Any, watcher: Any) -> list[str]:
     """Name the callbacks, and the module's methods, whose code handles param groups."""
     holders = [*(one for one in trainer.callbacks if one is not watcher), trainer.lightning_module]
-    return [f"{type(holder).__name__}.{name}" for holder in holders for name in _handling_groups(type(holder))]
-
-
-def _handling_groups(kind: type[Any]) -> list[str]:
-    own = [one for one in reversed(kind.__mro__) if not one.__module__.endswith(_FRAMEWORK)]
-    methods = {name: value for one in own for name, value in vars(one).items()}
-    codes = {name: getattr(method, "__code__", None) for name, method in methods.items()}
-    return [name for name, code in codes.items() if code is not None and "param_groups" in code.co_names]
+    return handling_groups(holders, lambda module: module.endswith(_FRAMEWORK))
 
 
 def _stale(module: Any, lr: float, wiring: Wiring) -> list[str]:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -15,6 +11,9 @@ from typing import Any
 from lrfind.errors import BadInputError, MissingExtraError
 
 PACKAGES = {"lightning": "lightning.pytorch", "pytorch_lightning": "pytorch_lightning"}
+
+TALKERS = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")
+"""The loggers that give advice on devices, workers, log intervals."""
 
 
 def callback_bases() -> tuple[type[Any], ...]:
@@ -65,19 +64,3 @@ def fit(trainer: Any, module: Any, **data: Any) -> None:
             signal.signal(signal.SIGINT, handler)
     if trainer.interrupted:
         raise KeyboardInterrupt
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Lightning's advice (devices, workers, log intervals) out of output that is not the user's own training."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

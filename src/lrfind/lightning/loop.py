@@ -11,9 +11,9 @@ import torch
 
 from lrfind.errors import BadInputError
 from lrfind.isolation import KINDS, Isolation, check_isolation, copies_of, generators_in, preserved, seed_all
-from lrfind.lightning.framework import callback_bases, fit, quiet
+from lrfind.lightning.framework import TALKERS, callback_bases, fit
 from lrfind.lightning.inner import check_strategy, detached, inner_trainer, silence
-from lrfind.loop import OnStep, Recorder
+from lrfind.loop import Driver, OnStep, quiet
 from lrfind.records import Probe, Record
 
 
@@ -53,7 +53,7 @@ class LightningLoop:
         originals = (self._module, list(self._trainer.optimizers) if self._is_fitting else [])
         copies = copies_of(originals, self._isolation)
         with ExitStack() as stack:
-            stack.enter_context(quiet())
+            stack.enter_context(quiet(*TALKERS))
             generators = generators_in(vars(self._module), kinds=KINDS)
             state = originals if copies is None else ()
             stack.enter_context(preserved(self._data, data, *generators, state=state, apart=(self._trainer,)))
@@ -63,55 +63,39 @@ class LightningLoop:
             driver = stack.enter_context(_Driver(probe, on_step, optimizers, self._optimizer))
             inner = inner_trainer(self._trainer, driver)
             fit(inner, module, **_as_fit_argument(data))
-        return driver.record()
+        return driver.recorder.record()
 
 
-class _Driver(*callback_bases()):  # type: ignore[misc]
+class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
     """Drives a probe's recorder from inside the inner Trainer."""
 
     on_train_batch_start = on_before_zero_grad = on_before_backward = None
     on_after_backward = on_before_optimizer_step = None
     """Lightning calls no hook, and times none, that is not callable."""
 
+    nothing_ran = "the training data gave no batch; check the loader, its batch_size and drop_last."
+
     def __init__(self, probe: Probe, on_step: OnStep, optimizers: Sequence[Any], index: int | None) -> None:
-        self._probe, self._on_step = probe, on_step
+        super().__init__(probe, on_step)
         self._optimizers, self._index = list(optimizers), index
-        self._recorder: Recorder | None = None
-
-    def __enter__(self) -> _Driver:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._recorder is not None:
-            self._recorder.__exit__()
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         if self._optimizers:
             trainer.strategy.optimizers = self._optimizers
         if pl_module.automatic_optimization:
             trainer.strategy.lr_scheduler_configs = []
-        chosen = chosen_optimizers(trainer, self._index)
-        self._recorder = Recorder(self._probe, chosen, self._on_step).__enter__()
+        self.start(chosen_optimizers(trainer, self._index))
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if trainer.world_size > 1:  # joining the processes may have seeded anew
-            seed_all(self._probe.seed + trainer.global_rank)
+            seed_all(self.probe.seed + trainer.global_rank)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        self._started.passes += 1
+        self.recorder.passes += 1
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self._started.observe(self._loss(trainer, pl_module, outputs)):
+        if self.recorder.observe(self._loss(trainer, pl_module, outputs)):
             trainer.should_stop = True
-
-    def record(self) -> Record:
-        return self._started.record()
-
-    @property
-    def _started(self) -> Recorder:
-        if self._recorder is None:
-            raise BadInputError("the training data gave no batch; check the loader, its batch_size and drop_last.")
-        return self._recorder
 
     def _loss(self, trainer: Any, module: Any, outputs: Any) -> float:
         """The loss of one batch, averaged over ranks; Lightning has divided it by the batches of a step."""

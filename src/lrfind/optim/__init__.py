@@ -1,7 +1,19 @@
 """Read, set and verify learning rates on optimizers, whatever their param groups and schedulers."""
 
 from lrfind.optim.apply import apply_rate
-from lrfind.optim.rates import Optimizers, Rates, as_list, rates_of, read_rate, set_rate
-from lrfind.optim.watch import AppliedRate
+from lrfind.optim.rates import Optimizers, Rates, as_list, rates_of, read_rate, set_rate, unwrapped
+from lrfind.optim.watch import AppliedRate, Verifier, handling_groups
 
-__all__ = ["AppliedRate", "Optimizers", "Rates", "apply_rate", "as_list", "rates_of", "read_rate", "set_rate"]
+__all__ = [
+    "AppliedRate",
+    "Optimizers",
+    "Rates",
+    "Verifier",
+    "apply_rate",
+    "as_list",
+    "handling_groups",
+    "rates_of",
+    "read_rate",
+    "set_rate",
+    "unwrapped",
+]

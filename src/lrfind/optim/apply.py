@@ -9,7 +9,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.optim.rates import Optimizers, as_list, groups_of, rates_of, write
+from lrfind.optim.rates import Optimizers, as_list, groups_of, rates_of, unwrapped, write
 from lrfind.optim.watch import AppliedRate
 
 _GROUP_RATES = ("initial_lr", "max_lr", "min_lr", "swa_lr")
@@ -77,7 +77,7 @@ def _with_inner(schedulers: Iterable[Any]) -> Iterator[Any]:
 
 def _check_driven(optimizer: Optimizer, schedulers: tuple[Any, ...]) -> None:
     is_driven = any("initial_lr" in group for group in optimizer.param_groups)
-    if is_driven and not any(one.optimizer is optimizer for one in schedulers if hasattr(one, "optimizer")):
+    if is_driven and not any(unwrapped(one.optimizer) is optimizer for one in schedulers):
         raise RateNotAppliedError(
             f"a scheduler drives this {type(optimizer).__name__} and would undo the rate at its next step; "
             f"pass it too: finding.apply(optimizer, scheduler)."

@@ -36,7 +36,14 @@ class Rates:
 def as_list(optimizers: Optimizers) -> list[Optimizer]:
     """Return one optimizer, or several, as a list; a wrapper (Accelerate's) gives way to what it wraps."""
     each = list(optimizers) if isinstance(optimizers, Sequence) else [optimizers]
-    return [_unwrapped(one) for one in each]
+    return [unwrapped(one) for one in each]
+
+
+def unwrapped(optimizer: Any) -> Optimizer:
+    """Return the optimizer that steps, without the wrapper that Accelerate puts around it."""
+    while not hasattr(optimizer, "_optimizer_step_pre_hooks") and hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    return cast(Optimizer, optimizer)
 
 
 def groups_of(optimizers: Optimizers) -> list[dict[str, Any]]:
@@ -91,12 +98,6 @@ def write(group: dict[str, Any], name: str, value: float) -> None:
         group[name].fill_(value)
     else:
         group[name] = value
-
-
-def _unwrapped(optimizer: Any) -> Optimizer:
-    while not hasattr(optimizer, "_optimizer_step_pre_hooks") and hasattr(optimizer, "optimizer"):
-        optimizer = optimizer.optimizer
-    return cast(Optimizer, optimizer)
 
 
 def _peak(group: dict[str, Any]) -> float:

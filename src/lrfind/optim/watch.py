@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrfind.errors import RateNotAppliedError
-from lrfind.optim.rates import Optimizers, as_list, rates_of
+from lrfind.optim.rates import Optimizers, as_list, rates_of, unwrapped
 
 
 class AppliedRate:
@@ -72,7 +72,7 @@ class AppliedRate:
         self.steps += 1
 
     def _verify(self, optimizer: Optimizer) -> None:
-        drivers = [one for one in self.schedulers if one.optimizer is optimizer]
+        drivers = [one for one in self.schedulers if unwrapped(one.optimizer) is optimizer]
         wanted = [one.get_last_lr() for one in drivers] or [self._held[id(optimizer)]]
         for index, group in enumerate(optimizer.param_groups):
             rate = float(group["lr"])
@@ -98,6 +98,48 @@ class AppliedRate:
             f"at step {self.steps + 1} param group {index} of {type(optimizer).__name__} has lr={rate}, "
             f"not {wanted} {source}: {culprit}; {remedy}."
         )
+
+
+class Verifier:
+    """What the callbacks that verify a rate share: a watch, and what it has seen.
+
+    Attributes:
+        applied: The watch over the optimizer; None before training.
+    """
+
+    applied: AppliedRate | None = None
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The least and the greatest rate read back from the optimizer.
+
+        Raises:
+            RateNotAppliedError: If no step was watched.
+        """
+        if self.applied is None or not self.applied.steps:
+            raise RateNotAppliedError("no step was watched: nothing has been trained with this callback.")
+        return self.applied.least, self.applied.greatest
+
+    def unwatch(self) -> None:
+        """Stop watching; what was read back so far is kept."""
+        if self.applied is not None:
+            self.applied.remove()
+
+
+def handling_groups(holders: Iterable[Any], is_framework: Callable[[str], bool]) -> list[str]:
+    """Name the methods of objects whose code handles param groups: what may have changed a rate.
+
+    Args:
+        holders: Callbacks, modules, trainers.
+        is_framework: Whether a module, by name, holds a framework's own classes, whose methods are nobody's doing.
+    """
+    names = []
+    for kind in map(type, holders):
+        own = [one for one in reversed(kind.__mro__) if not is_framework(one.__module__)]
+        methods = {name: value for one in own for name, value in vars(one).items()}
+        codes = {name: getattr(method, "__code__", None) for name, method in methods.items()}
+        names += [f"{kind.__name__}.{name}" for name, code in codes.items() if code and "param_groups" in code.co_names]
+    return names
 
 
 def schedulers_of(optimizer: Optimizer) -> list[LRScheduler]:
