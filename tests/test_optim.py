@@ -35,8 +35,8 @@ def test_ratios_between_groups_are_kept():
 def test_what_is_read_back_is_what_was_set_to_the_last_bit():
     optimizer = adam()
     for lr in (1e-7 / 3, 0.1 / 7, 3.3):
-        set_rate(optimizer, lr, (1.0,))
-        assert read_rate(optimizer, (1.0,)) == lr
+        set_rate(optimizer.param_groups, lr, (1.0,))
+        assert read_rate(optimizer.param_groups, (1.0,)) == lr
 
 
 def test_a_tensor_rate_is_set_in_place():
@@ -50,16 +50,16 @@ def test_a_tensor_rate_is_set_in_place():
 def test_groups_that_do_not_agree_are_found_out():
     optimizer = adam(0.1, ratio=0.5)
     optimizer.param_groups[1]["lr"] = 0.07
-    with pytest.raises(RateNotAppliedError, match=r"param group 1 of Adam has lr=0\.07"):
-        read_rate(optimizer, (1.0, 0.5))
+    with pytest.raises(RateNotAppliedError, match=r"param group 1 has lr=0\.07"):
+        read_rate(optimizer.param_groups, (1.0, 0.5))
 
 
 def test_tensor_rates_in_a_ratio_are_one_rate():
     groups = [{"params": [parameter()]}, {"params": [parameter()], "lr": torch.tensor(0.01)}]
     optimizer = torch.optim.Adam(groups, lr=torch.tensor(0.1))
     ratios = rates_of(optimizer).ratios
-    set_rate(optimizer, 0.0123, ratios)
-    assert read_rate(optimizer, ratios) == pytest.approx(0.0123)
+    set_rate(optimizer.param_groups, 0.0123, ratios)
+    assert read_rate(optimizer.param_groups, ratios) == pytest.approx(0.0123)
 
 
 def test_where_all_groups_agree_theirs_is_the_rate_whatever_the_default():

@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from lrfind.curves import DivergenceWatch
 from lrfind.errors import BadInputError
-from lrfind.optim import Optimizers, as_list, rates_of, read_rate, set_rate
+from lrfind.optim import Group, Optimizers, as_list, rates_of, read_rate, set_rate
 from lrfind.records import Probe, Record, Stop
 
 OnStep = Callable[[float, float], None]
@@ -56,6 +56,7 @@ class Recorder:
         self._lrs: list[float] = []
         self._losses: list[float] = []
         self._open: list[float] = []
+        self._groups: list[Group] = []
         self._read: float | None = None
         self._watch = DivergenceWatch()
         self._start = perf_counter()
@@ -78,10 +79,11 @@ class Recorder:
             self._check_idle()
             return self.stop
         self._lrs.append(self._read)
-        self._losses.append(sum(self._open) / len(self._open))
+        mean = loss if len(self._open) == 1 else sum(self._open) / len(self._open)
+        self._losses.append(mean)
+        self._on_step(self._read, mean)
         self._open, self._read = [], None
-        self._on_step(self._lrs[-1], self._losses[-1])
-        self.stop = self._watch.observe(self._losses[-1])
+        self.stop = self._watch.observe(mean)
         if self.stop is None and len(self._lrs) == len(self._probe.lrs):
             self.stop = "done"
         return self.stop
@@ -128,11 +130,18 @@ class Recorder:
             )
 
     def _before(self, *_: Any) -> None:
+        """Set the rate of every group, those included that were added a moment ago."""
+        self._groups = [group for one in self._optimizers for group in one.param_groups]
+        if len(self._groups) != len(self._ratios):
+            raise BadInputError(
+                f"the optimizers had {len(self._ratios)} param groups when the search began and have "
+                f"{len(self._groups)} now, so the ratios of their rates are unknown; add the groups before it."
+            )
         index = min(len(self._lrs), len(self._probe.lrs) - 1)
-        set_rate(self._optimizers, self._probe.lrs[index], self._ratios)
+        set_rate(self._groups, self._probe.lrs[index], self._ratios)
 
     def _after(self, *_: Any) -> None:
-        self._read = read_rate(self._optimizers, self._ratios)
+        self._read = read_rate(self._groups, self._ratios)
 
 
 class Driver:

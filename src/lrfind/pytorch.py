@@ -24,6 +24,8 @@ LossFn = Callable[[nn.Module, Any], torch.Tensor] | nn.Module | Callable[..., to
 Step = Callable[[nn.Module, Any, Any], Any]
 """The body of a training loop, for one batch: ``step(model, optimizer, batch)`` returns the loss."""
 
+Gradients = Callable[[nn.Module, Any], torch.Tensor]
+
 _REMEDY = "compute the loss with the model that loss_fn (or step) is given, not with another one"
 
 
@@ -100,9 +102,8 @@ class PyTorchLoop:
         check_isolation(isolation)
         _check(model, optimizer)
         check_loader(loader)
-        body = step or _to_step(_to_step_loss(loss_fn))
-        self._parts = (model, optimizer, body)
-        self._loader, self._accumulate = loader, accumulate if step is None else 0
+        self._parts = (model, optimizer, step or _to_step(_to_gradients(_to_step_loss(loss_fn), accumulate)))
+        self._loader, self._accumulate, self._is_ours = loader, accumulate, step is None
         self._isolation: Isolation = isolation
         self._is_checked = False
 
@@ -126,36 +127,50 @@ class PyTorchLoop:
         check: Callable[[], None] | None,
     ) -> Record:
         model, optimizer, step = parts
-        if self._accumulate and not model.training:
+        if self._is_ours and not model.training:
             model.train()
         with Recorder(probe, optimizer, on_step) as recorder:
             batches = _cycle(loader, recorder)
-            for count, batch in enumerate(_grouped(batches, self._accumulate) if self._accumulate else batches):
+            for count, batch in enumerate(batches if self._accumulate == 1 else _grouped(batches, self._accumulate)):
                 loss = step(model, optimizer, batch)
                 if count == 0 and check is not None:
                     check()
-                if count == 0 and self._accumulate:
+                if count == 0 and self._is_ours:
                     _check_reached(optimizer)
                 if recorder.observe(_to_float(loss)):
                     break
         return recorder.record()
 
 
-def _to_step(loss_fn: Callable[[nn.Module, Any], torch.Tensor]) -> Step:
-    """Return a training step over the batches of one optimizer step."""
+def _to_gradients(loss_fn: Callable[[nn.Module, Any], torch.Tensor], accumulate: int) -> Gradients:
+    """Return what adds to the gradients those of one batch, or the mean of several, and returns the loss."""
 
-    def step(model: nn.Module, optimizer: Optimizers, batches: Sequence[Any]) -> torch.Tensor:
+    def of_one(model: nn.Module, batch: Any) -> torch.Tensor:
+        loss = checked_loss(loss_fn(model, batch))
+        torch.autograd.backward(loss)
+        return loss
+
+    def of_several(model: nn.Module, batches: Sequence[Any]) -> torch.Tensor:
+        losses = []
+        for batch in batches:
+            loss = checked_loss(loss_fn(model, batch))
+            torch.autograd.backward(loss / len(batches))
+            losses.append(loss.detach())
+        return torch.stack(losses).mean()
+
+    return of_one if accumulate == 1 else of_several
+
+
+def _to_step(gradients: Gradients) -> Step:
+    """Return the training step of one optimizer, or of several, with and without a closure."""
+
+    def step(model: nn.Module, optimizer: Optimizers, batch: Any) -> torch.Tensor:
         each = as_list(optimizer)
 
         def closure() -> torch.Tensor:
             for one in each:
                 one.zero_grad()
-            losses = []
-            for batch in batches:
-                loss = checked_loss(loss_fn(model, batch))
-                torch.autograd.backward(loss if len(batches) == 1 else loss / len(batches))
-                losses.append(loss.detach())
-            return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+            return gradients(model, batch)
 
         if any(map(needs_closure, each)):
             losses = [one.step(closure) for one in each]  # type: ignore[arg-type]

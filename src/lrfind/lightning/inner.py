@@ -27,6 +27,7 @@ def inner_trainer(outer: Any, driver: Any) -> Any:
         limit_val_batches=0,
         num_sanity_val_steps=0,
         logger=package.loggers.logger.DummyLogger(),
+        log_every_n_steps=0,
         callbacks=[driver],
         enable_checkpointing=False,
         enable_progress_bar=False,

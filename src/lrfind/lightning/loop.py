@@ -78,6 +78,7 @@ class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
     def __init__(self, probe: Probe, on_step: OnStep, optimizers: Sequence[Any], index: int | None) -> None:
         super().__init__(probe, on_step)
         self._optimizers, self._index = list(optimizers), index
+        self._is_parallel = False
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         if self._optimizers:
@@ -87,7 +88,8 @@ class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
         self.start(chosen_optimizers(trainer, self._index))
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        if trainer.world_size > 1:  # joining the processes may have seeded anew
+        self._is_parallel = trainer.world_size > 1
+        if self._is_parallel:  # joining the processes may have seeded anew
             seed_all(self.probe.seed + trainer.global_rank)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
@@ -100,15 +102,17 @@ class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
     def _loss(self, trainer: Any, module: Any, outputs: Any) -> float:
         """The loss of one batch, averaged over ranks; Lightning has divided it by the batches of a step."""
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-        if loss is None and not module.automatic_optimization:
-            raise BadInputError(
-                f"{type(module).__name__} optimizes manually and its training_step returns no loss; return the loss."
-            )
-        loss = torch.as_tensor(math.nan if loss is None else loss).detach()
-        if trainer.world_size > 1:
-            loss = trainer.strategy.reduce(loss.to(trainer.strategy.root_device, copy=True), reduce_op="mean")
-        batches = trainer.accumulate_grad_batches if module.automatic_optimization else 1
-        return loss.item() * batches
+        is_automatic = module.automatic_optimization
+        if loss is None:
+            if not is_automatic:
+                raise BadInputError(
+                    f"{type(module).__name__} optimizes manually and its training_step returns no loss; return it."
+                )
+            loss = math.nan
+        if self._is_parallel:
+            loss = torch.as_tensor(loss).detach().to(trainer.strategy.root_device, copy=True)
+            loss = trainer.strategy.reduce(loss, reduce_op="mean")
+        return float(loss) * (trainer.accumulate_grad_batches if is_automatic else 1)
 
 
 def chosen_optimizers(trainer: Any, index: int | None = None) -> list[torch.optim.Optimizer]:

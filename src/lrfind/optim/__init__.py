@@ -1,11 +1,12 @@
 """Read, set and verify learning rates on optimizers, whatever their param groups and schedulers."""
 
 from lrfind.optim.apply import apply_rate
-from lrfind.optim.rates import Optimizers, Rates, as_list, rates_of, read_rate, set_rate, unwrapped
+from lrfind.optim.rates import Group, Optimizers, Rates, as_list, rates_of, read_rate, set_rate, unwrapped
 from lrfind.optim.watch import AppliedRate, Verifier, handling_groups
 
 __all__ = [
     "AppliedRate",
+    "Group",
     "Optimizers",
     "Rates",
     "Verifier",

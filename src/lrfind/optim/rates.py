@@ -15,6 +15,9 @@ from lrfind.errors import BadInputError, RateNotAppliedError
 Optimizers = Optimizer | Sequence[Optimizer]
 """One optimizer, or several whose rates move together; the first one's rate is the rate."""
 
+Group = dict[str, Any]
+"""A param group of an optimizer."""
+
 _CLOSE = 1e-6
 """Rates this close, relatively, are the same: a tensor rate holds single precision."""
 
@@ -35,6 +38,8 @@ class Rates:
 
 def as_list(optimizers: Optimizers) -> list[Optimizer]:
     """Return one optimizer, or several, as a list; a wrapper (Accelerate's) gives way to what it wraps."""
+    if isinstance(optimizers, Optimizer):  # the usual case, at every step
+        return [unwrapped(optimizers)]
     each = list(optimizers) if isinstance(optimizers, Sequence) else [optimizers]
     return [unwrapped(one) for one in each]
 
@@ -46,7 +51,7 @@ def unwrapped(optimizer: Any) -> Optimizer:
     return cast(Optimizer, optimizer)
 
 
-def groups_of(optimizers: Optimizers) -> list[dict[str, Any]]:
+def groups_of(optimizers: Optimizers) -> list[Group]:
     """Return the param groups of one optimizer, or of several in a row."""
     return [group for optimizer in as_list(optimizers) for group in optimizer.param_groups]
 
@@ -69,30 +74,32 @@ def rates_of(optimizers: Optimizers) -> Rates:
     return Rates(lr, tuple(_peak(group) / lr for group in groups_of(optimizers)))
 
 
-def set_rate(optimizers: Optimizers, lr: float, ratios: Sequence[float]) -> None:
+def set_rate(groups: Sequence[Group], lr: float, ratios: Sequence[float]) -> None:
     """Give each param group ``lr`` times its ratio; a tensor rate is filled in place."""
-    for group, ratio in zip(groups_of(optimizers), ratios, strict=True):
+    for group, ratio in zip(groups, ratios, strict=True):
         write(group, "lr", lr * ratio)
 
 
-def read_rate(optimizers: Optimizers, ratios: Sequence[float]) -> float:
+def read_rate(groups: Sequence[Group], ratios: Sequence[float]) -> float:
     """Return the rate that the param groups hold, read back and freed of their ratios.
 
     Raises:
         RateNotAppliedError: If the groups do not hold one rate in these ratios.
     """
-    held = [float(group["lr"]) for group in groups_of(optimizers)]
+    held = [float(group["lr"]) for group in groups]
+    if len(held) == 1 == ratios[0]:
+        return held[0]
     base = next((rate / ratio for rate, ratio in zip(held, ratios, strict=True) if ratio), held[0])
     for index, (rate, ratio) in enumerate(zip(held, ratios, strict=True)):
         if abs(rate - base * ratio) > _CLOSE * abs(rate):
             raise RateNotAppliedError(
-                f"param group {index} of {_names(optimizers)} has lr={rate}, not {base * ratio}: "
+                f"param group {index} has lr={rate}, not {base * ratio}: "
                 f"something else sets its rate; let lrfind or the scheduler be the only one."
             )
     return base
 
 
-def write(group: dict[str, Any], name: str, value: float) -> None:
+def write(group: Group, name: str, value: float) -> None:
     """Set a rate in a param group; a tensor is filled in place."""
     if isinstance(group[name], torch.Tensor):
         group[name].fill_(value)
@@ -100,9 +107,5 @@ def write(group: dict[str, Any], name: str, value: float) -> None:
         group[name] = value
 
 
-def _peak(group: dict[str, Any]) -> float:
-    return float(group.get("max_lr", group.get("initial_lr", group["lr"])))
-
-
-def _names(optimizers: Optimizers) -> str:
-    return ", ".join(type(optimizer).__name__ for optimizer in as_list(optimizers))
+def _peak(group: Group) -> float:
+    return float(next(group[name] for name in ("max_lr", "initial_lr", "lr") if name in group))
