@@ -71,9 +71,7 @@ def _renew_statistics(model: nn.Module, batches: Iterator[Any]) -> None:
 
 
 PEERS = (
-    Peer("Prodigy", partial(trained, build=prodigy, follows=True), False, False, ("prodigyopt",), seeds=1),
-    Peer("DoG", partial(trained, build=dog, follows=False), True, False, ("dog-optimizer",), seeds=1),
-    Peer(
-        "schedule-free", partial(trained, build=schedule_free, follows=False), True, False, ("schedulefree",), seeds=1
-    ),
+    Peer("Prodigy", partial(trained, build=prodigy, follows=True), False, False, ("prodigyopt",)),
+    Peer("DoG", partial(trained, build=dog, follows=False), True, False, ("dog-optimizer",)),
+    Peer("schedule-free", partial(trained, build=schedule_free, follows=False), True, False, ("schedulefree",)),
 )

@@ -120,6 +120,7 @@ class Recorder:
             self.passes,
             perf_counter() - self._start,
             self._ratios,
+            type(self._optimizers[0]).__name__,
         )
 
     def _check_idle(self) -> None:

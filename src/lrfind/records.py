@@ -61,6 +61,7 @@ class Record:
         passes: How many times the data was begun; above 1 where the loader is shorter than the probe.
         seconds: Wall time.
         ratios: Each param group's rate as a multiple of these; the groups of several optimizers in a row.
+        optimizer: The class name of the optimizer; of several, the first one's. Empty where it is unknown.
     """
 
     probe: Probe
@@ -70,6 +71,7 @@ class Record:
     passes: int = 1
     seconds: float = 0.0
     ratios: tuple[float, ...] = (1.0,)
+    optimizer: str = ""
 
     def __post_init__(self) -> None:
         if len(self.lrs) != len(self.losses):
@@ -245,4 +247,5 @@ def _record(data: Mapping[str, Any]) -> Record:
         passes=int(data["passes"]),
         seconds=float(data["seconds"]),
         ratios=tuple(map(float, data["ratios"])),
+        optimizer=data.get("optimizer", ""),
     )
