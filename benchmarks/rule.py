@@ -10,7 +10,7 @@ from benchmarks.schedules import SHAPES
 from benchmarks.task import Task
 from lrfind.curves import BANDWIDTH, Curve, to_curve
 from lrfind.records import Record
-from lrfind.schedules import Shape
+from lrfind.schedules import Shape, remaining
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Case:
     @property
     def left(self) -> float:
         """How much of the peak is left, on average, over the last fifth of the schedule."""
-        return sum(self.shape(0.8 + 0.2 * (step + 0.5) / 20) for step in range(20)) / 20
+        return remaining(self.shape)
 
     @property
     def annealing(self) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.store import HERE, read_rows
 from benchmarks.task import Task
+from benchmarks.tasks import TASKS
 from benchmarks.training import cycle, train_step
 from lrfind import RangeTest
 from lrfind.pytorch import PyTorchLoop
@@ -90,7 +91,8 @@ def to_sweep(row: dict[str, Any]) -> Sweep:
     """Return a row as a sweep."""
     losses = tuple(math.nan if loss is None else loss for loss in row["losses"])
     probe = Probe(_rates(RAMPS[row["kind"]]), seed=row["repeat"])
-    record = Record(probe, probe.lrs[: len(losses)], losses, row["stop"], seconds=row["seconds"])
+    name = TASKS[row["task"]].optimizer_class
+    record = Record(probe, probe.lrs[: len(losses)], losses, row["stop"], seconds=row["seconds"], optimizer=name)
     return Sweep(row["kind"], row["task"], row["seed"], row["repeat"], record)
 
 

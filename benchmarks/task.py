@@ -78,10 +78,14 @@ class Task:
         return "sgd" if self.optimizer.func is torch.optim.SGD else "adaptive"  # type: ignore[attr-defined]
 
     @property
+    def optimizer_class(self) -> str:
+        """The name of the optimizer's class, as a record has it."""
+        return str(self.optimizer.func.__name__)  # type: ignore[attr-defined]
+
+    @property
     def optimizer_name(self) -> str:
         """What the tables call the optimizer."""
-        name: str = self.optimizer.func.__name__  # type: ignore[attr-defined]
-        return f"{name} with momentum" if name == "SGD" and self.has_momentum else name
+        return "SGD with momentum" if self.kind == "sgd" and self.has_momentum else self.optimizer_class
 
     @property
     def has_momentum(self) -> bool:

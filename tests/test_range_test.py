@@ -1,12 +1,14 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from curves_with_answers import made_up
 
 from lrfind.errors import BadInputError, ProbeError
-from lrfind.records import Finding, Record
+from lrfind.records import Finding, Probe, Record
 from lrfind.strategies.range_test import RangeTest
+from lrfind.suggest.usual import SPREAD, usual_rate
 
 
 def test_it_proposes_one_ramp_and_then_answers():
@@ -57,6 +59,18 @@ def test_a_loss_still_falling_at_the_end_is_noted():
     steps = sum(lr < 3e-3 for lr in whole.lrs)
     finding = RangeTest().propose([Record(whole.probe, whole.lrs[:steps], whole.losses[:steps], "done")])
     assert any("still falling at the highest rate" in note for note in finding.notes)
+
+
+def test_a_curve_that_shows_nothing_is_said_to_lean_on_what_is_usual():
+    lrs = RangeTest().propose([])[0].lrs
+    losses = 1.0 + 0.1 * np.random.default_rng(0).standard_normal(len(lrs))
+    record = Record(Probe(lrs), lrs, tuple(losses), "done", optimizer="Adam")
+    finding = RangeTest(schedule="linear").propose([record])
+    assert finding.lr == pytest.approx(usual_rate(0.1))
+    assert (finding.base_lr, finding.max_lr) == pytest.approx((finding.lr / SPREAD, finding.lr * SPREAD))
+    assert "on what is usual for Adam" in finding.notes[0]
+    with pytest.raises(ProbeError, match="did not fall"):
+        RangeTest(method="steepest").propose([record])
 
 
 def test_a_start_that_diverges_is_refused():

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Probe, Record
 from lrfind.schedules import constant, cosine, linear, ramp
 from lrfind.suggest import METHODS, to_rule
-from lrfind.suggest.calibrated import ANNEALED, STEADY, calibrated
+from lrfind.suggest.calibrated import ADAPTIVE, ANNEALED, STEADY, calibrated, doubt
 from lrfind.suggest.edges import edge, is_weak, onset
 from lrfind.suggest.interval import interval
+from lrfind.suggest.usual import usual_rate
 from lrfind.suggest.valley import valley
 
 LEAST = 10**-1.766
@@ -22,7 +24,7 @@ ANSWERS = {
     "minimum": (LEAST / 10, 1.0),
     "valley": (10**-3.6, 1.5),
     "slide": (10**-3.6, 0.5),
-    "calibrated": (LEAST / STEADY, 1.0),
+    "calibrated": (LEAST / 2**STEADY, 1.0),
 }
 
 
@@ -75,8 +77,8 @@ def test_annealing_schedules_get_higher_rates():
     curve = to_curve(made_up())
     steady, straight, round_ = (calibrated(curve, shape) for shape in (constant, linear, cosine))
     assert steady < straight < round_ < edge(curve)
-    assert steady == pytest.approx(edge(curve) / STEADY)
-    assert round_ < edge(curve) / ANNEALED
+    assert steady == pytest.approx(edge(curve) / 2**STEADY)
+    assert round_ < edge(curve) / 2**ANNEALED
 
 
 def flat(noise, steps=100):
@@ -89,6 +91,45 @@ def flat(noise, steps=100):
 def test_a_flat_curve_is_refused(noise):
     with pytest.raises(ProbeError, match="the loss did not fall between lr=1e-06 and lr=1"):
         edge(to_curve(flat(noise)))
+
+
+def with_optimizer(record, name):
+    return to_curve(replace(record, optimizer=name))
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "RMSprop"])
+def test_an_adaptive_optimizer_gets_a_lower_rate_from_a_clear_curve(name):
+    plain, adaptive = (with_optimizer(made_up(noise=0.001), one) for one in ("SGD", name))
+    assert calibrated(adaptive, constant) == pytest.approx(calibrated(plain, constant) / 2**ADAPTIVE, rel=1e-3)
+
+
+def test_the_more_noise_the_more_the_reading_leans_on_the_usual_rate():
+    clear, dim, dark = (with_optimizer(made_up(noise=noise), "Adam") for noise in (0.001, 0.3, 0.6))
+    assert 0 < doubt(clear) < 0.01 < doubt(dim) < 0.5 < doubt(dark) < 1
+    for curve in (clear, dim, dark):
+        read = edge(curve) / 2 ** (STEADY + ADAPTIVE)
+        leaning = math.log(calibrated(curve, constant) / read) / math.log(usual_rate(1.0) / read)
+        assert leaning == pytest.approx(doubt(curve))
+
+
+@pytest.mark.parametrize(("shape", "left"), [(constant, 1.0), (linear, 0.1)])
+def test_a_curve_that_shows_nothing_gives_the_usual_rate_of_an_adaptive_optimizer_only(shape, left):
+    assert calibrated(with_optimizer(flat(0.1), "AdamW"), shape) == pytest.approx(usual_rate(left))
+    for name in ("SGD", ""):
+        with pytest.raises(ProbeError, match="did not fall"):
+            calibrated(with_optimizer(flat(0.1), name), shape)
+
+
+def rising(to):
+    lrs = np.geomspace(1e-6, to, 60)
+    losses = 1.0 + 1e4 * lrs + 0.01 * np.random.default_rng(0).standard_normal(60)
+    return Record(Probe(tuple(lrs)), tuple(lrs), tuple(losses), "diverged")
+
+
+@pytest.mark.parametrize("record", [flat(0.0), rising(1e-3), rising(1.0)], ids=["constant", "ends below", "worse"])
+def test_the_usual_rate_is_not_given_where_the_curve_speaks_against_it(record):
+    with pytest.raises(ProbeError, match="did not fall"):
+        calibrated(with_optimizer(record, "Adam"), constant)
 
 
 def test_a_fall_within_the_noise_is_weak_evidence():

@@ -8,14 +8,9 @@ reading gives way to the rate that is usual.
 from functools import partial
 from math import log2
 
-import numpy as np
-
 from benchmarks.rule import Case, Rule, curve_of
-from lrfind.errors import ProbeError
-from lrfind.suggest.edges import edge
-
-ENOUGH = 6.0
-"""A fall of this many times the noise is as much evidence as the usual rate."""
+from lrfind.suggest.calibrated import doubt as doubt_about
+from lrfind.suggest.edges import edge, has_edge
 
 WIDTH = 1.4
 """Octaves of the smoothing."""
@@ -26,29 +21,18 @@ def doubt(case: Case, octaves: float = 1.0) -> float:
     if case.kind == "sgd":
         return 0.0
     curve = curve_of(case.record, octaves)
-    bottom = int(np.argmin(curve.smooth))
-    fall = min(curve.level, float(np.max(curve.smooth[: bottom + 1]))) - float(curve.smooth[bottom])
-    return 1 / (1 + (max(fall, 0.0) / (ENOUGH * max(curve.noise, 1e-12))) ** 4)
+    return doubt_about(curve) if has_edge(curve) else 1.0
 
 
 def anchor(case: Case, octaves: float = 1.0) -> float:
     """Return the edge, as far as it is trusted."""
-    curve = curve_of(case.record, octaves)
-    try:
-        return (1 - doubt(case, octaves)) * log2(edge(curve))
-    except ProbeError:
-        if case.kind == "sgd":
-            raise
-        return 0.0
+    share = doubt(case, octaves)
+    return 0.0 if share == 1.0 else (1 - share) * log2(edge(curve_of(case.record, octaves)))
 
 
 def features(case: Case, octaves: float = 1.0) -> tuple[float, ...]:
     """Return what goes with the constants below the edge (by schedule and kind), and with the usual rates."""
-    try:
-        edge(curve_of(case.record, octaves))
-        share = doubt(case, octaves)
-    except ProbeError:
-        share = 1.0
+    share = doubt(case, octaves)
     annealed, steady = case.annealing
     trust = 1 - share
     return (trust * annealed, trust * steady, trust * (case.kind == "adaptive"), share * annealed, share * steady)

@@ -75,6 +75,7 @@ class Curve:
         noise: Standard deviation of a raw loss around the trend where the loss still lies at its start.
         level: The loss at the start: what an untrained model has.
         stop: Why the probe ended.
+        optimizer: The class name of the optimizer, as the record has it.
     """
 
     lrs: Array
@@ -83,6 +84,7 @@ class Curve:
     noise: float
     level: float
     stop: Stop = "done"
+    optimizer: str = ""
 
     @property
     def log_lrs(self) -> Array:
@@ -121,6 +123,7 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
         noise=_noise(early),
         level=level,
         stop=record.stop,
+        optimizer=record.optimizer,
     )
 
 
@@ -139,18 +142,20 @@ def local_linear(x: Array, y: Array, at: Array, width: float) -> Array:
     Source:
         Cleveland, "Robust locally weighted regression", JASA 74 (1979), section 2, with Gaussian weights.
     """
-    if width <= 0:
-        return np.interp(at, x, y)
+    return np.interp(at, x, y) if width <= 0 else smoother(x, at, width) @ y
+
+
+def smoother(x: Array, at: Array, width: float) -> Array:
+    """Return the matrix, shape (m, n), that ``local_linear`` multiplies the values with."""
     distance = np.abs(at[:, None] - x[None, :])
     nearest = distance.min(axis=1)
     weights = np.exp(-0.5 * (distance / np.maximum(width, nearest)[:, None]) ** 2)
     weights /= weights.sum(axis=1, keepdims=True)
-    centre, mean = weights @ x, weights @ y
-    offset = x[None, :] - centre[:, None]
-    spread = (weights * offset**2).sum(axis=1)
-    covariance = (weights * offset) @ y
-    slope = np.divide(covariance, spread, out=np.zeros_like(spread), where=spread > 1e-12)
-    return np.asarray(mean + slope * (at - centre))
+    centre = weights @ x
+    moments = weights * (x[None, :] - centre[:, None])
+    spread = moments @ x
+    tilt = np.divide(at - centre, spread, out=np.zeros_like(spread), where=spread > 1e-12)
+    return np.asarray(weights + tilt[:, None] * moments)
 
 
 def _noise(values: Array) -> float:

@@ -69,6 +69,16 @@ def to_shape(schedule: str | Shape) -> Shape:
     return schedule
 
 
+def remaining(shape: Shape) -> float:
+    """Return how much of the peak is left, on average, over the last fifth of a schedule.
+
+    Example:
+        >>> [round(remaining(shape), 3) for shape in (constant, linear, cosine)]
+        [1.0, 0.1, 0.032]
+    """
+    return sum(shape(0.8 + 0.2 * (step + 0.5) / 20) for step in range(20)) / 20
+
+
 def ramp(min_lr: float, max_lr: float, steps: int, *, kind: Ramp = "exponential") -> tuple[float, ...]:
     """Return ``steps`` rates from ``min_lr`` up to ``max_lr``, both ends included.
 

@@ -12,8 +12,13 @@ from lrfind.errors import BadInputError
 from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.schedules import Ramp, Shape, ramp, to_shape
 from lrfind.suggest import to_rule
-from lrfind.suggest.edges import edge, is_weak, onset
+from lrfind.suggest.calibrated import doubt
+from lrfind.suggest.edges import edge, fall, has_edge, is_weak, onset
 from lrfind.suggest.interval import interval
+from lrfind.suggest.usual import SPREAD, is_adaptive
+
+HALF = 0.5
+"""From this share on, a finding says that it leans on the usual rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class RangeTest:
         BadInputError: If an argument is out of its range.
 
     Source:
-        Smith, arXiv 1506.01186, section 3.3 (the test); docs/decisions/0003-default-reading.md (the rule).
+        Smith, arXiv 1506.01186, section 3.3 (the test); docs/decisions/0006-edge-or-usual.md (the rule).
     """
 
     min_lr: float = 1e-6
@@ -64,25 +69,33 @@ class RangeTest:
         record = records[0]
         curve = to_curve(record)
         rule = to_rule(self.method, to_shape(self.schedule))
-        top = edge(curve)
         lr = rule(curve)
+        low, top = (lr / SPREAD, lr * SPREAD) if self._is_usual(curve) else (onset(curve), edge(curve))
         return Finding(
             lr=lr,
-            base_lr=min(onset(curve), lr),
+            base_lr=min(low, lr),
             max_lr=max(top, lr),
             interval=interval(curve, rule),
             method=self.method,
             schedule=self.schedule if isinstance(self.schedule, str) else "custom",
             records=(record,),
             cost=Cost(steps=len(record.lrs), seconds=record.seconds),
-            notes=_notes(record, curve, top),
+            notes=_notes(record, curve, top, leaning=doubt(curve) if self._is_calibrated(curve) else 0.0),
         )
+
+    def _is_calibrated(self, curve: Curve) -> bool:
+        """Whether the reading may lean on the usual rate."""
+        return self.method == "calibrated" and is_adaptive(curve.optimizer)
+
+    def _is_usual(self, curve: Curve) -> bool:
+        """Whether it is the usual rate, since the curve shows nothing."""
+        return self._is_calibrated(curve) and not has_edge(curve)
 
     def _probe(self) -> Probe:
         return Probe(ramp(self.min_lr, self.max_lr, self.steps, kind=self.ramp), self.seed)
 
 
-def _notes(record: Record, curve: Curve, top: float) -> tuple[str, ...]:
+def _notes(record: Record, curve: Curve, top: float, *, leaning: float) -> tuple[str, ...]:
     """What a person should know about this reading."""
     notes = []
     if record.passes > 1:
@@ -90,7 +103,12 @@ def _notes(record: Record, curve: Curve, top: float) -> tuple[str, ...]:
             f"The loader is shorter than the {len(record.probe.lrs)} steps of the range test; "
             f"it was begun {record.passes} times."
         )
-    if is_weak(curve):
+    if leaning >= HALF:
+        notes.append(
+            f"The loss fell by {fall(curve) / curve.noise:.1f} times its noise, so the rate leans by {leaning:.0%} on "
+            f"what is usual for {curve.optimizer}; for more evidence take more steps or larger batches."
+        )
+    elif is_weak(curve):
         notes.append(
             "The loss fell by no more than its noise; the evidence is weak: take more steps or larger batches."
         )

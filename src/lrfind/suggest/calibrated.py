@@ -1,36 +1,66 @@
-"""The default reading: so far below the edge as the schedule asks for."""
+"""The default reading: below the edge, or, where the curve shows little, towards the rate that is usual."""
 
 from __future__ import annotations
 
 from lrfind.curves import Curve
-from lrfind.schedules import Shape
-from lrfind.suggest.edges import edge
+from lrfind.schedules import Shape, remaining
+from lrfind.suggest.edges import edge, fall, has_edge, no_fall
+from lrfind.suggest.usual import allows, is_adaptive, usual_rate
 
-STEADY = 8.0
-"""How far below the edge the best rate lies when the rate stays constant."""
+ANNEALED, STEADY = 1.6, 2.95
+"""Octaves from the edge down to the best peak of a rate that falls to zero, and to the best constant rate."""
 
-ANNEALED = 4.4
-"""How far below the edge the best peak lies when the rate falls to zero."""
+ADAPTIVE = 0.8
+"""Octaves further down for an adaptive optimizer."""
+
+ENOUGH = 6.0
+"""A fall of this many times the noise is as much evidence as the usual rate."""
 
 
 def calibrated(curve: Curve, shape: Shape) -> float:
-    """Return the edge of the falling loss divided by what the schedule asks for.
+    """Return the rate so far below the edge of the falling loss as the schedule and the optimizer ask for.
 
-    A schedule that anneals forgives a higher rate. Between a constant rate and one that ends at zero, the divisor
-    is taken, in log, by how much of the peak is left over the last fifth of training.
+    A schedule that anneals forgives a higher rate: the octaves are taken between ``ANNEALED`` and ``STEADY`` by how
+    much of the peak is left. For an adaptive optimizer the reading gives way, in log-rate, to the usual rate as far as
+    the curve leaves doubt.
+
+    Raises:
+        ProbeError: If the loss never falls, and the usual rate is not one that the curve allows.
 
     Source:
-        docs/decisions/0003-default-reading.md has the tasks and the numbers of the prototype it was fitted on.
+        docs/decisions/0006-edge-or-usual.md; ``python -m benchmarks.calibrate`` fits the constants.
     """
-    left = sum(shape(0.8 + 0.2 * (step + 0.5) / 20) for step in range(20)) / 20
-    return edge(curve) / divisor(left)
+    left = remaining(shape)
+    if not is_adaptive(curve.optimizer):
+        return edge(curve) / 2 ** octaves_below(left)
+    usual = usual_rate(left)
+    if not has_edge(curve):
+        if not allows(curve, usual):
+            raise no_fall(curve)
+        return usual
+    read = edge(curve) / 2 ** (octaves_below(left) + ADAPTIVE)
+    return float(read * (usual / read) ** doubt(curve))
 
 
-def divisor(left: float) -> float:
-    """Return the divisor for a schedule that ends at a share ``left``, in [0, 1], of its peak.
+def octaves_below(left: float) -> float:
+    """Return how far below the edge to go for a schedule that ends at a share ``left``, in [0, 1], of its peak.
 
     Example:
-        >>> [round(divisor(left), 1) for left in (0.0, 1.0)]
-        [4.4, 8.0]
+        >>> [octaves_below(left) for left in (0.0, 1.0)]
+        [1.6, 2.95]
     """
-    return float(ANNEALED * (STEADY / ANNEALED) ** left)
+    return ANNEALED + (STEADY - ANNEALED) * left
+
+
+def doubt(curve: Curve) -> float:
+    """Return how much, in [0, 1], to trust the usual rate instead of the curve.
+
+    Example:
+        >>> import numpy as np
+        >>> lrs = np.geomspace(1e-3, 1.0, 100)
+        >>> smooth = np.linspace(2.0, 1.0, 100)
+        >>> [round(doubt(Curve(lrs, smooth, smooth, noise, 2.0)), 2) for noise in (0.0, 1 / 6, 1.0)]
+        [0.0, 0.5, 1.0]
+    """
+    against = ENOUGH * curve.noise
+    return 0.0 if against == 0 else float(1 / (1 + (max(fall(curve), 0.0) / against) ** 4))

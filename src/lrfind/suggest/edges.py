@@ -54,31 +54,40 @@ def edge(curve: Curve) -> float:
     return float(curve.lrs[last if ragged is None else min(last, ragged)])
 
 
-def is_weak(curve: Curve) -> bool:
-    """Say whether the fall of the loss is no more than a flat curve might show by chance."""
-    return _fall(curve) <= FLAT * curve.noise
-
-
-def _fall(curve: Curve) -> float:
-    """How far the loss falls, from its start and from whatever it is just before its least."""
+def fall(curve: Curve) -> float:
+    """Return how far the loss falls, from its start and from whatever it is just before its least."""
     bottom = int(np.argmin(_known(curve)))
     before = float(np.max(curve.smooth[: bottom + 1]))
     return min(curve.level, before) - float(curve.smooth[bottom])
 
 
-def _bottom(curve: Curve) -> int:
-    """Index of the least smoothed loss, if that is a fall at all.
+def is_weak(curve: Curve) -> bool:
+    """Say whether the fall of the loss is no more than a flat curve might show by chance."""
+    return fall(curve) <= FLAT * curve.noise
+
+
+def has_edge(curve: Curve) -> bool:
+    """Say whether there is a fall to read the end of.
 
     A weak fall still counts where the loss rose afterwards: the rise shows that the rate matters.
     """
     rose = curve.stop != "done" or float(curve.smooth[-1]) > curve.level + FLAT * curve.noise
-    if _fall(curve) <= 1e-9 * abs(curve.level) or (is_weak(curve) and not rose):
-        low, high = curve.lrs[0], curve.lrs[-1]
-        raise ProbeError(
-            f"the loss did not fall between lr={low:.3g} and lr={high:.3g}: it started at {curve.level:.4g} with "
-            f"noise {curve.noise:.2g} and fell by no more than {max(_fall(curve), 0.0):.2g}; check that the loss "
-            f"depends on the model's parameters, lower min_lr, raise max_lr or take more steps."
-        )
+    return fall(curve) > 1e-9 * abs(curve.level) and (rose or not is_weak(curve))
+
+
+def no_fall(curve: Curve) -> ProbeError:
+    """Return the error that says that there is nothing to read."""
+    return ProbeError(
+        f"the loss did not fall between lr={curve.lrs[0]:.3g} and lr={curve.lrs[-1]:.3g}: it started at "
+        f"{curve.level:.4g} with noise {curve.noise:.2g} and fell by no more than {max(fall(curve), 0.0):.2g}; check "
+        f"that the loss depends on the model's parameters, lower min_lr, raise max_lr or take more steps."
+    )
+
+
+def _bottom(curve: Curve) -> int:
+    """Index of the least smoothed loss, if that is a fall at all."""
+    if not has_edge(curve):
+        raise no_fall(curve)
     return int(np.argmin(_known(curve)))
 
 
@@ -90,8 +99,8 @@ def _known(curve: Curve) -> Array:
 def _first_ragged(curve: Curve) -> int | None:
     """Index just before the loss first jumps far above its trend after the steepest descent, twice in an octave."""
     steepest = int(np.argmin(np.gradient(curve.smooth, curve.log_lrs)))
-    fall = curve.level - float(np.min(curve.smooth))
-    jumps = np.flatnonzero(curve.losses - curve.smooth > max(RAGGED * fall, 4.0 * curve.noise))
+    whole = curve.level - float(np.min(curve.smooth))
+    jumps = np.flatnonzero(curve.losses - curve.smooth > max(RAGGED * whole, 4.0 * curve.noise))
     jumps = jumps[jumps > steepest]
     close = np.flatnonzero(np.diff(np.log2(curve.lrs[jumps])) <= 1.0)
     return max(int(jumps[close[0]]) - 1, 0) if len(close) else None

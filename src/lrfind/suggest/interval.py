@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lrfind.curves import BANDWIDTH, Curve, local_linear
+from lrfind.curves import BANDWIDTH, Curve, smoother
 from lrfind.errors import ProbeError
 
 REPLICATES = 100
@@ -36,8 +36,8 @@ def interval(curve: Curve, rule: Callable[[Curve], float]) -> tuple[float, float
     for replicate in _replicates(curve):
         try:
             readings.append(rule(replicate))
-        except ProbeError:
-            continue
+        except ProbeError:  # it might have been read anywhere
+            readings += [float(curve.lrs[0]), float(curve.lrs[-1])]
     low, high = np.quantile(np.log(readings), (0.05, 0.95))
     return (
         float(min(np.exp(low) / MARGIN, readings[0])),
@@ -52,7 +52,8 @@ def _replicates(curve: Curve) -> Iterator[Curve]:
     ceiling = curve.level + max(curve.level - float(np.min(curve.smooth)), 2.0 * curve.noise)
     residuals = np.minimum(curve.losses[known], ceiling) - curve.smooth[known]
     octaves = np.log2(curve.lrs)
+    matrix = smoother(octaves, octaves, BANDWIDTH)
     for _ in range(REPLICATES):
         near = np.searchsorted(known, np.arange(steps)) + random.integers(-NEIGHBOURS, NEIGHBOURS + 1, steps)
         losses = curve.smooth + residuals[np.clip(near, 0, len(known) - 1)]
-        yield replace(curve, losses=losses, smooth=local_linear(octaves, losses, octaves, BANDWIDTH))
+        yield replace(curve, losses=losses, smooth=matrix @ losses)

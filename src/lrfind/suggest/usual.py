@@ -1,0 +1,49 @@
+"""The rate that is usual for adaptive optimizers.
+
+A step of Adam or RMSprop is about as long as its rate, whatever the loss is scaled by, so that their best rates lie
+close together from task to task; those of SGD do not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lrfind.curves import Curve
+
+ANNEALED, STEADY = -6.55, -8.0
+"""Logarithms to the base 2 of the usual peak of a rate that falls to zero, and of the usual constant rate."""
+
+SPREAD = 4.0
+"""Best rates lie mostly within this factor of the usual one."""
+
+_NAMES = ("adam", "rmsprop")
+
+
+def is_adaptive(optimizer: str) -> bool:
+    """Say whether an optimizer, by its class name, is of the family of Adam and RMSprop.
+
+    Example:
+        >>> [is_adaptive(name) for name in ("AdamW", "PagedAdamW8bit", "RMSprop", "SGD", "Lion", "")]
+        [True, True, True, False, False, False]
+    """
+    return any(name in optimizer.lower() for name in _NAMES) and "adamax" not in optimizer.lower()
+
+
+def usual_rate(left: float) -> float:
+    """Return the usual rate under a schedule that ends at a share ``left``, in [0, 1], of its peak.
+
+    Example:
+        >>> [round(usual_rate(left), 4) for left in (0.0, 1.0)]
+        [0.0107, 0.0039]
+
+    Source:
+        docs/decisions/0006-edge-or-usual.md; ``python -m benchmarks.calibrate`` fits the constants.
+    """
+    return float(2 ** (ANNEALED + (STEADY - ANNEALED) * left))
+
+
+def allows(curve: Curve, lr: float) -> bool:
+    """Say whether a curve that shows no fall speaks against a rate: not probed, or worse there than at the start."""
+    at = float(np.interp(np.log(lr), curve.log_lrs, curve.smooth))
+    is_probed = curve.lrs[0] <= lr <= curve.lrs[-1]
+    return bool(is_probed and curve.noise > 0 and at <= curve.level + curve.noise)
