@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,13 @@ from benchmarks.collect import SUGGESTIONS
 from benchmarks.measures import BAD, BAND, difference, summary
 from benchmarks.scoring import Stored, all_scores, calibrated_scores
 from benchmarks.store import HERE, read_rows
-from benchmarks.task import Task
+from benchmarks.tables import OURS, SHIPPED, list_of_tasks, main_table, rule_table, summary_table, task_table
 
 DOCS = HERE.parent / "docs"
+README = HERE.parent / "README.md"
 RESULTS = HERE / "results.json"
-OURS = "lrfind, one sweep"
-SHIPPED = "lrfind as shipped, calibrated"
 BAR = {"mean": 0.01, "bad": 0.02}
 """What a single sweep is to reach: issue 4."""
-
-DETAILED = (OURS, SHIPPED, "Lightning", "torch-lr-finder", "ignite", "fastai valley", "fastai minimum", "the habit")
 
 
 def results_of(stored: Stored, rule_name: str, rules: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -84,6 +82,14 @@ def write(stored: Stored, rule_name: str, rules: Mapping[str, Any]) -> None:
     )
     page = environment.get_template("page.md.jinja").render(_values(results, stored))
     (DOCS / "benchmark.md").write_text(page, encoding="utf-8")
+    README.write_text(with_summary(README.read_text(encoding="utf-8"), summary_table(seen)), encoding="utf-8")
+
+
+def with_summary(readme: str, table: str) -> str:
+    """Return the README with another table between the comments that mark its place."""
+    return re.sub(
+        r"(<!-- benchmark -->\n).*?(\n<!-- end -->)", lambda found: found[1] + table + found[2], readme, flags=re.S
+    )
 
 
 def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
@@ -111,11 +117,11 @@ def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
         "constants": ", ".join(f"{one:.2f}" for one in rule["constants"]),
         "covers_best": shipped["covers_best"],
         "covers_band": shipped["covers_band"],
-        "main_table": _main_table(groups["seen"]),
-        "unseen_table": _main_table(groups["unseen"]),
-        "list_of_tasks": _list_of_tasks(stored.tasks),
-        "task_table": _task_table(results["tasks"]),
-        "rule_table": _rule_table(results["rules"]),
+        "main_table": main_table(groups["seen"]),
+        "unseen_table": main_table(groups["unseen"]),
+        "list_of_tasks": list_of_tasks(stored.tasks),
+        "task_table": task_table(results["tasks"]),
+        "rule_table": rule_table(results["rules"]),
         "truth_origin": _origin(truth.TABLE),
         "records_origin": _origin(SUGGESTIONS),
     }
@@ -125,97 +131,6 @@ def _complete(stored: Stored) -> int:
     """How many grids of the truth lack nothing."""
     losses = truth.load()
     return sum(not truth.next_runs(stored.tasks[task], schedule, losses) for task, schedule in stored.truths)
-
-
-def _main_table(group: Mapping[str, Mapping[str, Any]]) -> str:
-    heads = (
-        "method",
-        "mean regret",
-        "bad",
-        "median",
-        "90 %",
-        "worst",
-        "octaves off",
-        "lost",
-        "failed",
-        "steps",
-        "share",
-        "seconds",
-        "difference",
-        "picks",
-    )
-    rows = []
-    for name, one in sorted(group.items(), key=lambda item: item[1]["mean"]):
-        low, high = one["mean_interval"]
-        bad_low, bad_high = one["bad_interval"]
-        more, more_low, more_high = one["difference"]
-        rows.append(
-            (
-                f"**{name}**" if name == OURS else name,
-                f"{one['mean']:.3f} ({low:.3f}..{high:.3f})",
-                f"{one['bad']:.0%} ({bad_low:.0%}..{bad_high:.0%})",
-                f"{one['median']:.3f}",
-                f"{one['p90']:.3f}",
-                f"{one['worst']:.2f}",
-                "-" if one["octaves"] is None else f"{one['octaves']:.1f}",
-                str(one["lost"]),
-                str(one["failures"]),
-                f"{one['steps']:.0f}",
-                f"{one['share']:.1%}",
-                f"{one['seconds']:.2f}",
-                "-" if name == OURS else f"{more:+.3f} ({more_low:+.3f}..{more_high:+.3f})",
-                str(one["picks"]),
-            )
-        )
-    return _markdown(heads, rows) + "\n\n*Lost*: regret 0.99 or more. *Failed*: raised, diverged or suggested nothing."
-
-
-def _task_table(tasks: Mapping[str, Mapping[str, Any]]) -> str:
-    rows = []
-    for name, one in tasks.items():
-        low, high = one["band"]
-        mark = " (end of the grid)" if one["is_end"] else ""
-        regrets = [one["regret"].get(method) for method in DETAILED]
-        shown = ["-" if value is None else f"{value:.3f}" for value in regrets]
-        rows.append((name, f"{one['best']:.2g}{mark}", f"{low:.2g}..{high:.2g}", *shown))
-    return _markdown(("task, schedule", "best", "good", *DETAILED), rows)
-
-
-def _list_of_tasks(tasks: Mapping[str, Task]) -> str:
-    rows = [
-        (
-            task.name,
-            task.family + (" (unseen)" if task.unseen else ""),
-            task.optimizer_name,
-            str(task.batch_size),
-            ", ".join(task.schedules),
-        )
-        for task in tasks.values()
-    ]
-    return _markdown(("task", "family", "optimizer", "batch", "schedules"), rows)
-
-
-def _rule_table(rules: Mapping[str, Mapping[str, Any]]) -> str:
-    rows = []
-    for name, one in sorted(rules.items(), key=lambda item: item[1]["mean_seen"]):
-        unseen = [one[f"{what}_unseen"] for what in ("mean", "bad", "worst")]
-        rows.append(
-            (
-                name,
-                f"{one['mean_seen']:.4f}",
-                f"{one['bad_seen']:.1%}",
-                f"{one['worst_seen']:.3f}",
-                *("-" if value is None else f"{value:.3f}" for value in unseen),
-                ", ".join(f"{value:.2f}" for value in one["constants"]),
-            )
-        )
-    heads = ("rule", "mean", "bad", "worst", "unseen: mean", "bad", "worst", "constants fitted on all")
-    return _markdown(heads, rows)
-
-
-def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _origin(path: Path) -> str:

@@ -1,5 +1,6 @@
 """The benchmark: its measures have known answers, its truth can be recomputed, nothing is tuned on what it scores."""
 
+import importlib
 import json
 import math
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from benchmarks.schedules import SHAPES
 from benchmarks.scoring import Stored, all_scores, calibrated_scores
 from benchmarks.tasks import TASKS
 from benchmarks.truth import SEEDS, Run
+from lrfind.suggest import usual
 
 HORIZON = 80
 
@@ -282,6 +284,19 @@ def test_a_new_rule_is_scored_from_stored_sweeps():
     scores, constants = calibrated_scores(rule, one)
     assert len(scores) == 2 * 2 * 20
     assert len(constants) == 1
+
+
+def test_the_package_carries_the_constants_that_the_fit_gives():
+    reading = importlib.import_module("lrfind.suggest.calibrated")
+    stored = Stored.load(TASKS)
+    rule = rules.RULES["edge by kind, or the usual rate"]
+    seen = [
+        one
+        for one in calibrate.samples_of(rule, stored.sweeps, TASKS, stored.truths)
+        if not TASKS[one.truth.task].unseen
+    ]
+    carried = (reading.ANNEALED, reading.STEADY, reading.ADAPTIVE, -usual.ANNEALED, -usual.STEADY)
+    assert calibrate.fit(seen, rule.start) == pytest.approx(carried, abs=0.1)
 
 
 def test_every_method_is_scored_on_a_task():

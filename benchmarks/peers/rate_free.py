@@ -30,6 +30,15 @@ def prodigy(task: Task, parameters: Any) -> Any:
     return Prodigy(parameters)
 
 
+def d_adaptation(task: Task, parameters: Any) -> Any:
+    """D-Adaptation at lr=1: its SGD, with the task's momentum, for the SGD family, its Adam for the others."""
+    from dadaptation import DAdaptAdam, DAdaptSGD
+
+    if task.kind == "sgd":
+        return DAdaptSGD(parameters, momentum=0.9 if task.has_momentum else 0.0)
+    return DAdaptAdam(parameters)
+
+
 def dog(task: Task, parameters: Any) -> Any:
     """DoG at lr=1, without its averaging."""
     from dog import DoG
@@ -72,6 +81,7 @@ def _renew_statistics(model: nn.Module, batches: Iterator[Any]) -> None:
 
 PEERS = (
     Peer("Prodigy", partial(trained, build=prodigy, follows=True), False, False, ("prodigyopt",)),
+    Peer("D-Adaptation", partial(trained, build=d_adaptation, follows=True), False, False, ("dadaptation",)),
     Peer("DoG", partial(trained, build=dog, follows=False), True, False, ("dog-optimizer",)),
     Peer("schedule-free", partial(trained, build=schedule_free, follows=False), True, False, ("schedulefree",)),
 )

@@ -1,0 +1,137 @@
+"""The tables of the page and of the README, from results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.task import Task
+
+OURS = "lrfind, one sweep"
+SHIPPED = "lrfind as shipped, calibrated"
+
+DETAILED = (OURS, SHIPPED, "Lightning", "torch-lr-finder", "ignite", "fastai valley", "fastai minimum", "the habit")
+"""The methods whose regret on each task is shown."""
+
+SUMMED = {
+    "lrfind, one sweep": "**lrfind, one range test**",
+    "fastai valley": "fastai's `valley`",
+    "Optuna, 10 % of training": "Optuna (TPE, median pruner)",
+    "top-k, 10 % of training": "eight short runs, the best two longer",
+    "the habit": "the habit: Adam 1e-3, SGD 1e-2",
+    "torch-lr-finder": "torch-lr-finder",
+    "ignite": "ignite",
+    "Lightning": "Lightning's `Tuner.lr_find`",
+    "Prodigy": "Prodigy, no rate",
+    "D-Adaptation": "D-Adaptation, no rate",
+    "DoG": "DoG, no rate",
+    "schedule-free": "schedule-free, default rate",
+}
+"""The methods of the README's table, and what it calls them."""
+
+
+def summary_table(group: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the README's table."""
+    rows = []
+    for name, one in sorted(group.items(), key=lambda item: item[1]["mean"]):
+        if name in SUMMED:
+            (low, high), cost = one["mean_interval"], f"{one['share']:.0%}"
+            regret = f"{one['mean']:.3f} ({low:.3f}..{high:.3f})"
+            rows.append((SUMMED[name], regret, f"{one['bad']:.0%}", str(one["failures"]), cost))
+    return markdown(("", "mean regret", "worse than 5 %", "failed", "cost, of a training"), rows)
+
+
+def main_table(group: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return every method with every measure, best first."""
+    heads = (
+        "method",
+        "mean regret",
+        "bad",
+        "median",
+        "90 %",
+        "worst",
+        "octaves off",
+        "lost",
+        "failed",
+        "steps",
+        "share",
+        "seconds",
+        "difference",
+        "picks",
+    )
+    rows = []
+    for name, one in sorted(group.items(), key=lambda item: item[1]["mean"]):
+        low, high = one["mean_interval"]
+        bad_low, bad_high = one["bad_interval"]
+        more, more_low, more_high = one["difference"]
+        rows.append(
+            (
+                f"**{name}**" if name == OURS else name,
+                f"{one['mean']:.3f} ({low:.3f}..{high:.3f})",
+                f"{one['bad']:.0%} ({bad_low:.0%}..{bad_high:.0%})",
+                f"{one['median']:.3f}",
+                f"{one['p90']:.3f}",
+                f"{one['worst']:.2f}",
+                "-" if one["octaves"] is None else f"{one['octaves']:.1f}",
+                str(one["lost"]),
+                str(one["failures"]),
+                f"{one['steps']:.0f}",
+                f"{one['share']:.1%}",
+                f"{one['seconds']:.2f}",
+                "-" if name == OURS else f"{more:+.3f} ({more_low:+.3f}..{more_high:+.3f})",
+                str(one["picks"]),
+            )
+        )
+    return markdown(heads, rows) + "\n\n*Lost*: regret 0.99 or more. *Failed*: raised, diverged or suggested nothing."
+
+
+def task_table(tasks: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the regret of some methods on each task."""
+    rows = []
+    for name, one in tasks.items():
+        low, high = one["band"]
+        mark = " (end of the grid)" if one["is_end"] else ""
+        regrets = [one["regret"].get(method) for method in DETAILED]
+        shown = ["-" if value is None else f"{value:.3f}" for value in regrets]
+        rows.append((name, f"{one['best']:.2g}{mark}", f"{low:.2g}..{high:.2g}", *shown))
+    return markdown(("task, schedule", "best", "good", *DETAILED), rows)
+
+
+def list_of_tasks(tasks: Mapping[str, Task]) -> str:
+    """Return what each task is."""
+    rows = [
+        (
+            task.name,
+            task.family + (" (unseen)" if task.unseen else ""),
+            task.optimizer_name,
+            str(task.batch_size),
+            ", ".join(task.schedules),
+        )
+        for task in tasks.values()
+    ]
+    return markdown(("task", "family", "optimizer", "batch", "schedules"), rows)
+
+
+def rule_table(rules: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return how each reading rule scores when calibrated without the family it is scored on."""
+    rows = []
+    for name, one in sorted(rules.items(), key=lambda item: item[1]["mean_seen"]):
+        unseen = [one[f"{what}_unseen"] for what in ("mean", "bad", "worst")]
+        rows.append(
+            (
+                name,
+                f"{one['mean_seen']:.4f}",
+                f"{one['bad_seen']:.1%}",
+                f"{one['worst_seen']:.3f}",
+                *("-" if value is None else f"{value:.3f}" for value in unseen),
+                ", ".join(f"{value:.2f}" for value in one["constants"]),
+            )
+        )
+    heads = ("rule", "mean", "bad", "worst", "unseen: mean", "bad", "worst", "constants fitted on all")
+    return markdown(heads, rows)
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
