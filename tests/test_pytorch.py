@@ -561,3 +561,19 @@ class TestData:
         model, optimizer, batches = setup()
         with pytest.raises(BadInputError, match=r"one-shot iterator.*pass the DataLoader or a list"):
             find(model, optimizer, (batch for batch in batches))
+
+
+@pytest.mark.parametrize(("batches", "accumulate", "epoch"), [(10, 1, 10.0), (10, 2, 5.0), (80, 1, 80.0)])
+def test_a_record_says_how_many_steps_a_pass_has(batches, accumulate, epoch):
+    model = nn.Linear(3, 1)
+    loader = [(torch.randn(4, 3), torch.randn(4, 1))] * batches
+    loop = PyTorchLoop(model, torch.optim.SGD(model.parameters(), lr=0.1), loader, nn.MSELoss(), accumulate=accumulate)
+    assert loop.run(Probe((1e-3,) * 20)).epoch == epoch
+    loop = PyTorchLoop(model, torch.optim.SGD(model.parameters(), lr=0.1), Endless(), nn.MSELoss())
+    assert loop.run(Probe((1e-3,) * 20)).epoch == 0
+
+
+class Endless:
+    def __iter__(self):
+        while True:
+            yield torch.randn(4, 3), torch.randn(4, 1)

@@ -120,6 +120,13 @@ def test_a_curve_that_shows_nothing_gives_the_usual_rate_of_an_adaptive_optimize
             calibrated(with_optimizer(flat(0.1), name), shape)
 
 
+def test_in_the_middle_of_training_no_rate_is_usual():
+    begun = replace(made_up(noise=0.3), optimizer="Adam", is_fresh=False)
+    assert calibrated(to_curve(begun), constant) == pytest.approx(edge(to_curve(begun)) / 2 ** (STEADY + ADAPTIVE))
+    with pytest.raises(ProbeError, match="did not fall"):
+        calibrated(to_curve(replace(flat(0.1), optimizer="Adam", is_fresh=False)), constant)
+
+
 def rising(to):
     lrs = np.geomspace(1e-6, to, 60)
     losses = 1.0 + 1e4 * lrs + 0.01 * np.random.default_rng(0).standard_normal(60)

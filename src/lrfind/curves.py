@@ -76,6 +76,7 @@ class Curve:
         level: The loss at the start: what an untrained model has.
         stop: Why the probe ended.
         optimizer: The class name of the optimizer, as the record has it.
+        is_fresh: Whether training begins here, as the record has it.
     """
 
     lrs: Array
@@ -85,6 +86,7 @@ class Curve:
     level: float
     stop: Stop = "done"
     optimizer: str = ""
+    is_fresh: bool = True
 
     @property
     def log_lrs(self) -> Array:
@@ -124,6 +126,7 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
         level=level,
         stop=record.stop,
         optimizer=record.optimizer,
+        is_fresh=record.is_fresh,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,15 +45,15 @@ class Recorder:
 
     Attributes:
         stop: Why the probe has ended; None while it goes on.
-        passes: How many times the data was begun; the loop counts them.
     """
 
     def __init__(self, probe: Probe, optimizers: Optimizers, on_step: OnStep = lambda lr, loss: None) -> None:
         self.stop: Stop | None = None
-        self.passes = 0
+        self._passes, self._length, self._batches = 0, 0.0, 0
         self._probe, self._on_step = probe, on_step
         self._optimizers = as_list(optimizers)
         self._ratios = rates_of(self._optimizers).ratios
+        self._is_fresh = not self._optimizers[0].state
         self._lrs: list[float] = []
         self._losses: list[float] = []
         self._open: list[float] = []
@@ -61,6 +62,15 @@ class Recorder:
         self._watch = DivergenceWatch()
         self._start = perf_counter()
         self._hooks: list[Any] = []
+
+    def begin_pass(self, length: float = 0.0) -> None:
+        """Count that the data is begun.
+
+        Args:
+            length: How often this pass will call ``observe``, if it runs to its end; 0 or infinite if not known.
+        """
+        self._passes += 1
+        self._length = length if math.isfinite(length) else 0.0
 
     def observe(self, loss: float) -> Stop | None:
         """Take the loss of one batch; where the optimizer has stepped on it, close the step.
@@ -75,6 +85,7 @@ class Recorder:
             BadInputError: If there are many batches and no step.
         """
         self._open.append(loss)
+        self._batches += 1
         if self._read is None or self.stop:
             self._check_idle()
             return self.stop
@@ -117,10 +128,12 @@ class Recorder:
             tuple(self._lrs),
             tuple(self._losses),
             self.stop or "done",
-            self.passes,
+            self._passes,
             perf_counter() - self._start,
             self._ratios,
             type(self._optimizers[0]).__name__,
+            self._is_fresh,
+            self._length * len(self._lrs) / self._batches,
         )
 
     def _check_idle(self) -> None:

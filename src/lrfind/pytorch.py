@@ -13,7 +13,17 @@ from torch.optim import Optimizer
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
-from lrfind.isolation import Isolation, check_isolation, check_loader, copies_of, fresh, preserved, seed_all, untouched
+from lrfind.isolation import (
+    Isolation,
+    check_isolation,
+    check_loader,
+    copies_of,
+    fresh,
+    length_of,
+    preserved,
+    seed_all,
+    untouched,
+)
 from lrfind.loop import OnStep, Recorder
 from lrfind.optim import Optimizers, as_list
 from lrfind.records import Finding, Probe, Record
@@ -130,7 +140,7 @@ class PyTorchLoop:
         if self._is_ours and not model.training:
             model.train()
         with Recorder(probe, optimizer, on_step) as recorder:
-            batches = _cycle(loader, recorder)
+            batches = _cycle(loader, recorder, self._accumulate)
             for count, batch in enumerate(batches if self._accumulate == 1 else _grouped(batches, self._accumulate)):
                 loss = step(model, optimizer, batch)
                 if count == 0 and check is not None:
@@ -221,10 +231,10 @@ def _to_float(loss: Any) -> float:
     raise BadInputError(f"step must return the loss of its batch, a number or a tensor of one, got {got}.")
 
 
-def _cycle(loader: Iterable[Any], recorder: Recorder) -> Iterator[Any]:
+def _cycle(loader: Iterable[Any], recorder: Recorder, accumulate: int) -> Iterator[Any]:
     """Yield batches for ever; the recorder counts how often the loader was begun."""
     while True:
-        recorder.passes += 1
+        recorder.begin_pass(length_of(loader) / accumulate)
         is_empty = True
         for batch in loader:
             is_empty = False

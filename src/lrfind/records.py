@@ -62,6 +62,8 @@ class Record:
         seconds: Wall time.
         ratios: Each param group's rate as a multiple of these; the groups of several optimizers in a row.
         optimizer: The class name of the optimizer; of several, the first one's. Empty where it is unknown.
+        is_fresh: Whether the optimizer had no state yet: training begins here, and is not resumed or under way.
+        epoch: Optimizer steps in one pass over the data; 0 where that is not known.
     """
 
     probe: Probe
@@ -72,6 +74,8 @@ class Record:
     seconds: float = 0.0
     ratios: tuple[float, ...] = (1.0,)
     optimizer: str = ""
+    is_fresh: bool = True
+    epoch: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.lrs) != len(self.losses):
@@ -248,4 +252,6 @@ def _record(data: Mapping[str, Any]) -> Record:
         seconds=float(data["seconds"]),
         ratios=tuple(map(float, data["ratios"])),
         optimizer=data.get("optimizer", ""),
+        is_fresh=bool(data.get("is_fresh", True)),
+        epoch=float(data.get("epoch", 0.0)),
     )

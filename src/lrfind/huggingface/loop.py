@@ -11,7 +11,17 @@ import torch
 from lrfind.errors import BadInputError
 from lrfind.huggingface.framework import TALKERS, callback_base, check_trainer, singletons_as_they_were, transformers
 from lrfind.huggingface.inner import Parts, data_of, inner_trainer, parts_of
-from lrfind.isolation import KINDS, Isolation, check_isolation, copies_of, generators_in, preserved, seed_all, untouched
+from lrfind.isolation import (
+    KINDS,
+    Isolation,
+    check_isolation,
+    copies_of,
+    generators_in,
+    length_of,
+    preserved,
+    seed_all,
+    untouched,
+)
 from lrfind.loop import Driver, OnStep, quiet
 from lrfind.records import Probe, Record
 
@@ -96,7 +106,7 @@ class _Driver(Driver, callback_base()):  # type: ignore[misc]
         self.start(kwargs["optimizer"])
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.recorder.passes += 1
+        self.recorder.begin_pass(length_of(kwargs["train_dataloader"]) / args.gradient_accumulation_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         losses, self._losses = self._losses, []

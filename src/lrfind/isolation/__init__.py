@@ -2,7 +2,7 @@
 
 from lrfind.isolation.copies import Isolation, check_isolation, clone, copies_of, fits
 from lrfind.isolation.generators import KINDS, generators_in, seed_all
-from lrfind.isolation.loaders import check_loader, fresh
+from lrfind.isolation.loaders import check_loader, fresh, length_of
 from lrfind.isolation.snapshots import preserved, untouched
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "fits",
     "fresh",
     "generators_in",
+    "length_of",
     "preserved",
     "seed_all",
     "untouched",

@@ -39,6 +39,14 @@ def is_loader(value: Any) -> bool:
     return isinstance(value, (torch.utils.data.DataLoader, torch.utils.data.Dataset, torch.utils.data.Sampler))
 
 
+def length_of(loader: Any) -> int:
+    """Return how many batches one pass over a loader gives; 0 where it does not say."""
+    try:
+        return len(loader)
+    except (TypeError, NotImplementedError):
+        return 0
+
+
 def check_loader(loader: Any) -> None:
     """Check that a loader can be iterated again.
 

@@ -93,7 +93,7 @@ class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
             seed_all(self.probe.seed + trainer.global_rank)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        self.recorder.passes += 1
+        self.recorder.begin_pass(trainer.num_training_batches)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.recorder.observe(self._loss(trainer, pl_module, outputs)):

@@ -15,7 +15,7 @@ from lrfind.suggest import to_rule
 from lrfind.suggest.calibrated import doubt
 from lrfind.suggest.edges import edge, fall, has_edge, is_weak, onset
 from lrfind.suggest.interval import interval
-from lrfind.suggest.usual import SPREAD, is_adaptive
+from lrfind.suggest.usual import SPREAD, has_usual
 
 HALF = 0.5
 """From this share on, a finding says that it leans on the usual rate."""
@@ -85,7 +85,7 @@ class RangeTest:
 
     def _is_calibrated(self, curve: Curve) -> bool:
         """Whether the reading may lean on the usual rate."""
-        return self.method == "calibrated" and is_adaptive(curve.optimizer)
+        return self.method == "calibrated" and has_usual(curve)
 
     def _is_usual(self, curve: Curve) -> bool:
         """Whether it is the usual rate, since the curve shows nothing."""

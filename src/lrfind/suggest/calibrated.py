@@ -5,7 +5,7 @@ from __future__ import annotations
 from lrfind.curves import Curve
 from lrfind.schedules import Shape, remaining
 from lrfind.suggest.edges import edge, fall, has_edge, no_fall
-from lrfind.suggest.usual import allows, is_adaptive, usual_rate
+from lrfind.suggest.usual import allows, has_usual, is_adaptive, usual_rate
 
 ANNEALED, STEADY = 1.6, 2.95
 """Octaves from the edge down to the best peak of a rate that falls to zero, and to the best constant rate."""
@@ -21,8 +21,8 @@ def calibrated(curve: Curve, shape: Shape) -> float:
     """Return the rate so far below the edge of the falling loss as the schedule and the optimizer ask for.
 
     A schedule that anneals forgives a higher rate: the octaves are taken between ``ANNEALED`` and ``STEADY`` by how
-    much of the peak is left. For an adaptive optimizer the reading gives way, in log-rate, to the usual rate as far as
-    the curve leaves doubt.
+    much of the peak is left. Where an adaptive optimizer begins to train, the reading gives way, in log-rate, to the
+    usual rate as far as the curve leaves doubt.
 
     Raises:
         ProbeError: If the loss never falls, and the usual rate is not one that the curve allows.
@@ -31,14 +31,15 @@ def calibrated(curve: Curve, shape: Shape) -> float:
         docs/decisions/0006-edge-or-usual.md; ``python -m benchmarks.calibrate`` fits the constants.
     """
     left = remaining(shape)
-    if not is_adaptive(curve.optimizer):
-        return edge(curve) / 2 ** octaves_below(left)
+    below = octaves_below(left) + ADAPTIVE * is_adaptive(curve.optimizer)
+    if not has_usual(curve):
+        return edge(curve) / 2**below
     usual = usual_rate(left)
     if not has_edge(curve):
         if not allows(curve, usual):
             raise no_fall(curve)
         return usual
-    read = edge(curve) / 2 ** (octaves_below(left) + ADAPTIVE)
+    read = edge(curve) / 2**below
     return float(read * (usual / read) ** doubt(curve))
 
 

@@ -29,6 +29,11 @@ def is_adaptive(optimizer: str) -> bool:
     return any(name in optimizer.lower() for name in _NAMES) and "adamax" not in optimizer.lower()
 
 
+def has_usual(curve: Curve) -> bool:
+    """Say whether there is a rate that is usual: an adaptive optimizer begins to train."""
+    return curve.is_fresh and is_adaptive(curve.optimizer)
+
+
 def usual_rate(left: float) -> float:
     """Return the usual rate under a schedule that ends at a share ``left``, in [0, 1], of its peak.
 
