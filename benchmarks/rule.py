@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from math import log2
 
 from benchmarks.schedules import SHAPES
 from benchmarks.task import Task
@@ -40,6 +41,11 @@ class Case:
     def left(self) -> float:
         """How much of the peak is left, on average, over the last fifth of the schedule."""
         return remaining(self.shape)
+
+    @property
+    def passes(self) -> float:
+        """How often training goes over the data: octaves, at least 0, less those of 32 times."""
+        return max(log2(self.horizon / self.record.epoch), 0.0) - 5 if self.record.epoch else -5.0
 
     @property
     def annealing(self) -> tuple[float, float]:

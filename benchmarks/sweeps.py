@@ -78,6 +78,7 @@ def run(task: Task, kind: str, seed: int, repeat: int) -> dict[str, Any]:
         "repeat": repeat,
         "stop": stop,
         "seconds": round(time.perf_counter() - start, 3),
+        "epoch": len(task.loader(seed)),
         "losses": [float(f"{loss:.{DIGITS}g}") if math.isfinite(loss) else None for loss in losses],
     }
 
@@ -92,7 +93,8 @@ def to_sweep(row: dict[str, Any]) -> Sweep:
     losses = tuple(math.nan if loss is None else loss for loss in row["losses"])
     probe = Probe(_rates(RAMPS[row["kind"]]), seed=row["repeat"])
     name = TASKS[row["task"]].optimizer_class
-    record = Record(probe, probe.lrs[: len(losses)], losses, row["stop"], seconds=row["seconds"], optimizer=name)
+    known = {"seconds": row["seconds"], "optimizer": name, "epoch": float(row["epoch"])}
+    record = Record(probe, probe.lrs[: len(losses)], losses, row["stop"], **known)
     return Sweep(row["kind"], row["task"], row["seed"], row["repeat"], record)
 
 

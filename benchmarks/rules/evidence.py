@@ -43,6 +43,18 @@ def without(case: Case) -> tuple[float, ...] | None:
     return None if case.kind == "sgd" else (0.0, 0.0, 0.0, *case.annealing)
 
 
+def with_passes(case: Case) -> tuple[float, ...]:
+    """Return the features, and how often training goes over the data, for each kind of optimizer."""
+    adaptive = float(case.kind == "adaptive")
+    return (*features(case), case.passes * adaptive, case.passes * (1 - adaptive))
+
+
+def passes_without(case: Case) -> tuple[float, ...] | None:
+    """Return these features of the usual rate alone, where there is one."""
+    rest = without(case)
+    return None if rest is None else (*rest, case.passes, 0.0)
+
+
 START = (2.0, 3.0, 0.5, 6.0, 7.0)
 
 RULES = (
@@ -54,5 +66,6 @@ RULES = (
         START,
         without,
     ),
+    Rule("edge by kind and passes, or the usual rate", anchor, with_passes, (*START, 0.0, 0.0), passes_without),
     Rule("edge by kind, or the usual rate of weak curves", anchor, features, START),
 )
