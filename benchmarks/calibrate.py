@@ -32,6 +32,13 @@ CAP = 2 * BAD
 BEYOND = 0.05
 """How much it counts: enough for the fit to know the way."""
 
+JITTER = 1.0
+"""The fit counts the regret of a rate as the mean over its surroundings, with this standard deviation in octaves: what
+is known of a task that is not seen is no sharper, and constants at the brink of a cliff must not look good."""
+
+FINE = np.arange(-26.0, 10.0, 0.05)
+"""Octaves at which that mean is computed; between them it is interpolated."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
@@ -141,8 +148,23 @@ def leave_one_out(samples: Sequence[Sample], start: Sequence[float], unseen: fro
     }
 
 
-def _grouped(samples: Sequence[Sample]) -> list[tuple[Truth, Array, Array]]:
-    """Return, per truth, the anchors and features of its samples that could be read."""
+def blurred(truth: Truth) -> Array:
+    """Return the regret at ``FINE``, compressed above ``CAP``, as the mean over the surroundings of each rate.
+
+    A task that no constant can save must not bend it for the others: therefore the compression.
+    """
+    regrets = np.array([truth.regret(2.0**octave) for octave in FINE])
+    regrets = np.minimum(regrets, CAP) + BEYOND * np.maximum(regrets - CAP, 0)
+    if not JITTER:
+        return regrets
+    away = np.arange(-3 * JITTER, 3 * JITTER + 1e-9, FINE[1] - FINE[0])
+    weights = np.exp(-0.5 * (away / JITTER) ** 2)
+    padded = np.pad(regrets, len(away) // 2, mode="edge")
+    return np.asarray(np.convolve(padded, weights / weights.sum(), "valid")[: len(FINE)])
+
+
+def _grouped(samples: Sequence[Sample]) -> list[tuple[Array, Array, Array]]:
+    """Return, per truth, its blurred regrets, and the anchors and features of its samples that could be read."""
     groups: dict[int, tuple[Truth, list[float], list[tuple[float, ...]]]] = {}
     for sample in samples:
         _, anchors, features = groups.setdefault(id(sample.truth), (sample.truth, [], []))
@@ -152,18 +174,17 @@ def _grouped(samples: Sequence[Sample]) -> list[tuple[Truth, Array, Array]]:
         if sample.without is not None:
             anchors.append(0.0)
             features.append(sample.without)
-    return [(truth, np.array(anchors), np.array(features)) for truth, anchors, features in groups.values() if anchors]
+    return [
+        (blurred(truth), np.array(anchors), np.array(features))
+        for truth, anchors, features in groups.values()
+        if anchors
+    ]
 
 
-def _objective(groups: Sequence[tuple[Truth, Array, Array]], constants: Array) -> float:
-    """The mean regret, compressed above ``CAP``: a task that no constant can save must not bend it for the others."""
-    regrets = np.concatenate(
-        [
-            np.interp(anchors - features @ constants, truth.octaves, truth.regrets, right=1.0)
-            for truth, anchors, features in groups
-        ]
-    )
-    return float((np.minimum(regrets, CAP) + BEYOND * np.maximum(regrets - CAP, 0)).mean())
+def _objective(groups: Sequence[tuple[Array, Array, Array]], constants: Array) -> float:
+    """The mean blurred regret."""
+    regrets = [np.interp(anchors - features @ constants, FINE, blur) for blur, anchors, features in groups]
+    return float(np.concatenate(regrets).mean())
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from benchmarks.task import Task
 from lrfind.curves import BANDWIDTH, Curve, to_curve
 from lrfind.records import Record
 from lrfind.schedules import Shape, remaining
+from lrfind.suggest.calibrated import USUAL_PASSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ class Case:
 
     @property
     def passes(self) -> float:
-        """How often training goes over the data: octaves, at least 0, less those of 32 times."""
-        return max(log2(self.horizon / self.record.epoch), 0.0) - 5 if self.record.epoch else -5.0
+        """How often training goes over the data, in octaves from ``USUAL_PASSES``."""
+        return log2(max(self.horizon / self.record.epoch, 1.0) / USUAL_PASSES) if self.record.epoch else 0.0
 
     @property
     def annealing(self) -> tuple[float, float]:

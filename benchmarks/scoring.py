@@ -128,16 +128,18 @@ def _own_scores(stored: Stored) -> Iterator[Score]:
             continue
         for schedule in stored.schedules(sweep.task):
             for method in METHODS:
-                lr, interval = _own(sweep, method, SHAPES[schedule])
+                lr, interval = _own(sweep, method, SHAPES[schedule], stored.tasks[sweep.task].horizon)
                 yield _of_sweep(f"lrfind as shipped, {method}", stored, sweep, schedule, lr, interval)
 
 
-def _own(sweep: sweeps.Sweep, method: str, shape: Shape) -> tuple[float | None, tuple[float, float] | None]:
+def _own(
+    sweep: sweeps.Sweep, method: str, shape: Shape, horizon: int
+) -> tuple[float | None, tuple[float, float] | None]:
     """Return the rate and, for the default method, the interval; what cannot be read gives none."""
     try:
         if method != DEFAULT:
             return to_rule(method, shape)(curve_of(sweep.record)), None
-        finding = RangeTest(method=method, schedule=shape).propose([sweep.record])
+        finding = RangeTest(method=method, schedule=shape, horizon=horizon).propose([sweep.record])
     except LRFindError:
         return None, None
     return finding.lr, finding.interval

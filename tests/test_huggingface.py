@@ -28,7 +28,7 @@ from transformers import (
 
 import lrfind.huggingface as lrh
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
-from lrfind.huggingface.loop import HuggingFaceLoop
+from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
 from lrfind.records import Cost, Finding, Probe
 from lrfind.schedules import ramp
 
@@ -700,3 +700,16 @@ def test_the_page_runs(capsys):
     for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
         exec(block, names)
     assert isinstance(names["finding"], Finding)
+
+
+@pytest.mark.parametrize(
+    ("lasts", "given", "known"),
+    [
+        ({"num_train_epochs": 4}, {}, {"schedule": "linear", "epochs": 4}),
+        ({"max_steps": 50, "lr_scheduler_type": "polynomial"}, {}, {"horizon": 50}),
+        ({"num_train_epochs": 4}, {"epochs": 2, "schedule": "cosine"}, {"schedule": "cosine", "epochs": 2}),
+    ],
+)
+def test_a_search_knows_how_long_the_trainer_will_train(lasts, given, known):
+    args = TrainingArguments("out", use_cpu=True, report_to=[], **lasts)
+    assert with_plan(given, Trainer(net(), args, train_dataset=Rows())) == known

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import lrfind.lightning as lrl
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.lightning.framework import fit
+from lrfind.lightning.functions import with_horizon
 from lrfind.lightning.loop import LightningLoop
 from lrfind.records import Probe
 
@@ -460,3 +461,18 @@ class TestBadInput:
     def test_no_trainer(self):
         with pytest.raises(BadInputError, match="must be a Lightning Trainer, got int"):
             lrl.find(3, nn.Linear(1, 1), loader())
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "known"),
+    [
+        ({"max_epochs": 3}, {}, {"epochs": 3}),
+        ({"max_steps": 40, "max_epochs": 5}, {}, {"epochs": 5, "horizon": 40}),
+        ({"max_epochs": -1}, {}, {}),
+        ({"max_epochs": 3}, {"horizon": 7, "seed": 1}, {"horizon": 7, "seed": 1}),
+        ({"max_epochs": 3}, {"strategy": object()}, None),
+    ],
+)
+def test_a_search_knows_how_long_the_trainer_will_train(pl, options, given, known):
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, **options)
+    assert with_horizon(given, trainer) == (given if known is None else known)

@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 from curves_with_answers import made_up
 
+from lrfind.curves import to_curve
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Finding, Probe, Record
+from lrfind.schedules import to_shape
 from lrfind.strategies.range_test import RangeTest
+from lrfind.suggest.calibrated import calibrated
 from lrfind.suggest.usual import SPREAD, usual_rate
 
 
@@ -59,6 +62,23 @@ def test_a_loss_still_falling_at_the_end_is_noted():
     steps = sum(lr < 3e-3 for lr in whole.lrs)
     finding = RangeTest().propose([Record(whole.probe, whole.lrs[:steps], whole.losses[:steps], "done")])
     assert any("still falling at the highest rate" in note for note in finding.notes)
+
+
+@pytest.mark.parametrize(
+    ("known", "epoch", "passes"),
+    [({"horizon": 640}, 10.0, 64), ({"epochs": 64}, 0.0, 64), ({"horizon": 6400, "epochs": 64}, 10.0, 64)],
+)
+def test_how_often_training_goes_over_the_data_is_known_from_its_length(known, epoch, passes):
+    record = replace(made_up(), optimizer="Adam", epoch=epoch)
+    expected = calibrated(to_curve(record), to_shape("linear"), passes)
+    assert RangeTest(schedule="linear", **known).propose([record]).lr == expected
+    assert RangeTest(schedule="linear", horizon=640).propose([replace(record, epoch=0.0)]).lr != expected
+
+
+@pytest.mark.parametrize("known", [{"horizon": 0}, {"epochs": -1.0}, {"epochs": math.inf}])
+def test_a_length_that_is_none_is_refused(known):
+    with pytest.raises(BadInputError, match=f"{next(iter(known))} must be above 0"):
+        RangeTest(**known)
 
 
 def test_a_curve_that_shows_nothing_is_said_to_lean_on_what_is_usual():

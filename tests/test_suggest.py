@@ -10,7 +10,16 @@ from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Probe, Record
 from lrfind.schedules import constant, cosine, linear, ramp
 from lrfind.suggest import METHODS, to_rule
-from lrfind.suggest.calibrated import ADAPTIVE, ANNEALED, STEADY, calibrated, doubt
+from lrfind.suggest.calibrated import (
+    ADAPTIVE,
+    ANNEALED,
+    REPEATED,
+    REPEATED_ADAPTIVE,
+    STEADY,
+    USUAL_PASSES,
+    calibrated,
+    doubt,
+)
 from lrfind.suggest.edges import edge, is_weak, onset
 from lrfind.suggest.interval import interval
 from lrfind.suggest.usual import usual_rate
@@ -101,6 +110,20 @@ def with_optimizer(record, name):
 def test_an_adaptive_optimizer_gets_a_lower_rate_from_a_clear_curve(name):
     plain, adaptive = (with_optimizer(made_up(noise=0.001), one) for one in ("SGD", name))
     assert calibrated(adaptive, constant) == pytest.approx(calibrated(plain, constant) / 2**ADAPTIVE, rel=1e-3)
+
+
+@pytest.mark.parametrize(("name", "octaves"), [("SGD", REPEATED), ("Adam", REPEATED_ADAPTIVE)])
+def test_what_is_seen_more_often_gets_a_lower_rate(name, octaves):
+    curve = with_optimizer(made_up(noise=0.001), name)
+    unknown, once, usual, twice = (calibrated(curve, constant, passes) for passes in (None, 1, USUAL_PASSES, 64))
+    assert unknown == usual == pytest.approx(twice * 2**octaves, rel=1e-3)
+    assert once == pytest.approx(usual * 2 ** (5 * octaves), rel=1e-3)
+    assert calibrated(curve, constant, 0.1) == once
+
+
+def test_the_usual_rate_too_is_lower_for_what_is_seen_more_often():
+    curve = with_optimizer(flat(0.1), "Adam")
+    assert calibrated(curve, constant, 128) == pytest.approx(usual_rate(1.0) / 2 ** (2 * REPEATED_ADAPTIVE))
 
 
 def test_the_more_noise_the_more_the_reading_leans_on_the_usual_rate():

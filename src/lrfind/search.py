@@ -32,6 +32,8 @@ class RangeOptions(TypedDict, total=False):
     ramp: Ramp
     method: str
     schedule: str | Shape
+    horizon: int | None
+    epochs: float | None
     seed: int
 
 

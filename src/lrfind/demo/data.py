@@ -37,7 +37,7 @@ VALIDATION = 0.2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Images in memory, split for training and validation.
+    """Images in memory, split for training, validation and test.
 
     Attributes:
         name: ``"fashion-mnist"`` or ``"digits"``.
@@ -45,6 +45,7 @@ class Dataset:
         epochs: How many epochs make a training on it.
         train: Images (n, 1, 28, 28) in [0, 1] and labels (n,) in 0..9.
         validation: Likewise.
+        test: Likewise; nothing is chosen by it.
         note: What a person should know about how it was chosen; may be empty.
     """
 
@@ -53,17 +54,15 @@ class Dataset:
     epochs: int
     train: TensorDataset
     validation: TensorDataset
+    test: TensorDataset
     note: str = ""
 
-    def loaders(self, *, batch_size: int, seed: int) -> tuple[DataLoader[Any], DataLoader[Any]]:
-        """Return the shuffled training loader and the validation loader; whole batches are indexed at once."""
+    def loaders(self, *, batch_size: int, seed: int) -> tuple[DataLoader[Any], DataLoader[Any], DataLoader[Any]]:
+        """Return the loaders for training (shuffled), validation and test; whole batches are indexed at once."""
         generator = torch.Generator().manual_seed(seed)
         shuffled = BatchSampler(RandomSampler(self.train, generator=generator), batch_size, drop_last=False)
-        ordered = BatchSampler(SequentialSampler(self.validation), 1000, drop_last=False)
-        return (
-            DataLoader(self.train, batch_size=None, sampler=shuffled),
-            DataLoader(self.validation, batch_size=None, sampler=ordered),
-        )
+        loader = DataLoader(self.train, batch_size=None, sampler=shuffled)
+        return loader, _in_order(self.validation), _in_order(self.test)
 
 
 def load(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
@@ -71,12 +70,13 @@ def load(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> 
 
     Args:
         name: ``"fashion-mnist"``, ``"digits"``, or ``"auto"``: Fashion-MNIST where it can be had, else digits.
-        data_dir: The folder that holds ``FashionMNIST/raw``; by default ``LRFIND_DATA``, then the user's cache,
-            then a download into it.
+        data_dir: The folder that holds ``FashionMNIST/raw``; by default the environment's ``LRFIND_DATA``. Where
+            neither is given: the user's cache, or a download into it.
 
     Raises:
         BadInputError: If the name is unknown.
-        DataError: If a file is truncated or altered, or Fashion-MNIST was asked for and cannot be had.
+        DataError: If a file is truncated or altered, or is not in the folder that was given, or Fashion-MNIST was
+            asked for and cannot be had.
     """
     if name not in DATASETS:
         raise BadInputError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}.")
@@ -94,19 +94,17 @@ def load(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> 
 
 
 def fashion_mnist(folder: Path) -> Dataset:
-    """Read Fashion-MNIST's training files from a folder and split them 48,000 to 12,000.
+    """Read Fashion-MNIST from a folder: 48,000 images to train on, 12,000 for validation, 10,000 for the test.
 
     Raises:
         DataError: If a file is missing, truncated or altered.
     """
-    images = _read(folder / "train-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28)
-    labels = _read(folder / "train-labels-idx1-ubyte.gz", 8)
-    train, validation = _split(images.astype(np.float32) / 255.0, labels.astype(np.int64))
-    return Dataset("fashion-mnist", "Fashion-MNIST", 5, train, validation)
+    train, validation = _split(_read_part(folder, "train"))
+    return Dataset("fashion-mnist", "Fashion-MNIST", 5, train, validation, _read_part(folder, "t10k"))
 
 
 def digits(note: str = "") -> Dataset:
-    """Return scikit-learn's 1,797 digits, enlarged to 28 by 28 so that LeNet takes them."""
+    """Return scikit-learn's digits, enlarged to 28 by 28 so that LeNet takes them: 1,200, 300 and 297."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
@@ -114,17 +112,28 @@ def digits(note: str = "") -> Dataset:
     bunch = load_digits()
     large = np.kron(bunch.images.astype(np.float32) / 16.0, np.ones((3, 3), dtype=np.float32))
     images = np.pad(large, ((0, 0), (2, 2), (2, 2)))[:, None]
-    train, validation = _split(images, bunch.target.astype(np.int64))
-    return Dataset("digits", "digits (scikit-learn)", 30, train, validation, note)
+    whole = _to_dataset(images, bunch.target)
+    train, validation = _split(TensorDataset(*whole[:1500]))
+    return Dataset("digits", "digits (scikit-learn)", 30, train, validation, TensorDataset(*whole[1500:]), note)
 
 
 def _find_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
-    places = [Path(place) for place in (data_dir, os.environ.get("LRFIND_DATA"), _cache()) if place]
-    needed = [name for name in CHECKSUMS if name.startswith("train")]
-    for place in places:
-        if all((place / FOLDER / name).is_file() for name in needed):
-            return place / FOLDER
-    return None
+    """Return the folder of the files: the one that was given, else the cache's; None where that lacks any."""
+    for given, place in (("data_dir", data_dir), ("LRFIND_DATA", os.environ.get("LRFIND_DATA"))):
+        if place:
+            folder = Path(place) / FOLDER
+            if lacking := _lacking(folder):
+                raise DataError(
+                    f"{given} is {os.fspath(place)}, but {folder} has no {', '.join(lacking)}; "
+                    f"give the folder that holds {FOLDER}, or none to have the files downloaded."
+                )
+            return folder
+    folder = _cache() / FOLDER
+    return None if _lacking(folder) else folder
+
+
+def _lacking(folder: Path) -> list[str]:
+    return [name for name in CHECKSUMS if not (folder / name).is_file()]
 
 
 def _cache() -> Path:
@@ -152,6 +161,11 @@ def _download() -> Path:
     return folder
 
 
+def _read_part(folder: Path, part: str) -> TensorDataset:
+    images = _read(folder / f"{part}-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28)
+    return _to_dataset(images.astype(np.float32) / 255.0, _read(folder / f"{part}-labels-idx1-ubyte.gz", 8))
+
+
 def _read(path: Path, header: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     try:
         packed = path.read_bytes()
@@ -167,8 +181,15 @@ def _read(path: Path, header: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.frombuffer(gzip.decompress(packed), np.uint8, offset=header)
 
 
-def _split(images: Any, labels: Any) -> tuple[TensorDataset, TensorDataset]:
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(SPLIT_SEED))
-    kept = len(images) - int(len(images) * VALIDATION)
-    x, y = torch.from_numpy(images)[order], torch.from_numpy(labels)[order]
-    return TensorDataset(x[:kept], y[:kept]), TensorDataset(x[kept:], y[kept:])
+def _to_dataset(images: Any, labels: Any) -> TensorDataset:
+    return TensorDataset(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
+
+
+def _split(data: TensorDataset) -> tuple[TensorDataset, TensorDataset]:
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(SPLIT_SEED))
+    kept = len(data) - int(len(data) * VALIDATION)
+    return TensorDataset(*data[order[:kept]]), TensorDataset(*data[order[kept:]])
+
+
+def _in_order(data: TensorDataset) -> DataLoader[Any]:
+    return DataLoader(data, batch_size=None, sampler=BatchSampler(SequentialSampler(data), 1000, drop_last=False))

@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.huggingface.framework import callback_base, trainer_of
-from lrfind.huggingface.loop import HuggingFaceLoop, with_schedule
+from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
 from lrfind.isolation import Isolation, check_isolation
 from lrfind.optim import AppliedRate, Verifier, apply_rate, handling_groups, rates_of
 from lrfind.records import Finding
@@ -75,8 +75,8 @@ class LRFinder(VerifyLR):
         apply: Whether to train with the found rate; else it is only found, and nothing at all is changed.
         every: Search again at the start of every so many epochs, from the state that training is in.
         isolation: As ``lrfind.find`` takes it.
-        **options: See ``lrfind.search.SearchOptions``; ``schedule`` is the Trainer's own by default, where it is
-            linear, cosine or constant.
+        **options: See ``lrfind.search.SearchOptions``; ``schedule`` (where it is
+            linear, cosine or constant), ``horizon`` and ``epochs`` are the Trainer's own by default.
 
     Attributes:
         finding: The latest finding, once ``train`` has started.
@@ -127,7 +127,7 @@ class LRFinder(VerifyLR):
     def _find(self, args: Any, state: Any, **kwargs: Any) -> None:
         trainer = trainer_of(self)
         loop = HuggingFaceLoop(trainer, isolation=self._isolation, is_training=True)
-        self.findings.append(find_with(loop, **cast(SearchOptions, with_schedule(self._options, trainer))))
+        self.findings.append(find_with(loop, **cast(SearchOptions, with_plan(self._options, trainer))))
         if self._apply:
             self._use(self.findings[-1], args, state, **kwargs)
 

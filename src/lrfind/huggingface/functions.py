@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from typing_extensions import Unpack
 
-from lrfind.huggingface.loop import HuggingFaceLoop, with_schedule
+from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
 from lrfind.isolation import Isolation
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with
@@ -19,8 +19,8 @@ def find(trainer: Any, *, isolation: Isolation = "auto", **options: Unpack[Searc
         trainer: The Trainer, or a subclass's; its model, data, optimizer, precision, accumulation, clipping, loss
             and ``training_step`` are used.
         isolation: As ``lrfind.find`` takes it.
-        **options: See ``lrfind.search.SearchOptions``; ``schedule`` is the Trainer's own by default, where it is
-            linear, cosine or constant.
+        **options: See ``lrfind.search.SearchOptions``; ``schedule`` (where it is
+            linear, cosine or constant), ``horizon`` and ``epochs`` are the Trainer's own by default.
 
     Returns:
         The finding; train with ``learning_rate=finding.lr`` in the ``TrainingArguments``.
@@ -30,4 +30,4 @@ def find(trainer: Any, *, isolation: Isolation = "auto", **options: Unpack[Searc
         ProbeError: If the losses cannot be read.
     """
     loop = HuggingFaceLoop(trainer, isolation=isolation, is_training=bool(getattr(trainer, "is_in_train", False)))
-    return find_with(loop, **cast(SearchOptions, with_schedule(dict(options), trainer)))
+    return find_with(loop, **cast(SearchOptions, with_plan(dict(options), trainer)))

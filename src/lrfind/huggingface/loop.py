@@ -115,12 +115,20 @@ class _Driver(Driver, callback_base()):  # type: ignore[misc]
             control.should_training_stop = True
 
 
-def with_schedule(options: dict[str, Any], trainer: Any) -> dict[str, Any]:
-    """Return the options of a search with the schedule that a Trainer will use, where the user names none."""
+def with_plan(options: dict[str, Any], trainer: Any) -> dict[str, Any]:
+    """Return the options of a search with what a Trainer will do, where the user does not say: schedule and length."""
+    if not isinstance(options.get("strategy", "auto"), str):
+        return options
+    shape, args = _shape_of(trainer), trainer.args
+    plan: dict[str, Any] = {} if shape is None else {"schedule": shape}
+    if not {"horizon", "epochs"} & set(options):
+        plan |= {"horizon": args.max_steps} if args.max_steps > 0 else {"epochs": args.num_train_epochs}
+    return {**plan, **options}
+
+
+def _shape_of(trainer: Any) -> str | None:
+    """Name the schedule that a Trainer will use, where it has a shape of ours."""
     is_default = type(trainer).create_scheduler is transformers().Trainer.create_scheduler
     is_own = trainer.lr_scheduler is None or trainer._created_lr_scheduler
     kind = trainer.args.lr_scheduler_type
-    shape = _SHAPES.get(str(getattr(kind, "value", kind)))
-    if shape is None or not (is_default and is_own) or not isinstance(options.get("strategy", "auto"), str):
-        return options
-    return {"schedule": shape, **options}
+    return _SHAPES.get(str(getattr(kind, "value", kind))) if is_default and is_own else None

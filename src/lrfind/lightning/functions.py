@@ -33,7 +33,7 @@ def find(
         datamodule: Instead, a datamodule.
         optimizer: Of several optimizers, the index of the one to search; by default all move together.
         isolation: As ``lrfind.find`` takes it.
-        **options: See ``lrfind.search.SearchOptions``.
+        **options: See ``lrfind.search.SearchOptions``; ``horizon`` and ``epochs`` are the trainer's own by default.
 
     Returns:
         The finding; ``lrfind.lightning.apply(finding, model)`` sets the rate.
@@ -45,7 +45,20 @@ def find(
     if train_dataloaders is not None and datamodule is not None:
         raise BadInputError("give train_dataloaders or datamodule, not both.")
     data = datamodule if datamodule is not None else train_dataloaders
-    return find_with(LightningLoop(trainer, model, data, optimizer=optimizer, isolation=isolation), **options)
+    loop = LightningLoop(trainer, model, data, optimizer=optimizer, isolation=isolation)
+    return find_with(loop, **with_horizon(options, trainer))
+
+
+def with_horizon(options: SearchOptions, trainer: Any) -> SearchOptions:
+    """Return the options of a search with how long a trainer will train, where the user does not say."""
+    if not isinstance(options.get("strategy", "auto"), str) or {"horizon", "epochs"} & set(options):
+        return options
+    known: SearchOptions = {}
+    if (steps := trainer.max_steps - trainer.global_step) > 0:
+        known["horizon"] = steps
+    if (epochs := (trainer.max_epochs or -1) - trainer.current_epoch) > 0:
+        known["epochs"] = epochs
+    return {**known, **options}
 
 
 def apply(finding: Finding, model: Any, *, attr: str | None = None) -> None:

@@ -32,6 +32,8 @@ class RangeTest:
         ramp: ``"exponential"`` or ``"linear"``.
         method: One of ``lrfind.suggest.METHODS``.
         schedule: What the rate will do in training: a name or a callable, as ``lrfind.schedules.to_shape`` takes.
+        horizon: How many optimizer steps training will take; None where that is not known.
+        epochs: Instead, or beside it, how often training will go over the data; the lesser counts.
         seed: Seeds the batch order and the random numbers of the probe.
 
     Raises:
@@ -47,6 +49,8 @@ class RangeTest:
     ramp: Ramp = "exponential"
     method: str = "calibrated"
     schedule: str | Shape = "constant"
+    horizon: int | None = None
+    epochs: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -59,6 +63,9 @@ class RangeTest:
             )
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise BadInputError(f"seed must be a whole number from 0 up to 2**63, got {self.seed!r}.")
+        for name in ("horizon", "epochs"):
+            if not (getattr(self, name) is None or 0 < getattr(self, name) < math.inf):
+                raise BadInputError(f"{name} must be above 0 and finite, or None, got {getattr(self, name)!r}.")
         self._probe()
         to_rule(self.method, to_shape(self.schedule))
 
@@ -68,7 +75,7 @@ class RangeTest:
             return [self._probe()]
         record = records[0]
         curve = to_curve(record)
-        rule = to_rule(self.method, to_shape(self.schedule))
+        rule = to_rule(self.method, to_shape(self.schedule), self._passes(record))
         lr = rule(curve)
         low, top = (lr / SPREAD, lr * SPREAD) if self._is_usual(curve) else (onset(curve), edge(curve))
         return Finding(
@@ -82,6 +89,12 @@ class RangeTest:
             cost=Cost(steps=len(record.lrs), seconds=record.seconds),
             notes=_notes(record, curve, top, leaning=doubt(curve) if self._is_calibrated(curve) else 0.0),
         )
+
+    def _passes(self, record: Record) -> float | None:
+        """How often training goes over the data, as far as that is known."""
+        steps = self.horizon / record.epoch if self.horizon and record.epoch else None
+        known = [one for one in (steps, self.epochs) if one is not None]
+        return min(known, default=None)
 
     def _is_calibrated(self, curve: Curve) -> bool:
         """Whether the reading may lean on the usual rate."""

@@ -20,14 +20,19 @@ RULES: dict[str, Rule] = {"steepest": steepest, "valley": valley, "minimum": min
 METHODS = ("calibrated", *RULES)
 
 
-def to_rule(method: str, shape: Shape) -> Rule:
-    """Return the rule of that name; ``"calibrated"`` is bound to the schedule's shape, the others know none.
+def to_rule(method: str, shape: Shape, passes: float | None = None) -> Rule:
+    """Return the rule of that name; ``"calibrated"`` is bound to what training will be, the others know nothing of it.
+
+    Args:
+        method: One of ``METHODS``.
+        shape: What the rate will do in training.
+        passes: How often training goes over the data; None where that is not known.
 
     Raises:
         BadInputError: If there is no such method.
     """
     if method == "calibrated":
-        return lambda curve: calibrated(curve, shape)
+        return lambda curve: calibrated(curve, shape, passes)
     if method not in RULES:
         raise BadInputError(f"method must be one of {METHODS}, got {method!r}.")
     return RULES[method]

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+from math import log2
+
 from lrfind.curves import Curve
 from lrfind.schedules import Shape, remaining
 from lrfind.suggest.edges import edge, fall, has_edge, no_fall
 from lrfind.suggest.usual import allows, has_usual, is_adaptive, usual_rate
 
-ANNEALED, STEADY = 1.6, 2.95
+ANNEALED, STEADY = 2.15, 3.4
 """Octaves from the edge down to the best peak of a rate that falls to zero, and to the best constant rate."""
 
-ADAPTIVE = 0.8
+ADAPTIVE = 0.6
 """Octaves further down for an adaptive optimizer."""
+
+REPEATED, REPEATED_ADAPTIVE = 0.05, 0.2
+"""Octaves further down for each doubling of the passes over the data, and that for an adaptive optimizer: what is seen
+often is learnt by heart."""
+
+USUAL_PASSES = 32.0
+"""The number of passes at which nothing is added, and which is assumed where it is not known."""
 
 ENOUGH = 6.0
 """A fall of this many times the noise is as much evidence as the usual rate."""
 
 
-def calibrated(curve: Curve, shape: Shape) -> float:
-    """Return the rate so far below the edge of the falling loss as the schedule and the optimizer ask for.
+def calibrated(curve: Curve, shape: Shape, passes: float | None = None) -> float:
+    """Return the rate so far below the edge of the falling loss as the training and the optimizer ask for.
 
     A schedule that anneals forgives a higher rate: the octaves are taken between ``ANNEALED`` and ``STEADY`` by how
     much of the peak is left. Where an adaptive optimizer begins to train, the reading gives way, in log-rate, to the
-    usual rate as far as the curve leaves doubt.
+    usual rate as far as the curve leaves doubt. Both are lower the more often training goes over the same data.
+
+    Args:
+        curve: The curve to read.
+        shape: What the rate will do in training.
+        passes: How often training goes over the data; None where that is not known.
 
     Raises:
         ProbeError: If the loss never falls, and the usual rate is not one that the curve allows.
@@ -31,10 +45,12 @@ def calibrated(curve: Curve, shape: Shape) -> float:
         docs/decisions/0006-edge-or-usual.md; ``python -m benchmarks.calibrate`` fits the constants.
     """
     left = remaining(shape)
-    below = octaves_below(left) + ADAPTIVE * is_adaptive(curve.optimizer)
+    is_one = is_adaptive(curve.optimizer)
+    repeated = (REPEATED_ADAPTIVE if is_one else REPEATED) * log2(max(passes or USUAL_PASSES, 1.0) / USUAL_PASSES)
+    below = octaves_below(left) + ADAPTIVE * is_one + repeated
     if not has_usual(curve):
         return edge(curve) / 2**below
-    usual = usual_rate(left)
+    usual = usual_rate(left) / 2**repeated
     if not has_edge(curve):
         if not allows(curve, usual):
             raise no_fall(curve)
@@ -48,7 +64,7 @@ def octaves_below(left: float) -> float:
 
     Example:
         >>> [octaves_below(left) for left in (0.0, 1.0)]
-        [1.6, 2.95]
+        [2.15, 3.4]
     """
     return ANNEALED + (STEADY - ANNEALED) * left
 

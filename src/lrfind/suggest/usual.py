@@ -10,7 +10,7 @@ import numpy as np
 
 from lrfind.curves import Curve
 
-ANNEALED, STEADY = -6.55, -8.0
+ANNEALED, STEADY = -6.85, -8.4
 """Logarithms to the base 2 of the usual peak of a rate that falls to zero, and of the usual constant rate."""
 
 SPREAD = 4.0
@@ -39,7 +39,7 @@ def usual_rate(left: float) -> float:
 
     Example:
         >>> [round(usual_rate(left), 4) for left in (0.0, 1.0)]
-        [0.0107, 0.0039]
+        [0.0087, 0.003]
 
     Source:
         docs/decisions/0006-edge-or-usual.md; ``python -m benchmarks.calibrate`` fits the constants.
