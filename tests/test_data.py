@@ -1,6 +1,8 @@
 import gzip
 import hashlib
 import os
+import re
+import shutil
 import struct
 
 import numpy as np
@@ -11,6 +13,7 @@ from lrfind.demo import data
 from lrfind.errors import BadInputError, DataError
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
+TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
 
 
 @pytest.fixture
@@ -23,17 +26,18 @@ def nowhere(tmp_path, monkeypatch):
 
 @pytest.fixture
 def small(tmp_path, monkeypatch, nowhere):
-    """A Fashion-MNIST of 50 images, with checksums of its own."""
+    """A Fashion-MNIST of 50 images and 10 for the test, with checksums of its own."""
     folder = tmp_path / "data" / data.FOLDER
     folder.mkdir(parents=True)
-    images = np.arange(50 * 784, dtype=np.uint8)
-    packed = {
-        IMAGES: gzip.compress(struct.pack(">4i", 2051, 50, 28, 28) + images.tobytes()),
-        LABELS: gzip.compress(struct.pack(">2i", 2049, 50) + bytes(range(10)) * 5),
-    }
-    for name, content in packed.items():
-        (folder / name).write_bytes(content)
-        monkeypatch.setitem(data.CHECKSUMS, name, hashlib.md5(content).hexdigest())
+    for images, labels, size in ((IMAGES, LABELS, 50), (TEST_IMAGES, TEST_LABELS, 10)):
+        pixels = (np.arange(size * 784) % 256).astype(np.uint8).tobytes()
+        packed = {
+            images: gzip.compress(struct.pack(">4i", 2051, size, 28, 28) + pixels),
+            labels: gzip.compress(struct.pack(">2i", 2049, size) + bytes(range(10)) * (size // 10)),
+        }
+        for name, content in packed.items():
+            (folder / name).write_bytes(content)
+            monkeypatch.setitem(data.CHECKSUMS, name, hashlib.md5(content).hexdigest())
     return tmp_path / "data"
 
 
@@ -48,12 +52,44 @@ def test_files_are_read_and_split_by_a_fixed_seed(small):
     assert labels.tolist() == (order % 10)[:40].tolist()
 
 
+def test_the_test_files_are_the_test_set_in_their_order(small):
+    images, labels = data.load("fashion-mnist", small).test.tensors
+    assert (images.shape, images.dtype, labels.tolist()) == ((10, 1, 28, 28), torch.float32, list(range(10)))
+
+
 def test_the_environment_names_the_folder(small, monkeypatch):
     monkeypatch.setenv("LRFIND_DATA", str(small))
     assert data.load("fashion-mnist").title == "Fashion-MNIST"
 
 
-@pytest.mark.parametrize("name", [IMAGES, LABELS])
+@pytest.mark.parametrize("dataset", ["auto", "fashion-mnist"])
+@pytest.mark.parametrize("lacking", [IMAGES, TEST_LABELS])
+@pytest.mark.parametrize("by", ["data_dir", "LRFIND_DATA"])
+def test_a_folder_that_was_given_and_lacks_a_file_is_named_and_nothing_else_is_used(
+    small, tmp_path, monkeypatch, dataset, lacking, by
+):
+    given = tmp_path / "given"
+    shutil.copytree(small, given)
+    (given / data.FOLDER / lacking).unlink()
+    (tmp_path / "cache").mkdir()
+    small.rename(tmp_path / "cache" / "lrfind")
+    if by == "LRFIND_DATA":
+        monkeypatch.setenv(by, str(given))
+    said = re.escape(f"{by} is {given}, but {given / data.FOLDER} has no {lacking};")
+    with pytest.raises(DataError, match=said):
+        data.load(dataset, given if by == "data_dir" else None)
+
+
+def test_the_argument_comes_before_the_environment_and_both_before_the_cache(small, tmp_path, monkeypatch):
+    monkeypatch.setenv("LRFIND_DATA", str(tmp_path / "nothing here"))
+    assert data.load("fashion-mnist", small).name == "fashion-mnist"
+    monkeypatch.delenv("LRFIND_DATA")
+    (tmp_path / "cache").mkdir()
+    small.rename(tmp_path / "cache" / "lrfind")
+    assert data.load("auto").name == "fashion-mnist"
+
+
+@pytest.mark.parametrize("name", [IMAGES, LABELS, TEST_IMAGES, TEST_LABELS])
 @pytest.mark.parametrize("damage", [lambda content: content[:-7], lambda content: content[:20] + b"!" + content[21:]])
 @pytest.mark.parametrize("dataset", ["auto", "fashion-mnist"])
 def test_a_damaged_file_is_named_with_both_checksums(small, name, damage, dataset):
@@ -71,6 +107,16 @@ def test_without_data_or_network_it_is_digits_and_that_is_said(nowhere):
     assert digits.name == "digits"
     assert "could not be downloaded" in digits.note
     assert digits.train.tensors[0].shape[1:] == (1, 28, 28)
+
+
+def test_the_digits_of_the_three_parts_are_all_digits_once():
+    from sklearn.datasets import load_digits
+
+    digits = data.digits()
+    parts = [part.tensors[0] for part in (digits.train, digits.validation, digits.test)]
+    assert [len(part) for part in parts] == [1199, 299, 299]
+    small = torch.cat(parts)[:, 0, 2:-2:3, 2:-2:3].flatten(1) * 16
+    assert sorted(small.tolist()) == sorted(load_digits().data.tolist())
 
 
 def test_fashion_mnist_that_was_asked_for_and_is_not_there_is_an_error(nowhere):
@@ -95,5 +141,5 @@ def test_the_real_files_are_fashion_mnist():
     if not os.environ.get("LRFIND_DATA"):
         pytest.skip("needs the real files: set LRFIND_DATA")
     real = data.load("fashion-mnist")
-    assert (len(real.train), len(real.validation)) == (48_000, 12_000)
+    assert (len(real.train), len(real.validation), len(real.test)) == (48_000, 12_000, 10_000)
     assert torch.bincount(torch.cat([real.train.tensors[1], real.validation.tensors[1]])).tolist() == [6000] * 10

@@ -9,10 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.nn.functional import cross_entropy
+from torch.utils.data import TensorDataset
 
 from lrfind import cli
 from lrfind.demo import data
+from lrfind.demo.experiment import Experiment, Settings, _forget, _measure
+from lrfind.demo.lenet import LeNet
 from lrfind.errors import BadInputError
 
 PROGRAM = str(Path(sys.executable).with_name("lrfind"))
@@ -50,14 +55,17 @@ def test_the_report_holds_what_ran(finished):
     for run in runs:
         assert run["lr_applied"] == [run["lr"], run["lr"]]
         assert (run["schedule"], run["epochs"], len(run["history"])) == ("constant", 6, 6)
-        assert run["history"][-1]["step"] == 6 * 23  # the last validation is at the end of training
+        assert run["history"][-1]["step"] == 6 * 19  # the last validation is at the end of training
         assert {"val_loss", "val_accuracy", "train_loss", "train_accuracy", "seconds"} <= set(run)
+        assert run["test_loss"] == pytest.approx(run["val_loss"], rel=0.5)
+        assert round(run["test_accuracy"] * 299, 3) == round(run["test_accuracy"] * 299)
     assert min(runs, key=lambda run: run["val_loss"])["name"] == "found"
 
 
 def test_the_page_is_self_contained_and_says_digits(finished):
     page = (finished / "report.html").read_text()
     assert "<title>lrfind: LeNet on digits" in page
+    assert "Adam, batches of 64, 6 epochs at a constant rate" in page
     assert "could not be downloaded" in page
     assert page.count("data:image/png;base64,") == 6
     assert not re.findall(r"""(?:src|href|srcset)=["'](?!data:)""", page)
@@ -107,6 +115,52 @@ def test_a_damaged_file_ends_the_demo_with_one_sentence(monkeypatch, capsys, tmp
     assert "train-images-idx3-ubyte.gz is truncated or altered" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("by", ["argument", "environment"])
+def test_a_folder_without_the_data_ends_the_demo_with_one_sentence(monkeypatch, capsys, tmp_path, by):
+    monkeypatch.setenv("LRFIND_DATA", str(tmp_path))
+    given = ["--data-dir", tmp_path] if by == "argument" else []
+    assert demo(monkeypatch, *given, "--out", tmp_path / "out") == 1
+    named = "data_dir" if by == "argument" else "LRFIND_DATA"
+    assert capsys.readouterr().err.startswith(f"lrfind: {named} is {tmp_path}, but ")
+
+
+def tiny(seed=0):
+    """A few images, so that a run takes no time."""
+    generator = torch.Generator().manual_seed(seed)
+    parts = [
+        TensorDataset(torch.rand(n, 1, 28, 28, generator=generator), torch.arange(n) * 10 // n) for n in (192, 64, 1500)
+    ]
+    return data.Dataset("tiny", "noise", 1, *parts)
+
+
+def test_runs_at_close_rates_have_names_and_event_files_of_their_own(tmp_path):
+    lrs = (0.01, 0.0100000001)
+    experiment = Experiment(tiny(), Settings(lrs, 1, 0, tmp_path))
+    experiment.run()
+    names = [run.name for run in experiment.runs]
+    assert names == ["0.01", "0.0100000001", "found"]
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == sorted(names)
+
+
+def test_the_test_figures_are_means_over_all_test_images():
+    torch.manual_seed(0)
+    module, dataset = LeNet(), tiny()
+    measured = _measure(module, dataset.loaders(batch_size=64, seed=0)[2])
+    images, labels = dataset.test.tensors
+    with torch.no_grad():
+        logits = module(images)
+    assert measured["loss"] == pytest.approx(float(cross_entropy(logits, labels)), rel=1e-5)
+    assert measured["accuracy"] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))
+
+
+def test_event_files_of_earlier_runs_go_and_what_is_not_a_run_stays(tmp_path):
+    for name in ("0.5", "1e-07", "found", "2024", "mine"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "events").touch()
+    _forget(tmp_path)
+    assert {folder.name for folder in tmp_path.iterdir()} == {"2024", "mine"}
+
+
 def interrupted_at(line, out):
     """Run the demo in a process of its own, press Ctrl-C when it says ``line``; return its code and words."""
     command = [PROGRAM, "demo", "--dataset", "digits", "--epochs", "12", "--out", str(out)]
@@ -131,12 +185,21 @@ def test_ctrl_c_in_the_runs_reports_the_finished_ones(tmp_path):
     assert "3 of 4 runs did not finish" in report["notes"][0]
 
 
-def test_ctrl_c_in_the_search_leaves_nothing_and_says_so(tmp_path):
+def test_ctrl_c_in_the_search_leaves_nothing_of_an_earlier_report_either_and_says_so(tmp_path):
+    (tmp_path / "figures").mkdir()
+    for name in ("report.json", "report.html", "figures/rate.png"):
+        (tmp_path / name).write_text("an earlier run's")
     code, words = interrupted_at("run 1 of 4", tmp_path)
     assert code == 130
     assert "interrupted" in words
     assert "Traceback" not in words
-    assert not (tmp_path / "report.json").exists()
+    assert not [file for file in tmp_path.rglob("*") if file.is_file() and "events" not in file.name]
+
+
+def test_a_mistake_in_the_options_costs_no_report(monkeypatch, tmp_path):
+    (tmp_path / "report.json").touch()
+    assert demo(monkeypatch, "--out", tmp_path, "--dataset", "mnist") == 1
+    assert (tmp_path / "report.json").exists()
 
 
 def test_rates_are_read_from_a_comma_separated_list():

@@ -1,5 +1,7 @@
 import json
 import math
+import re
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -8,7 +10,7 @@ from curves_with_answers import made_up
 from lrfind.compare.runs import Row, Run, best
 from lrfind.errors import LRFindError
 from lrfind.plots import plot_finding, plot_runs
-from lrfind.report import Results, write_report
+from lrfind.report import Results, forget_report, write_report
 from lrfind.strategies.range_test import RangeTest
 
 FINDING = RangeTest().propose([made_up()])
@@ -16,22 +18,72 @@ FINDING = RangeTest().propose([made_up()])
 
 def run(name="found", lr=0.01, loss=0.3):
     rows = tuple(Row(step, step / 10, lr, loss + 0.1, 0.8, loss, 0.9) for step in (5, 10))
-    return Run(name, lr, (lr, lr), "constant", 1, 1.0, rows)
+    return Run(name, lr, (lr, lr), "constant", 1, 1.0, 0.35, 0.87, rows)
 
 
 def results(*runs, **changes):
-    return replace(Results("digits", "digits", 0, FINDING, runs, {"Python": "3"}), **changes)
+    about = {"dataset": "digits", "title": "A net on digits", "setting": "All alike.", "seed": 0}
+    return replace(Results(**about, finding=FINDING, runs=runs, environment={"Python": "3"}), **changes)
 
 
 def page(tmp_path, *runs, **changes):
     return write_report(results(*runs, **changes), tmp_path).read_text()
 
 
-def test_texts_are_escaped(tmp_path):
-    hostile = "<script>alert(1)</script>"
-    text = page(tmp_path, run(), run(hostile), title=hostile, notes=(hostile,))
-    assert hostile not in text
-    assert "&lt;script&gt;" in text
+def hostile(place):
+    return f"<script>{place}</script> & $\\frac$"
+
+
+def test_texts_are_shown_escaped(tmp_path):
+    text = page(
+        tmp_path,
+        run(loss=2.0),
+        run(hostile("name"), 0.1),
+        title=hostile("title"),
+        setting=hostile("setting"),
+        notes=(hostile("note"),),
+        finding=replace(FINDING, notes=(hostile("finding"),), schedule=hostile("schedule")),
+        environment={hostile("package"): hostile("version")},
+    )
+    shown = Counter(re.findall(r"&lt;script&gt;(\w+)&lt;/script&gt; &amp; \$\\frac\$", text))
+    assert shown == {  # the name in the verdict and in the table, the title in the tab and on the page
+        **dict.fromkeys(("setting", "note", "finding", "schedule", "package", "version"), 1),
+        **dict.fromkeys(("name", "title"), 2),
+    }
+    assert "<script" not in text
+
+
+def test_the_page_names_what_its_results_name(tmp_path):
+    text = page(tmp_path, run(), title="A perceptron on wines", setting="Each run: one epoch.")
+    assert "<title>lrfind: A perceptron on wines</title>" in text
+    assert "<h1>A perceptron on wines: " in text
+    assert "Each run: one epoch." in text
+    assert not re.search("LeNet|MNIST|Adam|cross-entropy", text)
+
+
+def test_runs_at_close_rates_can_be_told_apart(tmp_path):
+    close = [run("0.12341", 0.12341), run("0.12342", 0.12342)]
+    text = page(tmp_path, run(), *close)
+    labels = [label.get_text() for label in plot_runs(close, "loss").get_legend().get_texts()]
+    assert ("<td>0.12341</td>" in text, "<td>0.12342</td>" in text) == (True, True)
+    assert {"0.12341", "0.12342"} <= set(labels)
+
+
+def test_every_run_has_its_figures_on_the_test_data(tmp_path):
+    text = page(tmp_path, run())
+    assert ("<td>0.3500</td>" in text, "<td>87.00 %</td>" in text) == (True, True)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["runs"][0]["test_loss"], report["runs"][0]["test_accuracy"]) == (0.35, 0.87)
+
+
+def test_a_report_that_is_forgotten_leaves_nothing_but_what_is_not_its_own(tmp_path):
+    page(tmp_path, run())
+    mine = (tmp_path / "mine.json", tmp_path / "figures" / "mine.png")
+    for file in mine:
+        file.touch()
+    forget_report(tmp_path)
+    assert {file for file in tmp_path.rglob("*") if file.is_file()} == set(mine)
+    forget_report(tmp_path / "never written")
 
 
 def test_the_verdict_is_what_the_numbers_say(tmp_path):

@@ -18,6 +18,7 @@ from rich.markup import escape
 from lrfind.errors import BadInputError, LRFindError, MissingExtraError
 
 if TYPE_CHECKING:
+    from lrfind.demo.data import Dataset
     from lrfind.demo.experiment import Experiment, Report
 
 app = typer.Typer(
@@ -59,7 +60,7 @@ def _root() -> None:
 def demo(
     dataset: Annotated[str, typer.Option(help="auto, fashion-mnist or digits.")] = "auto",
     data_dir: Annotated[
-        Path | None, typer.Option(help="Folder that holds FashionMNIST/raw; by default LRFIND_DATA, then the cache.")
+        Path | None, typer.Option(help="Folder that holds FashionMNIST/raw; by default LRFIND_DATA, else the cache.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("runs/demo"),
     epochs: Annotated[int | None, typer.Option(help="Epochs of each run; by default 5, or 30 on digits.")] = None,
@@ -88,14 +89,12 @@ def run_demo(
     check_writable(out)
     check_extras()
     console = Console(markup=False)
-    with Console(stderr=True).status("loading"):
-        from lrfind.demo import data
-        from lrfind.demo.experiment import Experiment, Settings
+    images = _load(console, dataset, data_dir)
+    from lrfind.demo.experiment import Experiment, Settings
+    from lrfind.report import forget_report
 
-        images = data.load(dataset, data_dir)
-    if images.note:
-        console.print(images.note, soft_wrap=True, highlight=False)
     experiment = Experiment(images, Settings(lrs, epochs or images.epochs, seed, out / "tensorboard"))
+    forget_report(out)  # not before: a mistake in the options costs nobody a finished report
     try:
         with _progress(len(lrs) + 1) as experiment.report:
             experiment.run()
@@ -145,6 +144,17 @@ def check_writable(folder: Path) -> None:
         raise LRFindError(f"--out {folder} cannot be written ({error.strerror}); choose another folder.") from error
 
 
+def _load(console: Console, name: str, data_dir: Path | None) -> Dataset:
+    """Load the data, and say at once what a person should know about it."""
+    with Console(stderr=True).status("loading"):
+        from lrfind.demo.data import load
+
+        images = load(name, data_dir)
+    if images.note:
+        console.print(images.note, soft_wrap=True, highlight=False)
+    return images
+
+
 @contextmanager
 def _progress(runs: int) -> Iterator[Report]:
     """Show a bar per run in a terminal; print a line as each begins elsewhere."""
@@ -190,7 +200,8 @@ def _conclude(console: Console, experiment: Experiment, out: Path, cause: str = 
         notes.append(f"Cut short ({cause}): {missing} of {wanted} runs did not finish and are not shown.")
     results = Results(
         dataset=experiment.dataset.name,
-        title=experiment.dataset.title,
+        title=experiment.title,
+        setting=experiment.setting,
         seed=experiment.settings.seed,
         finding=finding,
         runs=experiment.runs,
@@ -211,9 +222,9 @@ def _table(results: Any) -> Any:
 
     from lrfind.compare.runs import best
 
-    table = Table(title=f"LeNet on {results.title}, {results.runs[0].epochs} epochs, seed {results.seed}")
-    for heading in ("run", "lr", "lr applied", "val loss", "val accuracy", "train loss", "seconds"):
-        table.add_column(heading, justify="left" if heading == "run" else "right")
+    table = Table(title=f"{results.title}, {results.runs[0].epochs} epochs, seed {results.seed}")
+    for heading in ("run", "lr applied", "val loss", "val accuracy", "test loss", "test accuracy", "time (s)"):
+        table.add_column(heading, justify="left" if heading == "run" else "right", overflow="fold")
     winner = best(results.runs)
     for run in results.runs:
         least, greatest = run.lr_applied
@@ -221,11 +232,11 @@ def _table(results: Any) -> Any:
         last = run.last
         table.add_row(
             run.name,
-            f"{run.lr:.3g}",
             applied,
             f"{last.val_loss:.4f}",
             f"{100 * last.val_accuracy:.2f} %",
-            f"{last.train_loss:.4f}",
+            f"{run.test_loss:.4f}",
+            f"{100 * run.test_accuracy:.2f} %",
             f"{run.seconds:.0f}",
             style="bold green" if run is winner else None,
         )
@@ -236,11 +247,14 @@ def _environment() -> dict[str, str]:
     import platform
     from importlib.metadata import version
 
+    import torch
+
     from lrfind.lightning.framework import lightning_package
 
+    capability = torch.backends.cpu.get_cpu_capability()
     packages = ("lrfind", "torch", lightning_package().__name__.split(".")[0], "numpy")
     return {
         **{name: version(name) for name in packages},
         "Python": platform.python_version(),
-        "on": f"{platform.system()} {platform.machine()} with {os.cpu_count()} cores",
+        "on": f"{platform.system()} {platform.machine()} ({capability}) with {os.cpu_count()} cores",
     }

@@ -73,14 +73,14 @@ def plot_runs(runs: Sequence[Run], metric: Literal["loss", "accuracy"], ax: Axes
     if metric == "loss":
         ax.set_yscale("log")
         _plain_log_ticks(ax)
-    ax.set_ylabel("accuracy (%)" if metric == "accuracy" else "cross-entropy loss (log scale)")
+    ax.set_ylabel("accuracy (%)" if metric == "accuracy" else "loss (log scale)")
     ax.set_title(f"Training and validation {metric}")
     _finish(ax)
     return ax
 
 
 def _label(run: Run) -> str:
-    return f"found, {run.lr:.3g}" if run.name == "found" else f"{run.lr:g}"
+    return f"found, {run.lr:.3g}" if run.name == "found" else run.name
 
 
 def _finish(ax: Axes) -> None:
@@ -88,7 +88,9 @@ def _finish(ax: Axes) -> None:
     ax.grid(color="#e5e5e5", lw=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False, fontsize="small")
+    legend = ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False, fontsize="small")
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def _plain_log_ticks(ax: Axes) -> None:

@@ -35,12 +35,14 @@ class Run:
     """One training.
 
     Attributes:
-        name: What the run is called.
+        name: What the run is called; no other run of a comparison is called so.
         lr: The rate that was asked for.
         lr_applied: The least and the greatest rate read back from the optimizer over the run.
         schedule: What the rate did.
         epochs: How long it trained.
         seconds: Wall time of the training, any search before it not counted.
+        test_loss: Mean over the test data, after training; nothing is chosen by it.
+        test_accuracy: Likewise, in [0, 1].
         rows: One per validation, in order; at least one.
     """
 
@@ -50,6 +52,8 @@ class Run:
     schedule: str
     epochs: int
     seconds: float
+    test_loss: float
+    test_accuracy: float
     rows: tuple[Row, ...]
 
     @property

@@ -32,7 +32,6 @@ MIRRORS = (
 
 DATASETS = ("auto", "fashion-mnist", "digits")
 SPLIT_SEED = 7
-VALIDATION = 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,12 +98,12 @@ def fashion_mnist(folder: Path) -> Dataset:
     Raises:
         DataError: If a file is missing, truncated or altered.
     """
-    train, validation = _split(_read_part(folder, "train"))
+    train, validation = _split(_read_part(folder, "train"), 0.2)
     return Dataset("fashion-mnist", "Fashion-MNIST", 5, train, validation, _read_part(folder, "t10k"))
 
 
 def digits(note: str = "") -> Dataset:
-    """Return scikit-learn's digits, enlarged to 28 by 28 so that LeNet takes them: 1,200, 300 and 297."""
+    """Return scikit-learn's digits, enlarged to 28 by 28 so that LeNet takes them: 1,199, 299 and 299."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
@@ -112,9 +111,9 @@ def digits(note: str = "") -> Dataset:
     bunch = load_digits()
     large = np.kron(bunch.images.astype(np.float32) / 16.0, np.ones((3, 3), dtype=np.float32))
     images = np.pad(large, ((0, 0), (2, 2), (2, 2)))[:, None]
-    whole = _to_dataset(images, bunch.target)
-    train, validation = _split(TensorDataset(*whole[:1500]))
-    return Dataset("digits", "digits (scikit-learn)", 30, train, validation, TensorDataset(*whole[1500:]), note)
+    rest, test = _split(_to_dataset(images, bunch.target), 1 / 6)
+    train, validation = _split(rest, 0.2)
+    return Dataset("digits", "digits (scikit-learn)", 30, train, validation, test, note)
 
 
 def _find_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
@@ -185,9 +184,10 @@ def _to_dataset(images: Any, labels: Any) -> TensorDataset:
     return TensorDataset(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
 
 
-def _split(data: TensorDataset) -> tuple[TensorDataset, TensorDataset]:
+def _split(data: TensorDataset, held: float) -> tuple[TensorDataset, TensorDataset]:
+    """Shuffle, always in the same way, and hold out a share of the data."""
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(SPLIT_SEED))
-    kept = len(data) - int(len(data) * VALIDATION)
+    kept = len(data) - int(len(data) * held)
     return TensorDataset(*data[order[:kept]]), TensorDataset(*data[order[kept:]])
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
 from lrfind.compare.runs import Row, Run
 from lrfind.demo.data import Dataset
@@ -33,7 +35,7 @@ class Settings:
         lrs: The guessed rates, positive.
         epochs: How long each run trains.
         seed: Seeds the initial weights, the batch order and the search.
-        tensorboard: Where the event files go, a folder per run.
+        tensorboard: Where the event files go, a folder per run; those of earlier runs are removed.
     """
 
     lrs: tuple[float, ...]
@@ -55,48 +57,69 @@ class Experiment:
         self.finding: Finding | None = None
         self.runs: tuple[Run, ...] = ()
 
+    @property
+    def title(self) -> str:
+        """What is trained on what, for people."""
+        return f"{LeNet.__name__} on {self.dataset.title}"
+
+    @property
+    def setting(self) -> str:
+        """What all runs have in common, in a sentence."""
+        epochs = "1 epoch" if self.settings.epochs == 1 else f"{self.settings.epochs} epochs"
+        return (
+            f"Each run: Adam, batches of {BATCH_SIZE}, {epochs} at a constant rate; "
+            f"the same initial weights, the same batches."
+        )
+
     def run(self) -> None:
         """Search, train the found run, then the guessed ones.
 
         Raises:
             KeyboardInterrupt: At Ctrl-C; ``finding`` and ``runs`` hold what was finished.
         """
+        _forget(self.settings.tensorboard)
         with quiet(*TALKERS):
             finder = LRFinder(seed=self.settings.seed, progress=False)
             found = self._train("found", None, finder)
             self.finding = finder.finding
             self.runs = (found,)
             for lr in self.settings.lrs:
-                run = self._train(f"{lr:g}", lr, VerifyLR(lr))
+                run = self._train(repr(lr), lr, VerifyLR(lr))
                 self.runs = (*self.runs[:-1], run, found)
 
     def _train(self, name: str, lr: float | None, rate: VerifyLR) -> Run:
-        settings, pl = self.settings, lightning_package()
-        torch.manual_seed(settings.seed)
+        torch.manual_seed(self.settings.seed)
         module = LeNet() if lr is None else LeNet(lr)
-        train, validation = self.dataset.loaders(batch_size=BATCH_SIZE, seed=settings.seed)
-        shutil.rmtree(settings.tensorboard / name, ignore_errors=True)
+        train, validation, test = self.dataset.loaders(batch_size=BATCH_SIZE, seed=self.settings.seed)
         history = _History(rate, name, self.report)
-        trainer = pl.Trainer(
-            max_epochs=settings.epochs,
-            val_check_interval=0.5 if len(train) % 2 == 0 else 1.0,
-            callbacks=[rate, history],
-            logger=pl.loggers.TensorBoardLogger(settings.tensorboard, name="", version=name),
-            num_sanity_val_steps=0,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+        trainer = self._trainer(name, [rate, history], 0.5 if len(train) % 2 == 0 else 1.0)
         self.report(name, 0, 1, "searching a rate" if isinstance(rate, LRFinder) else "starting")
         fit(trainer, module, train_dataloaders=train, val_dataloaders=validation)
+        seconds = perf_counter() - history.start
+        tested = _measure(module, test)
         return Run(
             name=name,
             lr=module.lr,
             lr_applied=rate.span,
             schedule="constant",
-            epochs=settings.epochs,
-            seconds=perf_counter() - history.start,
+            epochs=self.settings.epochs,
+            seconds=seconds,
+            test_loss=tested["loss"],
+            test_accuracy=tested["accuracy"],
             rows=tuple(history.rows),
+        )
+
+    def _trainer(self, name: str, callbacks: list[Any], val_check_interval: float) -> Any:
+        pl = lightning_package()
+        return pl.Trainer(
+            max_epochs=self.settings.epochs,
+            val_check_interval=val_check_interval,
+            callbacks=callbacks,
+            logger=pl.loggers.TensorBoardLogger(self.settings.tensorboard, name="", version=name),
+            num_sanity_val_steps=0,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
         )
 
 
@@ -142,6 +165,26 @@ class _History(*callback_bases()):  # type: ignore[misc]
         last = [f"validation loss {self.rows[-1].val_loss:.3f}"] if self.rows else []
         now = [f"loss {_mean(self._loss[-50:]):.3f}"] if self._loss else []
         return ", ".join([*now, *last])
+
+
+def _forget(folder: Path) -> None:
+    """Remove the event files of earlier runs, which are known by their names; what else is there stays."""
+    for old in folder.glob("*"):
+        with suppress(ValueError):
+            if old.name == "found" or old.name == repr(float(old.name)):
+                shutil.rmtree(old, ignore_errors=True)
+
+
+@torch.inference_mode()
+def _measure(module: LeNet, loader: DataLoader[Any]) -> dict[str, float]:
+    """Return the mean loss and accuracy over all data of a loader."""
+    module.eval()
+    totals = {"loss": 0.0, "accuracy": 0.0, "size": 0.0}
+    for batch in loader:
+        totals["size"] += len(batch[1])
+        for name, mean in module.measure(batch).items():
+            totals[name] += float(mean) * len(batch[1])
+    return {name: total / totals["size"] for name, total in totals.items()}
 
 
 def _mean(values: Sequence[float]) -> float:

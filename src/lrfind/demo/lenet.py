@@ -46,11 +46,11 @@ class LeNet(lightning_package().LightningModule):  # type: ignore[misc]
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, torch.Tensor]:
         """Return the mean loss and accuracy of a batch."""
-        return self._measure(batch)
+        return self.measure(batch)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Log the mean loss and accuracy over the validation data."""
-        measures = self._measure(batch)
+        measures = self.measure(batch)
         for name, value in measures.items():
             self.log(f"val_{name}", value, batch_size=len(batch[1]))
 
@@ -58,7 +58,8 @@ class LeNet(lightning_package().LightningModule):  # type: ignore[misc]
         """Return Adam at the attribute ``lr``."""
         return torch.optim.Adam(self.parameters(), lr=self.lr)
 
-    def _measure(self, batch: Any) -> dict[str, torch.Tensor]:
+    def measure(self, batch: Any) -> dict[str, torch.Tensor]:
+        """Return the mean loss and accuracy of a batch."""
         images, labels = batch
         logits = self(images)
         accuracy = (logits.argmax(dim=1) == labels).float().mean()

@@ -10,7 +10,7 @@ from lrfind.compare.runs import Run
 from lrfind.curves import to_curve, to_plain
 from lrfind.errors import LRFindError
 from lrfind.records import Finding, write_json
-from lrfind.report.figures import draw
+from lrfind.report.figures import draw, figure_files
 from lrfind.report.html import render
 
 SCHEMA = "lrfind/report/1"
@@ -21,8 +21,9 @@ class Results:
     """What a report is about.
 
     Attributes:
-        dataset: Its short name.
-        title: Its name for people.
+        dataset: The data's short name.
+        title: What is trained on what, for people.
+        setting: What all runs have in common, in a sentence.
         seed: What seeded it all.
         finding: The finding.
         runs: The finished runs, in the order to show; at least one.
@@ -32,6 +33,7 @@ class Results:
 
     dataset: str
     title: str
+    setting: str
     seed: int
     finding: Finding
     runs: tuple[Run, ...]
@@ -56,6 +58,19 @@ def write_report(results: Results, out: Path) -> Path:
     return page
 
 
+def forget_report(out: Path) -> None:
+    """Remove the files of an earlier report from a folder, if there are any, so that none outlives what it tells of.
+
+    Raises:
+        LRFindError: If one cannot be removed.
+    """
+    try:
+        for file in (out / "report.json", out / "report.html", *figure_files(out / "figures")):
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        raise LRFindError(f"{error.filename} cannot be removed ({error.strerror}); choose another --out.") from error
+
+
 def to_dict(results: Results) -> dict[str, Any]:
     """Return everything the report shows, as plain JSON types."""
     curve = to_curve(results.finding.records[0])
@@ -63,6 +78,7 @@ def to_dict(results: Results) -> dict[str, Any]:
         "schema": SCHEMA,
         "dataset": results.dataset,
         "title": results.title,
+        "setting": results.setting,
         "seed": results.seed,
         "finding": {
             **results.finding.to_dict(),

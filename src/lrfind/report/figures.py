@@ -15,7 +15,10 @@ from lrfind.records import Finding
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDE, NARROW = (7.6, 4.9), (3.9, 4.4)
+SIZES = {"": (7.6, 4.9), "-narrow": (3.9, 4.4)}
+"""What is appended to a figure's name, and the size in inches: for wide pages and for phones."""
+
+NAMES = ("rate", "accuracy", "loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,11 @@ class Figure:
     narrow: Path
 
 
+def figure_files(folder: Path) -> list[Path]:
+    """Return every file that ``draw`` writes into a folder."""
+    return [_file(folder, name, suffix) for name in NAMES for suffix in SIZES]
+
+
 def draw(finding: Finding, runs: Sequence[Run], folder: Path) -> list[Figure]:
     """Draw the three figures of an experiment as PNG files in a folder."""
     range_caption = (
@@ -42,21 +50,24 @@ def draw(finding: Finding, runs: Sequence[Run], folder: Path) -> list[Figure]:
         f"the range from {finding.base_lr:.2g} to {finding.max_lr:.2g}."
     )
     runs_caption = "Solid lines: validation. Dashed lines: training, averaged since the last one."
-    return [
-        _save("rate", range_caption, partial(plot_finding, finding), folder),
-        _save("accuracy", runs_caption, partial(plot_runs, runs, "accuracy"), folder),
-        _save("loss", runs_caption, partial(plot_runs, runs, "loss"), folder),
-    ]
+    plots: tuple[tuple[str, Callable[[Axes], Axes]], ...] = (
+        (range_caption, partial(plot_finding, finding)),
+        (runs_caption, partial(plot_runs, runs, "accuracy")),
+        (runs_caption, partial(plot_runs, runs, "loss")),
+    )
+    return [_save(name, *plot, folder) for name, plot in zip(NAMES, plots, strict=True)]
 
 
 def _save(name: str, caption: str, plot: Callable[[Axes], Axes], folder: Path) -> Figure:
     from matplotlib.figure import Figure as Canvas
 
     folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    for suffix, size in (("", WIDE), ("-narrow", NARROW)):
+    for suffix, size in SIZES.items():
         canvas = Canvas(figsize=size, layout="constrained", facecolor="white")
         plot(canvas.subplots())
-        files.append(folder / f"{name}{suffix}.png")
-        canvas.savefig(files[-1], dpi=180)
-    return Figure(name, caption, *files)
+        canvas.savefig(_file(folder, name, suffix), dpi=180)
+    return Figure(name, caption, *(_file(folder, name, suffix) for suffix in SIZES))
+
+
+def _file(folder: Path, name: str, suffix: str) -> Path:
+    return folder / f"{name}{suffix}.png"
