@@ -13,12 +13,15 @@ from lrfind.suggest import METHODS, to_rule
 from lrfind.suggest.calibrated import (
     ADAPTIVE,
     ANNEALED,
+    PACE,
+    PACE_ADAPTIVE,
     REPEATED,
     REPEATED_ADAPTIVE,
     STEADY,
     USUAL_PASSES,
     calibrated,
     doubt,
+    standard_edge,
 )
 from lrfind.suggest.edges import edge, is_weak, onset
 from lrfind.suggest.interval import interval
@@ -86,8 +89,8 @@ def test_annealing_schedules_get_higher_rates():
     curve = to_curve(made_up())
     steady, straight, round_ = (calibrated(curve, shape) for shape in (constant, linear, cosine))
     assert steady < straight < round_ < edge(curve)
-    assert steady == pytest.approx(edge(curve) / 2**STEADY)
-    assert round_ < edge(curve) / 2**ANNEALED
+    assert steady == pytest.approx(standard_edge(curve) / 2**STEADY)
+    assert round_ < standard_edge(curve) / 2**ANNEALED
 
 
 def flat(noise, steps=100):
@@ -108,8 +111,17 @@ def with_optimizer(record, name):
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "RMSprop"])
 def test_an_adaptive_optimizer_gets_a_lower_rate_from_a_clear_curve(name):
-    plain, adaptive = (with_optimizer(made_up(noise=0.001), one) for one in ("SGD", name))
-    assert calibrated(adaptive, constant) == pytest.approx(calibrated(plain, constant) / 2**ADAPTIVE, rel=1e-3)
+    curve = with_optimizer(made_up(noise=0.001), name)
+    assert calibrated(curve, constant) == pytest.approx(standard_edge(curve) / 2 ** (STEADY + ADAPTIVE), rel=1e-3)
+
+
+@pytest.mark.parametrize(("name", "pace"), [("SGD", PACE), ("Adam", PACE_ADAPTIVE)])
+@pytest.mark.parametrize(("steps", "halvings"), [(254 + 1, -1), (127 + 1, 0), (64, 1), (32, 2), (20, 2)])
+def test_what_ramps_faster_goes_further_before_it_diverges(name, pace, steps, halvings):
+    lrs = np.geomspace(1e-6, 30.0, steps)
+    smooth = np.where(np.arange(steps) <= steps // 2, np.linspace(2.0, 1.0, steps), 3.0)
+    curve = Curve(lrs, smooth, smooth, 0.0, 2.0, "diverged", name)
+    assert standard_edge(curve) == pytest.approx(lrs[steps // 2] / 2 ** (pace * halvings), rel=0.02)
 
 
 @pytest.mark.parametrize(("name", "octaves"), [("SGD", REPEATED), ("Adam", REPEATED_ADAPTIVE)])
@@ -130,7 +142,7 @@ def test_the_more_noise_the_more_the_reading_leans_on_the_usual_rate():
     clear, dim, dark = (with_optimizer(made_up(noise=noise), "Adam") for noise in (0.001, 0.3, 0.6))
     assert 0 < doubt(clear) < 0.01 < doubt(dim) < 0.5 < doubt(dark) < 1
     for curve in (clear, dim, dark):
-        read = edge(curve) / 2 ** (STEADY + ADAPTIVE)
+        read = standard_edge(curve) / 2 ** (STEADY + ADAPTIVE)
         leaning = math.log(calibrated(curve, constant) / read) / math.log(usual_rate(1.0) / read)
         assert leaning == pytest.approx(doubt(curve))
 
@@ -145,7 +157,8 @@ def test_a_curve_that_shows_nothing_gives_the_usual_rate_of_an_adaptive_optimize
 
 def test_in_the_middle_of_training_no_rate_is_usual():
     begun = replace(made_up(noise=0.3), optimizer="Adam", is_fresh=False)
-    assert calibrated(to_curve(begun), constant) == pytest.approx(edge(to_curve(begun)) / 2 ** (STEADY + ADAPTIVE))
+    curve = to_curve(begun)
+    assert calibrated(curve, constant) == pytest.approx(standard_edge(curve) / 2 ** (STEADY + ADAPTIVE))
     with pytest.raises(ProbeError, match="did not fall"):
         calibrated(to_curve(replace(flat(0.1), optimizer="Adam", is_fresh=False)), constant)
 

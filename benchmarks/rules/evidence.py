@@ -10,7 +10,8 @@ from math import log2
 
 from benchmarks.rule import Case, Rule, curve_of
 from lrfind.suggest.calibrated import doubt as doubt_about
-from lrfind.suggest.edges import edge, has_edge
+from lrfind.suggest.calibrated import standard_edge
+from lrfind.suggest.edges import has_edge
 
 WIDTH = 1.4
 """Octaves of the smoothing."""
@@ -27,7 +28,7 @@ def doubt(case: Case, octaves: float = 1.0) -> float:
 def anchor(case: Case, octaves: float = 1.0) -> float:
     """Return the edge, as far as it is trusted."""
     share = doubt(case, octaves)
-    return 0.0 if share == 1.0 else (1 - share) * log2(edge(curve_of(case.record, octaves)))
+    return 0.0 if share == 1.0 else (1 - share) * log2(standard_edge(curve_of(case.record, octaves)))
 
 
 def features(case: Case, octaves: float = 1.0) -> tuple[float, ...]:

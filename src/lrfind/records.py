@@ -105,7 +105,8 @@ class Finding:
         lr: The learning rate to train with; under a schedule, its peak.
         base_lr: The lower end of the useful range: where the loss starts to fall.
         max_lr: The upper end: where the loss stops falling or turns ragged.
-        interval: Where ``lr`` would land on repeating the search with other seeds (about 90 % of them).
+        interval: Of a calibrated reading: where the best rate of a grid search lies, for about 90 % of the
+            benchmark's tasks; most of it is often as good. Of another: where ``lr`` would land with other seeds.
         method: The reading rule that chose ``lr``.
         schedule: The schedule that ``lr`` was chosen for.
         records: Everything that ran.

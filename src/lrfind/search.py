@@ -18,6 +18,7 @@ from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.schedules import Ramp, Shape
 from lrfind.strategies import Strategy
 from lrfind.strategies.range_test import RangeTest
+from lrfind.strategies.replicated import Replicated
 
 _REDRAWN = 0.1
 """Seconds between two changes of the progress bar: drawing at every step would cost more than small steps do."""
@@ -41,11 +42,14 @@ class SearchOptions(RangeOptions, total=False):
     """The keyword arguments of every ``find``.
 
     Attributes:
-        strategy: ``"auto"``, ``"range"`` or an object with ``propose``.
+        strategy: ``"auto"`` (a range test, and shorter ones beside it: ``lrfind.strategies.replicated``), ``"range"``
+            (one range test) or an object with ``propose``.
+        budget: What ``"auto"`` may cost: a share of the horizon if below 1, else steps.
         progress: Whether to show a bar in a terminal.
     """
 
     strategy: Literal["auto", "range"] | Strategy
+    budget: float
     progress: bool
 
 
@@ -70,15 +74,20 @@ def to_strategy(**options: Unpack[SearchOptions]) -> Strategy:
     """
     strategy = options.pop("strategy", "auto")
     options.pop("progress", None)
-    known = RangeOptions.__annotations__
-    if unknown := sorted(set(options) - set(known)):
+    known = {*RangeOptions.__annotations__, "budget"}
+    if unknown := sorted(set(options) - known):
         raise BadInputError(
-            f"unknown option {unknown[0]!r}; there are {', '.join(sorted(SearchOptions.__annotations__))}."
+            f"unknown option {unknown[0]!r}; there are {', '.join(sorted({*known, 'strategy', 'progress'}))}."
         )
-    if isinstance(strategy, str):
-        if strategy not in ("auto", "range"):
-            raise BadInputError(f'strategy must be "auto", "range" or an object with propose, got {strategy!r}.')
+    if strategy == "auto":
+        budget = {"budget": options.pop("budget")} if "budget" in options else {}
+        return Replicated(RangeTest(**options), **budget)  # type: ignore[misc]
+    if strategy == "range":
+        if "budget" in options:
+            raise BadInputError('budget is for strategy="auto"; give strategy="range" its steps instead.')
         return RangeTest(**options)  # type: ignore[misc]
+    if isinstance(strategy, str):
+        raise BadInputError(f'strategy must be "auto", "range" or an object with propose, got {strategy!r}.')
     if options:
         raise BadInputError(f"give {', '.join(sorted(options))} to the strategy {type(strategy).__name__} itself.")
     return strategy

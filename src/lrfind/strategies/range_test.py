@@ -11,8 +11,8 @@ from lrfind.curves import START, Curve, to_curve
 from lrfind.errors import BadInputError
 from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.schedules import Ramp, Shape, ramp, to_shape
-from lrfind.suggest import to_rule
-from lrfind.suggest.calibrated import doubt
+from lrfind.suggest import Rule, to_rule
+from lrfind.suggest.calibrated import around, doubt
 from lrfind.suggest.edges import edge, fall, has_edge, is_weak, onset
 from lrfind.suggest.interval import interval
 from lrfind.suggest.usual import SPREAD, has_usual
@@ -75,20 +75,42 @@ class RangeTest:
             return [self._probe()]
         record = records[0]
         curve = to_curve(record)
-        rule = to_rule(self.method, to_shape(self.schedule), self._passes(record))
-        lr = rule(curve)
+        lr = self.read(record)
         low, top = (lr / SPREAD, lr * SPREAD) if self._is_usual(curve) else (onset(curve), edge(curve))
         return Finding(
             lr=lr,
             base_lr=min(low, lr),
             max_lr=max(top, lr),
-            interval=interval(curve, rule),
+            interval=self.interval(record, lr),
             method=self.method,
             schedule=self.schedule if isinstance(self.schedule, str) else "custom",
             records=(record,),
             cost=Cost(steps=len(record.lrs), seconds=record.seconds),
             notes=_notes(record, curve, top, leaning=doubt(curve) if self._is_calibrated(curve) else 0.0),
         )
+
+    def read(self, record: Record) -> float:
+        """Return the rate that the method reads off a record.
+
+        Raises:
+            ProbeError: If it cannot be read.
+        """
+        return self._rule(record)(to_curve(record))
+
+    def interval(self, record: Record, lr: float) -> tuple[float, float]:
+        """Return what ``Finding.interval`` is for a rate that rests on a record."""
+        if self.method == "calibrated":
+            return around(lr)
+        low, high = interval(to_curve(record), self._rule(record))
+        return min(low, lr), max(high, lr)
+
+    def steps_of_training(self, record: Record) -> float | None:
+        """Return how many steps training will take, as far as that is known with a record at hand."""
+        passes = self._passes(record)
+        return self.horizon if passes is None or not record.epoch else passes * record.epoch
+
+    def _rule(self, record: Record) -> Rule:
+        return to_rule(self.method, to_shape(self.schedule), self._passes(record))
 
     def _passes(self, record: Record) -> float | None:
         """How often training goes over the data, as far as that is known."""

@@ -6,7 +6,7 @@ from math import log2
 
 from lrfind.curves import Curve
 from lrfind.schedules import Shape, remaining
-from lrfind.suggest.edges import edge, fall, has_edge, no_fall
+from lrfind.suggest.edges import density, edge, fall, has_edge, no_fall
 from lrfind.suggest.usual import allows, has_usual, is_adaptive, usual_rate
 
 ANNEALED, STEADY = 2.15, 3.4
@@ -18,6 +18,19 @@ ADAPTIVE = 0.6
 REPEATED, REPEATED_ADAPTIVE = 0.05, 0.2
 """Octaves further down for each doubling of the passes over the data, and that for an adaptive optimizer: what is seen
 often is learnt by heart."""
+
+PACE, PACE_ADAPTIVE = 0.4, 0.2
+"""Octaves further down for each halving of the steps per octave of the ramp, and that for an adaptive optimizer: what
+ramps faster comes further before it diverges. Measured on ramps of 48 to 512 steps."""
+
+FARTHEST = 2.0
+"""Octaves of the steps per octave, up and down, for which that is known."""
+
+USUAL_DENSITY = 127 / log2(30 / 1e-6)
+"""Steps per octave of the ramp that the other constants are fitted on."""
+
+BELOW, ABOVE = 3.4, 3.8
+"""Octaves below and above the reading between which the best rate lay for nine in ten of the benchmark's tasks."""
 
 USUAL_PASSES = 32.0
 """The number of passes at which nothing is added, and which is assumed where it is not known."""
@@ -45,18 +58,25 @@ def calibrated(curve: Curve, shape: Shape, passes: float | None = None) -> float
         docs/decisions/0006-edge-or-usual.md; ``python -m benchmarks.calibrate`` fits the constants.
     """
     left = remaining(shape)
-    is_one = is_adaptive(curve.optimizer)
-    repeated = (REPEATED_ADAPTIVE if is_one else REPEATED) * log2(max(passes or USUAL_PASSES, 1.0) / USUAL_PASSES)
-    below = octaves_below(left) + ADAPTIVE * is_one + repeated
-    if not has_usual(curve):
-        return edge(curve) / 2**below
-    usual = usual_rate(left) / 2**repeated
-    if not has_edge(curve):
+    repeated = _octaves_repeated(curve, passes)
+    usual = usual_rate(left) / 2**repeated if has_usual(curve) else None
+    if usual is not None and not has_edge(curve):
         if not allows(curve, usual):
             raise no_fall(curve)
         return usual
-    read = edge(curve) / 2**below
-    return float(read * (usual / read) ** doubt(curve))
+    read = standard_edge(curve) / 2 ** (octaves_below(left) + ADAPTIVE * is_adaptive(curve.optimizer) + repeated)
+    return read if usual is None else float(read * (usual / read) ** doubt(curve))
+
+
+def standard_edge(curve: Curve) -> float:
+    """Return where the edge would be had the ramp taken ``USUAL_DENSITY`` steps per octave.
+
+    Raises:
+        ProbeError: If the loss never falls.
+    """
+    pace = PACE_ADAPTIVE if is_adaptive(curve.optimizer) else PACE
+    faster = min(max(log2(USUAL_DENSITY / density(curve)), -FARTHEST), FARTHEST)
+    return float(edge(curve) / 2 ** (pace * faster))
 
 
 def octaves_below(left: float) -> float:
@@ -67,6 +87,21 @@ def octaves_below(left: float) -> float:
         [2.15, 3.4]
     """
     return ANNEALED + (STEADY - ANNEALED) * left
+
+
+def around(lr: float) -> tuple[float, float]:
+    """Return the rates between which the best one lies, for about 90 % of the benchmark's tasks.
+
+    Example:
+        >>> [round(end, 2) for end in around(1.0)]
+        [0.09, 13.93]
+    """
+    return lr / 2**BELOW, lr * 2**ABOVE
+
+
+def _octaves_repeated(curve: Curve, passes: float | None) -> float:
+    octaves = REPEATED_ADAPTIVE if is_adaptive(curve.optimizer) else REPEATED
+    return octaves * log2(max(passes or USUAL_PASSES, 1.0) / USUAL_PASSES)
 
 
 def doubt(curve: Curve) -> float:

@@ -54,6 +54,17 @@ def edge(curve: Curve) -> float:
     return float(curve.lrs[last if ragged is None else min(last, ragged)])
 
 
+def density(curve: Curve) -> float:
+    """Return how many steps a ramp takes per octave of the rate, at the edge.
+
+    Raises:
+        ProbeError: If the loss never falls.
+    """
+    octaves = np.log2(curve.lrs)
+    at = int(np.clip(np.searchsorted(curve.lrs, edge(curve)), 1, len(octaves) - 2))
+    return float(2.0 / (octaves[at + 1] - octaves[at - 1]))
+
+
 def fall(curve: Curve) -> float:
     """Return how far the loss falls, from its start and from whatever it is just before its least."""
     bottom = int(np.argmin(_known(curve)))

@@ -1,0 +1,109 @@
+"""The replicated range test: one ramp over all rates, then shorter ones over the part where something happened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from lrfind.curves import START, Curve, to_curve
+from lrfind.errors import BadInputError, ProbeError
+from lrfind.records import Cost, Finding, Probe, Record
+from lrfind.schedules import ramp
+from lrfind.strategies.range_test import RangeTest
+from lrfind.suggest.edges import edge, has_edge, onset
+
+REPLICATES = 2
+"""How many shorter ramps there are: more were measured to change nothing."""
+
+SHARE = 0.5
+"""They take this share of the steps per octave."""
+
+AROUND = 8.0
+"""They begin at the onset of the fall divided by this, and end at its edge times this."""
+
+FEWEST = 48
+"""A first ramp of fewer steps is not worth its cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replicated:
+    """A range test, repeated from other seeds over the rates that matter; the readings are averaged in log-rate.
+
+    Args:
+        test: The first ramp, how it is read, and what training will be.
+        budget: What the search may cost: a share of the horizon if below 1, else steps. The ramps are shortened and
+            left out to stay within it, but for a first one of ``FEWEST`` steps. Without effect where the horizon is
+            not known and it is a share.
+
+    Raises:
+        BadInputError: If the budget is not positive.
+
+    Source:
+        docs/decisions/0007-replicates-not-races.md, which also has what was measured against it.
+    """
+
+    test: RangeTest = field(default_factory=RangeTest)
+    budget: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.budget < math.inf:
+            raise BadInputError(f"budget must be a share of the horizon below 1, or steps, got {self.budget!r}.")
+
+    def propose(self, records: Sequence[Record]) -> list[Probe] | Finding:
+        """Return the first ramp, then the shorter ones, then the finding."""
+        if not records:
+            return self._first().propose([])
+        finding = self._first().propose(records[:1])
+        if not isinstance(finding, Finding):
+            return finding
+        missing = self._shorter(records[0])[len(records) - 1 :]
+        return missing or self._averaged(finding, records)
+
+    def _first(self) -> RangeTest:
+        allowed = _allowed(self.budget, self.test.horizon)
+        return replace(self.test, steps=int(min(self.test.steps, max(allowed, FEWEST))))
+
+    def _shorter(self, record: Record) -> list[Probe]:
+        curve = to_curve(record)
+        low, high = self._matters(curve)
+        per_octave = SHARE * (len(record.probe.lrs) - 1) / math.log2(record.probe.lrs[-1] / record.probe.lrs[0])
+        steps = max(2 * START, round(math.log2(high / low) * per_octave))
+        left = _allowed(self.budget, self.test.steps_of_training(record)) - len(record.lrs)
+        count = int(min(REPLICATES, max(left // steps, 0)))
+        return [Probe(ramp(low, high, steps), record.probe.seed + 1 + index) for index in range(count)]
+
+    def _matters(self, curve: Curve) -> tuple[float, float]:
+        """The rates from before the loss falls to where it has diverged."""
+        if not has_edge(curve):
+            return self.test.min_lr, self.test.max_lr
+        return max(self.test.min_lr, onset(curve) / AROUND), min(self.test.max_lr, edge(curve) * AROUND)
+
+    def _averaged(self, finding: Finding, records: Sequence[Record]) -> Finding:
+        lrs, lost = [finding.lr], 0
+        for record in records[1:]:
+            try:
+                lrs.append(self.test.read(record))
+            except ProbeError:
+                lost += 1
+        lr = float(np.exp(np.mean(np.log(lrs))))
+        notes = (*finding.notes, *([f"{lost} of {len(records)} ramps could not be read."] if lost else []))
+        return replace(
+            finding,
+            lr=lr,
+            base_lr=min(finding.base_lr, lr),
+            max_lr=max(finding.max_lr, lr),
+            interval=self.test.interval(records[0], lr),
+            records=tuple(records),
+            cost=Cost(sum(len(one.lrs) for one in records), sum(one.seconds for one in records)),
+            notes=notes,
+        )
+
+
+def _allowed(budget: float, horizon: float | None) -> float:
+    """The steps that a search may take."""
+    if budget >= 1:
+        return budget
+    return math.inf if horizon is None else budget * horizon

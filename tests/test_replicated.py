@@ -1,0 +1,120 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from curves_with_answers import loss_at, made_up
+
+from lrfind.curves import to_curve
+from lrfind.errors import BadInputError, ProbeError
+from lrfind.records import Finding, Record
+from lrfind.search import search
+from lrfind.strategies.range_test import RangeTest
+from lrfind.strategies.replicated import AROUND, FEWEST, REPLICATES, Replicated
+from lrfind.suggest.edges import edge, onset
+
+
+class MadeUp:
+    """A loop whose losses are made up; a probe ends where the loss has risen."""
+
+    def __init__(self, *, noise=0.05, epoch=0.0):
+        self.noise, self.epoch, self.runs = noise, epoch, 0
+
+    def run(self, probe, on_step):
+        self.runs += 1
+        lrs = tuple(lr for lr in probe.lrs if lr < 0.3)
+        noise = self.noise * np.random.default_rng(probe.seed).standard_normal(len(lrs))
+        losses = tuple(map(float, loss_at(np.array(lrs)) + noise))
+        return Record(probe, lrs, losses, "diverged", epoch=self.epoch)
+
+
+def test_the_first_round_is_a_range_test_and_the_second_covers_what_matters():
+    strategy = Replicated()
+    (first,) = strategy.propose([])
+    assert [first] == RangeTest().propose([])
+    record = MadeUp().run(first, None)
+    second = strategy.propose([record])
+    curve = to_curve(record)
+    assert [probe.seed for probe in second] == [1, 2]
+    for probe in second:
+        assert probe.lrs[0] == pytest.approx(onset(curve) / AROUND)
+        assert probe.lrs[-1] == pytest.approx(edge(curve) * AROUND)
+        density = (len(probe.lrs) - 1) / math.log2(probe.lrs[-1] / probe.lrs[0])
+        assert density == pytest.approx(127 / math.log2(3e7) / 2, rel=0.05)
+
+
+def test_the_answer_is_the_mean_of_the_readings_in_log_rate():
+    finding = search(Replicated(), MadeUp())
+    readings = [RangeTest().read(record) for record in finding.records]
+    assert len(readings) == 1 + REPLICATES
+    assert len(set(readings)) == 3
+    assert math.log(finding.lr) == pytest.approx(np.mean(np.log(readings)))
+    assert finding.base_lr <= finding.lr <= finding.max_lr
+    assert finding.cost.steps == sum(len(record.lrs) for record in finding.records)
+
+
+def test_it_varies_less_than_one_range_test():
+    def spread(strategy):
+        lrs = [search(strategy(RangeTest(seed=100 * seed)), MadeUp(noise=0.4)).lr for seed in range(12)]
+        return np.std(np.log2(lrs))
+
+    assert spread(Replicated) < spread(lambda test: test)
+
+
+@pytest.mark.parametrize(
+    ("known", "budget", "rounds"),
+    [
+        ({}, 0.1, [128, 3]),
+        ({"horizon": 2000}, 0.1, [128, 3]),
+        ({"horizon": 1300}, 0.1, [128, 2]),
+        ({"horizon": 700}, 0.1, [70, 2]),
+        ({"horizon": 100}, 0.1, [FEWEST, 1]),
+        ({"horizon": 2000}, 0.5, [128, 3]),
+        ({"horizon": 100}, 300, [128, 3]),
+        ({"epochs": 2}, 0.1, [128, 1]),
+        ({"epochs": 20}, 0.1, [128, 3]),
+        ({"epochs": 20, "horizon": 700}, 0.1, [70, 2]),
+    ],
+)
+def test_it_stays_within_its_budget(known, budget, rounds):
+    finding = search(Replicated(RangeTest(**known), budget), MadeUp(epoch=100.0))
+    assert [len(finding.records[0].probe.lrs), len(finding.records)] == rounds
+    if horizon := known.get("horizon"):
+        assert finding.cost.steps <= max(budget * horizon if budget < 1 else budget, FEWEST)
+
+
+@pytest.mark.parametrize("done", [1, 2, 3])
+def test_a_killed_search_ends_with_the_same_finding(done):
+    whole = search(Replicated(), MadeUp())
+    loop = MadeUp()
+    resumed = search(Replicated(), loop, records=whole.records[:done])
+    assert replace(resumed, cost=whole.cost) == whole
+    assert resumed.cost.steps == whole.cost.steps
+    assert loop.runs == 3 - done
+
+
+def test_the_same_records_give_the_same_finding_also_through_json():
+    finding = search(Replicated(), MadeUp())
+    again = Finding.from_dict(finding.to_dict())
+    assert replace(Replicated().propose(again.records), cost=finding.cost) == finding
+
+
+def test_a_ramp_that_cannot_be_read_is_left_out_and_said():
+    finding = search(Replicated(), MadeUp())
+    flat = replace(finding.records[1], losses=(1.0,) * len(finding.records[1].lrs))
+    found = Replicated().propose([finding.records[0], flat, finding.records[2]])
+    lrs = [RangeTest().read(finding.records[index]) for index in (0, 2)]
+    assert found.lr == pytest.approx(math.sqrt(lrs[0] * lrs[1]))
+    assert found.notes == ("1 of 3 ramps could not be read.",)
+
+
+def test_a_first_ramp_that_cannot_be_read_is_refused():
+    record = replace(made_up(), losses=(1.0,) * 128)
+    with pytest.raises(ProbeError, match="did not fall"):
+        Replicated().propose([record])
+
+
+@pytest.mark.parametrize("budget", [0, -0.1, math.inf, math.nan])
+def test_a_budget_that_is_none_is_refused(budget):
+    with pytest.raises(BadInputError, match="budget must be"):
+        Replicated(budget=budget)
