@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import torch
-from matrix import DATA, EXITS, LOOPS, MODELS, OPTIMIZERS, TRAININGS, cells, outcome
+from matrix import FACTORS, LOOPS, UNTRAINABLE, cells, outcome
 
 PAGE = Path(__file__).parents[1] / "docs" / "matrix.md"
 PAGE_TEXT = """# The matrix: nothing moves
@@ -31,8 +31,13 @@ batches. The probe ends in each of the five ways.
 {factors}
 
 Refused: lazy parameters under `isolation="snapshot"`, since they cannot be put back in place once they have a
-shape; copies take them. Left out: Adagrad with lazy parameters, which torch cannot construct. Hugging Face's Trainer
-has its own tests (`tests/test_huggingface.py`), Fabric and Accelerate theirs (`tests/test_fabric_and_accelerate.py`).
+shape; copies take them.
+
+Left out, since they cannot be trained without a search either (a test says so):
+
+{left_out}
+
+Fabric and Accelerate, whose loops are plain loops, have tests of their own (`tests/test_fabric_and_accelerate.py`).
 """
 
 IN_THREES = ("pytorch",)
@@ -44,7 +49,7 @@ def main() -> int:
     counts = {}
     os.chdir(tempfile.mkdtemp())
     for loop in LOOPS:
-        each = cells(3 if loop in IN_THREES else 2)
+        each = cells(3 if loop in IN_THREES else 2, loop)
         counts[loop] = Counter(outcome(loop, cell) for cell in each)
         print(loop, dict(counts[loop]), flush=True)
     PAGE.write_text(page(counts), encoding="utf-8")
@@ -66,7 +71,6 @@ def page(counts):
         f"| {wrong(count)} |"
         for loop, count in counts.items()
     ]
-    factors = (("optimizer", OPTIMIZERS), ("model", MODELS), ("training", TRAININGS), ("data", DATA), ("exit", EXITS))
     return PAGE_TEXT.format(
         sum=sum(total.values()),
         exact=total["bit-exact"],
@@ -74,7 +78,8 @@ def page(counts):
         wrong=wrong(total),
         torch=torch.__version__.split("+")[0],
         rows="\n".join(rows),
-        factors="\n".join(f"- {name}: {', '.join(values)}" for name, values in factors),
+        factors="\n".join(f"- {name}: {', '.join(values)}" for name, values in FACTORS.items()),
+        left_out="\n".join(f"- {' with '.join(values.values())}: {why}" for _, values, why in UNTRAINABLE),
     )
 
 

@@ -1,6 +1,7 @@
 """The Hugging Face loop, callbacks and function, in real Trainers over tiny random models."""
 
 import copy
+import multiprocessing
 import random
 import re
 import subprocess
@@ -317,6 +318,10 @@ class TestNothingMoves:
         before = moved(one)
         assert lrh.find(one, **ROUGH).records[0].losses[0] < 0.4
         assert moved(one) == before
+
+    def test_a_search_leaves_no_worker(self):
+        lrh.find(trainer(dataloader_num_workers=1, dataloader_persistent_workers=True), **ROUGH)
+        assert multiprocessing.active_children() == []
 
     @pytest.mark.parametrize("isolation", ["copy", "snapshot"])
     @pytest.mark.parametrize("failure", [RuntimeError("boom"), KeyboardInterrupt()])

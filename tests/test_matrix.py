@@ -3,38 +3,58 @@
 ``make matrix`` runs all of it and writes ``docs/matrix.md``.
 """
 
+from dataclasses import asdict
 from itertools import combinations
 
 import pytest
-from matrix import LOOPS, cells, combinations_of, expected, outcome
+from matrix import FACTORS, LOOPS, UNTRAINABLE, Cell, cells, combinations_of, expected, outcome
+from matrix_loops import train
 
 IN_PAIRS = ["pytorch", "lightning"]
 
 
+def every(ways, loops):
+    """The cells of several loops, each with its name."""
+    return [pytest.param(loop, cell, id=f"{loop}-{cell}") for loop in loops for cell in cells(ways, loop)]
+
+
+@pytest.mark.parametrize("loop", ["pytorch", "huggingface"])
 @pytest.mark.parametrize("ways", [1, 2, 3])
-def test_the_cells_hold_every_combination(ways):
-    rows = [enumerate((cell.optimizer, cell.model, cell.training, cell.data, cell.exit)) for cell in cells(ways)]
-    covered = {combination for row in rows for combination in combinations(list(row), ways)}
-    assert set(combinations_of(ways)) <= covered
+def test_the_cells_hold_every_combination(ways, loop):
+    rows = [sorted(asdict(cell).items()) for cell in cells(ways, loop)]
+    covered = {combination for row in rows for combination in combinations(row, ways)}
+    assert set(combinations_of(ways, loop)) == covered
 
 
-@pytest.mark.parametrize("cell", cells(1), ids=str)
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(
+    ("loop", "values"),
+    [
+        (loop, values)
+        for one, values, _ in UNTRAINABLE
+        for loop in LOOPS
+        if loop == one or (not one and " " not in loop)
+    ],
+)
+def test_what_is_left_out_cannot_be_trained_without_a_search_either(loop, values):
+    cell = Cell(**{name: each[0] for name, each in FACTORS.items()} | values)
+    with pytest.raises((AttributeError, TypeError, ValueError)):
+        train(loop, cell, probe=False)
+
+
+@pytest.mark.parametrize(("loop", "cell"), every(1, LOOPS))
 def test_every_value(loop, cell, empty_folder):
     assert outcome(loop, cell) == expected(loop, cell)
     assert list(empty_folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("cell", cells(2), ids=str)
-@pytest.mark.parametrize("loop", IN_PAIRS)
+@pytest.mark.parametrize(("loop", "cell"), every(2, IN_PAIRS))
 def test_in_pairs(loop, cell, empty_folder):
     assert outcome(loop, cell) == expected(loop, cell)
     assert list(empty_folder.iterdir()) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", cells(2), ids=str)
-@pytest.mark.parametrize("loop", [loop for loop in LOOPS if loop not in IN_PAIRS])
+@pytest.mark.parametrize(("loop", "cell"), every(2, [loop for loop in LOOPS if loop not in IN_PAIRS]))
 def test_the_others_in_pairs(loop, cell, empty_folder):
     assert outcome(loop, cell) == expected(loop, cell)
 

@@ -106,7 +106,7 @@ def inner_trainer(outer: Any, parts: Parts, *, steps: int, seed: int, is_trainin
     inner.lr_scheduler, inner._created_lr_scheduler = _Still(inner), False
     inner.train_dataset = fresh(outer.train_dataset)
     inner.callback_handler = copy.copy(outer.callback_handler)
-    inner.callback_handler.callbacks = []
+    inner.callback_handler.callbacks, inner.callback_handler.train_dataloader = [], None
     package = transformers()
     inner.state, inner.control = package.TrainerState(), package.TrainerControl()
     inner._memory_tracker = import_module("transformers.trainer_utils").TrainerMemoryTracker(skip_memory_metrics=True)
@@ -114,6 +114,17 @@ def inner_trainer(outer: Any, parts: Parts, *, steps: int, seed: int, is_trainin
     if is_training:
         inner.neftune_noise_alpha = None
     return inner
+
+
+def end_workers(trainer: Any) -> None:
+    """End the persistent workers of the loader that a Trainer has trained with.
+
+    They would wait for the garbage collector, and it for them: 5 s for each.
+    """
+    loader = trainer.callback_handler.train_dataloader
+    iterator = getattr(getattr(loader, "base_dataloader", loader), "_iterator", None)
+    if iterator is not None:
+        iterator._shutdown_workers()
 
 
 class _Still:

@@ -10,7 +10,7 @@ import torch
 
 from lrfind.errors import BadInputError
 from lrfind.huggingface.framework import TALKERS, callback_base, check_trainer, singletons_as_they_were, transformers
-from lrfind.huggingface.inner import Parts, data_of, inner_trainer, parts_of
+from lrfind.huggingface.inner import Parts, data_of, end_workers, inner_trainer, parts_of
 from lrfind.isolation import (
     KINDS,
     Isolation,
@@ -70,6 +70,7 @@ class HuggingFaceLoop:
             seed_all(probe.seed, *data)
             steps, is_training = len(probe.lrs), self._is_training
             inner = inner_trainer(trainer, parts, steps=steps, seed=probe.seed, is_training=is_training)
+            stack.callback(end_workers, inner)
             driver = stack.enter_context(_Driver(probe, on_step))
             inner.callback_handler.callbacks = [driver]
             inner.training_step = driver.watched(inner.training_step, check)
