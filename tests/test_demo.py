@@ -49,7 +49,8 @@ def test_the_report_holds_what_ran(finished):
     assert (report["schema"], report["dataset"], report["seed"]) == ("lrfind/report/1", "digits", 3)
     assert {"lr", "base_lr", "max_lr", "interval", "method", "cost", "curve"} <= set(finding)
     assert 0 < finding["cost"]["steps"] <= 150
-    assert len(finding["curve"]["lr"]) == len(finding["curve"]["loss"]) == finding["cost"]["steps"]
+    assert len(finding["curve"]["lr"]) == len(finding["curve"]["loss"]) == len(finding["records"][0]["lrs"])
+    assert sum(len(record["lrs"]) for record in finding["records"]) == finding["cost"]["steps"]
     assert [run["name"] for run in runs] == ["1e-05", "0.0001", "0.1", "found"]
     assert runs[-1]["lr"] == finding["lr"]
     for run in runs:

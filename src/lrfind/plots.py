@@ -22,11 +22,12 @@ def plot_finding(finding: Finding, ax: Axes | None = None) -> Axes:
     """Draw the loss against the rate, with the found rate and the range marked.
 
     Args:
-        finding: A finding of a range test.
+        finding: A finding of one range test or of several, of which the first is smoothed.
         ax: Where to draw; by default a new figure of pyplot.
     """
     ax = ax or _new_axes()
-    curve = to_curve(finding.records[0])
+    first, *repeated = finding.records
+    curve = to_curve(first)
     ax.axvspan(
         finding.base_lr,
         finding.max_lr,
@@ -35,6 +36,9 @@ def plot_finding(finding: Finding, ax: Axes | None = None) -> Axes:
         lw=0,
         label=f"range {finding.base_lr:.2g} to {finding.max_lr:.2g}",
     )
+    for number, record in enumerate(repeated):
+        label = None if number else "likewise, repeated"
+        ax.plot(record.lrs, record.losses, ".", ms=3, color="#d5dae1", zorder=1.5, label=label)
     ax.plot(curve.lrs, curve.losses, ".", ms=4, color="#8d99ae", label="loss of each step")
     ax.plot(curve.lrs, curve.smooth, color="#2b2d42", lw=2, label="smoothed")
     ax.axvline(finding.lr, color=FOUND, lw=2, label=f"found rate {finding.lr:.3g}")

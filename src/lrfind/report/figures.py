@@ -45,9 +45,11 @@ def figure_files(folder: Path) -> list[Path]:
 
 def draw(finding: Finding, runs: Sequence[Run], folder: Path) -> list[Figure]:
     """Draw the three figures of an experiment as PNG files in a folder."""
+    repeated = len(finding.records) - 1
+    again = f", and of {repeated} more over the rates that matter" if repeated else ""
     range_caption = (
-        f"Training loss at each rate of the range test. The line marks the found rate, {finding.lr:.3g}; the band "
-        f"the range from {finding.base_lr:.2g} to {finding.max_lr:.2g}."
+        f"Training loss at each rate of the range test{again}. The line marks the found rate, {finding.lr:.3g}; "
+        f"the band the range from {finding.base_lr:.2g} to {finding.max_lr:.2g}."
     )
     runs_caption = "Solid lines: validation. Dashed lines: training, averaged since the last one."
     plots: tuple[tuple[str, Callable[[Axes], Axes]], ...] = (
