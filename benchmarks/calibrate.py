@@ -7,9 +7,9 @@ fitted on every family.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -71,20 +71,15 @@ class Sample:
 
 def samples_of(
     rule: Rule,
-    sweeps: Sequence[Sweep],
+    groups: Iterable[Sequence[Sweep]],
     tasks: dict[str, Task],
     truths: dict[tuple[str, str], Truth],
-    *,
-    together: int = 1,
 ) -> list[Sample]:
-    """Return one sample per schedule and range test, or per ``together`` of them, whose median is read."""
-    groups: dict[tuple[str, int, int], list[Sweep]] = {}
-    for sweep in sweeps:
-        if sweep.kind == "lrfind" and sweep.task in tasks:
-            groups.setdefault((sweep.task, sweep.seed, sweep.repeat // together), []).append(sweep)
+    """Return one sample per schedule and group of range tests; the readings of a group are averaged in log-rate."""
     found = []
-    for (name, seed, _), group in sorted(groups.items()):
-        for schedule in tasks[name].schedules:
+    for group in groups:
+        name, seed = group[0].task, group[0].seed
+        for schedule in tasks[name].schedules if name in tasks else ():
             if (name, schedule) not in truths:
                 continue
             cases = [to_case(sweep.record, tasks[name], schedule) for sweep in group]
@@ -106,7 +101,7 @@ def samples_of(
 
 
 def _read(rule: Rule, cases: Sequence[Case]) -> tuple[float, tuple[float, ...]]:
-    """Return the median anchor and features of the cases that can be read."""
+    """Return the mean anchor and features of the cases that can be read."""
     read = []
     for case in cases:
         try:
@@ -115,7 +110,7 @@ def _read(rule: Rule, cases: Sequence[Case]) -> tuple[float, tuple[float, ...]]:
             continue
     if not read:
         return np.nan, (0.0,) * len(rule.start)
-    anchor, *features = (median(column) for column in zip(*read, strict=True))
+    anchor, *features = (fmean(column) for column in zip(*read, strict=True))
     return anchor, tuple(features)
 
 
@@ -190,22 +185,21 @@ def _objective(groups: Sequence[tuple[Array, Array, Array]], constants: Array) -
 def main() -> None:
     """Print how rules score when calibrated without the family that is scored."""
     from benchmarks.rules import RULES
-    from benchmarks.scoring import Stored, calibrated_scores
+    from benchmarks.scoring import Stored, calibrated_scores, designs
     from benchmarks.tasks import TASKS
 
     parser = argparse.ArgumentParser(description="Calibrate rules, leaving one family out.")
     parser.add_argument("rules", nargs="*", default=list(RULES))
     stored = Stored.load(TASKS)
     print(
-        f"{'rule':44s} {'mean':>7s} {'bad':>6s} {'p90':>6s} {'worst':>6s} | unseen {'mean':>7s} {'bad':>6s}  constants"
+        f"{'rule':60s} {'mean':>7s} {'bad':>6s} {'p90':>6s} {'worst':>6s} | unseen {'mean':>7s} {'bad':>6s}  constants"
     )
     for name in parser.parse_args().rules:
-        for together in (1, 4):
-            scores, constants = calibrated_scores(RULES[name], stored, together=together)
+        for title, groups in designs(stored.sweeps).items():
+            scores, constants = calibrated_scores(RULES[name], stored, groups=groups)
             seen = np.array([one.regret for one in scores if not TASKS[one.task].unseen])
             other = np.array([one.regret for one in scores if TASKS[one.task].unseen])
-            title = name + (", median of 4" if together > 1 else "")
-            print(f"{title:40s} {_line(seen)} | {_line(other)} | {np.round(constants, 2)}", flush=True)
+            print(f"{name + ', ' + title:60s} {_line(seen)} | {_line(other)} | {np.round(constants, 2)}", flush=True)
 
 
 def _line(regrets: Array) -> str:

@@ -63,6 +63,16 @@ def _sweep_jobs(tasks: Sequence[Task]) -> Iterator[tuple[tuple[Any, ...], Callab
                     )
 
 
+def _shorter_jobs(tasks: Sequence[Task]) -> Iterator[tuple[tuple[Any, ...], Callable[[], dict[str, Any]]]]:
+    """The second round of each search; its first is stored by now."""
+    firsts = {(one.task, one.seed): one.record for one in sweeps.load() if (one.kind, one.repeat) == ("lrfind", 0)}
+    for (name, seed), first in firsts.items():
+        for task in (task for task in tasks if task.name == name):
+            for probe in sweeps.shorter(task, first):
+                key = (sweeps.SHORTER, name, seed, probe.seed)
+                yield key, lambda task=task, rest=(seed, probe): sweeps.run_shorter(task, *rest)
+
+
 def _peer_jobs(
     tasks: Sequence[Task], peers: Sequence[Peer]
 ) -> Iterator[tuple[tuple[Any, ...], Callable[[], dict[str, Any]]]]:
@@ -89,6 +99,7 @@ def _fill(path: Path, fields: tuple[str, ...], jobs: Iterator[tuple[tuple[Any, .
 def fill(tasks: Sequence[Task] = tuple(TASKS.values()), peers: Sequence[Peer] = tuple(PEERS.values())) -> None:
     """Run what is not stored yet; a peer whose packages are missing is left as it is stored."""
     _fill(sweeps.STORE, ("kind", "task", "seed", "repeat"), _sweep_jobs(tasks))
+    _fill(sweeps.STORE, ("kind", "task", "seed", "repeat"), _shorter_jobs(tasks))
     for peer in peers:
         if not is_installed(peer):
             print(f"{peer.name} is left as stored: {', '.join(peer.packages)} not installed (pip install .[bench])")

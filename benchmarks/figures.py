@@ -19,7 +19,7 @@ FLOOR = 1e-3
 """Mean regrets below this are drawn at it, on a logarithmic axis."""
 
 SHOWN = {
-    "lrfind, one sweep": ("o", OURS),
+    "lrfind, 10 %": ("o", OURS),
     "Lightning": ("x", "#c0392b"),
     "torch-lr-finder": ("+", "#2c5aa0"),
     "fastai valley": ("v", "#8a4f9e"),

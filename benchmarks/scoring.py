@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,15 @@ from benchmarks.calibrate import fit, leave_one_out, samples_of
 from benchmarks.collect import BOTH, SUGGESTIONS
 from benchmarks.measures import Score, Truth, score, to_truth
 from benchmarks.readings import READINGS
-from benchmarks.rule import Rule, curve_of
+from benchmarks.rule import Rule
 from benchmarks.schedules import SHAPES
 from benchmarks.store import read_rows
 from benchmarks.task import Task
 from lrfind import RangeTest
 from lrfind.errors import LRFindError
-from lrfind.schedules import Shape
-from lrfind.suggest import METHODS, to_rule
-
-DEFAULT = RangeTest().method
+from lrfind.records import Finding
+from lrfind.strategies.replicated import Replicated
+from lrfind.suggest import METHODS
 
 Array = npt.NDArray[np.float64]
 
@@ -74,20 +73,44 @@ def all_scores(stored: Stored, rule: Rule) -> dict[str, list[Score]]:
     found: dict[str, list[Score]] = {}
     for one in (*peer_scores(stored), *_reading_scores(stored), *_own_scores(stored)):
         found.setdefault(one.method, []).append(one)
-    for together, name in ((1, "lrfind, one sweep"), (4, "lrfind, median of 4 sweeps")):
-        found[name], _ = calibrated_scores(rule, stored, together=together, name=name)
+    for name, groups in designs(stored.sweeps).items():
+        found[f"lrfind, {name}"], _ = calibrated_scores(rule, stored, groups=groups, name=f"lrfind, {name}")
     return found
 
 
-def calibrated_scores(rule: Rule, stored: Stored, *, together: int = 1, name: str = "") -> tuple[list[Score], Array]:
-    """Score a rule with constants fitted without the task's family; return them, and the constants fitted on all."""
-    samples = samples_of(rule, stored.sweeps, stored.tasks, stored.truths, together=together)
+def designs(known: Sequence[sweeps.Sweep]) -> dict[str, list[list[sweeps.Sweep]]]:
+    """Return the searches that are scored, by what they cost: the ramps of each."""
+    return {
+        "10 %": sweeps.searches(known),
+        "one sweep": sweeps.apart(known),
+        "3 %": sweeps.apart(known, "lrfind, 3 %"),
+    }
+
+
+def calibrated_scores(
+    rule: Rule, stored: Stored, *, groups: Sequence[Sequence[sweeps.Sweep]], name: str = ""
+) -> tuple[list[Score], Array]:
+    """Score a rule with constants fitted without the task's family; return them, and the constants fitted on all.
+
+    The constants are fitted on single range tests, whatever is scored. The interval spans nine tenths of the ways from
+    the reading to the best rate, on the other families.
+    """
+    samples = samples_of(rule, sweeps.apart(stored.sweeps), stored.tasks, stored.truths)
     constants = leave_one_out(samples, rule.start, stored.unseen)
+    scored = samples_of(rule, groups, stored.tasks, stored.truths)
+    octaves = [one.octave(constants[one.family]) for one in scored]
     scores = []
-    for one in samples:
-        octave = one.octave(constants[one.family])
+    for one, octave in zip(scored, octaves, strict=True):
         lr = float(2**octave) if np.isfinite(octave) else None
-        scores.append(score(name or rule.name, one.truth, one.seed, lr, cost=one.steps, seconds=one.seconds))
+        others = [
+            other.truth.best - at
+            for other, at in zip(scored, octaves, strict=True)
+            if other.family != one.family and other.family not in stored.unseen and np.isfinite(at)
+        ]
+        low, high = np.quantile(others, (0.05, 0.95)) if others else (0.0, 0.0)
+        interval = (lr * 2 ** min(low, 0), lr * 2 ** max(high, 0)) if lr else None
+        cost = {"cost": one.steps, "seconds": one.seconds}
+        scores.append(score(name or rule.name, one.truth, one.seed, lr, interval=interval, **cost))
     return scores, fit([one for one in samples if one.family not in stored.unseen], rule.start)
 
 
@@ -122,27 +145,37 @@ def _reading_scores(stored: Stored) -> Iterator[Score]:
 
 
 def _own_scores(stored: Stored) -> Iterator[Score]:
-    """The methods that the package ships, with the constants that it ships; one sweep per seed."""
-    for sweep in stored.sweeps:
-        if sweep.kind != "lrfind" or sweep.repeat:
-            continue
-        for schedule in stored.schedules(sweep.task):
+    """The methods that the package ships, with the constants that it ships; one search per seed."""
+    for group in sweeps.searches(stored.sweeps):
+        for schedule in stored.schedules(group[0].task):
+            test = RangeTest(schedule=SHAPES[schedule], horizon=stored.tasks[group[0].task].horizon)
+            yield _of_records("lrfind as shipped", stored, group, schedule, Replicated(test))
             for method in METHODS:
-                lr, interval = _own(sweep, method, SHAPES[schedule], stored.tasks[sweep.task].horizon)
-                yield _of_sweep(f"lrfind as shipped, {method}", stored, sweep, schedule, lr, interval)
+                name = f"lrfind as shipped, one sweep, {method}"
+                yield _of_records(name, stored, group[:1], schedule, replace(test, method=method))
 
 
-def _own(
-    sweep: sweeps.Sweep, method: str, shape: Shape, horizon: int
-) -> tuple[float | None, tuple[float, float] | None]:
-    """Return the rate and, for the default method, the interval; what cannot be read gives none."""
+def _of_records(
+    name: str, stored: Stored, group: Sequence[sweeps.Sweep], schedule: str, strategy: RangeTest | Replicated
+) -> Score:
+    """Score what a strategy finds in the records of a search; what cannot be read gives no rate."""
+    records = [sweep.record for sweep in group]
+    lr, interval = None, None
     try:
-        if method != DEFAULT:
-            return to_rule(method, shape)(curve_of(sweep.record)), None
-        finding = RangeTest(method=method, schedule=shape, horizon=horizon).propose([sweep.record])
+        finding = strategy.propose(records)
     except LRFindError:
-        return None, None
-    return finding.lr, finding.interval
+        finding = None
+    if isinstance(finding, Finding):
+        lr, interval = finding.lr, finding.interval
+    return score(
+        name,
+        stored.truths[group[0].task, schedule],
+        group[0].seed,
+        lr,
+        cost=sum(len(record.lrs) for record in records),
+        seconds=sum(record.seconds for record in records),
+        interval=interval,
+    )
 
 
 def _of_sweep(
@@ -151,8 +184,7 @@ def _of_sweep(
     sweep: sweeps.Sweep,
     schedule: str,
     lr: float | None,
-    interval: tuple[float, float] | None = None,
 ) -> Score:
     record = sweep.record
     known = stored.truths[sweep.task, schedule]
-    return score(name, known, sweep.seed, lr, cost=len(record.lrs), seconds=record.seconds, interval=interval)
+    return score(name, known, sweep.seed, lr, cost=len(record.lrs), seconds=record.seconds)

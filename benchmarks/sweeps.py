@@ -1,9 +1,10 @@
-"""Stored range tests: run once, read by any rule in milliseconds."""
+"""Stored range tests, and the shorter ones that a search adds: run once, read by any rule in milliseconds."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from benchmarks.tasks import TASKS
 from benchmarks.training import cycle, train_step
 from lrfind import RangeTest
 from lrfind.pytorch import PyTorchLoop
-from lrfind.records import Probe, Record
+from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import ramp
+from lrfind.strategies.replicated import Replicated
 
 STORE = HERE / "records" / "sweeps.jsonl"
 DIGITS = 5
@@ -46,7 +48,11 @@ RAMPS = {
     "lrfind": Ramp(_OURS.min_lr, _OURS.max_lr, _OURS.steps, None, 4),
     "fastai": Ramp(1e-7, 10.0, 100, 4.0),
     "forecasting": Ramp(1e-5, 1.0, 100, 10_000.0),
+    "lrfind, 3 %": Ramp(_OURS.min_lr, _OURS.max_lr, 60, None),
 }
+
+SHORTER = "lrfind, shorter"
+"""The kind of the ramps that a search runs after its first; ``repeat`` is the seed of the probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +66,56 @@ class Sweep:
     record: Record
 
 
+def shorter(task: Task, first: Record) -> list[Probe]:
+    """Return the shorter ramps that a search asks for after its first."""
+    answer = Replicated(RangeTest(horizon=task.horizon)).propose([first])
+    return [] if isinstance(answer, Finding) else answer
+
+
+def run_shorter(task: Task, seed: int, probe: Probe) -> dict[str, Any]:
+    """Run one of them; return its row."""
+    return _run(task, SHORTER, seed, probe, None) | {"ends": [probe.lrs[0], probe.lrs[-1], len(probe.lrs)]}
+
+
 def run(task: Task, kind: str, seed: int, repeat: int) -> dict[str, Any]:
     """Run a range test; return its row."""
-    shape, start = RAMPS[kind], time.perf_counter()
-    probe = Probe(_rates(shape), seed=repeat)
+    shape = RAMPS[kind]
+    return _run(task, kind, seed, Probe(_rates(shape), seed=repeat), shape.rise)
+
+
+def _run(task: Task, kind: str, seed: int, probe: Probe, rise: float | None) -> dict[str, Any]:
+    start = time.perf_counter()
     model = task.start(seed)
     optimizer = task.optimizer(model.parameters(), lr=task.habit)
-    if shape.rise is None:
+    if rise is None:
         record = PyTorchLoop(model, optimizer, task.loader(seed), task.loss).run(probe)
         losses, stop = record.losses, record.stop
     else:
-        losses, stop = _plain(task, model, optimizer, probe, seed, shape.rise)
+        losses, stop = _plain(task, model, optimizer, probe, seed, rise)
     return {
         "kind": kind,
         "task": task.name,
         "seed": seed,
-        "repeat": repeat,
+        "repeat": probe.seed,
         "stop": stop,
         "seconds": round(time.perf_counter() - start, 3),
         "epoch": len(task.loader(seed)),
         "losses": [float(f"{loss:.{DIGITS}g}") if math.isfinite(loss) else None for loss in losses],
     }
+
+
+def searches(sweeps: Sequence[Sweep]) -> list[list[Sweep]]:
+    """Return, for each search, its first ramp and the shorter ones."""
+    groups: dict[tuple[str, int], list[Sweep]] = {}
+    for sweep in sorted(sweeps, key=lambda one: one.repeat):
+        if sweep.kind == SHORTER or (sweep.kind, sweep.repeat) == ("lrfind", 0):
+            groups.setdefault((sweep.task, sweep.seed), []).append(sweep)
+    return list(groups.values())
+
+
+def apart(sweeps: Sequence[Sweep], kind: str = "lrfind") -> list[list[Sweep]]:
+    """Return each range test of a kind for itself."""
+    return [[sweep] for sweep in sweeps if sweep.kind == kind]
 
 
 def load(path: Path = STORE) -> list[Sweep]:
@@ -91,7 +126,8 @@ def load(path: Path = STORE) -> list[Sweep]:
 def to_sweep(row: dict[str, Any]) -> Sweep:
     """Return a row as a sweep."""
     losses = tuple(math.nan if loss is None else loss for loss in row["losses"])
-    probe = Probe(_rates(RAMPS[row["kind"]]), seed=row["repeat"])
+    rates = ramp(*row["ends"]) if "ends" in row else _rates(RAMPS[row["kind"]])
+    probe = Probe(rates, seed=row["repeat"])
     name = TASKS[row["task"]].optimizer_class
     known = {"seconds": row["seconds"], "optimizer": name, "epoch": float(row["epoch"])}
     record = Record(probe, probe.lrs[: len(losses)], losses, row["stop"], **known)

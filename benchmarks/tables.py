@@ -7,14 +7,18 @@ from typing import Any
 
 from benchmarks.task import Task
 
-OURS = "lrfind, one sweep"
-SHIPPED = "lrfind as shipped, calibrated"
+OURS = "lrfind, 10 %"
+SWEEP = "lrfind, one sweep"
+SHIPPED = "lrfind as shipped"
 
-DETAILED = (OURS, SHIPPED, "Lightning", "torch-lr-finder", "ignite", "fastai valley", "fastai minimum", "the habit")
+PEERS = ("Lightning", "torch-lr-finder", "ignite", "fastai valley", "fastai minimum", "the habit")
+DETAILED = (OURS, SWEEP, SHIPPED, *PEERS)
 """The methods whose regret on each task is shown."""
 
 SUMMED = {
-    "lrfind, one sweep": "**lrfind, one range test**",
+    OURS: "**lrfind**",
+    SWEEP: "**lrfind, one range test**",
+    "lrfind, 3 %": "lrfind, one range test of 60 steps",
     "fastai valley": "fastai's `valley`",
     "Optuna, 10 % of training": "Optuna (TPE, median pruner)",
     "top-k, 10 % of training": "eight short runs, the best two longer",
@@ -28,6 +32,30 @@ SUMMED = {
     "schedule-free": "schedule-free, default rate",
 }
 """The methods of the README's table, and what it calls them."""
+
+
+BARS: tuple[tuple[str, str, float], ...] = (
+    (SWEEP, "mean", 0.01),
+    (SWEEP, "bad", 0.02),
+    (SWEEP, "failures", 0),
+    (OURS, "mean", 0.005),
+    (OURS, "median", 0.002),
+    (OURS, "worst", 0.03),
+    (OURS, "failures", 0),
+    ("lrfind, 3 %", "mean", 0.015),
+)
+"""What was set before anything was measured: method, measure, at most."""
+
+
+def bar_table(group: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what was aimed at, and what came out."""
+    rows = []
+    for name, measure, most in BARS:
+        value = group[name][measure]
+        interval = group[name].get(f"{measure}_interval")
+        spread = f" ({interval[0]:.4f}..{interval[1]:.4f})" if interval else ""
+        rows.append((name, measure, f"{most:g}", f"{value:.4f}{spread}", "reached" if value <= most else "missed"))
+    return markdown(("", "measure", "at most", "is", ""), rows)
 
 
 def summary_table(group: Mapping[str, Mapping[str, Any]]) -> str:

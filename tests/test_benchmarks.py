@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from benchmarks import calibrate, collect, peers, rules, store, tasks, truth
+from benchmarks import calibrate, collect, peers, rules, store, sweeps, tasks, truth
 from benchmarks.__main__ import CHOSEN
 from benchmarks.measures import Score, bootstrap, difference, score, summary, to_truth
 from benchmarks.peer import Peer, Suggestion
@@ -282,7 +282,7 @@ def test_changing_a_familys_truth_leaves_its_constants_alone():
 def test_a_new_rule_is_scored_from_stored_sweeps():
     one = Stored.load({"cancer-sgd": TASKS["cancer-sgd"], "linear-sgd": TASKS["linear-sgd"]})
     rule = Rule("always", lambda case: -5.0, lambda case: (1.0,), (0.0,))
-    scores, constants = calibrated_scores(rule, one)
+    scores, constants = calibrated_scores(rule, one, groups=sweeps.apart(one.sweeps))
     assert len(scores) == 2 * 2 * 20
     assert len(constants) == 1
 
@@ -293,7 +293,7 @@ def test_the_package_carries_the_constants_that_the_fit_gives():
     rule = rules.RULES[CHOSEN]
     seen = [
         one
-        for one in calibrate.samples_of(rule, stored.sweeps, TASKS, stored.truths)
+        for one in calibrate.samples_of(rule, sweeps.apart(stored.sweeps), TASKS, stored.truths)
         if not TASKS[one.truth.task].unseen
     ]
     repeated = (reading.REPEATED_ADAPTIVE, reading.REPEATED)
@@ -305,7 +305,7 @@ def test_every_method_is_scored_on_a_task():
     stored = Stored.load({"cancer-sgd": TASKS["cancer-sgd"], "linear-sgd": TASKS["linear-sgd"]})
     found = all_scores(stored, rules.RULES[CHOSEN])
     assert {reading.name for reading in READINGS} <= set(found)
-    assert {"Lightning", "lrfind, one sweep", "lrfind as shipped, calibrated"} <= set(found)
+    assert {"Lightning", "lrfind, 10 %", "lrfind, one sweep", "lrfind as shipped"} <= set(found)
     assert all(0 <= one.regret <= 1 for many in found.values() for one in many)
 
 
