@@ -46,6 +46,7 @@ class Task:
         loss: The criterion, mean over a batch.
         horizon: Optimizer steps of a training.
         unseen: Whether the task is kept out of every calibration and scored apart.
+        late: Whether it was added after the method was frozen, and is scored apart from the other unseen ones.
     """
 
     name: str
@@ -58,6 +59,12 @@ class Task:
     loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
     horizon: int = 2000
     unseen: bool = False
+    late: bool = False
+
+    @property
+    def group(self) -> str:
+        """With which tasks it is scored: ``"seen"``, ``"unseen"`` or ``"late"``."""
+        return "late" if self.late else "unseen" if self.unseen else "seen"
 
     def loader(self, seed: int) -> DataLoader[Any]:
         """Return shuffled batches; each is indexed at once."""
