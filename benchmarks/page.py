@@ -19,6 +19,7 @@ from benchmarks.store import HERE, read_rows
 from benchmarks.tables import OURS, SWEEP, bar_table, list_of_tasks, main_table, rule_table, summary_table, task_table
 
 DOCS = HERE.parent / "docs"
+GROUPS = ("seen", "unseen", "late")
 README = HERE.parent / "README.md"
 RESULTS = HERE / "results.json"
 
@@ -27,10 +28,8 @@ def results_of(stored: Stored, rule_name: str, rules: Mapping[str, Any]) -> tupl
     """Score everything; return what results.json holds, and the scores."""
     scores = all_scores(stored, rules[rule_name])
     results: dict[str, Any] = {"rule": rule_name, "groups": {}, "rules": {}, "tasks": {}}
-    for group, is_unseen in (("seen", False), ("unseen", True)):
-        kept = {
-            name: [one for one in many if stored.tasks[one.task].unseen == is_unseen] for name, many in scores.items()
-        }
+    for group in GROUPS:
+        kept = {name: [one for one in many if stored.tasks[one.task].group == group] for name, many in scores.items()}
         kept = {name: many for name, many in kept.items() if many}
         results["groups"][group] = {name: summary(many) for name, many in kept.items()}
         for name, many in kept.items():
@@ -40,14 +39,13 @@ def results_of(stored: Stored, rule_name: str, rules: Mapping[str, Any]) -> tupl
         for design, groups in designs(stored.sweeps).items():
             found, constants = calibrated_scores(rule, stored, groups=groups)
             regrets = {
-                flag: np.array([s.regret for s in found if stored.tasks[s.task].unseen == flag])
-                for flag in (False, True)
+                group: np.array([s.regret for s in found if stored.tasks[s.task].group == group]) for group in GROUPS
             }
             results["rules"][f"{name}, {design}"] = {
                 "constants": [round(float(one), 3) for one in constants],
                 **{
-                    f"{what}_{'unseen' if flag else 'seen'}": float(f(values)) if len(values) else None
-                    for flag, values in regrets.items()
+                    f"{what}_{group}": float(f(values)) if len(values) else None
+                    for group, values in regrets.items()
                     for what, f in (("mean", np.mean), ("bad", lambda v: (v > BAD).mean()), ("worst", np.max))
                 },
             }
@@ -93,13 +91,12 @@ def with_summary(readme: str, table: str) -> str:
 
 def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
     groups = results["groups"]
-    names = {flag: [task.name for task in stored.tasks.values() if task.unseen == flag] for flag in (False, True)}
+    names = {group: [task.name for task in stored.tasks.values() if task.group == group] for group in GROUPS}
     horizons = sorted({task.horizon for task in stored.tasks.values()})
     rule = results["rules"][f"{results['rule']}, one sweep"]
     return {
         "horizon": " or ".join(f"{one:,}" for one in horizons),
-        "seen": names[False],
-        "unseen": names[True],
+        **names,
         "cells": sum(not stored.tasks[task].unseen for task, _ in stored.truths),
         "complete": _complete(stored),
         "grids": len(stored.truths),
@@ -117,6 +114,7 @@ def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
         "covers_unseen": groups["unseen"][OURS]["covers_best"],
         "main_table": main_table(groups["seen"]),
         "unseen_table": main_table(groups["unseen"]),
+        "late_table": main_table(groups["late"]),
         "list_of_tasks": list_of_tasks(stored.tasks),
         "task_table": task_table(results["tasks"]),
         "rule_table": rule_table(results["rules"]),

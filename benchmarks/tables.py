@@ -130,7 +130,7 @@ def list_of_tasks(tasks: Mapping[str, Task]) -> str:
     rows = [
         (
             task.name,
-            task.family + (" (unseen)" if task.unseen else ""),
+            task.family + (f" ({task.group})" if task.unseen else ""),
             task.optimizer_name,
             str(task.batch_size),
             ", ".join(task.schedules),
