@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from typing_extensions import Self
 
-from lrfind.curves import DivergenceWatch
-from lrfind.errors import BadInputError
+from lrfind.curves import PATIENCE, DivergenceWatch
+from lrfind.errors import BadInputError, ProbeError
 from lrfind.optim import Group, Optimizers, as_list, rates_of, read_rate, set_rate
 from lrfind.records import Probe, Record, Stop
 
@@ -49,7 +49,7 @@ class Recorder:
 
     def __init__(self, probe: Probe, optimizers: Optimizers, on_step: OnStep = lambda lr, loss: None) -> None:
         self.stop: Stop | None = None
-        self._passes, self._length, self._batches = 0, 0.0, 0
+        self._passes, self._length, self._batches, self._bad = 0, 0.0, 0, 0
         self._probe, self._on_step = probe, on_step
         self._optimizers = as_list(optimizers)
         self._ratios = rates_of(self._optimizers).ratios
@@ -75,6 +75,9 @@ class Recorder:
     def observe(self, loss: float) -> Stop | None:
         """Take the loss of one batch; where the optimizer has stepped on it, close the step.
 
+        A gradient scaler skips the step of a loss that is not finite. Such losses end a probe also where no step is
+        closed, and do not count for the step that is.
+
         Args:
             loss: Of this batch. A step takes the mean over its batches.
 
@@ -86,11 +89,14 @@ class Recorder:
         """
         self._open.append(loss)
         self._batches += 1
+        self._bad = 0 if math.isfinite(loss) else self._bad + 1
+        if self._read is None and self._bad >= PATIENCE:
+            self.stop = self.stop or "non-finite"
         if self._read is None or self.stop:
             self._check_idle()
             return self.stop
         self._lrs.append(self._read)
-        mean = loss if len(self._open) == 1 else sum(self._open) / len(self._open)
+        mean = loss if len(self._open) == 1 else _mean(self._open)
         self._losses.append(mean)
         self._on_step(self._read, mean)
         self._open, self._read = [], None
@@ -120,7 +126,13 @@ class Recorder:
 
         Raises:
             BadInputError: If no step was taken.
+            ProbeError: If none was, for losses that were not finite.
         """
+        if not self._lrs and self.stop:
+            raise ProbeError(
+                f"the optimizer took no step and {PATIENCE} losses in a row were not finite; check the data, the loss "
+                f"and the precision for what becomes NaN or infinite."
+            )
         if not self._lrs:
             raise BadInputError("no optimizer step was taken: the data gave no batch, or nothing stepped on one.")
         return Record(
@@ -195,6 +207,12 @@ class Driver:
         if self._recorder is None:
             raise BadInputError(self.nothing_ran)
         return self._recorder
+
+
+def _mean(losses: list[float]) -> float:
+    """The mean of those that are finite; NaN if none is."""
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    return sum(finite) / len(finite) if finite else math.nan
 
 
 @contextmanager

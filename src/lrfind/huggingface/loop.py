@@ -111,8 +111,7 @@ class _Driver(Driver, callback_base()):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         losses, self._losses = self._losses, []
-        is_skipped = getattr(kwargs["optimizer"], "step_was_skipped", False)
-        if not is_skipped and self.recorder.observe(float(sum(losses))):
+        if self.recorder.observe(float(sum(losses))):
             control.should_training_stop = True
 
 

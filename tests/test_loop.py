@@ -1,0 +1,93 @@
+"""The recorder, where a gradient scaler skips steps; ``test_huggingface.py`` does the same with its Trainer."""
+
+import math
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from lightning.pytorch.plugins import MixedPrecision
+from torch import nn
+from torch.nn import functional as F
+
+import lrfind
+from lrfind.curves import PATIENCE
+from lrfind.errors import ProbeError
+from lrfind.lightning.loop import LightningLoop
+from lrfind.pytorch import PyTorchLoop
+from lrfind.records import Probe
+from lrfind.schedules import ramp
+
+
+def task(is_bad, scaler=None):
+    """A model, an optimizer, data, and a step that scales its gradients and whose loss is NaN where that is asked."""
+    numbers = torch.Generator().manual_seed(0)
+    x = torch.randn(640, 4, generator=numbers)
+    batches = list(zip(x.split(16), x.sum(1, keepdim=True).split(16), strict=True))
+    torch.manual_seed(0)
+    model = nn.Linear(4, 1)
+    scaler, count = scaler or torch.amp.GradScaler("cpu"), 0
+
+    def step(model, optimizer, batch):
+        nonlocal count
+        count += 1
+        loss = F.mse_loss(model(batch[0]), batch[1])
+        loss = loss * math.nan if is_bad(count, optimizer.param_groups[0]["lr"]) else loss
+        optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        return loss
+
+    return (model, torch.optim.SGD(model.parameters(), lr=1e-6), batches), step
+
+
+def test_steps_that_a_scaler_skips_end_a_probe():
+    parts, step = task(lambda count, lr: lr > 0.1)
+    finding = lrfind.find(*parts, step=step, progress=False)
+    assert finding.lr < 0.1
+    for record in finding.records:
+        assert record.stop == "non-finite"
+        assert len(record.losses) == len(record.lrs)
+        assert all(map(math.isfinite, record.losses))
+        assert record.lrs[-2] < 0.1 < record.lrs[-1]
+
+
+@pytest.mark.parametrize(
+    ("bad", "stop", "steps"),
+    [((5, 6), "done", 24), ((5, 7, 9, 11), "done", 24), ((5, 6, 7), "non-finite", 4), ((6, 7, 8), "non-finite", 5)],
+)
+def test_only_so_many_in_a_row_end_it(bad, stop, steps):
+    parts, step = task(lambda count, lr: count in bad)
+    record = PyTorchLoop(*parts, step=step).run(Probe(ramp(1e-6, 1e-3, 24)))
+    assert (record.stop, len(record.lrs), len(record.losses)) == (stop, steps, steps)
+    assert PATIENCE == 3
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_without_a_single_step_there_is_a_sentence(first):
+    parts, step = task(lambda count, lr: count >= first, torch.amp.GradScaler("cpu", init_scale=2.0**127))
+    with pytest.raises(ProbeError, match=r"took no step and 3 losses in a row were not finite; check the data"):
+        lrfind.find(*parts, step=step, progress=False)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_steps_that_lightnings_scaler_skips_end_a_probe(accumulate):
+    class Module(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net, self.count = nn.Linear(4, 1), 0
+
+        def training_step(self, batch, batch_idx):
+            self.count += 1
+            return self.net(batch).square().mean() * (1.0 if self.count <= 12 else math.nan)
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters())
+
+    half = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu", init_scale=1.0))
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = pl.Trainer(accelerator="cpu", plugins=[half], accumulate_grad_batches=accumulate, **quiet)
+    data = torch.utils.data.DataLoader(torch.randn(640, 4), batch_size=16)
+    record = LightningLoop(trainer, Module(), data).run(Probe(ramp(1e-6, 1e-3, 24)))
+    assert (record.stop, len(record.lrs)) == ("non-finite", 12 // accumulate)
+    assert all(map(math.isfinite, record.losses))
