@@ -49,6 +49,19 @@ class Rough:
         return Finding(lr, lr, lr, (lr, lr), "rough", "constant", tuple(records), Cost(24, 0.0))
 
 
+class OnceReadable(Rough):
+    """The same, whose third curve (or another one) cannot be read."""
+
+    def __init__(self, bad=2):
+        self.left = bad
+
+    def propose(self, records):
+        self.left -= bool(records)
+        if records and self.left < 0:
+            raise ProbeError("nothing to see")
+        return super().propose(records)
+
+
 ROUGH = {"strategy": Rough(), "progress": False}
 
 
@@ -118,6 +131,18 @@ class Net(nn.Module):
         outputs = self.net(x)
         loss = {} if labels is None else {"loss": F.mse_loss(outputs, labels.to(outputs.dtype))}
         return {**loss, "logits": outputs}
+
+
+class Overflowing(Net):
+    """A net whose loss is finite so many times only."""
+
+    def __init__(self, limit):
+        super().__init__(dropout=0)
+        self.limit = limit
+
+    def forward(self, x, labels=None):
+        outputs = super().forward(x, labels)
+        return outputs if self.count <= self.limit else {**outputs, "loss": outputs["loss"] * torch.nan}
 
 
 def net(**options):
@@ -504,6 +529,35 @@ class TestWhatTheTrainingDoesTheProbeDoes:
         assert len(finder.findings) == 3
         assert finder.findings[2].records[0].losses[0] < finder.findings[0].records[0].losses[0]
         assert one.args.learning_rate == finder.finding.lr
+
+    def test_a_curve_in_the_middle_that_cannot_be_read_keeps_the_rate_and_says_so(self):
+        finder = lrh.LRFinder(every=1, strategy=OnceReadable(), progress=False)
+        with pytest.warns(UserWarning, match="At epoch 2 the rate is kept as it is: nothing to see"):
+            one = trained(finder, num_train_epochs=3, lr_scheduler_type="constant")
+        assert len(finder.findings) == 2
+        assert one.args.learning_rate == finder.span[1] == finder.finding.lr
+
+    def test_a_first_curve_that_cannot_be_read_is_an_error(self):
+        with pytest.raises(ProbeError, match="nothing to see"):
+            trained(lrh.LRFinder(every=1, strategy=OnceReadable(0), progress=False))
+
+    @pytest.mark.parametrize("accumulation", [1, 2])
+    @pytest.mark.parametrize(("optim", "recorded"), [("adamw_torch", 0), ("adamw_torch_fused", 3)])
+    def test_steps_that_a_gradient_scaler_skips_end_a_probe(self, optim, recorded, accumulation):
+        """A fused optimizer is stepped and leaves the weights alone; of others, ``step`` is not called."""
+        options = {"max_grad_norm": 0.0, "gradient_accumulation_steps": accumulation, "optim": optim}
+        one = trainer(model=Overflowing(12), **options)
+        one.accelerator.scaler = torch.amp.GradScaler("cpu")
+        record = HuggingFaceLoop(one).run(Probe(ramp(1e-6, 1e-3, 24)))
+        steps = 12 // accumulation
+        assert (record.stop, len(record.lrs), len(record.losses)) == ("non-finite", *[steps + recorded] * 2)
+        assert np.isfinite(record.losses).tolist() == [True] * steps + [False] * recorded
+
+    def test_without_a_single_step_there_is_a_sentence(self):
+        one = trainer(model=Overflowing(0), max_grad_norm=0.0, optim="adamw_torch")
+        one.accelerator.scaler = torch.amp.GradScaler("cpu")
+        with pytest.raises(ProbeError, match="took no step and 3 losses in a row were not finite"):
+            lrh.find(one, progress=False)
 
 
 SCHEDULES = {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from functools import partial
 from typing import Any, cast
 
 from typing_extensions import Unpack
 
-from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.huggingface.framework import callback_base, trainer_of
 from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
 from lrfind.isolation import Isolation, check_isolation
@@ -73,7 +74,8 @@ class LRFinder(VerifyLR):
 
     Args:
         apply: Whether to train with the found rate; else it is only found, and nothing at all is changed.
-        every: Search again at the start of every so many epochs, from the state that training is in.
+        every: Search again at the start of every so many epochs, from the state that training is in; where that
+            curve cannot be read, the rate is kept, with a warning.
         isolation: As ``lrfind.find`` takes it.
         **options: See ``lrfind.search.SearchOptions``; ``schedule`` (where it is
             linear, cosine or constant), ``horizon`` and ``epochs`` are the Trainer's own by default.
@@ -122,7 +124,10 @@ class LRFinder(VerifyLR):
         """Find again, every so many epochs."""
         epoch = state.epoch or 0
         if self._every and epoch > 0 and epoch % self._every == 0:
-            self._find(args, state, **kwargs)
+            try:
+                self._find(args, state, **kwargs)
+            except ProbeError as error:
+                warnings.warn(f"At epoch {epoch:.0f} the rate is kept as it is: {error}", stacklevel=2)
 
     def _find(self, args: Any, state: Any, **kwargs: Any) -> None:
         trainer = trainer_of(self)
