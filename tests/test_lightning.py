@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import lrfind.lightning as lrl
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.lightning.framework import fit
-from lrfind.lightning.functions import with_horizon
+from lrfind.lightning.functions import with_plan
 from lrfind.lightning.loop import LightningLoop
 from lrfind.records import Probe
 
@@ -219,7 +219,8 @@ class TestSeveralOptimizers:
         finder = lrl.LRFinder()
         net, fitted = trained(pl, adversarial(pl), finder)
         first, second = (one.param_groups[0]["lr"] for one in fitted.optimizers)
-        assert first == finder.finding.lr == finder.finding.records[0].lrs[0] * (first / 1e-6)
+        assert first == finder.finding.lr
+        assert finder.finding.records[0].lrs[0] == pytest.approx(1e-6)
         assert second == pytest.approx(first / 4)
         assert finder.finding.records[0].ratios == (1.0, 0.25)
         assert (net.count, finder.applied.steps) == (40, 40)
@@ -475,4 +476,32 @@ class TestBadInput:
 )
 def test_a_search_knows_how_long_the_trainer_will_train(pl, options, given, known):
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, **options)
-    assert with_horizon(given, trainer) == (given if known is None else known)
+    assert with_plan(given, trainer) == (given if known is None else known)
+
+
+class TestTheScheduleOfTheTrainer:
+    @staticmethod
+    def finding(pl, driver, **options):
+        class Net(module(pl)):
+            def configure_optimizers(self):
+                optimizer = torch.optim.SGD(self.parameters(), lr=self.lr)
+                return optimizer if driver is None else ([optimizer], [driver(optimizer)])
+
+        finder = lrl.LRFinder(apply=False, seed=1, **options)
+        trained(pl, Net, finder, max_epochs=4)
+        return finder.finding
+
+    def test_it_is_read_off_its_scheduler(self, pl):
+        steady = self.finding(pl, None)
+        annealed = self.finding(pl, lambda one: torch.optim.lr_scheduler.CosineAnnealingLR(one, 4))
+        assert (steady.schedule, annealed.schedule) == ("constant", "CosineAnnealingLR")
+        assert annealed.records[0].losses == steady.records[0].losses
+        assert annealed.lr > 1.5 * steady.lr
+
+    def test_what_the_user_says_goes_first(self, pl):
+        said = self.finding(pl, lambda one: torch.optim.lr_scheduler.CosineAnnealingLR(one, 4), schedule="constant")
+        assert (said.schedule, said.lr) == ("constant", self.finding(pl, None).lr)
+
+    def test_one_that_has_no_peak_of_its_own_counts_as_constant(self, pl):
+        odd = self.finding(pl, lambda one: torch.optim.lr_scheduler.LambdaLR(one, lambda epoch: 10.0))
+        assert odd.schedule == "constant"

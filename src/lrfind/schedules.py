@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 from lrfind.errors import BadInputError
 
 Shape = Callable[[float], float]
 """A schedule: the fraction of training done, in [0, 1), to a multiplier of ``lr`` in [0, 1]."""
+
+
+@runtime_checkable
+class Stretched(Protocol):
+    """A schedule whose shape is known only with the number of steps it goes over."""
+
+    __name__: str
+
+    def over(self, steps: int) -> Shape:
+        """Return the shape over so many optimizer steps."""
+        ...
+
 
 _PEAK = 0.9
 """A hundred points of a schedule come at least this near to its peak of 1."""
@@ -67,6 +79,17 @@ def to_shape(schedule: str | Shape) -> Shape:
     if peak < _PEAK:
         raise BadInputError(f"schedule must reach 1, since lr is its peak, got at most {peak}; divide it by its peak.")
     return schedule
+
+
+def name_of(schedule: str | Shape | Stretched) -> str:
+    """Return what a schedule is called; ``"custom"`` for a function without a name.
+
+    Example:
+        >>> [name_of(one) for one in ("linear", cosine, lambda fraction: 1.0)]
+        ['linear', 'cosine', 'custom']
+    """
+    name = schedule if isinstance(schedule, str) else getattr(schedule, "__name__", "")
+    return name if name.isidentifier() else "custom"
 
 
 def remaining(shape: Shape) -> float:

@@ -10,12 +10,14 @@ from typing import Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import TypedDict, Unpack
 
 from lrfind.errors import BadInputError
 from lrfind.loop import Loop, OnStep
+from lrfind.optim import Scheduled
 from lrfind.records import Cost, Finding, Probe, Record
-from lrfind.schedules import Ramp, Shape
+from lrfind.schedules import Ramp, Shape, Stretched
 from lrfind.strategies import Strategy
 from lrfind.strategies.range_test import RangeTest
 from lrfind.strategies.replicated import Replicated
@@ -32,7 +34,7 @@ class RangeOptions(TypedDict, total=False):
     steps: int
     ramp: Ramp
     method: str
-    schedule: str | Shape
+    schedule: str | Shape | Stretched | LRScheduler
     horizon: int | None
     epochs: float | None
     seed: int
@@ -74,6 +76,8 @@ def to_strategy(**options: Unpack[SearchOptions]) -> Strategy:
     """
     strategy = options.pop("strategy", "auto")
     options.pop("progress", None)
+    if hasattr(options.get("schedule"), "get_last_lr"):
+        options["schedule"] = Scheduled(options["schedule"])
     known = {*RangeOptions.__annotations__, "budget"}
     if unknown := sorted(set(options) - known):
         raise BadInputError(
@@ -81,11 +85,11 @@ def to_strategy(**options: Unpack[SearchOptions]) -> Strategy:
         )
     if strategy == "auto":
         budget = {"budget": options.pop("budget")} if "budget" in options else {}
-        return Replicated(RangeTest(**options), **budget)  # type: ignore[misc]
+        return Replicated(RangeTest(**options), **budget)  # type: ignore[misc, arg-type]
     if strategy == "range":
         if "budget" in options:
             raise BadInputError('budget is for strategy="auto"; give strategy="range" its steps instead.')
-        return RangeTest(**options)  # type: ignore[misc]
+        return RangeTest(**options)  # type: ignore[misc, arg-type]
     if isinstance(strategy, str):
         raise BadInputError(f'strategy must be "auto", "range" or an object with propose, got {strategy!r}.')
     if options:

@@ -14,7 +14,7 @@ from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.isolation import Isolation, preserved
 from lrfind.lightning.attributes import Wiring, complain, get, put, trace
 from lrfind.lightning.framework import callback_bases
-from lrfind.lightning.functions import with_horizon
+from lrfind.lightning.functions import with_plan
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers
 from lrfind.optim import AppliedRate, Verifier, apply_rate, handling_groups, rates_of
 from lrfind.records import Finding
@@ -96,7 +96,8 @@ class LRFinder(VerifyLR):
         every: Search again at the start of every so many epochs, from the state that training is in; where that
             curve cannot be read, the rate is kept, with a warning.
         isolation: As ``lrfind.find`` takes it.
-        **options: See ``lrfind.search.SearchOptions``; ``horizon`` and ``epochs`` are the trainer's own by default.
+        **options: See ``lrfind.search.SearchOptions``; ``horizon``, ``epochs`` and ``schedule`` are by default the
+            trainer's own.
 
     Attributes:
         finding: The latest finding, once ``fit`` has started.
@@ -176,7 +177,7 @@ class LRFinder(VerifyLR):
             isolation=self._isolation,
             is_fitting=True,
         )
-        finding = find_with(loop, **with_horizon(self._options, trainer))
+        finding = find_with(loop, **with_plan(self._options, trainer))
         if wiring is not None:
             self._set(trainer, module, finding.lr, wiring, is_fresh=is_fresh)
             finding = replace(finding, notes=(*finding.notes, *_stale(module, finding.lr, wiring)))

@@ -10,8 +10,12 @@ from lrfind.errors import BadInputError
 from lrfind.isolation import Isolation
 from lrfind.lightning.attributes import complain, put, trace
 from lrfind.lightning.loop import LightningLoop
+from lrfind.optim import Scheduled
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with
+
+_ENOUGH = 10_000
+"""Steps by which a schedule is expected to have come to its peak."""
 
 
 def find(
@@ -33,7 +37,8 @@ def find(
         datamodule: Instead, a datamodule.
         optimizer: Of several optimizers, the index of the one to search; by default all move together.
         isolation: As ``lrfind.find`` takes it.
-        **options: See ``lrfind.search.SearchOptions``; ``horizon`` and ``epochs`` are the trainer's own by default.
+        **options: See ``lrfind.search.SearchOptions``; ``horizon`` and ``epochs`` are the trainer's own by default, and
+            ``schedule`` is once its schedulers are there (in the callback).
 
     Returns:
         The finding; ``lrfind.lightning.apply(finding, model)`` sets the rate.
@@ -46,19 +51,39 @@ def find(
         raise BadInputError("give train_dataloaders or datamodule, not both.")
     data = datamodule if datamodule is not None else train_dataloaders
     loop = LightningLoop(trainer, model, data, optimizer=optimizer, isolation=isolation)
-    return find_with(loop, **with_horizon(options, trainer))
+    return find_with(loop, **with_plan(options, trainer))
 
 
-def with_horizon(options: SearchOptions, trainer: Any) -> SearchOptions:
-    """Return the options of a search with how long a trainer will train, where the user does not say."""
-    if not isinstance(options.get("strategy", "auto"), str) or {"horizon", "epochs"} & set(options):
+def with_plan(options: SearchOptions, trainer: Any) -> SearchOptions:
+    """Return the options of a search with what a trainer will do, where the user does not say: length and schedule."""
+    if not isinstance(options.get("strategy", "auto"), str):
         return options
-    known: SearchOptions = {}
-    if (steps := trainer.max_steps - trainer.global_step) > 0:
-        known["horizon"] = steps
-    if (epochs := (trainer.max_epochs or -1) - trainer.current_epoch) > 0:
-        known["epochs"] = epochs
-    return {**known, **options}
+    plan: SearchOptions = {}
+    if (schedule := _schedule_of(trainer)) is not None:
+        plan["schedule"] = schedule
+    if not {"horizon", "epochs"} & set(options):
+        if (steps := trainer.max_steps - trainer.global_step) > 0:
+            plan["horizon"] = steps
+        if (epochs := (trainer.max_epochs or -1) - trainer.current_epoch) > 0:
+            plan["epochs"] = epochs
+    return {**plan, **options}
+
+
+def _schedule_of(trainer: Any) -> Scheduled | None:
+    """Return the schedule that drives the first optimizer, where it is known already and has a peak of its own."""
+    for config in trainer.lr_scheduler_configs:
+        per_epoch = config.interval == "epoch"
+        every = config.frequency
+        steps = (trainer.max_epochs or -1) // every if per_epoch else None
+        if (per_epoch and (steps or 0) < 1) or (not per_epoch and every != 1):
+            return None
+        schedule = Scheduled(config.scheduler, steps)
+        try:
+            schedule.over(_ENOUGH)
+        except BadInputError:
+            return None
+        return schedule
+    return None
 
 
 def apply(finding: Finding, model: Any, *, attr: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from lrfind.optim.apply import apply_rate
 from lrfind.optim.rates import Group, Optimizers, Rates, as_list, rates_of, read_rate, set_rate, unwrapped
+from lrfind.optim.shapes import Scheduled
 from lrfind.optim.watch import AppliedRate, Verifier, handling_groups
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Group",
     "Optimizers",
     "Rates",
+    "Scheduled",
     "Verifier",
     "apply_rate",
     "as_list",

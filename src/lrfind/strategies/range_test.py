@@ -10,7 +10,7 @@ from numbers import Real
 from lrfind.curves import START, Curve, to_curve
 from lrfind.errors import BadInputError
 from lrfind.records import Cost, Finding, Probe, Record
-from lrfind.schedules import Ramp, Shape, ramp, to_shape
+from lrfind.schedules import Ramp, Shape, Stretched, constant, name_of, ramp, to_shape
 from lrfind.suggest import Rule, to_rule
 from lrfind.suggest.calibrated import around, doubt
 from lrfind.suggest.edges import edge, fall, has_edge, is_weak, onset
@@ -31,7 +31,8 @@ class RangeTest:
         steps: Optimizer steps, at least 8; 100 or more for a reading one can trust.
         ramp: ``"exponential"`` or ``"linear"``.
         method: One of ``lrfind.suggest.METHODS``.
-        schedule: What the rate will do in training: a name or a callable, as ``lrfind.schedules.to_shape`` takes.
+        schedule: What the rate will do in training: a name or a callable, as ``lrfind.schedules.to_shape`` takes, or
+            one that is read over the steps of training, as ``lrfind.optim.Scheduled``.
         horizon: How many optimizer steps training will take; None where that is not known.
         epochs: Instead, or beside it, how often training will go over the data; the lesser counts.
         seed: Seeds the batch order and the random numbers of the probe.
@@ -48,7 +49,7 @@ class RangeTest:
     steps: int = 128
     ramp: Ramp = "exponential"
     method: str = "calibrated"
-    schedule: str | Shape = "constant"
+    schedule: str | Shape | Stretched = "constant"
     horizon: int | None = None
     epochs: float | None = None
     seed: int = 0
@@ -67,7 +68,7 @@ class RangeTest:
             if not (getattr(self, name) is None or 0 < getattr(self, name) < math.inf):
                 raise BadInputError(f"{name} must be above 0 and finite, or None, got {getattr(self, name)!r}.")
         self._probe()
-        to_rule(self.method, to_shape(self.schedule))
+        to_rule(self.method, constant if isinstance(self.schedule, Stretched) else to_shape(self.schedule))
 
     def propose(self, records: Sequence[Record]) -> list[Probe] | Finding:
         """Return the ramp as the only probe of the only round, then the finding read off its record."""
@@ -83,10 +84,10 @@ class RangeTest:
             max_lr=max(top, lr),
             interval=self.interval(record, lr),
             method=self.method,
-            schedule=self.schedule if isinstance(self.schedule, str) else "custom",
+            schedule=name_of(self.schedule),
             records=(record,),
             cost=Cost(steps=len(record.lrs), seconds=record.seconds),
-            notes=_notes(record, curve, top, leaning=doubt(curve) if self._is_calibrated(curve) else 0.0),
+            notes=(*self._assumed(record), *_notes(record, curve, top, leaning=self._leaning(curve))),
         )
 
     def read(self, record: Record) -> float:
@@ -110,7 +111,20 @@ class RangeTest:
         return self.horizon if passes is None or not record.epoch else passes * record.epoch
 
     def _rule(self, record: Record) -> Rule:
-        return to_rule(self.method, to_shape(self.schedule), self._passes(record))
+        return to_rule(self.method, self._shape(record), self._passes(record))
+
+    def _shape(self, record: Record) -> Shape:
+        if not isinstance(self.schedule, Stretched):
+            return to_shape(self.schedule)
+        steps = self.steps_of_training(record)
+        return self.schedule.over(max(round(steps), 1)) if steps else constant
+
+    def _assumed(self, record: Record) -> list[str]:
+        """Say where a schedule had to be taken for a constant rate."""
+        if not isinstance(self.schedule, Stretched) or self.steps_of_training(record):
+            return []
+        name = name_of(self.schedule)
+        return [f"How long training will be is not known, so {name} was read as constant; pass horizon=."]
 
     def _passes(self, record: Record) -> float | None:
         """How often training goes over the data, as far as that is known."""
@@ -121,6 +135,10 @@ class RangeTest:
     def _is_calibrated(self, curve: Curve) -> bool:
         """Whether the reading may lean on the usual rate."""
         return self.method == "calibrated" and has_usual(curve)
+
+    def _leaning(self, curve: Curve) -> float:
+        """How far the reading leans on the usual rate."""
+        return doubt(curve) if self._is_calibrated(curve) else 0.0
 
     def _is_usual(self, curve: Curve) -> bool:
         """Whether it is the usual rate, since the curve shows nothing."""

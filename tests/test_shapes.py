@@ -1,0 +1,85 @@
+import copy
+
+import pytest
+import torch
+from matrix import SCHEDULERS
+from torch.optim import lr_scheduler as schedulers
+
+from lrfind.errors import BadInputError
+from lrfind.optim import Scheduled
+from lrfind.pytorch import find
+from lrfind.schedules import constant
+from lrfind.search import to_strategy
+
+STEPS = 60
+
+
+def optimizer(lr=0.02):
+    groups = [{"params": [torch.nn.Parameter(torch.ones(3))]}, {"params": [torch.nn.Parameter(torch.ones(1))]}]
+    return torch.optim.SGD(groups, lr=lr)
+
+
+def trajectory(scheduler, steps=STEPS):
+    rates = []
+    for step in range(steps):
+        rates.append(scheduler.optimizer.param_groups[0]["lr"])
+        scheduler.optimizer.step()
+        if step < steps - 1:
+            scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize("name", sorted(set(SCHEDULERS) - {"ReduceLROnPlateau"}))
+def test_the_shape_is_what_training_will_see(name):
+    one = optimizer()
+    scheduler = SCHEDULERS[name](one)
+    before = copy.deepcopy((one.state_dict(), scheduler.state_dict()))
+    shape = Scheduled(scheduler).over(STEPS)
+    assert str((one.state_dict(), scheduler.state_dict())) == str(before)
+    rates = trajectory(scheduler)
+    multipliers = [shape((step + 0.5) / STEPS) for step in range(STEPS)]
+    assert multipliers == pytest.approx([rate / max(rates) for rate in rates])
+
+
+def test_a_scheduler_that_waits_for_a_plateau_counts_as_constant():
+    assert Scheduled(schedulers.ReduceLROnPlateau(optimizer())).over(STEPS) is constant
+
+
+def test_one_that_is_stepped_per_epoch_holds_each_value_for_an_epoch():
+    shape = Scheduled(schedulers.StepLR(optimizer(), 1, 0.5), steps=4).over(1000)
+    assert [shape(done) for done in (0.0, 0.24, 0.26, 0.51, 0.99)] == [1, 1, 0.5, 0.25, 0.125]
+
+
+def test_one_whose_peak_is_not_the_optimizers_rate_is_refused():
+    scheduler = schedulers.LambdaLR(optimizer(), lambda step: 10.0)
+    with pytest.raises(BadInputError, match="LambdaLR takes the rate to 10 times"):
+        Scheduled(scheduler).over(STEPS)
+
+
+@pytest.mark.parametrize("schedule", [3, torch.nn.Linear(1, 1)])
+def test_what_is_no_schedule_is_refused(schedule):
+    with pytest.raises(BadInputError, match="schedule must be"):
+        Scheduled(schedule)
+
+
+def test_a_search_takes_a_scheduler():
+    model = torch.nn.Linear(4, 1)
+    one = torch.optim.SGD(model.parameters(), lr=0.1)
+    generator = torch.Generator().manual_seed(0)
+    batches = [(x, x.sum(1, keepdim=True)) for x in torch.randn(40, 16, 4, generator=generator)]
+    arguments = (model, one, batches, torch.nn.functional.mse_loss)
+    steady = find(*arguments, progress=False, horizon=400)
+    by_name = find(*arguments, schedule="cosine", horizon=400, progress=False)
+    scheduler = schedulers.CosineAnnealingLR(one, 400)
+    by_scheduler = find(*arguments, schedule=scheduler, horizon=400, progress=False)
+    assert by_scheduler.lr == pytest.approx(by_name.lr, rel=0.01)
+    assert by_name.lr > 1.5 * steady.lr
+    assert (by_scheduler.schedule, by_name.schedule) == ("CosineAnnealingLR", "cosine")
+    unknown = find(*arguments, schedule=scheduler, progress=False)
+    assert "CosineAnnealingLR was read as constant; pass horizon=" in unknown.notes[0]
+
+
+def test_a_search_reads_it_over_the_steps_of_training():
+    strategy = to_strategy(schedule=schedulers.StepLR(optimizer(), 50, 0.1), strategy="range", horizon=100)
+    assert strategy.schedule.over(100)(0.6) == pytest.approx(0.1)
+    assert strategy.schedule.over(40)(0.6) == 1.0
