@@ -73,6 +73,17 @@ def test_the_page_is_self_contained_and_says_digits(finished):
     assert {file.name for file in (finished / "figures").iterdir()} >= {"rate.png", "accuracy.png", "loss.png"}
 
 
+def test_the_commands_of_the_experiments_page_are_ones_that_the_demo_takes(finished, monkeypatch, capsys):
+    root = Path(__file__).parents[1]
+    page = (root / "docs" / "experiment.md").read_text(encoding="utf-8")
+    (options,) = re.findall(r"lrfind demo (.*) --seed \$seed", page)
+    (made, kept) = re.search(r"cp runs/seed-0/(\S+) (\S+)", page).groups()
+    assert demo(monkeypatch, *options.split(), "--epochs", "0") == 1
+    assert "--epochs must be at least 1" in capsys.readouterr().err  # what comes before was understood
+    assert (finished / made).exists()
+    assert (root / kept).exists()
+
+
 def test_tensorboard_has_losses_accuracies_and_the_rate_of_every_run(finished):
     report = json.loads((finished / "report.json").read_text())
     for run in report["runs"]:

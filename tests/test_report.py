@@ -121,8 +121,8 @@ def test_repeated_range_tests_are_drawn_and_counted(tmp_path):
     again = tuple(made_up(steps=48, seed=seed, low=1e-4) for seed in (1, 2))
     finding = replace(FINDING, records=(*FINDING.records, *again))
     lines = {line.get_label(): line for line in plot_finding(finding).get_lines()}
-    assert "likewise, repeated" not in [line.get_label() for line in plot_finding(FINDING).get_lines()]
-    assert len(lines["likewise, repeated"].get_xdata()) == 48
+    assert "loss of each step, repeated" not in [line.get_label() for line in plot_finding(FINDING).get_lines()]
+    assert len(lines["loss of each step, repeated"].get_xdata()) == 48
     text = page(tmp_path, run(), finding=finding)
     assert "reading of 3 range tests," in text
     assert text.count("and of 2 more over the rates that matter") == 2  # the caption, and for who cannot see

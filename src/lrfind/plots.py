@@ -36,10 +36,10 @@ def plot_finding(finding: Finding, ax: Axes | None = None) -> Axes:
         lw=0,
         label=f"range {finding.base_lr:.2g} to {finding.max_lr:.2g}",
     )
-    for number, record in enumerate(repeated):
-        label = None if number else "likewise, repeated"
-        ax.plot(record.lrs, record.losses, ".", ms=3, color="#d5dae1", zorder=1.5, label=label)
     ax.plot(curve.lrs, curve.losses, ".", ms=4, color="#8d99ae", label="loss of each step")
+    for number, record in enumerate(repeated):
+        label = None if number else "loss of each step, repeated"
+        ax.plot(record.lrs, record.losses, ".", ms=3, color="#edae49", zorder=1.5, label=label)
     ax.plot(curve.lrs, curve.smooth, color="#2b2d42", lw=2, label="smoothed")
     ax.axvline(finding.lr, color=FOUND, lw=2, label=f"found rate {finding.lr:.3g}")
     bottom, top = float(np.nanmin(curve.losses)), float(np.max(curve.smooth))
