@@ -28,14 +28,8 @@ def plot_finding(finding: Finding, ax: Axes | None = None) -> Axes:
     ax = ax or _new_axes()
     first, *repeated = finding.records
     curve = to_curve(first)
-    ax.axvspan(
-        finding.base_lr,
-        finding.max_lr,
-        color="#30638e",
-        alpha=0.12,
-        lw=0,
-        label=f"range {finding.base_lr:.2g} to {finding.max_lr:.2g}",
-    )
+    marked = f"range {finding.base_lr:.2g} to {finding.max_lr:.2g}"
+    ax.axvspan(finding.base_lr, finding.max_lr, color="#30638e", alpha=0.12, lw=0, label=marked)
     ax.plot(curve.lrs, curve.losses, ".", ms=4, color="#8d99ae", label="loss of each step")
     for number, record in enumerate(repeated):
         label = None if number else "loss of each step, repeated"
