@@ -78,8 +78,9 @@ class Truth:
 def to_truth(task: str, schedule: str, horizon: int, losses: Losses) -> Truth:
     """Build the truth from the table.
 
-    The best rate is chosen on all seeds but one and scored on that one; the regret is the mean over the seeds. Losses
-    above the untrained one count as it. Beyond the full runs, short runs say how much worse it gets.
+    The best rate is chosen on all seeds but one and scored on that one, among the rates with which every seed learned
+    something; the regret is the mean over the seeds. Losses above the untrained one count as it. Beyond the full runs,
+    short runs say how much worse it gets.
 
     Raises:
         ValueError: If the table lacks the grid of this task and schedule.
@@ -93,10 +94,11 @@ def to_truth(task: str, schedule: str, horizon: int, losses: Losses) -> Truth:
     grid = sorted(octave for octave, values in full.items() if len(values) == len(SEEDS))
     if not grid:
         raise ValueError(f"the truth of {task}, {schedule} is not computed yet; run make truth.")
+    learned = [octave for octave in grid if all(loss < start[seed] for seed, loss in full[octave].items())]
     least = {}
     for seed in SEEDS:
         others = [other for other in SEEDS if other != seed]
-        chosen = min(grid, key=lambda octave, others=others: sum(full[octave][other] for other in others))
+        chosen = min(learned, key=lambda octave, others=others: sum(full[octave][other] for other in others))
         least[seed] = (full[chosen][seed], start[seed])
     regrets = {
         octave: float(np.clip(np.mean([_normal(loss, *least[seed]) for seed, loss in values.items()]), 0, 1))
@@ -116,7 +118,7 @@ def to_truth(task: str, schedule: str, horizon: int, losses: Losses) -> Truth:
         horizon,
         octaves,
         np.array([regrets[octave] for octave in octaves]),
-        min(grid, key=lambda octave: sum(full[octave].values())),
+        min(learned, key=lambda octave: sum(full[octave].values())),
         least,
         (grid[0], grid[-1]),
     )
