@@ -1,33 +1,67 @@
-"""A run: one training at one learning rate, as plain data."""
+"""What is compared, as plain data: an arm is a way to train, a run is one training of an arm with one seed."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lrfind.errors import BadInputError
+
+Origin = Literal["given", "found"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A way to train: a rate under a schedule.
+
+    Attributes:
+        name: What the arm is called; no other arm of a comparison is called so.
+        lr: The rate; under a schedule, its peak.
+        schedule: What the rate does over the training: the name of a shape.
+        base_lr: The lower end of a cyclical schedule; None where the schedule has none.
+        cycles: How many cycles the training takes; None where the schedule has none.
+        origin: Whether the rate was given by hand or found.
+    """
+
+    name: str
+    lr: float
+    schedule: str = "constant"
+    base_lr: float | None = None
+    cycles: int | None = None
+    origin: Origin = "given"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise BadInputError(f"the rate of the arm {self.name!r} must be positive and finite, got lr={self.lr}.")
+        if self.base_lr is not None and not 0 < self.base_lr <= self.lr:
+            raise BadInputError(
+                f"base_lr of the arm {self.name!r} must be above 0 and at most its lr, got {self.base_lr} and {self.lr}."
+            )
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the rate stays as it is: the arms that a cyclical schedule has to beat."""
+        return self.schedule == "constant"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One validation of a run.
+    """One evaluation of a run.
 
     Attributes:
         step: Optimizer steps done.
-        epoch: Epochs done.
+        epoch: Passes over the data done.
         lr: The rate read back from the optimizer at the last step.
-        train_loss: Mean over the batches since the last row.
-        train_accuracy: Likewise, in [0, 1].
-        val_loss: Mean over the validation data.
-        val_accuracy: Likewise, in [0, 1].
+        metrics: By name: ``train_loss`` (mean since the last row), ``val_loss`` and whatever else was evaluated,
+            accuracies in [0, 1]; may be non-finite.
     """
 
     step: int
     epoch: float
     lr: float
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
+    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,41 +69,64 @@ class Run:
     """One training.
 
     Attributes:
-        name: What the run is called; no other run of a comparison is called so.
-        lr: The rate that was asked for.
+        arm: The name of the arm that was trained.
+        seed: What seeded the weights and the order of batches: the same seed pairs runs of different arms.
         lr_applied: The least and the greatest rate read back from the optimizer over the run.
-        schedule: What the rate did.
-        epochs: How long it trained.
+        steps: Optimizer steps.
         seconds: Wall time of the training, any search before it not counted.
-        test_loss: Mean over the test data, after training; nothing is chosen by it.
-        test_accuracy: Likewise, in [0, 1].
-        rows: One per validation, in order; at least one.
+        rows: One per evaluation, in order; at least one.
+        tested: Metrics on the test data after training, where there are any; nothing is chosen by them.
     """
 
-    name: str
-    lr: float
+    arm: str
+    seed: int
     lr_applied: tuple[float, float]
-    schedule: str
-    epochs: int
+    steps: int
     seconds: float
-    test_loss: float
-    test_accuracy: float
     rows: tuple[Row, ...]
+    tested: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def last(self) -> Row:
-        """The validation at the end."""
+        """The evaluation at the end."""
         return self.rows[-1]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the run as plain JSON types, its final figures first."""
-        final = {key: value for key, value in asdict(self.last).items() if key.startswith(("train_", "val_"))}
-        data = asdict(self)
-        rows = data.pop("rows")
-        return {**data, "lr_applied": list(self.lr_applied), **final, "history": list(rows)}
+    def final(self, metric: str) -> float:
+        """Return a metric at the end; NaN where the run has none of that name."""
+        return self.last.metrics.get(metric, self.tested.get(metric, math.nan))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Run:
+        """Build a run from the plain types that ``dataclasses.asdict`` and JSON make of it."""
+        rows = tuple(
+            Row(int(row["step"]), float(row["epoch"]), float(row["lr"]), _floats(row["metrics"])) for row in data["rows"]
+        )
+        least, greatest = data["lr_applied"]
+        return cls(
+            arm=data["arm"],
+            seed=int(data["seed"]),
+            lr_applied=(float(least), float(greatest)),
+            steps=int(data["steps"]),
+            seconds=float(data["seconds"]),
+            rows=rows,
+            tested=_floats(data["tested"]),
+        )
 
 
-def best(runs: tuple[Run, ...]) -> Run | None:
-    """Return the run with the least final validation loss; None where none is finite."""
-    finite = [run for run in runs if math.isfinite(run.last.val_loss)]
-    return min(finite, key=lambda run: run.last.val_loss, default=None)
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A run that ended with an error, twice.
+
+    Attributes:
+        arm: The name of the arm.
+        seed: The seed.
+        error: Its type and message.
+    """
+
+    arm: str
+    seed: int
+    error: str
+
+
+def _floats(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: math.nan if value is None else float(value) for name, value in values.items()}

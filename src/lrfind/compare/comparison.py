@@ -1,0 +1,106 @@
+"""A comparison: the arms, their runs, and what they say; plain data, versioned JSON out and in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lrfind.compare.runs import Arm, Failure, Run
+from lrfind.records import Finding
+
+SCHEMA = "lrfind/comparison/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean over seeds and where it lies.
+
+    Attributes:
+        mean: The mean over the seeds.
+        low: The lower end of its 95 % interval; equal to the mean where one seed says nothing of spread.
+        high: The upper end.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two arms, seed by seed.
+
+    Attributes:
+        first: The arm that is better in the mean.
+        second: The other one.
+        difference: How much better ``first`` is in the metric, 0 or above, with its simultaneous 95 % interval: all
+            pairs that the verdict looks at are inside theirs at once in 95 of 100 comparisons.
+        is_settled: Whether that interval leaves out 0.
+        seeds: How many seeds both have.
+        seeds_needed: How many seeds in all would settle it, if the difference and its spread stay as they are; None
+            where it is settled, or where that cannot be known (one seed, no difference, no spread).
+    """
+
+    first: str
+    second: str
+    difference: Interval
+    is_settled: bool
+    seeds: int
+    seeds_needed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer.
+
+    Attributes:
+        sentence: The answer in a sentence, for people.
+        winner: The arm that beats every other one past its interval; None where it is too close to call.
+        best: The arm that is best in the mean, settled or not; None where no run ended with a finite metric.
+        pairs: ``best`` against every other arm, the closest first.
+        kinds: The best fixed arm against the best arm under a schedule, where there are both: Smith's question.
+    """
+
+    sentence: str
+    winner: str | None
+    best: str | None
+    pairs: tuple[Pair, ...]
+    kinds: Pair | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was compared, what happened, what it means.
+
+    Attributes:
+        title: What is trained on what, for people.
+        setting: What all runs have in common, in a sentence.
+        metric: The metric that is judged, at the end of training.
+        mode: Whether the least or the greatest is best.
+        arms: The arms, in the order to show.
+        runs: The finished runs, by arm and then by seed.
+        verdict: The answer.
+        finding: What the found arms rest on; None where all rates were given.
+        failures: Runs that ended with an error.
+        summaries: For each arm with a run, the metric's mean over its seeds.
+        environment: What it ran on: names and versions.
+        notes: What a person should know.
+    """
+
+    title: str
+    setting: str
+    metric: str
+    mode: Literal["min", "max"]
+    arms: tuple[Arm, ...]
+    runs: tuple[Run, ...]
+    verdict: Verdict
+    finding: Finding | None = None
+    failures: tuple[Failure, ...] = ()
+    summaries: Mapping[str, Interval] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def runs_of(self, arm: str) -> tuple[Run, ...]:
+        """Return the runs of an arm, by seed."""
+        return tuple(run for run in self.runs if run.arm == arm)
