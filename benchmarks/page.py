@@ -11,12 +11,23 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benchmarks import figures, sweeps, truth
+from benchmarks import figures, horizons, sweeps, truth
 from benchmarks.collect import SUGGESTIONS
 from benchmarks.measures import BAD, BAND, difference, summary
 from benchmarks.scoring import Stored, all_scores, calibrated_scores, designs
 from benchmarks.store import HERE, read_rows
-from benchmarks.tables import OURS, SWEEP, bar_table, list_of_tasks, main_table, rule_table, summary_table, task_table
+from benchmarks.tables import (
+    OURS,
+    SWEEP,
+    bar_table,
+    horizon_table,
+    list_of_tasks,
+    lower_table,
+    main_table,
+    rule_table,
+    summary_table,
+    task_table,
+)
 
 DOCS = HERE.parent / "docs"
 GROUPS = ("seen", "unseen", "late")
@@ -92,10 +103,10 @@ def with_summary(readme: str, table: str) -> str:
 def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
     groups = results["groups"]
     names = {group: [task.name for task in stored.tasks.values() if task.group == group] for group in GROUPS}
-    horizons = sorted({task.horizon for task in stored.tasks.values()})
+    lengths = sorted({task.horizon for task in stored.tasks.values()})
     rule = results["rules"][f"{results['rule']}, one sweep"]
     return {
-        "horizon": " or ".join(f"{one:,}" for one in horizons),
+        "horizon": " or ".join(f"{one:,}" for one in lengths),
         **names,
         "cells": sum(not stored.tasks[task].unseen for task, _ in stored.truths),
         "complete": _complete(stored),
@@ -117,10 +128,17 @@ def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
         "late_table": main_table(groups["late"]),
         "list_of_tasks": list_of_tasks(stored.tasks),
         "task_table": task_table(results["tasks"]),
+        "lower_table": lower_table({task: one for task, one in results["tasks"].items() if _is_seen(stored, task)}),
+        "horizon_table": horizon_table(horizons.rows()),
         "rule_table": rule_table(results["rules"]),
         "truth_origin": _origin(truth.TABLE),
         "records_origin": _origin(SUGGESTIONS),
     }
+
+
+def _is_seen(stored: Stored, cell: str) -> bool:
+    """Whether a task and schedule, as results.json names them, is one of those that the main table is about."""
+    return stored.tasks[cell.rsplit(", ", 1)[0]].group == "seen"
 
 
 def _unsettled(group: Mapping[str, Mapping[str, Any]], difference: str) -> list[str]:

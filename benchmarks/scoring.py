@@ -81,6 +81,7 @@ def all_scores(stored: Stored, rule: Rule) -> dict[str, list[Score]]:
 def designs(known: Sequence[sweeps.Sweep]) -> dict[str, list[list[sweeps.Sweep]]]:
     """Return the searches that are scored, by what they cost: the ramps of each."""
     return {
+        "25 %": sweeps.together(known),
         "10 %": sweeps.searches(known),
         "one sweep": sweeps.apart(known),
         "3 %": sweeps.apart(known, "lrfind, 3 %"),

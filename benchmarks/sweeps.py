@@ -118,6 +118,15 @@ def apart(sweeps: Sequence[Sweep], kind: str = "lrfind") -> list[list[Sweep]]:
     return [[sweep] for sweep in sweeps if sweep.kind == kind]
 
 
+def together(sweeps: Sequence[Sweep], kind: str = "lrfind") -> list[list[Sweep]]:
+    """Return all range tests of a kind that were run from one model, with other batches, as one search."""
+    groups: dict[tuple[str, int], list[Sweep]] = {}
+    for sweep in sweeps:
+        if sweep.kind == kind:
+            groups.setdefault((sweep.task, sweep.seed), []).append(sweep)
+    return list(groups.values())
+
+
 def load(path: Path = STORE) -> list[Sweep]:
     """Return what is stored."""
     return [to_sweep(row) for row in read_rows(path) if "losses" in row]

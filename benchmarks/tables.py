@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 from benchmarks.task import Task
@@ -14,6 +15,12 @@ SHIPPED = "lrfind as shipped"
 PEERS = ("Lightning", "torch-lr-finder", "ignite", "fastai valley", "fastai minimum", "the habit")
 DETAILED = (OURS, SWEEP, SHIPPED, *PEERS)
 """The methods whose regret on each task is shown."""
+
+RIVALS = ("Prodigy", "D-Adaptation", "DoG", "schedule-free", "the habit")
+"""What trains without a search."""
+
+CLOSE = 0.002
+"""Regrets this close are not told apart."""
 
 SUMMED = {
     OURS: "**lrfind**",
@@ -43,6 +50,7 @@ BARS: tuple[tuple[str, str, float], ...] = (
     (OURS, "worst", 0.03),
     (OURS, "failures", 0),
     ("lrfind, 3 %", "mean", 0.015),
+    ("lrfind, 25 %", "mean", 0.002),
 )
 """What was set before anything was measured: method, measure, at most."""
 
@@ -113,6 +121,19 @@ def main_table(group: Mapping[str, Mapping[str, Any]]) -> str:
     return markdown(heads, rows) + "\n\n*Lost*: regret 0.99 or more. *Failed*: raised, diverged or suggested nothing."
 
 
+def lower_table(tasks: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return where a training without a search, as long as search and training together, ends lower than after one."""
+    rows = []
+    for name in RIVALS:
+        regrets = {task: (one["regret"][OURS], one["regret"].get(name)) for task, one in tasks.items()}
+        known = {task: (ours, theirs) for task, (ours, theirs) in regrets.items() if theirs is not None}
+        lower = [
+            f"{task} ({theirs:.3f}, {ours:.3f})" for task, (ours, theirs) in known.items() if theirs < ours - CLOSE
+        ]
+        rows.append((name, str(len(known)), str(len(lower)), "; ".join(lower) or "none"))
+    return markdown(("method", "pairs", f"lower by more than {CLOSE}", "where (its regret, ours)"), rows)
+
+
 def task_table(tasks: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the regret of some methods on each task."""
     rows = []
@@ -140,22 +161,38 @@ def list_of_tasks(tasks: Mapping[str, Task]) -> str:
     return markdown(("task", "family", "optimizer", "batch", "schedules"), rows)
 
 
+def horizon_table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return how the search does where training is shorter or longer than everywhere else."""
+    shown = [
+        (
+            f"{row['task']}, {row['schedule']}",
+            f"{row['horizon']:,}",
+            f"{2.0 ** row['best']:.2g}",
+            f"{2.0 ** mean(row['octaves']):.2g}",
+            f"{mean(row['regrets']):.3f}",
+            f"{max(row['regrets']):.3f}",
+        )
+        for row in rows
+    ]
+    return markdown(("task, schedule", "steps", "best", "found", "mean regret", "worst"), shown)
+
+
 def rule_table(rules: Mapping[str, Mapping[str, Any]]) -> str:
     """Return how each reading rule scores when calibrated without the family it is scored on."""
     rows = []
     for name, one in sorted(rules.items(), key=lambda item: item[1]["mean_seen"]):
-        unseen = [one[f"{what}_unseen"] for what in ("mean", "bad", "worst")]
+        others = [one[f"{what}_{group}"] for group in ("unseen", "late") for what in ("mean", "worst")]
         rows.append(
             (
                 name,
                 f"{one['mean_seen']:.4f}",
                 f"{one['bad_seen']:.1%}",
                 f"{one['worst_seen']:.3f}",
-                *("-" if value is None else f"{value:.3f}" for value in unseen),
+                *("-" if value is None else f"{value:.3f}" for value in others),
                 ", ".join(f"{value:.2f}" for value in one["constants"]),
             )
         )
-    heads = ("rule", "mean", "bad", "worst", "unseen: mean", "bad", "worst", "constants fitted on all")
+    heads = ("rule", "mean", "bad", "worst", "unseen: mean", "worst", "late: mean", "worst", "constants fitted on all")
     return markdown(heads, rows)
 
 

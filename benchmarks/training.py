@@ -11,6 +11,7 @@ from torch import nn
 
 from benchmarks.schedules import SHAPES
 from benchmarks.task import Task
+from lrfind.schedules import Shape
 
 CHUNK = 500
 PATIENCE = 3
@@ -27,8 +28,11 @@ def train(task: Task, schedule: str, lr: float, *, seed: int, steps: int | None 
         seed: Seeds weights, batch order and dropout alike for every rate.
         steps: Optimizer steps; the task's horizon by default.
     """
-    steps = task.horizon if steps is None else steps
-    shape = SHAPES[schedule]
+    return train_with(task, SHAPES[schedule], lr, seed=seed, steps=task.horizon if steps is None else steps)
+
+
+def train_with(task: Task, shape: Shape, lr: float, *, seed: int, steps: int) -> float:
+    """Return the held-out loss after a training whose rate follows any shape; see ``train``."""
     model = task.start(seed)
     optimizer = task.optimizer(model.parameters(), lr=lr)
     batches = cycle(task.loader(seed))

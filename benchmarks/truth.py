@@ -26,7 +26,7 @@ import torch
 
 from benchmarks.store import HERE, append_row, mend, origin, read_rows
 from benchmarks.task import Task
-from benchmarks.tasks import TASKS
+from benchmarks.tasks import TASKS, task_of
 from benchmarks.training import train
 
 TABLE = HERE / "truth.jsonl"
@@ -137,17 +137,21 @@ def _means(task: Task, schedule: str, losses: Losses) -> dict[float, float]:
 def perform(run: Run) -> float:
     """Train, in one thread."""
     torch.set_num_threads(1)
-    return train(TASKS[run.task], run.schedule, 2.0**run.octave, seed=run.seed, steps=run.steps)
+    return train(task_of(run.task), run.schedule, 2.0**run.octave, seed=run.seed, steps=run.steps)
 
 
 def fill(tasks: Sequence[Task], path: Path = TABLE, jobs: int = 1) -> None:
     """Run what the table lacks, a stage of every task before the next stage of any."""
+    fill_cells([(task, schedule) for task in tasks for schedule in task.schedules], path, jobs)
+
+
+def fill_cells(cells: Sequence[tuple[Task, str]], path: Path = TABLE, jobs: int = 1) -> None:
+    """Run what the table lacks of these tasks under these schedules."""
     mend(path)
     losses = load(path)
     append_row(path, origin())
     context = get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        cells = [(task, schedule) for task in tasks for schedule in task.schedules]
         while pending := [run for cell in cells for run in next_runs(*cell, losses)]:
             print(f"{time.strftime('%H:%M:%S')} {len(losses)} runs done, {len(pending)} in this round", flush=True)
             for run, loss in zip(pending, pool.map(perform, pending), strict=True):
@@ -165,7 +169,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes of one thread each")
     parser.add_argument("--tasks", nargs="*", default=list(TASKS), help="names; all by default")
     arguments = parser.parse_args()
-    fill([TASKS[name] for name in arguments.tasks], jobs=arguments.jobs)
+    fill([task_of(name) for name in arguments.tasks], jobs=arguments.jobs)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -15,3 +16,14 @@ def collected() -> dict[str, Task]:
 
 
 TASKS = collected()
+
+
+def task_of(name: str) -> Task:
+    """Return a task by its name, or, by ``"name@steps"``, the same one with a training of so many steps.
+
+    Example:
+        >>> task_of("linear-sgd@8000").horizon
+        8000
+    """
+    known, _, steps = name.partition("@")
+    return replace(TASKS[known], name=name, horizon=int(steps)) if steps else TASKS[known]
