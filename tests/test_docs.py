@@ -1,29 +1,120 @@
-"""Every python block of the documentation runs, page by page."""
+"""The documentation: its code runs, what it names exists, the site builds without a warning and fetches nothing."""
 
+import ast
+import importlib
+import os
 import re
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
-PAGES = [page for page in sorted(DOCS.glob("*.md")) if "```python" in page.read_text(encoding="utf-8")]
+from lrfind import Finding
+from lrfind.suggest import METHODS
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+FENCE = re.compile(r"^```python(.*?)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+BEFORE = ' title="Before"'
+"""Marks another library's code, which is compiled and not run."""
+
+NAMED_TEST = re.compile(r"tests/test_\w+\.py::[\w:]+")
+FETCHED = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=["']?(?:https?:)?//""")
+
+
+def name_of(page):
+    return str(page.relative_to(DOCS))
+
+
+def blocks_of(page):
+    return FENCE.findall(page.read_text(encoding="utf-8"))
+
+
+def named_tests(page):
+    return NAMED_TEST.findall(page.read_text(encoding="utf-8"))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*filter(blocks_of, PAGES)], ids=name_of)
 def test_every_block_runs_in_order(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     names = {"__name__": "docs"}
-    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
-        exec(compile(block, page.name, "exec"), names)
-    finding = names["finding"]
-    assert finding.base_lr <= finding.lr <= finding.max_lr
-    assert finding.cost.steps == len(finding.records[0].lrs)
-    assert {path.name for path in tmp_path.iterdir()} <= {"out"}  # the folder that the pages give to their trainers
+    for kind, block in blocks_of(page):
+        assert kind in ("", BEFORE)
+        code = compile(block, page.name, "exec")
+        if kind == "":
+            exec(code, names)
+    findings = [one for one in names.values() if isinstance(one, Finding)]
+    assert findings
+    for finding in findings:
+        assert finding.base_lr <= finding.lr <= finding.max_lr
+        assert finding.cost.steps == sum(len(record.lrs) for record in finding.records)
+    assert {path.name for path in tmp_path.iterdir()} <= {"out", "finding.json"}  # what the pages say they write
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_file_a_page_links_to_is_there(page):
     links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not link.startswith("http") and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", [*filter(named_tests, PAGES)], ids=name_of)
+def test_every_test_a_page_names_is_there(page):
+    named = [test.split("::", 1) for test in named_tests(page)]
+    assert [f"{path}::{name}" for path, name in named if name not in names_in(ROOT / path)] == []
+
+
+@cache
+def names_in(path):
+    def walk(nodes, prefix=""):
+        for node in nodes:
+            if isinstance(node, ast.ClassDef):
+                yield from walk(node.body, f"{prefix}{node.name}::")
+            elif isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                yield prefix + node.name
+
+    return set(walk(ast.parse(path.read_text(encoding="utf-8")).body))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    built = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    return folder
+
+
+def test_the_site_builds_with_warnings_as_errors_and_has_every_page(site):
+    assert [name_of(page) for page in PAGES if not (site / page.relative_to(DOCS).with_suffix(".html")).is_file()] == []
+
+
+def test_the_site_holds_nothing_but_pages_and_what_they_show(site):
+    assert list(site.rglob("*.py")) == []
+
+
+def test_the_site_fetches_nothing_from_elsewhere(site):
+    pages = {page: page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
+    assert len(pages) > len(PAGES)  # and the page for what is not found
+    assert [str(page) for page, text in pages.items() if FETCHED.search(text)] == []
+    styles = [style.read_text(encoding="utf-8") for style in site.rglob("*.css")]
+    assert styles
+    assert [style for style in styles if re.search(r"@import|url\([\"']?(https?:)?//", style)] == []
+
+
+@pytest.mark.parametrize("module", ["lrfind", "lrfind.lightning", "lrfind.huggingface"])
+def test_every_public_name_is_in_the_api(site, module):
+    text = (site / "api" / f"{module.rpartition('.')[2]}.html").read_text(encoding="utf-8")
+    public = [name for name in importlib.import_module(module).__all__ if name != "__version__"]
+    assert public
+    assert [name for name in public if not re.search(rf'id="lrfind[\w.]*\.{name}"', text)] == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_reading_is_in_the_api(site, method):
+    assert f'id="lrfind.suggest.{method}.{method}"' in (site / "api" / "suggest.html").read_text(encoding="utf-8")
