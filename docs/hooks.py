@@ -1,4 +1,4 @@
-"""What the site does with links that lead out of docs/, and with long names."""
+"""What the site does with links that lead out of docs/, with wide tables and with long names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 
 DOCS = Path(__file__).parent
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#\s]+)\)")
+WIDE = ("benchmark.md", "experiment.md", "overhead.md")
+"""Pages whose tables need the room of the table of contents."""
+
 NAMED_TEST = re.compile(r"(?<=<code>)tests/[^<]+(?=</code>)")
 
 
@@ -21,6 +24,8 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         target = (DOCS / page.file.src_uri).parent.joinpath(match[2]).resolve()
         return match[1] if target.exists() and DOCS not in target.parents else match[0]
 
+    if page.file.src_uri in WIDE:
+        page.meta["hide"] = ["toc"]
     return LINK.sub(unlinked, markdown)
 
 

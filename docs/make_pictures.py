@@ -64,6 +64,13 @@ def found(strategy: str = "range", batch_size: int = BATCH) -> lrfind.Finding:
     return lrfind.find(model, optimizer, loader(batch_size), CRITERION, **options)
 
 
+def lr_of(record: lrfind.Record) -> float:
+    """What one range test reads off its record."""
+    finding = TEST.propose([record])
+    assert isinstance(finding, lrfind.Finding)
+    return finding.lr
+
+
 def probe_and_record() -> None:
     """What is asked, and what happened."""
     record = found().records[0]
@@ -136,7 +143,7 @@ def replicates() -> None:
     finding = found("auto")
     (ax,) = axes(1, 1, height=3.8)
     for record, colour, name in zip(finding.records, (INK, AMBER, GREEN), ("whole", "shorter", "shorter"), strict=True):
-        clean, lr = to_curve(record), TEST.read(record)
+        clean, lr = to_curve(record), lr_of(record)
         label = f"{name} ramp, {len(record.lrs)} steps, reads {lr:.2g}"
         ax.plot(clean.lrs, clean.losses, ".", ms=4, color=colour, alpha=0.4)
         ax.plot(clean.lrs, clean.smooth, color=colour, lw=2, label=label)
@@ -156,9 +163,9 @@ def isolation() -> None:
     same = sum(one == other for one, other in zip(ours, without, strict=True))
     (ax,) = axes(1, 1, height=3.6)
     steps = range(1, len(without) + 1)
-    ax.plot(steps, others, color=AMBER, lw=1.5, label="after torch-lr-finder's range_test and reset")
+    ax.plot(steps, others, color=AMBER, lw=1.5, label="after torch-lr-finder and its reset")
     ax.plot(steps, without, color=INK, lw=4, alpha=0.35, label="without a search")
-    ax.plot(steps, ours, color=RED, lw=1.5, label=f"after lrfind.find: {same} of {len(steps)} losses equal to the bit")
+    ax.plot(steps, ours, color=RED, lw=1.5, label=f"after lrfind.find: {same} of {len(steps)} equal")
     ax.set(xlabel="optimizer step", ylabel="training loss")
     save("isolation", ax)
 
@@ -257,7 +264,7 @@ def running_mean(losses: tuple[float, ...], keep: float = 0.98) -> list[float]:
 
 def axes(rows: int, columns: int, *, height: float) -> list[Any]:
     """New axes, side by side."""
-    grid = plt.subplots(rows, columns, figsize=(7.6, height), layout="constrained", squeeze=False)[1]
+    grid = plt.subplots(rows, columns, figsize=(6.8, height), layout="constrained", squeeze=False)[1]
     return list(grid.flat)
 
 

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 FENCE = re.compile(r"^```python(.*?)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
-BEFORE = ' title="Before"'
-"""Marks another library's code, which is compiled and not run."""
+RUN, BEFORE = ("", ' title="With lrfind"'), ' title="Before"'
+"""What marks code that runs, and another library's code, which is compiled and not run."""
 
 NAMED_TEST = re.compile(r"tests/test_\w+\.py::[\w:]+")
 FETCHED = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=["']?(?:https?:)?//""")
@@ -44,9 +44,9 @@ def test_every_block_runs_in_order(page, tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     names = {"__name__": "docs"}
     for kind, block in blocks_of(page):
-        assert kind in ("", BEFORE)
+        assert kind in (*RUN, BEFORE)
         code = compile(block, page.name, "exec")
-        if kind == "":
+        if kind in RUN:
             exec(code, names)
     findings = [one for one in names.values() if isinstance(one, Finding)]
     assert findings
