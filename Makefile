@@ -32,7 +32,7 @@ bench-overhead: .venv/.bench ## Time a probe step beside a bare loop and the pee
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.overhead
 
 docs: .venv/.dev ## Build the documentation as a site, site/index.html; warnings are errors
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: .venv/.dev ## Check style and types
 	$(BIN)/ruff check src tests benchmarks docs
