@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -25,30 +25,18 @@ from benchmarks.tasks import TASKS
 from benchmarks.training import train_with
 from lrfind.curves import to_curve
 from lrfind.errors import LRFindError
-from lrfind.schedules import Shape
+from lrfind.schedules import Cycle, cyclical
 from lrfind.suggest.edges import edge
 
 STORE = HERE / "records" / "ranges.jsonl"
 CYCLES = 4
-CEILINGS = (0.0, 1.0, 2.0, 3.0)
+CEILINGS = (0.0, 1.0, 2.0)
 FLOORS = (2.0, 5.0)
 TRUTH_SEED = 0
 
 
-def triangular(floor: float, decay: float = 1.0) -> Shape:
-    """Return so many cycles of a straight way up from ``floor`` and back (Smith, arXiv 1506.01186, section 3.1)."""
-
-    def shape(fraction: float) -> float:
-        cycle, at = divmod(fraction * CYCLES, 1.0)
-        return floor + (1 - floor) * (1 - abs(2 * at - 1)) * decay**cycle
-
-    return shape
-
-
-KINDS: dict[str, Callable[[float], Shape]] = {
-    "triangular": triangular,
-    "triangular2": lambda floor: triangular(floor, 0.5),
-}
+KINDS: tuple[Cycle, ...] = ("triangular",)
+"""The first is run for every task before the second."""
 
 
 def edges(tasks: Sequence[Task]) -> dict[str, float]:
@@ -69,9 +57,9 @@ def fill(tasks: Sequence[Task]) -> None:
     done = {(row["task"], row["kind"], row["ceiling"], row["floor"]) for row in _rows()}
     append_row(STORE, origin())
     top = edges(tasks)
-    for task, kind, ceiling, floor in product(tasks, KINDS, CEILINGS, FLOORS):
+    for kind, task, ceiling, floor in product(KINDS, tasks, CEILINGS, FLOORS):
         if task.name in top and (task.name, kind, ceiling, floor) not in done:
-            shape = KINDS[kind](2.0**-floor)
+            shape = cyclical(kind, cycles=CYCLES, low=2.0**-floor)
             loss = train_with(task, shape, 2.0 ** (top[task.name] - ceiling), seed=TRUTH_SEED, steps=task.horizon)
             row = {"task": task.name, "kind": kind, "ceiling": ceiling, "floor": floor}
             append_row(STORE, {**row, "loss": loss if math.isfinite(loss) else None})

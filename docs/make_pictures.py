@@ -27,9 +27,10 @@ import lrfind.lightning
 from lrfind.curves import START, to_curve
 from lrfind.demo.data import load
 from lrfind.demo.lenet import LeNet
-from lrfind.schedules import constant, linear
+from lrfind.schedules import constant, linear, remaining
 from lrfind.suggest.calibrated import calibrated, doubt
-from lrfind.suggest.edges import edge, onset
+from lrfind.suggest.cycles import cyclical_range
+from lrfind.suggest.edges import edge
 from lrfind.suggest.usual import usual_rate
 
 IMAGES = Path(__file__).parent / "images"
@@ -103,12 +104,14 @@ def reading() -> None:
     """From the edge down to the rate, for two schedules."""
     clean = to_curve(found().records[0])
     (ax,) = axes(1, 1, height=3.8)
-    low, high = onset(clean), edge(clean)
-    ax.axvspan(low, high, color=BLUE, alpha=0.12, lw=0, label=f"range, {low:.2g} (onset) to {high:.2g} (edge)")
+    high = edge(clean)
+    base_lr, max_lr = cyclical_range(clean)
+    ax.axvspan(base_lr, max_lr, color=BLUE, alpha=0.12, lw=0, label=f"range for cycles, {base_lr:.2g} to {max_lr:.2g}")
+    ax.axvline(high, color=BLUE, lw=1.5, ls="--", label=f"edge, {high:.2g}")
     ax.plot(clean.lrs, clean.losses, ".", ms=4, color=GREY)
     ax.plot(clean.lrs, clean.smooth, color=INK, lw=2)
     for shape, name, colour, height in ((linear, "linear to zero", AMBER, 0.5), (constant, "constant", RED, 0.25)):
-        lr = calibrated(clean, shape, EPOCHS)
+        lr = calibrated(clean, remaining(shape), EPOCHS)
         ax.axvline(lr, color=colour, lw=2, label=f"rate for a {name} schedule, {lr:.2g}")
         arrow = {"arrowstyle": "->", "color": colour, "lw": 1.5, "shrinkA": 0, "shrinkB": 0}
         ax.annotate("", (lr, height), (high, height), arrowprops=arrow)

@@ -11,6 +11,7 @@ from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import remaining, to_shape
 from lrfind.strategies.range_test import RangeTest
 from lrfind.suggest.calibrated import calibrated, doubt
+from lrfind.suggest.cycles import cyclical_range
 from lrfind.suggest.usual import usual_rate
 
 
@@ -20,7 +21,8 @@ def test_it_proposes_one_ramp_and_then_answers():
     assert (probe.lrs[0], probe.lrs[-1], len(probe.lrs), probe.seed) == (1e-6, 1.0, 128, 5)
     finding = strategy.propose([made_up()])
     assert isinstance(finding, Finding)
-    assert 1e-4 < finding.base_lr < finding.lr < finding.max_lr < 0.05
+    assert (finding.base_lr, finding.max_lr) == cyclical_range(to_curve(made_up()))
+    assert finding.base_lr < finding.lr < finding.max_lr < 0.05 / 4
     assert finding.interval[0] < finding.lr < finding.interval[1]
     assert (finding.method, finding.schedule, finding.cost.steps, finding.notes) == ("calibrated", "constant", 128, ())
 

@@ -112,7 +112,7 @@ def test_what_is_printed_is_a_paragraph_of_interval_range_cost_and_notes():
     assert max(map(len, lines)) <= 100
     assert " ".join(lines).split(". ", 1)[1] == (
         "The best rate of a grid search should lie between 0.08 and 0.12 (so it does on nine in ten of the benchmark's "
-        "tasks), and most of these rates are often as good. Rates from 0.05 to 0.2 are useful at all. This is the "
+        "tasks), and most of these rates are often as good. A cyclical schedule may go from 0.05 to 0.2. This is the "
         "calibrated reading of one range test: 2 steps in 0.5 s. said"
     )
     assert "With other seeds the valley reading would mostly lie between 0.08 and 0.12." in " ".join(

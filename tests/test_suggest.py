@@ -24,6 +24,7 @@ from lrfind.suggest.calibrated import (
     doubt,
     standard_edge,
 )
+from lrfind.suggest.cycles import cyclical_range
 from lrfind.suggest.edges import edge, fall, has_edge, is_weak, onset
 from lrfind.suggest.interval import interval
 from lrfind.suggest.slide import slide
@@ -76,6 +77,7 @@ def test_noise_before_the_fall_does_not_drown_the_slope():
 def test_the_edges_are_where_the_fall_starts_and_ends():
     curve = to_curve(made_up(noise=0.001))
     assert 1e-4 < onset(curve) < FALL < edge(curve) < 0.05
+    assert cyclical_range(curve) == pytest.approx((edge(curve) / 128, edge(curve) / 4))
 
 
 def test_a_ragged_curve_ends_where_it_turns_ragged():

@@ -128,8 +128,8 @@ class Finding:
 
     Attributes:
         lr: The learning rate to train with; under a schedule, its peak.
-        base_lr: The lower end of the useful range: where the loss starts to fall.
-        max_lr: The upper end: where the loss stops falling or turns ragged.
+        base_lr: The lower end of the range for a cyclical schedule.
+        max_lr: The upper end: two octaves below the rate at which the loss stops falling or turns ragged.
         interval: Of a calibrated reading: where the best rate of a grid search lies, for about 90 % of the
             benchmark's tasks; most of it is often as good. Of another: where ``lr`` would land with other seeds.
         method: The reading rule that chose ``lr``.
@@ -334,7 +334,7 @@ def _sentences(finding: Finding) -> list[str]:
     return [
         _use(finding),
         sure,
-        f"Rates from {finding.base_lr:.2g} to {finding.max_lr:.2g} are useful at all.",
+        f"A cyclical schedule may go from {finding.base_lr:.2g} to {finding.max_lr:.2g}.",
         f"This is the {finding.method} reading of {ramps}: {finding.cost.steps} steps in {finding.cost.seconds:.1f} s.",
         *finding.notes,
     ]

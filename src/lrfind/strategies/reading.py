@@ -13,7 +13,8 @@ from lrfind.errors import ProbeError
 from lrfind.records import Cost, Finding, Record
 from lrfind.suggest import to_rule
 from lrfind.suggest.calibrated import around, doubt, usual_for
-from lrfind.suggest.edges import edge, fall, has_edge, is_weak, onset
+from lrfind.suggest.cycles import cyclical_range
+from lrfind.suggest.edges import edge, fall, has_edge, is_weak
 from lrfind.suggest.interval import interval
 from lrfind.suggest.usual import SPREAD
 
@@ -84,8 +85,8 @@ def read_all(records: Sequence[Record], method: str, training: Training) -> Find
     curve = to_curve(first)
     usual = usual_for(curve, training.left, training.passes(first)) if method == "calibrated" else None
     is_usual = usual is not None and not has_edge(curve)
-    low, top = (lrs[0] / SPREAD, lrs[0] * SPREAD) if is_usual else (onset(curve), edge(curve))
-    notes = _notes(first, curve, top, leaning=0.0 if usual is None else doubt(curve))
+    low, top = (lrs[0] / SPREAD, lrs[0] * SPREAD) if is_usual else cyclical_range(curve)
+    notes = _notes(first, curve, leaning=0.0 if usual is None else doubt(curve))
     if lost := len(records) - len(lrs):
         notes.append(f"{lost} of {len(records)} ramps could not be read.")
     return Finding(
@@ -123,7 +124,7 @@ def _interval(record: Record, lr: float, method: str, training: Training, *, is_
     return min(low, lr), max(high, lr)
 
 
-def _notes(record: Record, curve: Curve, top: float, *, leaning: float) -> list[str]:
+def _notes(record: Record, curve: Curve, *, leaning: float) -> list[str]:
     """What a person should know about this reading."""
     notes = []
     if record.passes > 1:
@@ -142,7 +143,7 @@ def _notes(record: Record, curve: Curve, top: float, *, leaning: float) -> list[
             "The loss fell by no more than its noise, so the rate rests on where it began to rise; the evidence is "
             "weak: take more steps or larger batches."
         )
-    if record.stop == "done" and top >= curve.lrs[-1]:
+    if record.stop == "done" and has_edge(curve) and edge(curve) >= curve.lrs[-1]:
         notes.append(
             f"The loss was still falling at the highest rate tried, {curve.lrs[-1]:.3g}; raise max_lr to see its edge."
         )

@@ -1,4 +1,4 @@
-"""The useful range of a curve, as Smith reads it: where the loss starts to fall, and where it stops falling."""
+"""What a curve shows, as Smith reads it: where the loss starts to fall, and where it stops falling."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RAGGED = 0.5
 
 
 def onset(curve: Curve) -> float:
-    """Return the rate at which the loss starts to fall for good: the ``base_lr`` of a cyclical schedule.
+    """Return the rate at which the loss starts to fall for good.
 
     Raises:
         ProbeError: If the loss never falls.
@@ -43,7 +43,7 @@ def onset(curve: Curve) -> float:
 
 
 def edge(curve: Curve) -> float:
-    """Return the rate at which the loss stops falling or turns ragged: the ``max_lr`` of a cyclical schedule.
+    """Return the rate at which the loss stops falling or turns ragged.
 
     Of rates that are equally low within the noise, the highest: a minimum that is noise then lies at most a
     little too high, never octaves too low. On a curve whose fall is weak, it is read back from where the loss rises.
