@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 from lrfind.errors import BadInputError
@@ -24,7 +25,16 @@ class Stretched(Protocol):
 
 
 _PEAK = 0.9
-"""A hundred points of a schedule come at least this near to its peak of 1."""
+"""The points at which a schedule is looked at come at least this near to its peak of 1."""
+
+_POINTS = 211
+"""How many these are: a prime, so that they do not fall in step with the cycles of a cyclical schedule."""
+
+WARMUP = 0.1
+"""Share of training for which ``cosine_warmup`` rises."""
+
+RISE, START = 0.3, 1 / 25
+"""Share of training for which ``one_cycle`` rises, and from where: the defaults of torch's ``OneCycleLR``."""
 
 Ramp = Literal["exponential", "linear"]
 
@@ -44,7 +54,110 @@ def cosine(fraction: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * fraction))
 
 
-SCHEDULES: dict[str, Shape] = {"constant": constant, "linear": linear, "cosine": cosine}
+def cosine_warmup(fraction: float) -> float:
+    """Rise in a straight line over the first tenth, then fall to 0 along half a cosine."""
+    return (fraction + 1e-3) / (WARMUP + 1e-3) if fraction < WARMUP else cosine((fraction - WARMUP) / (1 - WARMUP))
+
+
+def one_cycle(fraction: float) -> float:
+    """Rise from 1/25 along half a cosine for three tenths, then fall to 0 along another.
+
+    The shape of torch's ``OneCycleLR`` with its defaults, but that this ends at 0 and that at 4e-6.
+
+    Source:
+        Smith and Topin, arXiv 1708.07120, section 4 (straight lines there).
+    """
+    if fraction < RISE:
+        return START + (1 - START) * 0.5 * (1 - math.cos(math.pi * fraction / RISE))
+    return cosine((fraction - RISE) / (1 - RISE))
+
+
+SCHEDULES: dict[str, Shape] = {
+    "constant": constant,
+    "linear": linear,
+    "cosine": cosine,
+    "cosine-warmup": cosine_warmup,
+    "one-cycle": one_cycle,
+}
+
+
+def triangular(fraction: float, *, cycles: int, low: float) -> float:
+    """Rise from ``low`` to 1 and fall back in straight lines, ``cycles`` times (Smith, arXiv 1506.01186, section 3.1).
+
+    Example:
+        >>> [triangular(fraction, cycles=2, low=0.5) for fraction in (0.0, 0.125, 0.25, 0.5, 0.75)]
+        [0.5, 0.75, 1.0, 0.5, 1.0]
+    """
+    return low + (1 - low) * _tooth(fraction * cycles)
+
+
+def triangular2(fraction: float, *, cycles: int, low: float) -> float:
+    """As ``triangular``, and each cycle rises half as far above ``low`` as the one before (there, section 3.1).
+
+    Example:
+        >>> [triangular2(fraction, cycles=2, low=0.5) for fraction in (0.0, 0.25, 0.5, 0.75)]
+        [0.5, 1.0, 0.5, 0.75]
+    """
+    done = fraction * cycles
+    return low + (1 - low) * _tooth(done) * math.pow(0.5, math.floor(done))
+
+
+def exp_range(fraction: float, *, cycles: int, low: float) -> float:
+    """As ``triangular``, and the height above ``low`` falls by ``gamma**iteration`` (there, section 3.1).
+
+    Here ``gamma`` is what halves it within a cycle, and counts from the first peak on, so that this is 1.
+
+    Example:
+        >>> [round(exp_range(fraction, cycles=2, low=0.5), 3) for fraction in (0.0, 0.25, 0.375, 0.5, 0.75)]
+        [0.5, 1.0, 0.71, 0.5, 0.75]
+    """
+    done = fraction * cycles
+    return low + (1 - low) * _tooth(done) * math.pow(0.5, max(done - 0.5, 0.0))
+
+
+def restarts(fraction: float, *, cycles: int, low: float) -> float:
+    """Fall from 1 to ``low`` along half a cosine, ``cycles`` times (Loshchilov and Hutter, arXiv 1608.03983, eq. 5).
+
+    Example:
+        >>> [round(restarts(fraction, cycles=2, low=0.5), 3) for fraction in (0.0, 0.25, 0.49, 0.5, 0.75)]
+        [1.0, 0.75, 0.5, 1.0, 0.75]
+    """
+    return low + (1 - low) * cosine(fraction * cycles % 1.0)
+
+
+Cycle = Literal["triangular", "triangular2", "exp_range", "restarts"]
+
+_CYCLES: dict[str, Callable[..., float]] = {one.__name__: one for one in (triangular, triangular2, exp_range, restarts)}
+
+
+def cyclical(kind: Cycle, *, cycles: int, low: float) -> Shape:
+    """Return a cyclical schedule as a shape: ``lr`` is its ``max_lr``, the peak of the first cycle.
+
+    Args:
+        kind: ``"triangular"``, ``"triangular2"``, ``"exp_range"`` (Smith's three) or ``"restarts"``.
+        cycles: How many whole cycles there are over training, at least 1.
+        low: Where a cycle begins, or for restarts ends, as a multiple of the peak: ``base_lr / max_lr``, in [0, 1).
+
+    Raises:
+        BadInputError: If an argument is out of its range.
+
+    Example:
+        >>> shape = cyclical("triangular", cycles=4, low=0.2)
+        >>> [round(shape(step / 16), 3) for step in range(5)]
+        [0.2, 0.6, 1.0, 0.6, 0.2]
+    """
+    if kind not in _CYCLES:
+        raise BadInputError(f"kind must be one of {tuple(_CYCLES)}, got {kind!r}.")
+    if not isinstance(cycles, int) or cycles < 1:
+        raise BadInputError(f"cycles must be a whole number from 1 up, got {cycles!r}.")
+    if not 0 <= low < 1:
+        raise BadInputError(f"low must be base_lr / max_lr, from 0 up and below 1, got {low!r}.")
+    return partial(_CYCLES[kind], cycles=cycles, low=low)
+
+
+def _tooth(done: float) -> float:
+    """The height, in [0, 1], after so many cycles: ``max(0, 1 - x)`` in section 3.1 of arXiv 1506.01186."""
+    return 1.0 - abs(2.0 * (done % 1.0) - 1.0)
 
 
 def to_shape(schedule: str | Shape) -> Shape:
@@ -67,14 +180,16 @@ def to_shape(schedule: str | Shape) -> Shape:
         return SCHEDULES[schedule]
     if not callable(schedule):
         raise BadInputError(f"schedule must be one of {sorted(SCHEDULES)} or a callable, got {schedule!r}.")
+    if isinstance(schedule, partial) and schedule.func in _CYCLES.values():
+        return schedule  # right by construction, and its peak may be too narrow to be met
     peak = 0.0
-    for step in range(100):
-        multiplier = schedule(step / 100)
+    for step in range(_POINTS):
+        multiplier = schedule(step / _POINTS)
         peak = max(peak, multiplier)
         if not 0.0 <= multiplier <= 1.0:
             raise BadInputError(
                 f"schedule must map the fraction of training done to a multiplier in [0, 1], "
-                f"got {multiplier} at {step / 100}; divide it by its peak."
+                f"got {multiplier} at {step / _POINTS:.3f}; divide it by its peak."
             )
     if peak < _PEAK:
         raise BadInputError(f"schedule must reach 1, since lr is its peak, got at most {peak}; divide it by its peak.")
@@ -85,10 +200,16 @@ def name_of(schedule: str | Shape | Stretched) -> str:
     """Return what a schedule is called; ``"custom"`` for a function without a name.
 
     Example:
-        >>> [name_of(one) for one in ("linear", cosine, lambda fraction: 1.0)]
-        ['linear', 'cosine', 'custom']
+        >>> shapes = ("one-cycle", one_cycle, cyclical("restarts", cycles=2, low=0.0), lambda fraction: 1.0)
+        >>> [name_of(one) for one in shapes]
+        ['one-cycle', 'one-cycle', 'restarts', 'custom']
     """
-    name = schedule if isinstance(schedule, str) else getattr(schedule, "__name__", "")
+    if isinstance(schedule, str):
+        return schedule
+    for key, shape in SCHEDULES.items():
+        if schedule is shape:
+            return key
+    name = getattr(schedule.func if isinstance(schedule, partial) else schedule, "__name__", "")
     return name if name.isidentifier() else "custom"
 
 
@@ -96,10 +217,12 @@ def remaining(shape: Shape) -> float:
     """Return how much of the peak is left, on average, over the last fifth of a schedule.
 
     Example:
-        >>> [round(remaining(shape), 3) for shape in (constant, linear, cosine)]
-        [1.0, 0.1, 0.032]
+        >>> [round(remaining(shape), 3) for shape in (constant, linear, cosine, one_cycle)]
+        [1.0, 0.1, 0.032, 0.064]
+        >>> [round(remaining(cyclical("triangular", cycles=cycles, low=0.0)), 2) for cycles in (1, 4, 100)]
+        [0.2, 0.58, 0.5]
     """
-    return sum(shape(0.8 + 0.2 * (step + 0.5) / 20) for step in range(20)) / 20
+    return sum(shape(0.8 + 0.2 * (step + 0.5) / _POINTS) for step in range(_POINTS)) / _POINTS
 
 
 def ramp(min_lr: float, max_lr: float, steps: int, *, kind: Ramp = "exponential") -> tuple[float, ...]:
