@@ -153,6 +153,16 @@ class PyTorchLoop:
         return recorder.record()
 
 
+def to_step(optimizer: Optimizers, loss_fn: LossFn, accumulate: int = 1) -> Step:
+    """Return the training step that ``find`` makes of a loss function, for trainings that are to be the same."""
+    return _to_step(optimizer, _to_gradients(_to_step_loss(loss_fn), accumulate))
+
+
+def to_loss(loss_fn: LossFn) -> Callable[[nn.Module, Any], torch.Tensor]:
+    """Return ``loss_fn(model, batch)``, also for a criterion."""
+    return _to_step_loss(loss_fn)
+
+
 def _to_gradients(loss_fn: Callable[[nn.Module, Any], torch.Tensor], accumulate: int) -> Gradients:
     """Return what adds to the gradients those of one batch, or the mean of several, and returns the loss."""
 

@@ -145,13 +145,15 @@ def _greatest(tables: Floats) -> Floats:
 
 def _covariances(tables: Floats) -> Floats:
     centred = tables - tables.mean(axis=1, keepdims=True)
-    return centred.transpose(0, 2, 1) @ centred / (tables.shape[1] - 1)
+    found: Floats = centred.transpose(0, 2, 1) @ centred / (tables.shape[1] - 1)
+    return found
 
 
 def _variances(covariances: Floats) -> Floats:
     """The variance of the difference of each pair of arms."""
     own = np.einsum("nii->ni", covariances)
-    return np.maximum(own[:, :, None] + own[:, None, :] - 2 * covariances, 0.0)
+    found: Floats = np.maximum(own[:, :, None] + own[:, None, :] - 2 * covariances, 0.0)
+    return found
 
 
 def _usual(variances: Floats) -> Any:

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from typing_extensions import Unpack
 
 from lrfind.compare.runs import Arm, Run
 from lrfind.records import Finding
-from lrfind.search import SearchOptions
 
 Told = Callable[[int, str], None]
 """Told the optimizer steps done and a few words, for showing progress."""
@@ -59,8 +57,8 @@ class Target(Protocol):
         """Find out what there is to train and to evaluate; nothing is trained."""
         ...
 
-    def find(self, schedule: str, seed: int, steps: int, **options: Unpack[SearchOptions]) -> Finding:
-        """Search a rate for a training of so many steps under a schedule."""
+    def find(self, schedule: str, seed: int, horizon: int, **options: Any) -> Finding:
+        """Search a rate for a training of so many steps under a schedule; ``lrfind.search.SearchOptions``."""
         ...
 
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:

@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
-from typing_extensions import Unpack
 
 from lrfind.compare.arms import rates
 from lrfind.compare.runs import Arm, Row, Run
@@ -22,7 +21,6 @@ from lrfind.isolation import length_of, seed_all
 from lrfind.optim import Optimizers
 from lrfind.pytorch import LossFn, Step, find, to_loss, to_step
 from lrfind.records import Finding
-from lrfind.search import SearchOptions
 
 Metrics = Callable[[nn.Module, Any], Mapping[str, Any]]
 """``metrics(model, batch)`` returns numbers by name, means over the batch."""
@@ -98,20 +96,12 @@ class PyTorchTarget:
         notes = () if metrics else ("There is no validation data: runs are judged by their training loss.",)
         return Survey(length or None, (TRAIN_LOSS, *metrics), notes)
 
-    def find(self, schedule: str, seed: int, steps: int, **options: Unpack[SearchOptions]) -> Finding:
+    def find(self, schedule: str, seed: int, horizon: int, **options: Any) -> Finding:
         """See ``lrfind.compare.targets.Target``."""
         with one_thread():
-            training = self._build(seed)
-            asked: SearchOptions = {"horizon": steps, "seed": seed, "schedule": schedule, **options}
-            return find(
-                training.model,
-                training.optimizer,
-                training.loader,
-                training.loss_fn,
-                step=training.step,
-                accumulate=training.accumulate,
-                **asked,
-            )
+            it = self._build(seed)
+            asked = {"step": it.step, "accumulate": it.accumulate, "horizon": horizon, "seed": seed, **options}
+            return find(it.model, it.optimizer, it.loader, it.loss_fn, schedule=schedule, **asked)
 
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:
         """See ``lrfind.compare.targets.Target``."""
@@ -143,7 +133,7 @@ class PyTorchTarget:
 def _rows(training: Training, pace: Pace, steps: int, told: Told) -> Iterator[Row]:
     """Train to the end; yield a row per evaluation."""
     model, optimizer = training.model, training.optimizer
-    step = training.step or to_step(training.loss_fn, training.accumulate)
+    step = _step(training)
     epoch = length_of(training.loader) / training.accumulate
     every, losses = evaluation_steps(steps), []
     model.train()
@@ -163,17 +153,24 @@ def _rows(training: Training, pace: Pace, steps: int, told: Told) -> Iterator[Ro
             return
 
 
+def _step(training: Training) -> Step:
+    if training.step is not None:
+        return training.step
+    return to_step(training.optimizer, cast(LossFn, training.loss_fn), training.accumulate)
+
+
 def _batches(training: Training) -> Iterator[Any]:
     """Yield what a step takes, a batch or several to accumulate over, for ever."""
     held: list[Any] = []
     while True:
-        count = 0
-        for count, batch in enumerate(training.loader, start=1):
+        is_empty = True
+        for batch in training.loader:
+            is_empty = False
             held.append(batch)
             if len(held) == training.accumulate:
                 yield held[0] if training.accumulate == 1 else held
                 held = []
-        if not count:
+        if is_empty:
             raise BadInputError("the loader gave no batch; check its dataset, batch_size and drop_last.")
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial, reduce
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from lrfind.errors import BadInputError
 
@@ -39,12 +39,12 @@ def to_callable(builder: Builder, argument: str) -> Callable[..., Any]:
     if not (module and name):
         raise BadInputError(f"{argument} must be named as package.module:name, got {builder!r}.")
     try:
-        found: Callable[..., Any] = reduce(getattr, name.split("."), import_module(module))
+        found: Any = import_module(module)
+        return cast(Callable[..., Any], reduce(getattr, name.split("."), found))
     except ImportError as error:
         raise BadInputError(f"{argument}: {module} cannot be imported ({error}); is its folder on sys.path?") from error
     except AttributeError as error:
         raise BadInputError(f"{argument}: {module} has no {name}.") from error
-    return found
 
 
 def build(builder: Builder, arguments: Mapping[str, Any], argument: str) -> Any:
