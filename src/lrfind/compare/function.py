@@ -15,7 +15,7 @@ from lrfind.compare.processes import check_portable, in_processes
 from lrfind.compare.progress import progress_shown
 from lrfind.compare.running import Event, OnEvent, Todo, in_turn
 from lrfind.compare.runs import Arm, Failure, Run
-from lrfind.compare.statistics import Mode, judge
+from lrfind.compare.statistics import Mode, check_mode, judge
 from lrfind.compare.store import Store
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Target
 from lrfind.errors import BadInputError
@@ -83,6 +83,7 @@ def compare(
         CutShort: At Ctrl-C; it holds the comparison of the finished runs.
     """
     check_schedules(lrs, schedules, cycles)
+    check_mode(mode)
     which = _seeds(seeds)
     _check_place(target, jobs, ray)
     survey = target.survey()
