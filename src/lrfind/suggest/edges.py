@@ -13,6 +13,13 @@ SHARE = 0.05
 AS_LOW = 0.25
 """Smoothed losses this close to the least one, in units of the noise, count as equally low."""
 
+AS_LOW_WEAK = 1.0
+"""The same for a curve that falls by little more than its noise: where its least lies is chance, where it rises is
+not."""
+
+LATE = 0.5
+"""Octaves by which that is later, on falls of one to two times the noise."""
+
 FLAT = 2.0
 """A fall below this, in units of the noise, is what a flat curve shows by chance."""
 
@@ -39,7 +46,7 @@ def edge(curve: Curve) -> float:
     """Return the rate at which the loss stops falling or turns ragged: the ``max_lr`` of a cyclical schedule.
 
     Of rates that are equally low within the noise, the highest: a minimum that is noise then lies at most a
-    little too high, never octaves too low.
+    little too high, never octaves too low. On a curve whose fall is weak, it is read back from where the loss rises.
 
     Raises:
         ProbeError: If the loss never falls.
@@ -48,10 +55,12 @@ def edge(curve: Curve) -> float:
         Smith, arXiv 1506.01186, section 3.3, on the loss instead of the accuracy.
     """
     bottom = _bottom(curve)
-    low = np.flatnonzero(_known(curve) <= curve.smooth[bottom] + AS_LOW * curve.noise)
+    as_low, late = (AS_LOW_WEAK, LATE) if is_weak(curve) else (AS_LOW, 0.0)
+    low = np.flatnonzero(_known(curve) <= curve.smooth[bottom] + as_low * curve.noise)
     ragged = _first_ragged(curve)
     last = int(low[-1])
-    return float(curve.lrs[last if ragged is None else min(last, ragged)])
+    rate = float(curve.lrs[last if ragged is None else min(last, ragged)])
+    return max(rate / 2**late, float(curve.lrs[0]))
 
 
 def density(curve: Curve) -> float:
