@@ -8,7 +8,7 @@ from curves_with_answers import made_up
 from lrfind.curves import to_curve
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Finding, Probe, Record
-from lrfind.schedules import to_shape
+from lrfind.schedules import remaining, to_shape
 from lrfind.strategies.range_test import RangeTest
 from lrfind.suggest.calibrated import calibrated
 from lrfind.suggest.usual import SPREAD, usual_rate
@@ -70,7 +70,7 @@ def test_a_loss_still_falling_at_the_end_is_noted():
 )
 def test_how_often_training_goes_over_the_data_is_known_from_its_length(known, epoch, passes):
     record = replace(made_up(), optimizer="Adam", epoch=epoch)
-    expected = calibrated(to_curve(record), to_shape("linear"), passes)
+    expected = calibrated(to_curve(record), remaining(to_shape("linear")), passes)
     assert RangeTest(schedule="linear", **known).propose([record]).lr == expected
     assert RangeTest(schedule="linear", horizon=640).propose([replace(record, epoch=0.0)]).lr != expected
 

@@ -8,7 +8,7 @@ from curves_with_answers import FALL, made_up
 from lrfind.curves import Curve, to_curve
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Probe, Record
-from lrfind.schedules import constant, cosine, linear, ramp
+from lrfind.schedules import constant, cosine, linear, ramp, remaining
 from lrfind.suggest import METHODS, to_rule
 from lrfind.suggest.calibrated import (
     ADAPTIVE,
@@ -41,7 +41,7 @@ ANSWERS = {
 
 
 def rule(method):
-    return to_rule(method, constant)
+    return to_rule(method, 1.0)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -87,7 +87,7 @@ def test_a_ragged_curve_ends_where_it_turns_ragged():
 
 def test_annealing_schedules_get_higher_rates():
     curve = to_curve(made_up())
-    steady, straight, round_ = (calibrated(curve, shape) for shape in (constant, linear, cosine))
+    steady, straight, round_ = (calibrated(curve, remaining(shape)) for shape in (constant, linear, cosine))
     assert steady < straight < round_ < edge(curve)
     assert steady == pytest.approx(standard_edge(curve) / 2**STEADY)
     assert round_ < standard_edge(curve) / 2**ANNEALED
@@ -112,7 +112,7 @@ def with_optimizer(record, name):
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "RMSprop"])
 def test_an_adaptive_optimizer_gets_a_lower_rate_from_a_clear_curve(name):
     curve = with_optimizer(made_up(noise=0.001), name)
-    assert calibrated(curve, constant) == pytest.approx(standard_edge(curve) / 2 ** (STEADY + ADAPTIVE), rel=1e-3)
+    assert calibrated(curve, 1.0) == pytest.approx(standard_edge(curve) / 2 ** (STEADY + ADAPTIVE), rel=1e-3)
 
 
 @pytest.mark.parametrize(("name", "pace"), [("SGD", PACE), ("Adam", PACE_ADAPTIVE)])
@@ -127,15 +127,15 @@ def test_what_ramps_faster_goes_further_before_it_diverges(name, pace, steps, ha
 @pytest.mark.parametrize(("name", "octaves"), [("SGD", REPEATED), ("Adam", REPEATED_ADAPTIVE)])
 def test_what_is_seen_more_often_gets_a_lower_rate(name, octaves):
     curve = with_optimizer(made_up(noise=0.001), name)
-    unknown, once, usual, twice = (calibrated(curve, constant, passes) for passes in (None, 1, USUAL_PASSES, 64))
+    unknown, once, usual, twice = (calibrated(curve, 1.0, passes) for passes in (None, 1, USUAL_PASSES, 64))
     assert unknown == usual == pytest.approx(twice * 2**octaves, rel=1e-3)
     assert once == pytest.approx(usual * 2 ** (5 * octaves), rel=1e-3)
-    assert calibrated(curve, constant, 0.1) == once
+    assert calibrated(curve, 1.0, 0.1) == once
 
 
 def test_the_usual_rate_too_is_lower_for_what_is_seen_more_often():
     curve = with_optimizer(flat(0.1), "Adam")
-    assert calibrated(curve, constant, 128) == pytest.approx(usual_rate(1.0) / 2 ** (2 * REPEATED_ADAPTIVE))
+    assert calibrated(curve, 1.0, 128) == pytest.approx(usual_rate(1.0) / 2 ** (2 * REPEATED_ADAPTIVE))
 
 
 def test_the_more_noise_the_more_the_reading_leans_on_the_usual_rate():
@@ -143,24 +143,24 @@ def test_the_more_noise_the_more_the_reading_leans_on_the_usual_rate():
     assert 0 < doubt(clear) < 0.01 < doubt(dim) < 0.5 < doubt(dark) < 1
     for curve in (clear, dim, dark):
         read = standard_edge(curve) / 2 ** (STEADY + ADAPTIVE)
-        leaning = math.log(calibrated(curve, constant) / read) / math.log(usual_rate(1.0) / read)
+        leaning = math.log(calibrated(curve, 1.0) / read) / math.log(usual_rate(1.0) / read)
         assert leaning == pytest.approx(doubt(curve))
 
 
-@pytest.mark.parametrize(("shape", "left"), [(constant, 1.0), (linear, 0.1)])
-def test_a_curve_that_shows_nothing_gives_the_usual_rate_of_an_adaptive_optimizer_only(shape, left):
-    assert calibrated(with_optimizer(flat(0.1), "AdamW"), shape) == pytest.approx(usual_rate(left))
+@pytest.mark.parametrize("left", [1.0, 0.1])
+def test_a_curve_that_shows_nothing_gives_the_usual_rate_of_an_adaptive_optimizer_only(left):
+    assert calibrated(with_optimizer(flat(0.1), "AdamW"), left) == pytest.approx(usual_rate(left))
     for name in ("SGD", ""):
         with pytest.raises(ProbeError, match="did not fall"):
-            calibrated(with_optimizer(flat(0.1), name), shape)
+            calibrated(with_optimizer(flat(0.1), name), left)
 
 
 def test_in_the_middle_of_training_no_rate_is_usual():
     begun = replace(made_up(noise=0.3), optimizer="Adam", is_fresh=False)
     curve = to_curve(begun)
-    assert calibrated(curve, constant) == pytest.approx(standard_edge(curve) / 2 ** (STEADY + ADAPTIVE))
+    assert calibrated(curve, 1.0) == pytest.approx(standard_edge(curve) / 2 ** (STEADY + ADAPTIVE))
     with pytest.raises(ProbeError, match="did not fall"):
-        calibrated(to_curve(replace(flat(0.1), optimizer="Adam", is_fresh=False)), constant)
+        calibrated(to_curve(replace(flat(0.1), optimizer="Adam", is_fresh=False)), 1.0)
 
 
 def rising(to):
@@ -172,7 +172,7 @@ def rising(to):
 @pytest.mark.parametrize("record", [flat(0.0), rising(1e-3), rising(1.0)], ids=["constant", "ends below", "worse"])
 def test_the_usual_rate_is_not_given_where_the_curve_speaks_against_it(record):
     with pytest.raises(ProbeError, match="did not fall"):
-        calibrated(with_optimizer(record, "Adam"), constant)
+        calibrated(with_optimizer(record, "Adam"), 1.0)
 
 
 def test_a_fall_within_the_noise_is_weak_evidence():
@@ -196,10 +196,10 @@ def test_the_interval_holds_other_seeds():
 
 def test_an_unknown_method():
     with pytest.raises(BadInputError, match=r"method must be one of .*'best'"):
-        to_rule("best", constant)
+        to_rule("best", 1.0)
 
 
-@pytest.mark.parametrize("rule", [edge, lambda curve: calibrated(curve, constant)], ids=["edge", "calibrated"])
+@pytest.mark.parametrize("rule", [edge, lambda curve: calibrated(curve, 1.0)], ids=["edge", "calibrated"])
 def test_nothing_is_read_where_the_loss_was_not_finite(rule):
     lrs = ramp(1e-6, 1.0, 60)
     losses = [2.3] * 30 + [2.3 - 0.2 * step for step in range(10)] + [math.nan] * 3
