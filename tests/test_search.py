@@ -66,7 +66,7 @@ class Terminal:
 def test_progress_is_shown_in_a_terminal_unless_it_is_off(monkeypatch, terminal, progress, shown):
     screen = Terminal(monkeypatch, terminal=terminal)
     find_with(MadeUpLoop(), progress=progress)
-    assert ("finding a learning rate" in screen.text) is shown
+    assert ("lrfind ━" in screen.text) is shown
     assert screen.text.strip() == "" or shown
 
 
@@ -75,7 +75,7 @@ def test_progress_goes_to_the_error_stream(capsys, monkeypatch):
     find_with(MadeUpLoop())
     out, err = capsys.readouterr()
     assert out == ""
-    assert "finding a learning rate" in err
+    assert "lrfind" in err
 
 
 def test_progress_says_which_range_test_it_is_the_loss_and_the_rate_so_far(monkeypatch):
@@ -94,7 +94,7 @@ def test_progress_says_which_range_test_it_is_the_loss_and_the_rate_so_far(monke
         assert shown.line.startswith("range test 2 of 3  lr 2.0e-06  loss -100")
         shown.on_record(records * 2)
         assert shown.line.startswith("range test 3 of 3")
-    assert "finding a learning rate" in screen.text
+    assert "lrfind ━" in screen.text
 
 
 def test_progress_of_a_strategy_that_cannot_tell_the_best_so_far(monkeypatch):

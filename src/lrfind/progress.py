@@ -70,7 +70,7 @@ class Display:
 @contextmanager
 def display(strategy: Strategy, *, shown: bool) -> Iterator[Display]:
     """Show a bar on a terminal's error stream while a search goes on; elsewhere show nothing."""
-    columns = (TextColumn("finding a learning rate"), BarColumn(20), TextColumn("{task.description}"))
+    columns = (TextColumn("lrfind"), BarColumn(10), TextColumn("{task.description}"))
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
         yield Display(bar, strategy)

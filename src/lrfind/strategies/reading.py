@@ -132,9 +132,10 @@ def _notes(record: Record, curve: Curve, top: float, *, leaning: float) -> list[
             f"it was begun {record.passes} times."
         )
     if leaning >= HALF:
+        fell = max(fall(curve), 0.0) / curve.noise
         notes.append(
-            f"The loss fell by {fall(curve) / curve.noise:.1f} times its noise, so the rate leans by {leaning:.0%} on "
-            f"what is usual for {curve.optimizer}; for more evidence take more steps or larger batches."
+            f"The loss fell by {fell:.1f} times its noise, so the rate leans by {leaning:.0%} on what is usual for "
+            f"{curve.optimizer}; for more evidence take more steps or larger batches."
         )
     elif is_weak(curve):
         notes.append(

@@ -58,6 +58,6 @@ def allows(curve: Curve, lr: float) -> bool:
 
 
 def rules_out(curve: Curve, lr: float) -> bool:
-    """Say whether a curve that hardly fell and then rose had risen at a rate, or ended before it."""
+    """Say whether a curve with an edge had risen above its start at a rate, or ended before it."""
     at = float(np.interp(np.log(lr), curve.log_lrs, curve.smooth))
     return bool(lr > curve.lrs[-1] or at > curve.level + RISEN * curve.noise)
