@@ -37,7 +37,8 @@ def plot_finding(finding: Finding, ax: Axes | None = None) -> Axes:
     ax.axvspan(finding.base_lr, finding.max_lr, color="#30638e", alpha=0.12, lw=0, label=marked)
     for number, (curve, colour) in enumerate(zip(curves, COLOURS * len(curves), strict=False)):
         first = number == 0
-        losses, trend = ("loss of each step", "smoothed") if first else (None, None)
+        losses = ("loss of each step", "loss of each step, repeated", None)[min(number, 2)]
+        trend = "smoothed" if first else None
         order = 2.5 if first else 1.5
         ax.plot(curve.lrs, curve.losses, ".", ms=5, color=colour, alpha=0.55, mew=0, zorder=order, label=losses)
         ax.plot(curve.lrs, curve.smooth, color=colour, lw=2.2 if first else 1.3, zorder=order, label=trend)
