@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lrfind import __version__
+import lrfind
 from lrfind.cli.bench import bench
 from lrfind.cli.compare import compare
 from lrfind.cli.demo import demo
@@ -43,7 +43,7 @@ def main() -> None:
 
 def _say_version(is_asked: bool) -> None:
     if is_asked:
-        typer.echo(f"lrfind {__version__}")
+        typer.echo(f"lrfind {lrfind.__version__}")
         raise typer.Exit
 
 
@@ -55,7 +55,12 @@ def _root(
 ) -> None:
     """Find a learning rate you can trust.
 
-    Try it: lrfind demo
+    Try it, then let it look at your own model:
 
-    On your own: lrfind find --model train:Net --data train:Data --trainer.max_epochs 10
+    ```text
+    lrfind demo
+    lrfind find --model train:Net --data train:Data
+    ```
+
+    Each command has examples: lrfind find --help.
     """

@@ -21,7 +21,9 @@ def bench(
 ) -> None:
     """Score every finder on the benchmark's tasks and write docs/benchmark.md; from a clone of the repository only.
 
-    Example: lrfind bench --stored
+    ```text
+    lrfind bench --stored
+    ```
     """
     with spoken_faults():
         module = "benchmarks.overhead" if overhead else "benchmarks"

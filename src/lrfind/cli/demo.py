@@ -33,7 +33,9 @@ def demo(
 ) -> None:
     """Train LeNet at guessed learning rates and at the found one, and write a report.
 
-    Example: lrfind demo --seed 1 --lrs 1e-4,1e-2 --out runs/mine
+    ```text
+    lrfind demo --seed 1 --lrs 1e-4,1e-2 --out runs/mine
+    ```
     """
     with spoken_faults():
         run_demo(parse_lrs(lrs), dataset=dataset, data_dir=data_dir, out=out, epochs=epochs, seed=seed)

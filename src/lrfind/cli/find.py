@@ -44,6 +44,7 @@ def find(
     ] = "calibrated",
     min_lr: Annotated[float, typer.Option(help="The least rate to try.", rich_help_panel=_SEARCH)] = 1e-6,
     max_lr: Annotated[float, typer.Option(help="The greatest rate to try.", rich_help_panel=_SEARCH)] = 30.0,
+    steps: Annotated[int, typer.Option(help="Optimizer steps of the range test.", rich_help_panel=_SEARCH)] = 128,
     seed: Annotated[int, typer.Option(help="Seeds the weights, batches and search.", rich_help_panel=_SEARCH)] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Keep the finding in this JSON file.", rich_help_panel=_OUTPUT)
@@ -55,18 +56,21 @@ def find(
 ) -> None:
     """Find a learning rate for your model; nothing is trained, nothing moves.
 
-    Modules of the current directory can be named. Also --config FILE.yaml, and every argument of your classes and of
-    Lightning's Trainer: --model.NAME, --data.NAME, --trainer.NAME; --print_config lists them.
+    It takes all arguments of your classes and of Lightning's Trainer, as LightningCLI does: --model.NAME, --data.NAME,
+    --trainer.NAME, --config FILE.yaml; --print_config lists them.
 
-    Example: lrfind find --model train:Net --data train:Data --model.hidden 64 --trainer.max_epochs 10
-
-    Example: lrfind find --task train:make --schedule cosine --epochs 10 --out finding.json
+    ```text
+    lrfind find --model train:Net --data train:Data --trainer.max_epochs 9
+    lrfind find --config config.yaml --model.hidden 64 --out finding.json
+    lrfind find --task train:make --schedule cosine --epochs 10
+    ```
     """
     search: dict[str, Any] = {
         "schedule": schedule,
         "method": method,
         "min_lr": min_lr,
         "max_lr": max_lr,
+        "steps": steps,
         "seed": seed,
         **({} if horizon is None else {"horizon": horizon}),
         **({} if epochs is None else {"epochs": epochs}),

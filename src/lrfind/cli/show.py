@@ -27,9 +27,10 @@ def show(
 ) -> None:
     """Show a finding or a comparison in the terminal, or as a page.
 
-    Example: lrfind show finding.json
-
-    Example: lrfind show runs/compare/report.json --html
+    ```text
+    lrfind show finding.json
+    lrfind show runs/compare --html
+    ```
     """
     with spoken_faults():
         if as_html and as_json:
