@@ -12,6 +12,8 @@ from rich.console import Console
 from lrfind.cli.faults import UsageError, check_file, spoken_faults
 from lrfind.cli.options import Data, Json, Model, Task, check_figure
 from lrfind.errors import BadInputError
+from lrfind.schedules import SCHEDULES
+from lrfind.suggest import METHODS
 
 if TYPE_CHECKING:
     from lrfind.records import Finding
@@ -27,7 +29,7 @@ def find(
     data: Data = None,
     task: Task = None,
     schedule: Annotated[
-        str, typer.Option(help="What the rate will do: constant, linear or cosine.", rich_help_panel=_TRAINING)
+        str, typer.Option(help=f"What the rate will do: {', '.join(SCHEDULES)}.", rich_help_panel=_TRAINING)
     ] = "constant",
     horizon: Annotated[
         int | None, typer.Option(help="How many optimizer steps training will take.", rich_help_panel=_TRAINING)
@@ -40,7 +42,7 @@ def find(
     ] = None,
     method: Annotated[
         str,
-        typer.Option(help="The reading: calibrated, steepest, valley, minimum or slide.", rich_help_panel=_SEARCH),
+        typer.Option(help=f"The reading: {', '.join(METHODS)}.", rich_help_panel=_SEARCH),
     ] = "calibrated",
     min_lr: Annotated[float, typer.Option(help="The least rate to try.", rich_help_panel=_SEARCH)] = 1e-6,
     max_lr: Annotated[float, typer.Option(help="The greatest rate to try.", rich_help_panel=_SEARCH)] = 30.0,
@@ -80,12 +82,12 @@ def find(
         check_figure(plot)
         check_file(out, option="--out")
         check_file(plot, option="--plot")
-        if task is not None:
-            if model is not None or data is not None:
-                raise UsageError("--task brings its own model and data; leave out --model and --data.")
+        if task is None:
+            finding, advice = find_lightning(model, data, tuple(context.args), search)
+        elif model is None and data is None:
             finding, advice = find_plain(task, tuple(context.args), search)
         else:
-            finding, advice = find_lightning(model, data, tuple(context.args), search)
+            raise UsageError("--task brings its own model and data; leave out --model and --data.")
         _conclude(finding, advice, out=out, plot=plot, as_json=as_json)
 
 
@@ -103,7 +105,7 @@ def check_search(search: dict[str, Any]) -> None:
         raise UsageError(str(error)) from error
 
 
-def find_plain(task: str, arguments: tuple[str, ...], search: dict[str, Any]) -> tuple[Finding, str]:
+def find_plain(task: str, arguments: tuple[str, ...], search: dict[str, Any]) -> tuple[Finding, list[str]]:
     """Search for a plain PyTorch task; return the finding, and what to do with it.
 
     Raises:
@@ -118,12 +120,12 @@ def find_plain(task: str, arguments: tuple[str, ...], search: dict[str, Any]) ->
     parts = DescribedTask(task, arguments)()
     taken = ("model", "optimizer", "loader", "loss_fn", "step", "accumulate")
     finding = lrfind.find(**{name: parts[name] for name in taken if name in parts}, **search)
-    return finding, "Train with it: finding.apply(optimizer), or lr= where the optimizer is made."
+    return finding, _unsaid(search, "--epochs or --horizon")
 
 
 def find_lightning(
     model: str | None, data: str | None, arguments: tuple[str, ...], search: dict[str, Any]
-) -> tuple[Finding, str]:
+) -> tuple[Finding, list[str]]:
     """Search for a Lightning module; return the finding, and where its optimizer reads the rate.
 
     Raises:
@@ -141,11 +143,18 @@ def find_lightning(
     with quiet(*TALKERS), refusals():
         finding = lightning.find(built.trainer, built.model, datamodule=built.datamodule, **search)
         read = trace(built.model).read
-    advice = f"Train with it: the optimizer reads self.{read[0]} of {type(built.model).__name__}." if read else ""
-    return finding, advice
+    advice = [f"Train with it: the optimizer reads self.{read[0]} of {type(built.model).__name__}."] if read else []
+    return finding, advice + _unsaid(search, "--trainer.max_epochs or --epochs", is_known=built.has_length)
 
 
-def _conclude(finding: Finding, advice: str, *, out: Path | None, plot: Path | None, as_json: bool) -> None:
+def _unsaid(search: dict[str, Any], options: str, *, is_known: bool = False) -> list[str]:
+    """Say what would make the rate fit better, where the length of training is not known."""
+    if is_known or search.get("horizon") or search.get("epochs"):
+        return []
+    return [f"How long training will be was not said; with {options}, the rate is chosen for that length."]
+
+
+def _conclude(finding: Finding, advice: list[str], *, out: Path | None, plot: Path | None, as_json: bool) -> None:
     from lrfind.cli.views import say, show_finding
 
     if out is not None:
@@ -157,9 +166,10 @@ def _conclude(finding: Finding, advice: str, *, out: Path | None, plot: Path | N
         return
     console = Console(highlight=False)
     show_finding(console, finding)
-    for words in (advice, f"Written to {out}; lrfind show {out}" if out else "", f"Drawn in {plot}." if plot else ""):
-        if words:
-            say(console, words)
+    advice += [f"Written to {out}; lrfind show {out} shows it again."] if out else []
+    advice += [f"Drawn in {plot}."] if plot else []
+    for words in advice:
+        say(console, words)
 
 
 def _draw(finding: Finding, path: Path) -> None:
