@@ -111,15 +111,13 @@ def find_plain(task: str, arguments: tuple[str, ...], search: dict[str, Any]) ->
     Raises:
         LRFindError: If something cannot be used; the message says what to change.
     """
-    import torch
-
     import lrfind
     from lrfind.cli.plain import DescribedTask
+    from lrfind.isolation import seed_all
 
-    torch.manual_seed(search["seed"])
-    parts = DescribedTask(task, arguments)()
-    taken = ("model", "optimizer", "loader", "loss_fn", "step", "accumulate")
-    finding = lrfind.find(**{name: parts[name] for name in taken if name in parts}, **search)
+    what = DescribedTask(task, arguments)
+    seed_all(search["seed"])
+    finding = lrfind.find(**what.build(), **search)
     return finding, _unsaid(search, "--epochs or --horizon")
 
 
@@ -133,18 +131,24 @@ def find_lightning(
     """
     from lrfind import lightning
     from lrfind.cli.lightning import Described, refusals
+    from lrfind.isolation import seed_all
     from lrfind.lightning.attributes import trace
     from lrfind.lightning.framework import TALKERS
     from lrfind.loop import quiet
 
-    built = Described(model, data, arguments).build(search["seed"])
-    if not (built.has_length or {"horizon", "epochs"} & set(search)):
+    what = Described(model, data, arguments)
+    seed_all(seed := what.seed(otherwise=search["seed"]))
+    built = what.build()
+    trainer = what.build_trainer(built)
+    has_length = what.length != (None, None)
+    if not (has_length or {"horizon", "epochs"} & set(search)):
         search = {**search, "epochs": None}  # else the trainer's own default, a thousand, would pass for a wish
     with quiet(*TALKERS), refusals():
-        finding = lightning.find(built.trainer, built.model, datamodule=built.datamodule, **search)
+        search = {**search, "seed": seed}
+        finding = lightning.find(trainer, built.model, datamodule=built.datamodule, **search)
         read = trace(built.model).read
     advice = [f"Train with it: the optimizer reads self.{read[0]} of {type(built.model).__name__}."] if read else []
-    return finding, advice + _unsaid(search, "--trainer.max_epochs or --epochs", is_known=built.has_length)
+    return finding, advice + _unsaid(search, "--trainer.max_epochs or --epochs", is_known=has_length)
 
 
 def _unsaid(search: dict[str, Any], options: str, *, is_known: bool = False) -> list[str]:

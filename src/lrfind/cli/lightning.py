@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from types import MethodType
@@ -16,6 +17,7 @@ import torch
 from lrfind.cli.faults import UsageError, condensed
 from lrfind.cli.named import described, load_named
 from lrfind.errors import BadInputError, LRFindError
+from lrfind.isolation import preserved
 from lrfind.lightning.framework import PACKAGES, TALKERS, lightning_package
 from lrfind.loop import quiet
 
@@ -28,19 +30,17 @@ class Built:
     """What the command line described.
 
     Attributes:
-        trainer: The trainer.
-        model: The module, with weights from the seed.
+        model: The module.
         datamodule: The data; None where the module has its own loaders.
-        has_length: Whether it was said how long training is.
+        trainer: The trainer's options, callbacks and the like built.
     """
 
-    trainer: Any
     model: Any
     datamodule: Any
-    has_length: bool
+    trainer: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Described:
     """A description that can be sent to another process and built there, as often as wanted.
 
@@ -54,29 +54,67 @@ class Described:
     data: str | None
     arguments: tuple[str, ...]
 
-    def build(self, seed: int) -> Built:
-        """Build trainer, model and data.
+    def __reduce__(self) -> Any:
+        """Leave behind what was parsed: it is parsed anew elsewhere."""
+        return Described, (self.model, self.data, self.arguments)
+
+    @cached_property
+    def parsed(self) -> Any:
+        """The LightningCLI that has read the arguments and built nothing.
 
         Raises:
             UsageError: If an argument is unknown or has a value of the wrong kind.
             BadInputError: If something that is named cannot be imported or is of the wrong kind.
-            LRFindError: If a constructor raises.
         """
         model = None if self.model is None else _checked(self.model, "--model", "LightningModule")
         data = None if self.data is None else _checked(self.data, "--data", "LightningDataModule")
-        package = _package_of(model, data)
-        with quiet(*TALKERS):
-            cli = _parse(package, model, data, self.arguments, seed)
-            try:
-                cli.build()
-            except LRFindError:
-                raise
-            except Exception as error:
-                raise LRFindError(f"building the model, the data or the trainer raised {described(error)}.") from error
-            _check_loader(cli.datamodule or cli.model, package)
-        trainer = cli.config["trainer"]
-        has_length = trainer["max_epochs"] is not None or trainer["max_steps"] != -1
-        return Built(cli.trainer, cli.model, cli.datamodule, has_length)
+        with quiet(*TALKERS), preserved():
+            return _parse(_package_of(model, data), model, data, self.arguments)
+
+    def build(self) -> Built:
+        """Build model and data, with whatever the random number generators hold.
+
+        Raises:
+            UsageError: If an argument is unknown or has a value of the wrong kind.
+            BadInputError: If something that is named cannot be imported or used.
+            LRFindError: If a constructor raises.
+        """
+        parsed = self.parsed
+        with quiet(*TALKERS), faults_of_constructors():
+            built = Built(*parsed.build())
+        _check_loader(built.datamodule or built.model, parsed.package)
+        return built
+
+    def build_trainer(self, built: Built) -> Any:
+        """Build the trainer."""
+        with quiet(*TALKERS), faults_of_constructors():
+            return self.parsed.package.Trainer(**built.trainer)
+
+    @property
+    def length(self) -> tuple[float | None, int | None]:
+        """The epochs and the steps of training, as far as the trainer was told."""
+        trainer = self.parsed.config["trainer"]
+        return trainer["max_epochs"], trainer["max_steps"] if trainer["max_steps"] != -1 else None
+
+    def seed(self, otherwise: int) -> int:
+        """Return the seed that the configuration gives, or else another one."""
+        given = self.parsed.config["seed_everything"]
+        return otherwise if given is None or isinstance(given, bool) else int(given)
+
+
+@contextmanager
+def faults_of_constructors() -> Iterator[None]:
+    """Turn what a constructor raises into a fault that says where.
+
+    Raises:
+        LRFindError: If one raises.
+    """
+    try:
+        yield
+    except LRFindError:
+        raise
+    except Exception as error:
+        raise LRFindError(f"building the model, the data or the trainer raised {described(error)}.") from error
 
 
 @contextmanager
@@ -94,7 +132,7 @@ def refusals() -> Iterator[None]:
         raise
 
 
-def _parse(package: Any, model: Any, data: Any, arguments: tuple[str, ...], seed: int) -> Any:
+def _parse(package: Any, model: Any, data: Any, arguments: tuple[str, ...]) -> Any:
     from argparse import ArgumentError
 
     try:
@@ -104,7 +142,7 @@ def _parse(package: Any, model: Any, data: Any, arguments: tuple[str, ...], seed
             args=list(arguments),
             run=False,
             save_config_callback=None,
-            seed_everything_default=seed,
+            seed_everything_default=False,
             trainer_defaults={"logger": False, "enable_checkpointing": False},
             parser_kwargs={"exit_on_error": False},
             auto_configure_optimizers=False,
@@ -114,11 +152,13 @@ def _parse(package: Any, model: Any, data: Any, arguments: tuple[str, ...], seed
         raise UsageError(condensed(str(error))) from error
 
 
-def _cli_of(package: Any) -> type[Any]:
+def _cli_of(owner: Any) -> type[Any]:
     """Return the package's LightningCLI, parsing first and building when it is asked to."""
-    cli = import_module(f"{package.__name__}.cli")
+    cli = import_module(f"{owner.__name__}.cli")
 
     class Parsed(cli.LightningCLI):  # type: ignore[misc, name-defined]
+        package = owner
+
         def add_arguments_to_parser(self, parser: Any) -> None:
             parser.add_optimizer_args((torch.optim.Optimizer,))
             parser.add_lr_scheduler_args(cli.LRSchedulerTypeTuple)
@@ -131,19 +171,20 @@ def _cli_of(package: Any) -> type[Any]:
                     f"a search starts where training starts, not at a checkpoint; leave out ckpt_path {path}."
                 )
 
-        def build(self) -> None:
-            super().instantiate_classes()
-            if (optimizer := self.config_init.get("optimizer")) is not None:
-                self._configure(optimizer, self.config_init.get("lr_scheduler"))
+        def build(self) -> tuple[Any, Any, dict[str, Any]]:
+            built = self.parser.instantiate_classes(self.config)
+            if (optimizer := built.get("optimizer")) is not None:
+                self._configure(built["model"], optimizer, built.get("lr_scheduler"))
+            return built["model"], built.get("data"), dict(built["trainer"])
 
-        def _configure(self, optimizer: Any, scheduler: Any) -> None:
+        def _configure(self, model: Any, optimizer: Any, scheduler: Any) -> None:
             """Have the module build the optimizer; LightningCLI's own way builds one that stays with the original."""
 
             def configure_optimizers(module: Any) -> Any:
                 built = cli.instantiate_class(module.parameters(), optimizer)
                 return self.configure_optimizers(module, built, scheduler and cli.instantiate_class(built, scheduler))
 
-            self.model.configure_optimizers = MethodType(configure_optimizers, self.model)
+            model.configure_optimizers = MethodType(configure_optimizers, model)
 
     return Parsed
 

@@ -8,71 +8,85 @@ from typing import Any
 
 from lrfind.cli.faults import UsageError, condensed
 from lrfind.cli.named import described, load_named
+from lrfind.compare import Training
 from lrfind.errors import BadInputError, LRFindError
+from lrfind.isolation import preserved
 
 _PARTS = ("model", "optimizer", "loader", "loss_fn")
-_NEEDED = ("model", "optimizer", "loader")
+_TAKEN = (*_PARTS, "step", "accumulate")
 
 
 @dataclass(frozen=True, slots=True)
 class DescribedTask:
-    """A task that can be sent to another process and built there, as often as wanted.
+    """A task as the command line describes it.
 
     Attributes:
         spec: ``module:function``.
-        arguments: Its arguments: ``--task.NAME VALUE``, ``--config``.
+        given: Its arguments: ``--task.NAME VALUE``, ``--config``.
     """
 
     spec: str
-    arguments: tuple[str, ...]
+    given: tuple[str, ...]
 
-    def __call__(self) -> dict[str, Any]:
-        """Call the function; return what it gave, by name.
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function.
+
+        Raises:
+            BadInputError: If it cannot be imported or is none.
+        """
+        function = load_named(self.spec, "--task")
+        if not callable(function):
+            raise BadInputError(f"--task {self.spec} must be a function, got a {type(function).__name__}.")
+        return function  # type: ignore[no-any-return]
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what the function is to be called with.
+
+        Raises:
+            UsageError: If an argument is unknown, missing or of the wrong kind.
+        """
+        from argparse import ArgumentError
+
+        from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
+
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_argument("--config", action=ActionConfigFile)
+        parser.add_function_arguments(self.function, "task", fail_untyped=False)
+        try:
+            with preserved():
+                config = parser.instantiate_classes(parser.parse_args(list(self.given)))
+        except ArgumentError as error:
+            raise UsageError(condensed(str(error))) from error
+        return dict(config.get("task") or {})
+
+    def build(self) -> dict[str, Any]:
+        """Call the function; return, by name, what ``lrfind.find`` takes of what it gave.
 
         Raises:
             UsageError: If an argument is unknown, missing or of the wrong kind.
             BadInputError: If the function cannot be imported or gives something else.
             LRFindError: If it raises.
         """
-        function = load_named(self.spec, "--task")
-        if not callable(function):
-            raise BadInputError(f"--task {self.spec} must be a function, got a {type(function).__name__}.")
-        named = _parse(function, self.arguments)
+        function, arguments = self.function, self.arguments()
         try:
-            given = function(**named)
+            given = function(**arguments)
         except LRFindError:
             raise
         except Exception as error:
             raise LRFindError(f"--task {self.spec} raised {described(error)}.") from error
-        return _by_name(given, self.spec)
+        return {name: part for name, part in self._by_name(given).items() if name in _TAKEN}
 
-
-def _parse(function: Callable[..., Any], arguments: tuple[str, ...]) -> dict[str, Any]:
-    """Read the function's arguments by its signature."""
-    from argparse import ArgumentError
-
-    from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
-
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--config", action=ActionConfigFile)
-    parser.add_function_arguments(function, "task", fail_untyped=False)
-    try:
-        config = parser.instantiate_classes(parser.parse_args(list(arguments)))
-    except ArgumentError as error:
-        raise UsageError(condensed(str(error))) from error
-    return dict(config.get("task") or {})
-
-
-def _by_name(given: Any, spec: str) -> dict[str, Any]:
-    if isinstance(given, (tuple, list)) and len(given) == len(_PARTS):
-        given = dict(zip(_PARTS, given, strict=True))
-    if isinstance(given, Mapping) and all(given.get(name) is not None for name in _NEEDED):
-        return dict(given)
-    got = f"a dict of {', '.join(map(str, given)) or 'nothing'}" if isinstance(given, Mapping) else _shape(given)
-    raise BadInputError(
-        f"--task {spec} must return (model, optimizer, loader, loss_fn), or a dict with these names, got {got}."
-    )
-
-
-def _shape(given: Any) -> str:
-    return f"{len(given)} values" if isinstance(given, (tuple, list)) else type(given).__name__
+    def _by_name(self, given: Any) -> Mapping[str, Any]:
+        if isinstance(given, tuple) and len(given) == len(_PARTS):
+            return dict(zip(_PARTS, given, strict=True))
+        if isinstance(given, Training):
+            return {name: getattr(given, name) for name in _TAKEN}
+        if isinstance(given, Mapping) and set(_PARTS[:3]) <= set(given):
+            return given
+        size = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
+        names = f" of {', '.join(map(str, given))}" if isinstance(given, Mapping) else ""
+        raise BadInputError(
+            f"--task {self.spec} must return (model, optimizer, loader, loss_fn), a dict with these names or a "
+            f"lrfind.compare.Training, got a {type(given).__name__}{size}{names}."
+        )
