@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrfind.compare.comparison import Comparison
+from lrfind.compare.comparison import Comparison, Interval
 from lrfind.compare.series import (
     Series,
     ceiling,
@@ -73,10 +73,8 @@ def finals_chart(comparison: Comparison) -> Chart:
     everything = [value for values in ends.values() for value in values]
     several = max(map(len, ends.values()), default=1) > 1
     marks = [
-        {"arm": arm, "mean": _round(summary.mean), "low": _round(summary.low), "high": _round(summary.high)}
-        | {"seeds": _rounded(values)}
+        {"arm": arm, **_whisker(comparison.summaries.get(arm)), "seeds": _rounded(values)}
         for arm, values in ends.items()
-        if (summary := comparison.summaries.get(arm)) is not None
     ]
     is_log = comparison.mode == "min" and needs_log_axis(everything)
     drawn = {"kind": "finals", "marks": marks, "x": comparison.metric, "log": is_log}
@@ -137,6 +135,12 @@ def finding_chart(finding: Finding) -> Chart:
     ]
     table = Table(("learning rate", "training loss", "smoothed"), tuple(rows), "#/finding/records/0")
     return Chart("finding", "Loss against learning rate", caption, drawn, table)
+
+
+def _whisker(summary: Interval | None) -> dict[str, float | None]:
+    if summary is None:
+        return {"mean": None, "low": None, "high": None}
+    return {"mean": _round(summary.mean), "low": _round(summary.low), "high": _round(summary.high)}
 
 
 def _lines_chart(name: str, family: str, drawn: Sequence[tuple[Series, ...]]) -> Chart:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Iterable
 from hashlib import sha256
@@ -69,9 +70,11 @@ def to_script(data: Any) -> str:
 
 def _said(comparison: Comparison) -> dict[str, Any]:
     finding = comparison.finding
+    verdict, *remarks = re.split(r"(?<=\.) ", comparison.verdict.sentence, maxsplit=1)
     return {
         "title": comparison.title,
-        "verdict": comparison.verdict.sentence,
+        "verdict": verdict,
+        "remarks": " ".join(remarks),
         "setting": comparison.setting,
         "metric": comparison.metric,
         "mode": comparison.mode,

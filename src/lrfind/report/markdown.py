@@ -56,12 +56,18 @@ def _arm(row: ArmRow, others: list[str]) -> list[str]:
     cells = [
         escape(row.name),
         escape(row.about),
-        _text(row.mean),
+        _mean(row),
         " to ".join(dict.fromkeys(map(_text, row.interval))) if row.interval else "–",
         *(_text(row.others[name]) for name in others),
         str(len(row.seeds)),
     ]
     return [f"**{cell}**" for cell in cells] if row.is_best else cells
+
+
+def _mean(row: ArmRow) -> str:
+    if row.mean is None:
+        return "not finite" if row.seeds else "–"
+    return f"{row.mean.text} (not finite in {row.lost} of {len(row.seeds)})" if row.lost else row.mean.text
 
 
 def _pairs(rows: list[PairRow]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,8 @@ class ArmRow:
         name: The arm's name.
         about: Its rate and schedule, in words.
         is_best: Whether it is the best in the mean.
-        mean: The judged metric's mean; None where no run finished.
+        mean: The judged metric's mean over the seeds where it is finite; None where it is so in none.
+        lost: In how many seeds it is not finite.
         interval: The ends of its 95 % interval; None where there is none, as with one seed.
         seeds: The judged metric of each run, with the run's seed.
         others: The other metrics' means, by name; None where the arm has none.
@@ -43,6 +45,7 @@ class ArmRow:
     about: str
     is_best: bool
     mean: Number | None
+    lost: int
     interval: tuple[Number, Number] | None
     seeds: tuple[tuple[int, Number], ...]
     others: dict[str, Number | None]
@@ -110,6 +113,7 @@ def arm_rows(comparison: Comparison) -> list[ArmRow]:
 def _arm_row(comparison: Comparison, arm: Arm) -> ArmRow:
     runs = [(place, run) for place, run in enumerate(comparison.runs) if run.arm == arm.name]
     summary = comparison.summaries.get(arm.name)
+    lost = sum(not math.isfinite(run.final(comparison.metric)) for _, run in runs)
 
     def of_runs(what: str, value: Callable[[Run], float], show: Callable[[float], str], how: How) -> Number | None:
         return number([source(value(run), "runs", place, what) for place, run in runs], show, how) if runs else None
@@ -119,7 +123,8 @@ def _arm_row(comparison: Comparison, arm: Arm) -> ArmRow:
         about=about(arm),
         is_best=arm.name == comparison.verdict.best,
         mean=None if summary is None else number(source(summary.mean, "summaries", arm.name, "mean"), figure),
-        interval=_interval(summary, figure, "summaries", arm.name) if summary is not None and len(runs) > 1 else None,
+        lost=lost,
+        interval=_interval(summary, figure, "summaries", arm.name) if summary and len(runs) - lost > 1 else None,
         seeds=tuple((run.seed, number(_final((place, run), comparison.metric), figure)) for place, run in runs),
         others={name: _mean(runs, name) for name in other_metrics(comparison)},
         applied=_applied(runs) if runs else None,

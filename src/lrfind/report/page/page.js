@@ -132,11 +132,11 @@
         const colour = armColour(mark.arm), name = text(mark.arm);
         const label = { x: 0, xref: "paper", xanchor: "left", y: place, yshift: 17, showarrow: false };
         notes.push({ ...label, text: arms.get(mark.arm).best ? `<b>${name}</b>` : name, font: { color: token("--ink") } });
-        if (mark.mean === null || (chart.top !== null && mark.mean > chart.top)) {
-          const said = mark.mean === null ? "not finite" : `${mark.mean.toPrecision(3)}, beyond the chart`;
-          notes.push({ ...label, x: 1, xanchor: "right", yshift: 0, text: said });
-          return;
-        }
+        const lost = mark.seeds.filter((value) => value === null).length;
+        const beyond = chart.top !== null && mark.mean > chart.top ? `${mark.mean.toPrecision(3)}, beyond the chart` : "";
+        const said = lost ? `not finite in ${lost} of ${mark.seeds.length}` : beyond;
+        if (said) notes.push({ ...label, x: 1, xanchor: "right", text: said });
+        if (mark.mean === null || beyond) return;
         traces.push({
           x: mark.seeds, y: mark.seeds.map(() => place + 0.24), name, mode: "markers", hovertemplate: "a seed: %{x:.4~g}",
           marker: { color: fade(colour, 0.7), size: 5 }, visible: mark.seeds.length > 1,
