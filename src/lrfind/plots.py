@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from lrfind.compare.comparison import Comparison
-from lrfind.compare.series import Series, ceiling, falls, families, finals, metric_series, needs_log_axis, rate_series
+from lrfind.compare.series import (
+    Series,
+    ceiling,
+    falls,
+    families,
+    finals,
+    metric_series,
+    needs_log_axis,
+    rate_series,
+    schedule_series,
+)
 from lrfind.curves import to_curve
 from lrfind.records import Finding
 
@@ -91,12 +101,22 @@ def plot_runs(comparison: Comparison, metric: str, ax: Axes | None = None) -> Ax
 
 
 def plot_rates(comparison: Comparison, ax: Axes | None = None) -> Axes:
-    """Draw the rate that each arm's optimizer used, over the steps at which it was read back."""
+    """Draw the rate in use over the steps of every arm.
+
+    Args:
+        comparison: A comparison.
+        ax: Where to draw the rate that each schedule gives, and as dots what was read back from the optimizer; by
+            default a new figure of pyplot.
+    """
     ax = ax or _new_axes()
     colours = arm_colours(comparison)
-    lines = rate_series(comparison)
-    for series in lines:
+    planned, used = schedule_series(comparison), rate_series(comparison)
+    for series in planned:
         _draw_series(ax, series, colours[series.arm], is_first=True, is_best=_is_best(comparison, series))
+    for series in used:
+        label = None if series.arm in {one.arm for one in planned} else series.arm
+        ax.plot(series.steps, series.mean, ".", ms=5, color=colours[series.arm], label=label)
+    lines = (*planned, *used)
     ax.set_xlabel("optimizer steps")
     is_log = needs_log_axis(value for series in lines for value in series.mean)
     ax.set_yscale("log" if is_log else "linear")
@@ -117,8 +137,9 @@ def plot_finals(comparison: Comparison, ax: Axes | None = None) -> Axes:
         if summary is not None and math.isfinite(summary.mean) and summary.mean <= top:
             ax.plot([summary.low, summary.high], [place, place], color=colours[arm], lw=2.5, solid_capstyle="round")
             ax.plot([summary.mean], [place], "o", ms=8, color=colours[arm])
-        elif not all(map(math.isfinite, values)):
-            ax.annotate("not finite", (0.99, place), xycoords=("axes fraction", "data"), ha="right", va="center")
+        if lost := sum(not math.isfinite(value) for value in values):
+            said = f"not finite in {lost} of {len(values)}"
+            ax.annotate(said, (0.99, place), xycoords=("axes fraction", "data"), ha="right", va="center")
         ax.plot(values, [place + 0.2] * len(values), ".", ms=5, color="#8d99ae")
     ax.set_yticks(range(len(ends)), list(ends), parse_math=False)
     ax.set_ylim(len(ends) - 0.5, -0.5)
@@ -148,7 +169,9 @@ def _draw_series(ax: Axes, series: Series, colour: str, *, is_first: bool, is_be
     label = series.arm if is_first else None
     marker = "o" if len(series.steps) == 1 else None
     style = "solid" if is_first else DASHED
-    ax.plot(series.steps, series.mean, color=colour, lw=width, ls=style, label=label, marker=marker, ms=4)
+    order = 2 + is_first + 0.5 * is_best  # the best arm over the others
+    look = {"color": colour, "lw": width, "ls": style, "marker": marker, "ms": 4, "zorder": order}
+    ax.plot(series.steps, series.mean, label=label, **look)
     if is_first and series.seeds > 1:
         ax.fill_between(series.steps, series.low, series.high, color=colour, alpha=0.15, lw=0)
 

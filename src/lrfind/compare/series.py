@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from lrfind.compare.arms import rates
 from lrfind.compare.comparison import Comparison
 from lrfind.compare.runs import Row, Run
+from lrfind.errors import BadInputError
 
 PARTS = ("val_", "valid_", "test_", "train_")
 """What a metric's name may begin with, the most telling first: ``val_loss`` and ``train_loss`` are both ``loss``."""
@@ -57,6 +60,23 @@ def metric_series(comparison: Comparison, metric: str) -> tuple[Series, ...]:
 def rate_series(comparison: Comparison) -> tuple[Series, ...]:
     """Return the rate that was read back from the optimizer, over the steps of every arm."""
     return _series(comparison, "lr", lambda row: row.lr)
+
+
+def schedule_series(comparison: Comparison, points: int = 400) -> tuple[Series, ...]:
+    """Return the rate that the schedule of every arm with a run gives each step, thinned to about so many points.
+
+    An arm whose schedule has no name that is known here is left out.
+    """
+    lines = []
+    for arm in comparison.arms:
+        runs = comparison.runs_of(arm.name)
+        with suppress(KeyError, BadInputError):
+            used = rates(arm, runs[0].steps) if runs else ()
+            stride = max(1, len(used) // points)
+            steps = tuple(range(len(used), 0, -stride))[::-1]
+            values = tuple(used[step - 1] for step in steps)
+            lines.append(Series(arm.name, "lr", 1, steps, values, values, values))
+    return tuple(series for series in lines if series.steps)
 
 
 def finals(comparison: Comparison, metric: str) -> dict[str, tuple[float, ...]]:

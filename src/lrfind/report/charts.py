@@ -17,6 +17,7 @@ from lrfind.compare.series import (
     metric_series,
     needs_log_axis,
     rate_series,
+    schedule_series,
 )
 from lrfind.curves import to_curve
 from lrfind.plots import arm_colours
@@ -94,16 +95,22 @@ def family_charts(comparison: Comparison) -> list[Chart]:
 
 def rate_chart(comparison: Comparison) -> Chart:
     """Return the rate in use over the steps."""
-    lines = rate_series(comparison)
+    planned, used = schedule_series(comparison), rate_series(comparison)
+    lines = {series.arm for series in planned}
     drawn = {
         "kind": "lines",
-        "series": [_series(one, is_first=True) for one in lines],
+        "series": [
+            *(_series(one, is_first=True) for one in planned),
+            *({**_series(one, is_first=True), "dots": one.arm in lines} for one in used),
+        ],
         "y": "learning rate",
-        "log": needs_log_axis(value for one in lines for value in one.mean),
+        "log": needs_log_axis(value for one in (*planned, *used) for value in one.mean),
         "top": None,
     }
-    caption = "Read back from the optimizer at each evaluation."
-    table = _table(lines, "#/runs/*/rows/*/lr", rate)
+    caption = (
+        "Lines: what the schedule gives each step. Dots: the rate read back from the optimizer at each evaluation."
+    )
+    table = _table(used, "#/runs/*/rows/*/lr", rate)
     return Chart("rates", "The rate in use", caption, drawn, table)
 
 

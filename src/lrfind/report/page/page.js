@@ -102,25 +102,29 @@
 
   const drawers = {
     lines(chart) {
-      const visible = chart.series.filter(shown);
+      // The best arm is drawn last, over the others; dashed lines lie under all that are solid.
+      const rank = (series) => (series.dashed ? 0 : 1) + (arms.get(series.arm).best ? 0.5 : 0);
+      const visible = chart.series.filter(shown).sort((a, b) => rank(a) - rank(b));
       const bands = visible.filter((series) => series.low).map((series) => ({
         ...outline(series), fill: "toself", fillcolor: fade(armColour(series.arm), 0.18), line: { width: 0 },
         mode: "lines", hoverinfo: "skip",
       }));
       const lines = visible.map((series) => ({
         x: series.x, y: series.y, name: text(series.dashed ? `${series.arm}, ${series.metric}` : series.arm),
-        mode: series.x.length > 1 ? "lines" : "markers", connectgaps: false,
+        mode: series.dots || series.x.length === 1 ? "markers" : "lines", connectgaps: false,
         line: {
           color: armColour(series.arm), dash: series.dashed ? "dot" : "solid",
           width: series.dashed ? 1.25 : arms.get(series.arm).best ? 3.5 : 2,
         },
-        marker: { color: armColour(series.arm), size: 8 },
+        marker: { color: armColour(series.arm), size: series.dots ? 5 : 8 },
         hovertemplate: "%{y:.4~g}", ...(series.dashed ? { hoverinfo: "skip", hovertemplate: undefined } : {}),
       }));
       const values = visible.flatMap((series) => series.y);
+      const last = Math.max(...chart.series.flatMap((series) => series.x));
+      const isUnified = !narrow.matches && !visible.some((series) => series.dots);
       return [[...bands, ...lines], layout({
-        hovermode: narrow.matches ? "closest" : "x unified",
-        xaxis: { ...axis("optimizer steps", [], false), hoverformat: ",d", rangemode: "tozero" },
+        hovermode: isUnified ? "x unified" : "closest",
+        xaxis: { ...axis("optimizer steps", [], false), hoverformat: ",d", range: [0, 1.01 * last] },
         yaxis: axis(chart.y, values, chart.log, chart.top),
       })];
     },
