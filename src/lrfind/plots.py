@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -170,7 +170,7 @@ def _draw_series(ax: Axes, series: Series, colour: str, *, is_first: bool, is_be
     marker = "o" if len(series.steps) == 1 else None
     style = "solid" if is_first else DASHED
     order = 2 + is_first + 0.5 * is_best  # the best arm over the others
-    look = {"color": colour, "lw": width, "ls": style, "marker": marker, "ms": 4, "zorder": order}
+    look: dict[str, Any] = {"color": colour, "lw": width, "ls": style, "marker": marker, "ms": 4, "zorder": order}
     ax.plot(series.steps, series.mean, label=label, **look)
     if is_first and series.seeds > 1:
         ax.fill_between(series.steps, series.low, series.high, color=colour, alpha=0.15, lw=0)
