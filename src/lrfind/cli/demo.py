@@ -1,62 +1,26 @@
-"""The command line."""
+"""``lrfind demo``: the experiment that the project starts from, on data that comes with it."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from lrfind.errors import BadInputError, LRFindError, MissingExtraError
+from lrfind.cli.faults import UsageError, check_folder, spoken_faults
+from lrfind.cli.options import parse_lrs
+from lrfind.errors import LRFindError, MissingExtraError
 
 if TYPE_CHECKING:
     from lrfind.demo.data import Dataset
     from lrfind.demo.experiment import Experiment, Report
 
-app = typer.Typer(
-    add_completion=True,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Find a learning rate you can trust.",
-)
 
-INTERRUPTED = 130
-FAILED = 1
-
-
-def main() -> None:
-    """Run the command line."""
-    app()
-
-
-@contextmanager
-def spoken_faults() -> Iterator[None]:
-    """Turn a fault into one sentence and exit code 1, and Ctrl-C into exit code 130."""
-    console = Console(stderr=True)
-    try:
-        yield
-    except LRFindError as error:
-        console.print(f"[bold red]lrfind:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
-        raise typer.Exit(FAILED) from error
-    except KeyboardInterrupt:
-        console.print("lrfind: interrupted.")
-        raise typer.Exit(INTERRUPTED) from None
-
-
-@app.callback()
-def _root() -> None:
-    """Find a learning rate you can trust."""
-
-
-@app.command()
 def demo(
     dataset: Annotated[str, typer.Option(help="auto, fashion-mnist or digits.")] = "auto",
     data_dir: Annotated[
@@ -69,7 +33,9 @@ def demo(
 ) -> None:
     """Train LeNet at guessed learning rates and at the found one, and write a report.
 
-    Example: lrfind demo --seed 1 --lrs 1e-4,1e-2 --out runs/mine
+    ```text
+    lrfind demo --seed 1 --lrs 1e-4,1e-2 --out runs/mine
+    ```
     """
     with spoken_faults():
         run_demo(parse_lrs(lrs), dataset=dataset, data_dir=data_dir, out=out, epochs=epochs, seed=seed)
@@ -85,8 +51,8 @@ def run_demo(
         KeyboardInterrupt: At Ctrl-C.
     """
     if epochs is not None and epochs < 1:
-        raise BadInputError(f"--epochs must be at least 1, got {epochs}.")
-    check_writable(out)
+        raise UsageError(f"--epochs must be at least 1, got {epochs}.")
+    check_folder(out)
     check_extras()
     console = Console(markup=False)
     images = _load(console, dataset, data_dir)
@@ -104,44 +70,6 @@ def run_demo(
             _conclude(console, experiment, out, cause)
         raise
     _conclude(console, experiment, out)
-
-
-def parse_lrs(text: str) -> tuple[float, ...]:
-    """Read learning rates separated by commas.
-
-    Raises:
-        BadInputError: If one is unreadable, not finite or not positive, or is given twice.
-
-    Example:
-        >>> parse_lrs("1e-5, 0.1")
-        (1e-05, 0.1)
-    """
-    rates = []
-    for word in text.split(","):
-        try:
-            rate = float(word)
-        except ValueError:
-            raise BadInputError(f"--lrs: {word.strip()!r} is not a number; write rates like 1e-5,1e-4,1e-1.") from None
-        if not (math.isfinite(rate) and rate > 0):
-            raise BadInputError(f"--lrs: every rate must be positive and finite, got {word.strip()}.")
-        if rate in rates:
-            raise BadInputError(f"--lrs: {word.strip()} is given twice.")
-        rates.append(rate)
-    return tuple(rates)
-
-
-def check_writable(folder: Path) -> None:
-    """Find out before any work whether a folder can be written.
-
-    Raises:
-        LRFindError: If it cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise LRFindError(f"--out {folder} cannot be written ({error.strerror}); choose another folder.") from error
 
 
 def _load(console: Console, name: str, data_dir: Path | None) -> Dataset:
