@@ -1,83 +1,263 @@
+"""The report's files, from data; ``test_page`` opens the page in a browser."""
+
+import csv
+import io
 import json
 import math
 import re
+import sys
 from collections import Counter
 from dataclasses import replace
+from html.parser import HTMLParser
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import pytest
-from curves_with_answers import made_up
+from comparisons import ARMS, FINDING, HOSTILE, made_up_comparison, made_up_run
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
-from lrfind.compare.runs import Row, Run, best
-from lrfind.errors import LRFindError
-from lrfind.plots import plot_finding, plot_runs
-from lrfind.report import Results, forget_report, write_report
-from lrfind.strategies.range_test import RangeTest
+from lrfind.compare.comparison import Verdict
+from lrfind.compare.runs import Arm
+from lrfind.errors import LRFindError, MissingExtraError
+from lrfind.plots import arm_colours, plot_finals, plot_finding, plot_rates, plot_runs
+from lrfind.report import forget_report, to_csv, to_markdown, write_report
+from lrfind.report.html import render, to_script
+from lrfind.report.markdown import escape
+from lrfind.report.numbers import HOW
 
-FINDING = RangeTest().propose([made_up()])
-
-
-def run(name="found", lr=0.01, loss=0.3):
-    rows = tuple(Row(step, step / 10, lr, loss + 0.1, 0.8, loss, 0.9) for step in (5, 10))
-    return Run(name, lr, (lr, lr), "constant", 1, 1.0, 0.35, 0.87, rows)
-
-
-def results(*runs, **changes):
-    about = {"dataset": "digits", "title": "A net on digits", "setting": "All alike.", "seed": 0}
-    return replace(Results(**about, finding=FINDING, runs=runs, environment={"Python": "3"}), **changes)
+FILES = {"report.html", "report.json", "report.md", "runs.csv"}
+FIGURES = {"finals", "finding", "metric-accuracy", "metric-loss", "rates"}
 
 
-def page(tmp_path, *runs, **changes):
-    return write_report(results(*runs, **changes), tmp_path).read_text()
+@pytest.fixture(scope="module")
+def whole():
+    return made_up_comparison()
 
 
-def hostile(place):
-    return f"<script>{place}</script> & $\\frac$"
+@pytest.fixture(scope="module")
+def out(whole, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    assert write_report(whole, folder) == folder / "report.html"
+    return folder
 
 
-def test_texts_are_shown_escaped(tmp_path):
-    text = page(
-        tmp_path,
-        run(loss=2.0),
-        run(hostile("name"), 0.1),
-        title=hostile("title"),
-        setting=hostile("setting"),
-        notes=(hostile("note"),),
-        finding=replace(FINDING, notes=(hostile("finding"),), schedule=hostile("schedule")),
-        environment={hostile("package"): hostile("version")},
+class Numbers(HTMLParser):
+    """Collects the numbers of a page: what is shown, its value, how it is made and of what."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.shown, self.words = [], None, Counter()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "data":
+            about = dict(attributes)
+            assert about["title"].count("report.json #/") == 1
+            self.shown = [float(about["value"]), about["data-how"], about["data-json"].split()]
+
+    def handle_data(self, text):
+        self.words[text.strip()] += 1
+        if self.shown:
+            self.found.append((text, *self.shown))
+            self.shown = None
+
+
+def at(report, pointer):
+    """Follow a JSON pointer (RFC 6901, as a URI fragment); null stands for a number that is not finite."""
+    for step in unquote(pointer).removeprefix("#/").split("/"):
+        step = step.replace("~1", "/").replace("~0", "~")
+        report = report[int(step)] if isinstance(report, list) else report[step]
+    return math.nan if report is None else report
+
+
+def test_report_json_is_the_comparison(whole, out):
+    assert json.loads((out / "report.json").read_text()) == whole.to_dict()
+
+
+def test_every_number_on_the_page_is_what_report_json_makes_it(out):
+    report = json.loads((out / "report.json").read_text())
+    numbers = Numbers((out / "report.html").read_text()).found
+    assert len(numbers) > 100
+    for shown, value, how, sources in numbers:
+        assert value == pytest.approx(HOW[how]([at(report, one) for one in sources]), rel=1e-12, nan_ok=True)
+        plain = shown.replace("−", "-").replace(",", "")
+        if re.fullmatch(r"[-+.e\d]+", plain):
+            assert float(plain) == pytest.approx(value, rel=0.02, abs=1e-9)
+        else:
+            assert shown == "not finite" if math.isnan(value) else shown.endswith(("s", "min"))
+
+
+def test_the_page_says_what_was_found_and_what_it_means(whole, out):
+    words = Numbers((out / "report.html").read_text()).words
+    sentence, rest = whole.verdict.sentence.split(". ", 1)
+    assert (words[sentence + "."], words[rest]) == (1, 1)
+    assert words[whole.setting] == words["LeNet on Fashion-MNIST"] == words["RuntimeError: CUDA out of memory"] == 1
+    assert words["settled"] >= 1
+    assert words["The rate was found by the calibrated reading of 3 range tests, for a constant schedule."] == 1
+
+
+def test_what_is_close_names_the_seeds_that_would_settle_it():
+    whole = made_up_comparison()
+    close = replace(whole.verdict.pairs[0], is_settled=False, seeds_needed=9)
+    text = render(replace(whole, verdict=replace(whole.verdict, pairs=(close,), kinds=None)))
+    assert re.search(
+        r"too close to call</span> about <data [^>]*>7</data> more seeds, <data [^>]*>9</data> in all", text
+    )
+
+
+def test_a_seed_that_is_not_finite_is_told(tmp_path):
+    lost = made_up_run(ARMS[2], 1)
+    runs = tuple(lost if run == made_up_run(ARMS[3], 1) else run for run in made_up_comparison().runs)
+    runs = tuple(replace(run, arm="found") if run is lost else run for run in runs)
+    whole = replace(made_up_comparison(), runs=runs)
+    assert render(whole).count("not finite in 1 of 3") == 1
+    assert to_markdown(whole).count("not finite in 1 of 3") == 1
+
+
+def test_texts_are_shown_escaped(whole):
+    def hostile(place):
+        return f"<script>{place}</script> & $\\frac$"
+
+    text = render(
+        replace(
+            whole,
+            title=hostile("title"),
+            setting=hostile("setting"),
+            notes=(hostile("note"),),
+            finding=replace(FINDING, notes=(hostile("finding"),), schedule=hostile("schedule")),
+            environment={hostile("package"): hostile("version")},
+            failures=(replace(whole.failures[0], error=hostile("error")),),
+            verdict=replace(whole.verdict, sentence=hostile("verdict")),
+        )
     )
     shown = Counter(re.findall(r"&lt;script&gt;(\w+)&lt;/script&gt; &amp; \$\\frac\$", text))
-    assert shown == {  # the name in the verdict and in the table, the title in the tab and on the page
-        **dict.fromkeys(("setting", "note", "finding", "schedule", "package", "version"), 1),
-        **dict.fromkeys(("name", "title"), 2),
-    }
-    assert "<script" not in text
+    once = ("setting", "note", "finding", "schedule", "package", "version", "error", "verdict")
+    assert shown == {**dict.fromkeys(once, 1), "title": 2}  # the title in the tab too
+    assert text.count("<script") == 3
 
 
-def test_the_page_names_what_its_results_name(tmp_path):
-    text = page(tmp_path, run(), title="A perceptron on wines", setting="Each run: one epoch.")
-    assert "<title>lrfind: A perceptron on wines</title>" in text
-    assert "<h1>A perceptron on wines: " in text
-    assert "Each run: one epoch." in text
-    assert not re.search("LeNet|MNIST|Adam|cross-entropy", text)
+def test_the_page_works_where_it_lies(out):
+    text = (out / "report.html").read_text()
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)[1]
+    assert policy.startswith("default-src &#39;none&#39;; ")
+    markup = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.search(r'(src|href)="(?!data:)|https?:|url\(', markup)
 
 
-def test_runs_at_close_rates_can_be_told_apart(tmp_path):
-    close = [run("0.12341", 0.12341), run("0.12342", 0.12342)]
-    text = page(tmp_path, run(), *close)
-    labels = [label.get_text() for label in plot_runs(close, "loss").get_legend().get_texts()]
-    assert ("<td>0.12341</td>" in text, "<td>0.12342</td>" in text) == (True, True)
-    assert {"0.12341", "0.12342"} <= set(labels)
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
 
 
-def test_every_run_has_its_figures_on_the_test_data(tmp_path):
-    text = page(tmp_path, run())
-    assert ("<td>0.3500</td>" in text, "<td>87.00 %</td>" in text) == (True, True)
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert (report["runs"][0]["test_loss"], report["runs"][0]["test_accuracy"]) == (0.35, 0.87)
+@given(json_values)
+def test_json_in_a_page_cannot_leave_its_element(value):
+    text = to_script(value)
+    assert not set("<>&") & set(text)
+    assert json.loads(text) == value
+
+
+def test_the_csv_has_every_evaluation_of_every_run(whole, out):
+    rows = list(csv.DictReader(io.StringIO((out / "runs.csv").read_text())))
+    assert len(rows) == sum(len(run.rows) for run in whole.runs)
+    written = iter(rows)
+    for run in whole.runs:
+        for row in run.rows:
+            cells = next(written)
+            assert (cells["arm"], int(cells["seed"]), int(cells["step"])) == (run.arm, run.seed, row.step)
+            assert (float(cells["lr"]), float(cells["epoch"])) == (row.lr, row.epoch)
+            assert {name: float(cells[name]) for name in row.metrics} == pytest.approx(row.metrics, nan_ok=True)
+            tested = run.tested if row is run.last else dict.fromkeys(run.tested)
+            assert {name: float(cells[name]) if cells[name] else None for name in tested} == pytest.approx(
+                tested, nan_ok=True
+            )
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", '=HYPERLINK("http://x","y")'])
+def test_no_name_is_a_formula_in_a_spreadsheet(name):
+    arm = Arm(name, 0.01)
+    run = made_up_run(arm, 0)
+    run = replace(run, rows=(replace(run.rows[0], metrics={name: 0.5}),))
+    head, row = csv.reader(io.StringIO(to_csv(made_up_comparison((arm,), 1, runs=(run,)))))
+    assert (head[6], row[0]) == (f"'{name}", f"'{name}")
+
+
+def shown_by_markdown(text):
+    """What a reader of rendered Markdown sees, on one line."""
+    words = []
+
+    class Words(HTMLParser):
+        def handle_data(self, data):
+            words.append(data)
+
+    Words().feed(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text))
+    return " ".join("".join(words).replace("\u200b", "").split())
+
+
+@given(st.text(st.characters(exclude_categories=("Cs", "Cc"))))
+def test_markdown_shows_a_text_as_it_is(text):
+    assert shown_by_markdown(f"x {escape(text)} x") == " ".join(f"x {text} x".replace("\u200b", "").split())
+
+
+@pytest.mark.parametrize("text", ["# a", "- a", "+ a", "1. a", "12) a", "> a", "=== a", "@team", "see #12", "~~a~~"])
+def test_markdown_makes_nothing_of_the_start_of_a_text(text):
+    html = MarkdownIt("commonmark").enable("strikethrough").render(escape(text))
+    assert re.findall("<(h1|ul|ol|blockquote|s)\\b", html) == []
+    assert shown_by_markdown(escape(text)) == text
+    assert not re.search(r"[@#]\w", escape(text))
+
+
+def test_the_markdown_is_short_and_holds_verdict_and_table(whole, out):
+    text = (out / "report.md").read_text()
+    assert len(text.splitlines()) < 40
+    shown = shown_by_markdown(text)
+    assert whole.verdict.sentence in shown
+    html = MarkdownIt("commonmark").enable("table").render(text)
+    assert html.count("<tr>") == 1 + len(ARMS)
+    assert "Trained: 20,400 steps in 17 runs" in shown
+    assert "Failed: 0.01, seed 2: RuntimeError: CUDA out of memory" in shown
+
+
+def test_a_hostile_name_stays_in_its_cell_of_the_markdown():
+    name = "a | b\n| c `d` <img src=x>"
+    html = MarkdownIt("commonmark").enable("table").render(to_markdown(made_up_comparison((Arm(name, 0.01),))))
+    assert (html.count("<tr>"), html.count("<img"), html.count("<code>")) == (2, 0, 0)
+
+
+def test_the_figures_are_there_as_png_and_as_svg(out):
+    assert {file.stem for file in (out / "figures").iterdir()} == FIGURES
+    for name in FIGURES:
+        assert (out / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert ElementTree.parse(out / "figures" / f"{name}.svg").getroot().tag.endswith("svg")
+
+
+def test_a_report_is_the_same_when_it_is_written_again(whole, out, tmp_path):
+    write_report(whole, tmp_path)
+    for file in out.rglob("*.*"):
+        if file.is_file():
+            assert (tmp_path / file.relative_to(out)).read_bytes() == file.read_bytes()
+
+
+def test_names_that_no_file_or_font_can_have(tmp_path):
+    run = made_up_run(ARMS[3], 0)
+    names = ("../../学习率", "a/b", "A b", HOSTILE)
+    rows = tuple(replace(row, metrics={"val_loss": 1.0, **dict.fromkeys(names, 0.5)}) for row in run.rows)
+    whole = made_up_comparison(ARMS[3:4], 1, runs=(replace(run, rows=rows),))
+    write_report(whole, tmp_path)
+    figures = {file.stem for file in (tmp_path / "figures").glob("metric-*.svg")}
+    assert len(figures) == 1 + len(names)
+    assert all(re.fullmatch(r"metric-[a-z0-9-]+", name) for name in figures)
 
 
 def test_a_report_that_is_forgotten_leaves_nothing_but_what_is_not_its_own(tmp_path):
-    page(tmp_path, run())
+    write_report(made_up_comparison(ARMS[3:4], 1), tmp_path)
     mine = (tmp_path / "mine.json", tmp_path / "figures" / "mine.png")
     for file in mine:
         file.touch()
@@ -86,57 +266,97 @@ def test_a_report_that_is_forgotten_leaves_nothing_but_what_is_not_its_own(tmp_p
     forget_report(tmp_path / "never written")
 
 
-def test_the_verdict_is_what_the_numbers_say(tmp_path):
-    assert "The found rate" in page(tmp_path, run(), run("0.1", 0.1, 2.0))
-    assert "The run at <strong>0.1</strong> ends with the least" in page(tmp_path, run(), run("0.1", 0.1, 0.1))
-    assert "No run ended with a finite" in page(tmp_path, run(loss=math.nan))
+def test_a_figure_of_an_earlier_comparison_does_not_outlive_it(tmp_path):
+    write_report(made_up_comparison(ARMS[3:4], 1), tmp_path)
+    write_report(replace(made_up_comparison(ARMS[3:4], 1), finding=None), tmp_path)
+    assert not (tmp_path / "figures" / "finding.png").exists()
 
 
-def test_a_loss_that_is_not_finite_is_null_in_json_and_never_wins(tmp_path):
-    runs = (run("0.1", 0.1, math.nan), run())
-    page(tmp_path, *runs)
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert [one["val_loss"] for one in report["runs"]] == [None, 0.3]
-    assert best(runs).name == "found"
+def test_a_comparison_without_runs_or_finding(tmp_path):
+    empty = made_up_comparison((), 0, failed=None, finding=None, verdict=Verdict("Nothing ran.", None, None, ()))
+    write_report(empty, tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == FILES
+    assert "Nothing ran." in (tmp_path / "report.md").read_text()
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "figures").touch()
     with pytest.raises(LRFindError, match="choose another --out"):
-        write_report(results(run()), tmp_path)
+        write_report(made_up_comparison(ARMS[3:4], 1), tmp_path)
+
+
+@pytest.mark.parametrize("library", ["jinja2", "plotly"])
+def test_what_is_missing_is_named_before_anything_is_written(monkeypatch, tmp_path, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.setitem(sys.modules, f"{library}.offline", None)
+    with pytest.raises(MissingExtraError, match=rf"{library} is not installed.*lrfind\[compare\]"):
+        write_report(made_up_comparison(ARMS[3:4], 1), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def labels(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 def test_the_rate_figure_is_labelled_and_marks_rate_and_range():
     ax = plot_finding(FINDING)
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert ax.get_xscale() == "log"
-    assert ax.get_title()
-    assert ax.get_xlabel()
-    assert ax.get_ylabel()
-    assert any(f"{FINDING.lr:.3g}" in label for label in labels)
-    assert any(f"{FINDING.base_lr:.2g} to {FINDING.max_lr:.2g}" in label for label in labels)
+    assert all((ax.get_title(), ax.get_xlabel(), ax.get_ylabel()))
+    assert any(f"{FINDING.lr:.3g}" in label for label in labels(ax))
+    assert any(f"{FINDING.base_lr:.2g} to {FINDING.max_lr:.2g}" in label for label in labels(ax))
 
 
-def test_repeated_range_tests_are_drawn_and_counted(tmp_path):
-    again = tuple(made_up(steps=48, seed=seed, low=1e-4) for seed in (1, 2))
-    finding = replace(FINDING, records=(*FINDING.records, *again))
-    lines = {line.get_label(): line for line in plot_finding(finding).get_lines()}
-    assert "loss of each step, repeated" not in [line.get_label() for line in plot_finding(FINDING).get_lines()]
+def test_repeated_range_tests_are_drawn_and_counted():
+    once = replace(FINDING, records=FINDING.records[:1])
+    lines = {line.get_label(): line for line in plot_finding(FINDING).get_lines()}
+    assert "loss of each step, repeated" not in [line.get_label() for line in plot_finding(once).get_lines()]
     assert len(lines["loss of each step, repeated"].get_xdata()) == 48
-    text = page(tmp_path, run(), finding=finding)
-    assert "reading of 3 range tests," in text
-    assert text.count("and of 2 more over the rates that matter") == 2  # the caption, and for who cannot see
-
-
-@pytest.mark.parametrize(("metric", "scale", "unit"), [("loss", "log", "log scale"), ("accuracy", "linear", "%")])
-def test_the_run_figures_are_labelled_and_name_every_run(metric, scale, unit):
-    ax = plot_runs([run(), run("0.1", 0.1)], metric)
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert ax.get_yscale() == scale
-    assert unit in ax.get_ylabel()
-    assert {"found, 0.01", "0.1", "validation", "training"} == set(labels)
+    assert "and of 2 more over the rates that matter" in render(made_up_comparison())
 
 
 def test_finding_plot_draws_on_the_axes_it_is_given():
     ax = plot_finding(FINDING)
     assert FINDING.plot(ax) is ax
+
+
+@pytest.mark.parametrize(("metric", "scale"), [("val_loss", "log"), ("val_accuracy", "linear")])
+def test_the_run_figures_name_every_arm_and_show_the_seeds(whole, metric, scale):
+    ax = plot_runs(whole, metric)
+    family = metric.removeprefix("val")
+    assert labels(ax) == [*(arm.name for arm in ARMS), metric, f"train{family}"]
+    assert (ax.get_yscale(), "(log scale)" in ax.get_ylabel()) == (scale, scale == "log")
+    assert len(ax.collections) == len(ARMS)  # the bands
+    assert plot_runs(whole, metric, ax) is ax
+
+
+def test_the_run_figures_are_not_flattened_by_what_blew_up(whole):
+    greatest = max(run.rows[8].metrics["val_loss"] for run in whole.runs)
+    assert plot_runs(whole, "val_loss").get_ylim()[1] < 10 < 1e4 < greatest
+
+
+def test_one_seed_has_no_band():
+    assert len(plot_runs(made_up_comparison(seeds=1), "val_loss").collections) == 0
+
+
+def test_the_rates_are_drawn_as_planned_and_as_read_back(whole):
+    ax = plot_rates(whole)
+    lines, dots = ax.get_lines()[: len(ARMS)], ax.get_lines()[len(ARMS) :]
+    assert (labels(ax), len(dots)) == ([arm.name for arm in ARMS], len(ARMS))
+    assert {len(line.get_xdata()) for line in lines} == {400}
+    assert {len(dot.get_xdata()) for dot in dots} == {24}
+    assert ax.get_yscale() == "log"
+
+
+def test_the_final_values_are_drawn_with_interval_and_seeds(whole):
+    ax = plot_finals(whole)
+    assert [label.get_text() for label in ax.get_yticklabels()] == [arm.name for arm in ARMS]
+    assert [note.get_text() for note in ax.texts] == ["not finite in 3 of 3"]
+    whiskers = [line for line in ax.get_lines() if len(line.get_xdata()) == 2 and line.get_linestyle() == "-"]
+    spans = [(summary.low, summary.high) for arm in ARMS if (summary := whole.summaries.get(arm.name))]
+    assert [tuple(line.get_xdata()) for line in whiskers] == spans
+
+
+def test_the_best_arm_stands_out_and_no_two_arms_look_alike(whole):
+    colours = arm_colours(whole)
+    assert colours["linear"] == arm_colours(replace(whole, arms=whole.arms[::-1]))["linear"] == "#d1495b"
+    assert len(set(colours.values())) == len(ARMS)

@@ -48,6 +48,7 @@ class DivergenceWatch:
     _level: float = math.nan
     _noise: float = math.nan
     _lowest: float = math.inf
+    _bound: float = math.inf
     _gaps: int = 0
 
     def observe(self, loss: float) -> Stop | None:
@@ -62,9 +63,23 @@ class DivergenceWatch:
             self._start.append(loss)
             self._level, self._noise = median(self._start), spread_of(self._start)
             return None
-        self._lowest = min(self._lowest, now)
-        margin = max(2.0 * self._noise, self._level - self._lowest, 1e-6 * abs(self._level))
-        return "diverged" if now > self._level + margin else None
+        if now < self._lowest:
+            self._lowest = now
+            self._bound = self._level + max(2.0 * self._noise, self._level - now, 1e-6 * abs(self._level))
+        return "diverged" if now > self._bound else None
+
+
+def spread_of(losses: Sequence[float]) -> float:
+    """Return the range of the losses at the start; one wild loss among them widens it no more than ``WILD`` times.
+
+    Example:
+        >>> [spread_of([2.0, 2.5, 3.0, wild]) for wild in (2.5, 4.0, 1e9)]
+        [1.0, 2.0, 6.0]
+    """
+    values = sorted(losses)
+    without_one = min(values[-1] - values[1], values[-2] - values[0]) if len(values) > 2 else 0.0
+    whole = values[-1] - values[0]
+    return min(whole, WILD * without_one) if without_one > 0 else whole
 
 
 def spread_of(losses: Sequence[float]) -> float:

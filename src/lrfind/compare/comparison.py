@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
-from lrfind.compare.runs import Arm, Failure, Run
+from lrfind.compare.runs import Arm, Failure, Run, to_json
+from lrfind.errors import BadInputError
 from lrfind.records import Finding
 
 SCHEMA = "lrfind/comparison/1"
@@ -104,3 +106,50 @@ class Comparison:
     def runs_of(self, arm: str) -> tuple[Run, ...]:
         """Return the runs of an arm, by seed."""
         return tuple(run for run in self.runs if run.arm == arm)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison as plain JSON types; what is not finite is None, within the finding a string."""
+        finding = None if self.finding is None else self.finding.to_dict()
+        plain = to_json(asdict(replace(self, finding=None)))
+        return {"schema": SCHEMA, **plain, "finding": finding}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Comparison:
+        """Build a comparison from what ``to_dict`` returned; None in place of a number becomes NaN.
+
+        Raises:
+            BadInputError: If the schema is another one or a field is missing or unreadable.
+        """
+        if data.get("schema") != SCHEMA:
+            raise BadInputError(f"expected a comparison of schema {SCHEMA!r}, got {data.get('schema')!r}.")
+        try:
+            return cls(
+                title=data["title"],
+                setting=data["setting"],
+                metric=data["metric"],
+                mode=data["mode"],
+                arms=tuple(Arm(**arm) for arm in data["arms"]),
+                runs=tuple(map(Run.from_dict, data["runs"])),
+                verdict=_verdict(data["verdict"]),
+                finding=None if data["finding"] is None else Finding.from_dict(data["finding"]),
+                failures=tuple(Failure(**failure) for failure in data["failures"]),
+                summaries={name: _interval(one) for name, one in data["summaries"].items()},
+                environment=dict(data["environment"]),
+                notes=tuple(data["notes"]),
+            )
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise BadInputError(f"the comparison cannot be read: {type(error).__name__} {error}.") from error
+
+
+def _verdict(data: Mapping[str, Any]) -> Verdict:
+    pairs = tuple(map(_pair, data["pairs"]))
+    kinds = None if data["kinds"] is None else _pair(data["kinds"])
+    return Verdict(data["sentence"], data["winner"], data["best"], pairs, kinds)
+
+
+def _pair(data: Mapping[str, Any]) -> Pair:
+    return Pair(**{**data, "difference": _interval(data["difference"])})
+
+
+def _interval(data: Mapping[str, Any]) -> Interval:
+    return Interval(**{name: math.nan if data[name] is None else float(data[name]) for name in ("mean", "low", "high")})

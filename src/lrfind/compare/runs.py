@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from lrfind.errors import BadInputError
@@ -37,7 +37,8 @@ class Arm:
             raise BadInputError(f"the rate of the arm {self.name!r} must be positive and finite, got lr={self.lr}.")
         if self.base_lr is not None and not 0 < self.base_lr <= self.lr:
             raise BadInputError(
-                f"base_lr of the arm {self.name!r} must be above 0 and at most its lr, got {self.base_lr} and {self.lr}."
+                f"base_lr of the arm {self.name!r} must be above 0 and at most its lr, "
+                f"got {self.base_lr} and {self.lr}."
             )
 
     @property
@@ -95,11 +96,17 @@ class Run:
         """Return a metric at the end; NaN where the run has none of that name."""
         return self.last.metrics.get(metric, self.tested.get(metric, math.nan))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the run as plain JSON types; what is not finite is None."""
+        plain: dict[str, Any] = to_json(asdict(self))
+        return plain
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Run:
-        """Build a run from the plain types that ``dataclasses.asdict`` and JSON make of it."""
+        """Build a run from what ``to_dict`` returned; None in place of a number becomes NaN."""
         rows = tuple(
-            Row(int(row["step"]), float(row["epoch"]), float(row["lr"]), _floats(row["metrics"])) for row in data["rows"]
+            Row(int(row["step"]), float(row["epoch"]), float(row["lr"]), _floats(row["metrics"]))
+            for row in data["rows"]
         )
         least, greatest = data["lr_applied"]
         return cls(
@@ -115,7 +122,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A run that ended with an error, twice.
+    """A run that ended with an error, or whose worker died twice.
 
     Attributes:
         arm: The name of the arm.
@@ -126,6 +133,15 @@ class Failure:
     arm: str
     seed: int
     error: str
+
+
+def to_json(value: Any) -> Any:
+    """Return plain JSON types for nested plain data: tuples become lists, numbers that are not finite None."""
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _floats(values: Mapping[str, Any]) -> dict[str, float]:

@@ -1,61 +1,42 @@
-"""The report of an experiment, from data only: ``report.html``, ``report.json``, ``figures/*.png``."""
+"""The report of a comparison, a function of its data only: a page, figures, Markdown, CSV and JSON."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lrfind.compare.runs import Run
-from lrfind.curves import to_curve, to_plain
+from lrfind.compare.comparison import Comparison
 from lrfind.errors import LRFindError
-from lrfind.records import Finding, write_json
+from lrfind.records import write_json
 from lrfind.report.figures import draw, figure_files
 from lrfind.report.html import render
+from lrfind.report.markdown import to_markdown
+from lrfind.report.table import to_csv
 
-SCHEMA = "lrfind/report/1"
+__all__ = ["forget_report", "to_csv", "to_markdown", "write_report"]
 
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """What a report is about.
-
-    Attributes:
-        dataset: The data's short name.
-        title: What is trained on what, for people.
-        setting: What all runs have in common, in a sentence.
-        seed: What seeded it all.
-        finding: The finding.
-        runs: The finished runs, in the order to show; at least one.
-        environment: What it ran on: names and versions.
-        notes: What a person should know.
-    """
-
-    dataset: str
-    title: str
-    setting: str
-    seed: int
-    finding: Finding
-    runs: tuple[Run, ...]
-    environment: dict[str, str]
-    notes: tuple[str, ...] = ()
+PAGE, DATA, SUMMARY, ROWS, FIGURES = "report.html", "report.json", "report.md", "runs.csv", "figures"
 
 
-def write_report(results: Results, out: Path) -> Path:
-    """Write the report's files under a folder and return the page.
+def write_report(comparison: Comparison, out: Path) -> Path:
+    """Write ``report.html``, ``report.json``, ``report.md``, ``runs.csv`` and ``figures`` under a folder.
+
+    Returns:
+        The page.
 
     Raises:
         LRFindError: If the folder cannot be written.
+        MissingExtraError: If Jinja or Plotly is not installed; nothing is written then.
     """
-    data = to_dict(results)
+    texts = {PAGE: render(comparison), SUMMARY: to_markdown(comparison), ROWS: to_csv(comparison)}
     try:
-        figures = draw(results.finding, results.runs, out / "figures")
-        page = out / "report.html"
-        page.write_text(render(data, figures), encoding="utf-8")
+        out.mkdir(parents=True, exist_ok=True)
+        draw(comparison, out / FIGURES)
+        for name, text in texts.items():
+            (out / name).write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         raise LRFindError(f"{out} cannot be written ({error.strerror}); choose another --out.") from error
-    write_json(out / "report.json", data)
-    return page
+    write_json(out / DATA, comparison.to_dict())
+    return out / PAGE
 
 
 def forget_report(out: Path) -> None:
@@ -65,35 +46,7 @@ def forget_report(out: Path) -> None:
         LRFindError: If one cannot be removed.
     """
     try:
-        for file in (out / "report.json", out / "report.html", *figure_files(out / "figures")):
+        for file in (*(out / name for name in (PAGE, DATA, SUMMARY, ROWS)), *figure_files(out / FIGURES)):
             file.unlink(missing_ok=True)
     except OSError as error:
         raise LRFindError(f"{error.filename} cannot be removed ({error.strerror}); choose another --out.") from error
-
-
-def to_dict(results: Results) -> dict[str, Any]:
-    """Return everything the report shows, as plain JSON types."""
-    curve = to_curve(results.finding.records[0])
-    return {
-        "schema": SCHEMA,
-        "dataset": results.dataset,
-        "title": results.title,
-        "setting": results.setting,
-        "seed": results.seed,
-        "finding": {
-            **results.finding.to_dict(),
-            "curve": {"lr": to_plain(curve.lrs), "loss": to_plain(curve.losses), "smooth": to_plain(curve.smooth)},
-        },
-        "runs": [finite(run.to_dict()) for run in results.runs],
-        "environment": results.environment,
-        "notes": list(results.notes),
-    }
-
-
-def finite(value: Any) -> Any:
-    """Replace what JSON cannot hold by None, at any depth."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return to_plain([value])[0] if isinstance(value, float) else value

@@ -1,75 +1,72 @@
-"""The figures of a report: each drawn twice, for wide pages and for narrow ones."""
+"""The figures beside the page: each as PNG and as SVG."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+import warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrfind.compare.runs import Run
-from lrfind.plots import plot_finding, plot_runs
-from lrfind.records import Finding
+from lrfind.compare.comparison import Comparison
+from lrfind.compare.series import families
+from lrfind.plots import plot_finals, plot_finding, plot_rates, plot_runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SIZES = {"": (7.6, 4.9), "-narrow": (3.9, 4.4)}
-"""What is appended to a figure's name, and the size in inches: for wide pages and for phones."""
+Plot = Callable[["Axes"], "Axes"]
 
-NAMES = ("rate", "accuracy", "loss")
+FIXED = ("finals", "finding", "rates")
+METRIC = "metric-"
+KINDS = ("png", "svg")
+WIDTH, HEIGHT = 7.6, 4.9
+"""In inches; a figure of the arms grows with them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure on disk.
+def draw(comparison: Comparison, folder: Path) -> list[Path]:
+    """Draw the figures of a comparison into a folder; those of an earlier one there are removed.
 
-    Attributes:
-        name: A short name; also the file's.
-        caption: What it shows, in a sentence.
-        wide: The PNG for pages wider than a phone.
-        narrow: The PNG for phones.
+    Returns:
+        The files: ``finals``, ``rates`` and ``metric-*`` where anything ran, ``finding`` where there is a finding.
     """
-
-    name: str
-    caption: str
-    wide: Path
-    narrow: Path
+    plots: dict[str, Plot] = {}
+    if comparison.runs:
+        plots["finals"] = partial(plot_finals, comparison)
+        for family, metrics in families(comparison).items():
+            plots[METRIC + _file_name(family, plots)] = partial(plot_runs, comparison, metrics[0])
+        plots["rates"] = partial(plot_rates, comparison)
+    if comparison.finding is not None:
+        plots["finding"] = partial(plot_finding, comparison.finding)
+    for old in figure_files(folder):
+        old.unlink()
+    height = HEIGHT + 0.12 * max(0, len(comparison.arms) - 6)
+    return [file for name, plot in plots.items() for file in _save(plot, folder, name, height)]
 
 
 def figure_files(folder: Path) -> list[Path]:
-    """Return every file that ``draw`` writes into a folder."""
-    return [_file(folder, name, suffix) for name in NAMES for suffix in SIZES]
+    """Return every file in a folder that ``draw`` may have written there."""
+    names = [*FIXED, METRIC + "*"]
+    return [file for name in names for kind in KINDS for file in sorted(folder.glob(f"{name}.{kind}"))]
 
 
-def draw(finding: Finding, runs: Sequence[Run], folder: Path) -> list[Figure]:
-    """Draw the three figures of an experiment as PNG files in a folder."""
-    repeated = len(finding.records) - 1
-    again = f", and of {repeated} more over the rates that matter" if repeated else ""
-    range_caption = (
-        f"Training loss at each rate of the range test{again}. The line marks the found rate, {finding.lr:.3g}; "
-        f"the band the range from {finding.base_lr:.2g} to {finding.max_lr:.2g}."
-    )
-    runs_caption = "Solid lines: validation. Dashed lines: training, averaged since the last one."
-    plots: tuple[tuple[str, Callable[[Axes], Axes]], ...] = (
-        (range_caption, partial(plot_finding, finding)),
-        (runs_caption, partial(plot_runs, runs, "accuracy")),
-        (runs_caption, partial(plot_runs, runs, "loss")),
-    )
-    return [_save(name, *plot, folder) for name, plot in zip(NAMES, plots, strict=True)]
-
-
-def _save(name: str, caption: str, plot: Callable[[Axes], Axes], folder: Path) -> Figure:
-    from matplotlib.figure import Figure as Canvas
+def _save(plot: Plot, folder: Path, name: str, height: float) -> list[Path]:
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
 
     folder.mkdir(parents=True, exist_ok=True)
-    for suffix, size in SIZES.items():
-        canvas = Canvas(figsize=size, layout="constrained", facecolor="white")
+    files = [folder / f"{name}.{kind}" for kind in KINDS]
+    canvas = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "lrfind"}):  # the same data, the same file
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a name in a script the font lacks
         plot(canvas.subplots())
-        canvas.savefig(_file(folder, name, suffix), dpi=180)
-    return Figure(name, caption, *(_file(folder, name, suffix) for suffix in SIZES))
+        for file in files:
+            canvas.savefig(file, dpi=180, metadata={"Date": None} if file.suffix == ".svg" else None)
+    return files
 
 
-def _file(folder: Path, name: str, suffix: str) -> Path:
-    return folder / f"{name}{suffix}.png"
+def _file_name(metric: str, taken: dict[str, Plot]) -> str:
+    """A metric's name with nothing in it that a file system or a shell could trip over; two never get the same."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", metric).strip("-").lower()[:40] or "unnamed"
+    return name if METRIC + name not in taken else f"{name}-{len(taken)}"

@@ -1,50 +1,124 @@
-"""The page: one self-contained file, figures inside."""
+"""The page: one self-contained file that asks no other place for anything."""
 
 from __future__ import annotations
 
+import json
+import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
+from hashlib import sha256
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
+from lrfind.compare.comparison import Comparison
 from lrfind.errors import MissingExtraError
-from lrfind.report.figures import Figure
+from lrfind.plots import COLOURS, FOUND, arm_colours
+from lrfind.report import charts, view
+
+ON_DARK = (
+    "#ff8b9b",
+    "#86b6e3",
+    "#eab765",
+    "#a3cf85",
+    "#bfa8ea",
+    "#63c3d3",
+    "#d3aa8f",
+    "#f0a3cb",
+    "#aab7c7",
+    "#83d3b2",
+    "#a6b5ff",
+    "#d4c967",
+)
+"""The colours of the arms on a dark page, in the order of those on a light one."""
 
 
-def render(data: Mapping[str, Any], figures: Sequence[Figure]) -> str:
-    """Return the page for what ``lrfind.report.to_dict`` gave; every text in it is escaped."""
+def render(comparison: Comparison) -> str:
+    """Return the page of a comparison; every text in it is escaped.
+
+    Raises:
+        MissingExtraError: If Jinja or Plotly is not installed.
+    """
+    environment = _environment()
+    lines = [charts.finals_chart(comparison), *charts.family_charts(comparison), charts.rate_chart(comparison)]
+    found = charts.finding_chart(comparison.finding) if comparison.finding else None
+    shown = [*(lines if comparison.runs else ()), *([found] if found else ())]
+    arms = charts.arms(comparison)
+    scripts = {"script": _text("page.js"), **({"plotly": _plotly()} if shown else {})}
+    template = environment.from_string(_text("page.html.jinja"))
+    page: str = template.render(
+        _said(comparison),
+        policy=_policy(scripts.values()),
+        css=_safe(_text("page.css")),
+        palette={"light": (FOUND, *COLOURS), "dark": ON_DARK},
+        colours={name: place % len(ON_DARK) for place, name in enumerate(arm_colours(comparison))},
+        arms=arms,
+        charts=lines,
+        finding_chart=found,
+        drawn=_safe(to_script({"arms": arms, "charts": {chart.id: chart.drawn for chart in shown}})) if shown else "",
+        **{name: _safe(text) for name, text in scripts.items()},
+    )
+    return page
+
+
+def to_script(data: Any) -> str:
+    """Write JSON that can stand in a page: nothing in it ends the element it stands in, or opens a comment there."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _said(comparison: Comparison) -> dict[str, Any]:
+    finding = comparison.finding
+    verdict, *remarks = re.split(r"(?<=\.) ", comparison.verdict.sentence, maxsplit=1)
+    return {
+        "title": comparison.title,
+        "verdict": verdict,
+        "remarks": " ".join(remarks),
+        "setting": comparison.setting,
+        "metric": comparison.metric,
+        "mode": comparison.mode,
+        "tiles": view.tiles(comparison),
+        "rows": view.arm_rows(comparison),
+        "others": view.other_metrics(comparison),
+        "pairs": view.pair_rows(comparison),
+        "kinds": view.kinds_row(comparison),
+        "failures": comparison.failures,
+        "finding": finding,
+        "notes": [*comparison.notes, *(finding.notes if finding else ())],
+        "environment": comparison.environment,
+    }
+
+
+def _policy(scripts: Iterable[str]) -> str:
+    """The page's own scripts run, and no other; whatever the page holds, the browser fetches nothing for it."""
+    hashes = (b64encode(sha256(script.encode()).digest()).decode("ascii") for script in scripts)
+    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
+    return f"default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src {allowed}"
+
+
+def _environment() -> Any:
     try:
         from jinja2 import Environment, StrictUndefined
     except ImportError as error:
-        raise MissingExtraError("jinja2", "demo") from error
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(rate=_rate, span=_span, percent=_percent, number=_number, uri=_uri)
-    template = environment.from_string(files("lrfind.report").joinpath("page.html.jinja").read_text(encoding="utf-8"))
-    return template.render(**data, figures=figures, winner=_winner(data["runs"]))
+        raise MissingExtraError("jinja2", "compare") from error
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
-def _winner(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    finite = [run for run in runs if run["val_loss"] is not None]
-    return min(finite, key=lambda run: float(run["val_loss"]), default=None)
+def _plotly() -> str:
+    try:
+        from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise MissingExtraError("plotly", "compare") from error
+    text: str = get_plotlyjs()
+    return text
 
 
-def _rate(value: float) -> str:
-    return f"{value:.3g}"
+def _safe(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)  # our own files, and JSON that has no way out of its element
 
 
-def _span(ends: Sequence[float]) -> str:
-    low, high = ends
-    return _rate(low) if low == high else f"{_rate(low)} to {_rate(high)}"
-
-
-def _number(value: float | None, digits: int = 4) -> str:
-    return "not finite" if value is None else f"{value:.{digits}f}"
-
-
-def _percent(value: float | None) -> str:
-    return "not finite" if value is None else f"{100 * value:.2f} %"
-
-
-def _uri(path: Path) -> str:
-    return "data:image/png;base64," + b64encode(path.read_bytes()).decode("ascii")
+def _text(name: str) -> str:
+    return (files("lrfind.report") / "page" / name).read_text(encoding="utf-8")

@@ -1,0 +1,100 @@
+"""Smith's arms: which rate each gets, and what the rate of each step is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast, get_args
+
+from lrfind.compare.runs import Arm
+from lrfind.errors import BadInputError
+from lrfind.records import Finding
+from lrfind.schedules import SCHEDULES, Cycle, cyclical
+
+ARMS = ("constant", "linear", "one-cycle", "restarts", "triangular", "triangular2", "exp_range")
+"""The schedules that are compared where none are named: the found fixed rate, and what may beat it."""
+
+CYCLES = 4
+
+FIXED = "found"
+"""What the arm of the found fixed rate is called; the others are called as their schedules."""
+
+
+def to_arms(
+    findings: Mapping[str, Finding], *, lrs: Sequence[float] = (), schedules: Sequence[str] = ARMS, cycles: int = CYCLES
+) -> tuple[Arm, ...]:
+    """Return the arms, the rates given by hand first.
+
+    Args:
+        findings: By schedule, for all that ``needs`` names.
+        lrs: Rates given by hand; they stay constant.
+        schedules: Names of schedules, the fixed rate's ("constant") among them.
+        cycles: How many cycles a cyclical schedule goes through.
+    """
+    check_schedules(lrs, schedules, cycles)
+    given = [Arm(repr(float(lr)), float(lr)) for lr in lrs]
+    return (*given, *(_found(name, findings, cycles) for name in schedules))
+
+
+def needs(schedules: Sequence[str]) -> tuple[str, ...]:
+    """Return the schedules to search a rate for: a search answers for one schedule.
+
+    Example:
+        >>> needs(["triangular", "linear", "restarts"])
+        ('constant', 'linear')
+    """
+    return tuple(dict.fromkeys("constant" if is_cyclical(name) else name for name in schedules))
+
+
+def is_cyclical(schedule: str) -> bool:
+    """Say whether a schedule goes up and down between two rates."""
+    return schedule in get_args(Cycle)
+
+
+def check_schedules(lrs: Sequence[float], schedules: Sequence[str], cycles: int) -> None:
+    """Check the names, before any work.
+
+    Raises:
+        BadInputError: If a schedule is unknown, something is named twice, there is nothing to compare, or ``cycles``
+            is not a number from 1 up.
+    """
+    known = (*SCHEDULES, *get_args(Cycle))
+    for name in schedules:
+        if name not in known:
+            raise BadInputError(f"schedules must be among {', '.join(known)}, got {name!r}.")
+    names = [*(float(lr) for lr in lrs), *schedules]
+    for one in names:
+        if names.count(one) > 1:
+            raise BadInputError(f"{one} is named twice; an arm is compared once.")
+    if len(names) < 2:
+        raise BadInputError(f"a comparison needs two arms or more, got {len(names)}: name lrs= or schedules=.")
+    if not isinstance(cycles, int) or cycles < 1:
+        raise BadInputError(f"cycles must be a whole number from 1 up, got {cycles!r}.")
+
+
+def rates(arm: Arm, steps: int) -> tuple[float, ...]:
+    """Return the rate of each optimizer step; every schedule is at its end, or the end of a cycle, after the last.
+
+    Example:
+        >>> rates(Arm("linear", 0.5, "linear"), 4)
+        (0.5, 0.375, 0.25, 0.125)
+        >>> rates(Arm("triangular", 1.0, "triangular", base_lr=0.5, cycles=2), 8)
+        (0.5, 0.75, 1.0, 0.75, 0.5, 0.75, 1.0, 0.75)
+    """
+    if arm.base_lr is None or arm.cycles is None:
+        shape = SCHEDULES[arm.schedule]
+    else:
+        shape = cyclical(cast(Cycle, arm.schedule), cycles=arm.cycles, low=arm.base_lr / arm.lr)
+    return tuple(arm.lr * shape(step / steps) for step in range(steps))
+
+
+def _found(schedule: str, findings: Mapping[str, Finding], cycles: int) -> Arm:
+    """Give an arm its rates: a cyclical one the found range, any other the rate found for its very schedule."""
+    if is_cyclical(schedule):
+        base, top = findings["constant"].base_lr, findings["constant"].max_lr
+        if base >= top:
+            raise BadInputError(
+                f"the found range is {base}..{top}, so that {schedule} has nowhere to go; leave it out of schedules."
+            )
+        return Arm(schedule, top, schedule, base_lr=base, cycles=cycles, origin="found")
+    name = FIXED if schedule == "constant" else schedule
+    return Arm(name, findings[schedule].lr, schedule, origin="found")

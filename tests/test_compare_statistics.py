@@ -1,0 +1,159 @@
+"""The verdict is right: on equal arms, on unequal ones, on ones that diverged."""
+
+import math
+
+import numpy as np
+import pytest
+
+from lrfind.compare.runs import Arm, Row, Run
+from lrfind.compare.statistics import _greatest, critical, judge, pair, summary
+from lrfind.errors import BadInputError
+
+
+def runs_of(table, names, metric="val_loss"):
+    """A run per seed (row) and arm (column)."""
+    return [
+        Run(name, seed, (0.1, 0.1), 10, 1.0, (Row(10, 1.0, 0.1, {metric: float(value)}),))
+        for seed, row in enumerate(table)
+        for name, value in zip(names, row, strict=True)
+        if value is not None
+    ]
+
+
+def arms_named(names):
+    return [Arm(name, 0.1, "constant" if index == 0 else "linear") for index, name in enumerate(names)]
+
+
+def verdict_of(table, mode="min"):
+    names = [f"arm {column}" for column in range(len(table[0]))]
+    return judge(arms_named(names), runs_of(table, names), "val_loss", mode)[0]
+
+
+@pytest.mark.parametrize("arms", [2, 3, 5, 8])
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+def test_equal_arms_are_too_close_to_call(arms, seeds):
+    """In 95 % of trials with two arms, which is Student's own, in more with several: a winner must beat them all."""
+    rng = np.random.default_rng(10 * arms + seeds)
+    count, least = (100, 95) if arms > 2 else (1000, 950 - 2 * np.sqrt(1000 * 0.95 * 0.05))
+    trials = [rng.normal(0.3, 0.02, (seeds, 1)) + rng.normal(0, 0.01, (seeds, arms)) for _ in range(count)]
+    assert sum("Too close to call" in verdict_of(trial).sentence for trial in trials) >= least
+
+
+@pytest.mark.parametrize("loose", [1.0, 3.0, 10.0])
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+@pytest.mark.parametrize("arms", [2, 3, 8])
+def test_all_differences_are_inside_their_intervals_at_once(arms, seeds, loose):
+    """95 % where one arm's seeds scatter up to three times as much as the others', and not much less beyond."""
+    spreads = np.array([loose, *[1.0] * (arms - 1)])
+    tables = np.random.default_rng(11).normal(0, 1, (4000, seeds, arms)) * spreads
+    standard_error = np.sqrt(0.95 * 0.05 / 4000)
+    least = 0.95 if loose <= 3 or arms == 2 else 0.87
+    assert np.mean(_greatest(tables) <= critical(seeds, arms)) >= least - 3 * standard_error
+
+
+def test_an_interval_of_a_verdict_is_what_the_simulations_are_of():
+    rng = np.random.default_rng(1)
+    table = rng.normal(0, 1, (4, 3))
+    pairs = [pair("abc", table, "abc"[i], "abc"[j]) for i in range(3) for j in range(i)]
+    ratios = [one.difference.mean / (one.difference.high - one.difference.mean) * critical(4, 3) for one in pairs]
+    assert max(ratios) == pytest.approx(float(_greatest(table[None])[0]))
+
+
+@pytest.mark.parametrize(
+    ("arms", "seeds", "found"), [(2, 3, 0.6), (2, 5, 0.97), (5, 3, 0.3), (5, 5, 0.9), (8, 5, 0.85)]
+)
+def test_a_known_difference_is_found(arms, seeds, found):
+    """One arm better by 0.04 where the seeds of a pair differ by 0.014."""
+    rng = np.random.default_rng(7)
+    wins = 0
+    for _ in range(100):
+        table = rng.normal(0.3, 0.05, (seeds, 1)) + rng.normal(0, 0.01, (seeds, arms))
+        table[:, 1] -= 0.04
+        verdict = verdict_of(table)
+        assert verdict.winner in (None, "arm 1")
+        wins += verdict.winner == "arm 1"
+    assert wins / 100 >= found
+
+
+def test_with_two_arms_the_interval_is_students():
+    assert [critical(seeds, 2) for seeds in (2, 3, 4, 6, 11)] == pytest.approx(
+        [12.706, 4.303, 3.182, 2.571, 2.228], rel=0.02
+    )
+
+
+def test_more_arms_ask_for_more_and_more_seeds_for_less():
+    assert critical(5, 2) < critical(5, 3) < critical(5, 5) < critical(5, 8)
+    assert critical(2, 5) > critical(3, 5) > critical(5, 5) > critical(10, 5)
+
+
+def test_what_is_said_of_a_winner():
+    verdict = verdict_of([[0.5, 0.30, 0.4], [0.51, 0.31, 0.41], [0.50, 0.31, 0.40]])
+    assert (verdict.winner, verdict.best) == ("arm 1", "arm 1")
+    assert verdict.sentence.startswith("arm 1 wins: its val_loss is lower than that of each of the 2 other arms")
+    assert [one.second for one in verdict.pairs] == ["arm 2", "arm 0"]
+    assert all(one.is_settled and one.seeds_needed is None and one.difference.low > 0 for one in verdict.pairs)
+    assert {verdict.kinds.first, verdict.kinds.second} == {"arm 0", "arm 1"}
+
+
+def test_too_close_says_how_many_seeds_would_settle_it():
+    rng = np.random.default_rng(0)
+    table = rng.normal(0, 0.01, (3, 2)) + np.array([0.3, 0.31])
+    verdict = verdict_of(table)
+    (one,) = verdict.pairs
+    assert verdict.winner is None
+    assert f"about {one.seeds_needed} seeds in all would settle it" in verdict.sentence
+    spread = np.std(table[:, 1] - table[:, 0], ddof=1)
+    assert critical(min(one.seeds_needed, 30), 2) * spread / math.sqrt(one.seeds_needed) < one.difference.mean
+    assert critical(3, 2) * spread / math.sqrt(3) > one.difference.mean
+
+
+def test_the_greatest_is_best_where_asked_for():
+    verdict = verdict_of([[0.8, 0.9], [0.81, 0.91], [0.8, 0.905]], mode="max")
+    assert verdict.winner == "arm 1"
+    assert "higher" in verdict.sentence
+    assert verdict.pairs[0].difference.mean > 0
+    with pytest.raises(BadInputError, match="mode"):
+        verdict_of([[1, 2]], mode="least")
+
+
+def test_an_arm_that_diverged_has_lost():
+    verdict = verdict_of([[0.3, math.nan, 0.4], [0.31, 0.2, 0.412], [0.3, 0.2, 0.401]])
+    assert verdict.winner == "arm 0"
+    assert [one.second for one in verdict.pairs] == ["arm 2"]
+    assert "arm 1 did not end every run with a finite val_loss" in verdict.sentence
+    assert verdict_of([[math.inf, math.nan]]).best is None
+    assert verdict_of([[0.3, math.nan]]).winner == "arm 0"
+
+
+def test_arms_are_compared_on_the_seeds_that_all_have():
+    verdict = verdict_of([[0.3, 0.4], [0.31, 0.41], [9.0, None]])
+    assert verdict.best == "arm 0"
+    assert verdict.pairs[0].seeds == 2
+    alone = judge(arms_named("ab"), runs_of([[0.3]], "a"), "val_loss", "min")[0]
+    assert (alone.best, alone.winner, alone.pairs) == ("a", None, ())
+
+
+@pytest.mark.parametrize("table", [[[0.3, 0.4]], [[0.3, 0.4], [0.3, 0.4]]], ids=["one seed", "seeds without effect"])
+def test_where_nothing_is_known_of_chance_nothing_is_settled(table):
+    verdict = verdict_of(table)
+    assert verdict.winner is None
+    assert verdict.best == "arm 0"
+    assert verdict.pairs[0].seeds_needed is None
+    assert "seed" in verdict.sentence
+
+
+def test_the_verdict_does_not_hang_on_the_order_of_arms_and_runs():
+    rng = np.random.default_rng(3)
+    table, names = rng.normal(0.3, 0.01, (4, 5)), list("abcde")
+    runs, arms = runs_of(table, names), arms_named(names)
+    assert judge(arms, runs, "val_loss", "min") == judge(arms, runs[::-1], "val_loss", "min")
+    mirrored = judge(arms[::-1], runs, "val_loss", "min")[0]
+    assert mirrored.best == judge(arms, runs, "val_loss", "min")[0].best
+
+
+def test_the_means_have_intervals():
+    one = summary([1.0, 2.0, 3.0])
+    assert one.mean == 2.0
+    assert one.high - 2.0 == pytest.approx(4.303 / math.sqrt(3), rel=0.02)
+    assert summary([1.0]).low == 1.0
+    assert math.isnan(summary([math.nan]).mean)

@@ -1,0 +1,125 @@
+"""A comparison in TensorBoard and in Lightning's own loggers, read back from their files."""
+
+import csv
+import io
+import math
+import sys
+
+import pytest
+import yaml
+from comparisons import ARMS, FINDING, made_up_comparison
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from lrfind.compare.runs import Arm
+from lrfind.errors import MissingExtraError
+from lrfind.report.loggers import log_comparison, write_tensorboard
+
+FEW = (ARMS[3], ARMS[5])
+TRIED = [pair for record in FINDING.records for pair in zip(record.lrs, record.losses, strict=True)]
+
+
+def events(folder):
+    """What TensorBoard reads from a folder, and nothing else lies in it."""
+    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+    accumulator.Reload()
+    return accumulator
+
+
+def scalars(accumulator, name):
+    return [(event.step, event.value) for event in accumulator.Scalars(name)]
+
+
+def settings(accumulator):
+    found = {}
+    for name in ("_hparams_/session_start_info", "_hparams_/experiment"):
+        content = accumulator.summary_metadata[name].plugin_data.content
+        found[name.split("/")[1]] = HParamsPluginData.FromString(content)
+    values = found["session_start_info"].session_start_info.hparams
+    metrics = {info.name.tag for info in found["experiment"].experiment.metric_infos}
+    return {name: value.string_value or value.number_value for name, value in values.items()}, metrics
+
+
+def own(comparison, folder, pl):
+    write_tensorboard(comparison, folder)
+
+
+def lightnings(comparison, folder, pl):
+    log_comparison(comparison, lambda name: pl.loggers.TensorBoardLogger(folder, name=name, version=""))
+
+
+@pytest.mark.parametrize("write", [own, lightnings])
+def test_tensorboard_gets_runs_rates_settings_and_the_curve(write, pl, tmp_path):
+    whole = made_up_comparison(FEW, 2, failed=None)
+    write(whole, tmp_path, pl)
+    for run in whole.runs:
+        log = events(tmp_path / run.arm / f"seed-{run.seed}")
+        assert scalars(log, "val_loss") == [(row.step, pytest.approx(row.metrics["val_loss"])) for row in run.rows]
+        assert scalars(log, "lr") == [(row.step, pytest.approx(row.lr)) for row in run.rows]
+        (last,) = scalars(log, "final/test_accuracy")
+        assert last[1] == pytest.approx(run.tested["test_accuracy"])
+        hparams, metrics = settings(log)
+        arm = next(arm for arm in FEW if arm.name == run.arm)
+        assert (hparams["lr"], hparams["schedule"], hparams["seed"]) == (arm.lr, arm.schedule, run.seed)
+        assert hparams.get("base_lr") == arm.base_lr
+        assert {"final/val_loss", "final/test_loss"} <= metrics
+    search = events(tmp_path / "search")
+    assert scalars(search, "range_test/loss") == [(at, pytest.approx(loss)) for at, (_, loss) in enumerate(TRIED)]
+    (image,) = search.Images("rate curve")
+    assert image.encoded_image_string.startswith(b"\x89PNG")
+    assert settings(search)[0]["lr"] == FINDING.lr
+
+
+def test_lightnings_csv_logger_gets_the_same(pl, tmp_path):
+    whole = made_up_comparison(FEW, 1, failed=None)
+    log_comparison(whole, lambda name: pl.loggers.CSVLogger(tmp_path, name=name, version=""))
+    for run in whole.runs:
+        folder = tmp_path / run.arm / f"seed-{run.seed}"
+        rows = list(csv.DictReader(io.StringIO((folder / "metrics.csv").read_text())))
+        got = [(int(row["step"]), float(row["val_loss"]), float(row["lr"])) for row in rows if row["val_loss"]]
+        assert got == [(row.step, row.metrics["val_loss"], row.lr) for row in run.rows]
+        (last,) = [float(row["final/val_loss"]) for row in rows if row["final/val_loss"]]
+        assert last == run.final("val_loss")
+        assert yaml.safe_load((folder / "hparams.yaml").read_text())["arm"] == run.arm
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "search" / "metrics.csv").read_text())))
+    assert [
+        (float(row["range_test/lr"]), float(row["range_test/loss"])) for row in rows if row["range_test/lr"]
+    ] == TRIED
+
+
+def test_a_loss_that_is_not_finite_is_logged_as_it_was(tmp_path):
+    write_tensorboard(made_up_comparison(ARMS[2:3], 1), tmp_path)
+    logged = [value for _, value in scalars(events(tmp_path / "0.1" / "seed-0"), "val_loss")]
+    assert (math.isnan(logged[-1]), math.isnan(logged[0])) == (True, False)
+
+
+def test_every_arm_gets_a_folder_of_its_own_inside(tmp_path):
+    names = ("../../up", "a/b", "A-b", "search", "..", "")
+    made = []
+
+    class Quiet:
+        def log_hyperparams(self, params):
+            pass
+
+        def log_metrics(self, metrics, step=None):
+            pass
+
+        def finalize(self, status):
+            pass
+
+    def opened(name):
+        made.append(name)
+        return Quiet()
+
+    log_comparison(made_up_comparison(tuple(Arm(name, 0.01) for name in names), 1, failed=None), opened)
+    assert made[0] == "search"
+    assert len({name.lower() for name in made}) == 1 + len(names)
+    for name in made:
+        assert (tmp_path / name).resolve().is_relative_to(tmp_path)
+        assert (tmp_path / name).resolve() != tmp_path
+
+
+def test_without_tensorboard_it_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingExtraError, match="tensorboard is not installed"):
+        write_tensorboard(made_up_comparison(FEW, 1), tmp_path)

@@ -1,0 +1,127 @@
+"""What is drawn of a comparison, as numbers."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from comparisons import made_up_comparison
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrfind.compare.comparison import Comparison, Verdict
+from lrfind.compare.runs import Arm, Row, Run
+from lrfind.compare.series import (
+    ceiling,
+    falls,
+    families,
+    finals,
+    metric_series,
+    needs_log_axis,
+    rate_series,
+    schedule_series,
+)
+
+ARM = Arm("a", 0.1)
+
+
+def comparison(*curves, metric="val_loss", arms=(ARM,)):
+    """Runs of one arm, each given as a loss per step."""
+    runs = [
+        Run("a", seed, (0.1, 0.1), max(curve), 1.0, tuple(Row(at, at / 4, 0.1, {metric: y}) for at, y in curve.items()))
+        for seed, curve in enumerate(curves)
+    ]
+    return Comparison("", "", metric, "min", tuple(arms), tuple(runs), Verdict("", None, None, ()))
+
+
+def test_seeds_are_averaged_step_by_step():
+    (series,) = metric_series(comparison({4: 1.0, 8: 0.5}, {4: 3.0, 8: 1.5}), "val_loss")
+    assert (series.arm, series.seeds, series.steps) == ("a", 2, (4, 8))
+    assert (series.mean, series.low, series.high) == ((2.0, 1.0), (1.0, 0.5), (3.0, 1.5))
+
+
+def test_a_step_that_a_seed_lacks_is_left_out():
+    (series,) = metric_series(comparison({4: 1.0, 8: 0.5, 12: 9.0}, {4: 3.0, 8: 1.5}), "val_loss")
+    assert series.steps == (4, 8)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_one_seed_that_is_not_finite_makes_a_gap(bad):
+    (series,) = metric_series(comparison({4: 1.0, 8: bad}, {4: 3.0, 8: 1.5}), "val_loss")
+    assert series.mean[0] == 2.0
+    assert all(map(math.isnan, (series.mean[1], series.low[1], series.high[1])))
+
+
+def test_an_arm_without_a_run_or_the_metric_has_no_curve():
+    one = comparison({4: 1.0}, arms=(ARM, Arm("b", 0.2)))
+    assert [series.arm for series in metric_series(one, "val_loss")] == ["a"]
+    assert metric_series(one, "accuracy") == ()
+    assert list(finals(one, "val_loss")) == ["a"]
+
+
+@given(st.lists(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=2), min_size=1, max_size=5))
+def test_the_mean_lies_among_the_seeds(values):
+    (series,) = metric_series(comparison(*({1: a, 2: b} for a, b in values)), "val_loss")
+    for low, mean, high in zip(series.low, series.mean, series.high, strict=True):
+        slack = 1e-12 * max(abs(low), abs(high))
+        assert low - slack <= mean <= high + slack
+
+
+def test_metrics_of_a_kind_are_together_and_the_judged_one_is_first():
+    whole = made_up_comparison()
+    loss, accuracy = ("val_loss", "train_loss"), ("val_accuracy", "train_accuracy")
+    assert list(families(whole).items()) == [("loss", loss), ("accuracy", accuracy)]
+    judged = families(replace(whole, metric="train_accuracy"))
+    assert list(judged.items()) == [("accuracy", accuracy[::-1]), ("loss", loss)]
+
+
+@pytest.mark.parametrize(
+    ("values", "is_log"),
+    [
+        ([1.0, 2.9], False),
+        ([1.0, 3.0], True),
+        ([0.0, 1e-3, 1e-1], True),
+        ([-1.0, 5.0], False),
+        ([math.nan, 1.0, 10.0], True),
+        ([math.nan], False),
+        ([], False),
+    ],
+)
+def test_a_log_axis_is_for_ratios(values, is_log):
+    assert needs_log_axis(values) is is_log
+
+
+@pytest.mark.parametrize(
+    ("values", "top"),
+    [([1.0, 2.0, 3.0], 3.0), ([1.0, 1.0, 1e6], 10.0), ([-5.0, -1.0, 7.0], 7.0), ([1.0, math.inf], 1.0)],
+)
+def test_what_has_blown_up_does_not_flatten_the_rest(values, top):
+    assert ceiling(values) == top
+
+
+def test_no_value_has_no_ceiling():
+    assert math.isnan(ceiling([math.nan]))
+
+
+def test_losses_fall_and_accuracies_rise():
+    whole = made_up_comparison()
+    assert falls(metric_series(whole, "val_loss"))
+    assert not falls(metric_series(whole, "val_accuracy"))
+
+
+def test_the_schedule_is_what_the_optimizer_had():
+    whole = made_up_comparison(failed=None)
+    planned = {
+        series.arm: dict(zip(series.steps, series.mean, strict=True)) for series in schedule_series(whole, 10**9)
+    }
+    for used in rate_series(whole):
+        assert [planned[used.arm][step] for step in used.steps] == pytest.approx(used.mean, rel=1e-12)
+
+
+def test_a_long_schedule_is_thinned_to_its_end():
+    for series in schedule_series(made_up_comparison(), 100):
+        assert len(series.steps) == 100
+        assert series.steps[-1] == 1200
+
+
+def test_a_schedule_without_a_name_here_is_not_drawn():
+    assert schedule_series(comparison({4: 1.0}, arms=(Arm("a", 0.1, "my own"),))) == ()
