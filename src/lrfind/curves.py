@@ -82,19 +82,6 @@ def spread_of(losses: Sequence[float]) -> float:
     return min(whole, WILD * without_one) if without_one > 0 else whole
 
 
-def spread_of(losses: Sequence[float]) -> float:
-    """Return the range of the losses at the start; one wild loss among them widens it no more than ``WILD`` times.
-
-    Example:
-        >>> [spread_of([2.0, 2.5, 3.0, wild]) for wild in (2.5, 4.0, 1e9)]
-        [1.0, 2.0, 6.0]
-    """
-    values = sorted(losses)
-    without_one = min(values[-1] - values[1], values[-2] - values[0]) if len(values) > 2 else 0.0
-    whole = values[-1] - values[0]
-    return min(whole, WILD * without_one) if without_one > 0 else whole
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
     """Loss against learning rate, one point per step that ran, rates ascending.
