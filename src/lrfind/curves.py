@@ -45,6 +45,7 @@ class DivergenceWatch:
     _level: float = math.nan
     _noise: float = math.nan
     _lowest: float = math.inf
+    _bound: float = math.inf
     _gaps: int = 0
 
     def observe(self, loss: float) -> Stop | None:
@@ -59,9 +60,10 @@ class DivergenceWatch:
             self._start.append(loss)
             self._level, self._noise = median(self._start), max(self._start) - min(self._start)
             return None
-        self._lowest = min(self._lowest, now)
-        margin = max(2.0 * self._noise, self._level - self._lowest, 1e-6 * abs(self._level))
-        return "diverged" if now > self._level + margin else None
+        if now < self._lowest:
+            self._lowest = now
+            self._bound = self._level + max(2.0 * self._noise, self._level - now, 1e-6 * abs(self._level))
+        return "diverged" if now > self._bound else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
