@@ -8,8 +8,6 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Literal
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import TypedDict, Unpack
 
@@ -126,6 +124,9 @@ def search(
 @contextmanager
 def progress_bar(*, shown: bool) -> Iterator[tuple[Callable[[Sequence[Probe]], None], OnStep]]:
     """Show a bar over the steps of each round on a terminal's error stream; yield ``on_round`` and ``on_step``."""
+    from rich.console import Console  # here, since it would make up half of the time that importing lrfind takes
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (
         TextColumn("finding a learning rate"),
         BarColumn(),
