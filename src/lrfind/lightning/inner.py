@@ -53,8 +53,8 @@ def _trainer_like(base: Any, outer: Any) -> Any:
                 self.fit_loop.setup_data()
             if self.num_training_batches == math.inf:
                 return outer.max_steps  # type: ignore[no-any-return]
-            steps = math.ceil(self.num_training_batches / self.accumulate_grad_batches)
-            return min(limit, steps * max(outer.max_epochs or 1, 1))
+            steps = math.ceil(self.num_training_batches / self.accumulate_grad_batches) * max(outer.max_epochs or 1, 1)
+            return limit if limit < steps else steps
 
     return Inner
 
