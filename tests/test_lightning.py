@@ -16,6 +16,7 @@ from lrfind.lightning.framework import fit
 from lrfind.lightning.functions import with_plan
 from lrfind.lightning.loop import LightningLoop
 from lrfind.records import Probe
+from lrfind.strategies.range_test import RangeTest
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
@@ -421,6 +422,12 @@ class TestBadInput:
         with pytest.raises(BadInputError, match="min_lr must be below max_lr"):
             lrl.LRFinder(min_lr=1.0, max_lr=0.1)
 
+    def test_a_strategy_that_splits_the_model(self, pl):
+        split = trainer(pl)
+        split._accelerator_connector.strategy = pl.strategies.FSDPStrategy()
+        with pytest.raises(BadInputError, match="does not run under FSDPStrategy, which splits the model"):
+            lrl.find(split, module(pl)(), loader())
+
     def test_optimizers_that_are_not_there(self, pl):
         with pytest.raises(BadInputError, match="optimizer=1 was asked for, and configure_optimizers returned 1"):
             lrl.find(trainer(pl), module(pl)(), loader(), optimizer=1, progress=False)
@@ -505,3 +512,26 @@ class TestTheScheduleOfTheTrainer:
     def test_one_that_has_no_peak_of_its_own_counts_as_constant(self, pl):
         odd = self.finding(pl, lambda one: torch.optim.lr_scheduler.LambdaLR(one, lambda epoch: 10.0))
         assert odd.schedule == "constant"
+
+    @pytest.mark.parametrize(
+        ("options", "steps"),
+        [({"max_epochs": 3}, 60), ({"max_epochs": 3, "accumulate_grad_batches": 8}, 9), ({"max_steps": 30}, 30)],
+    )
+    def test_a_module_that_asks_for_the_length_of_training_is_told(self, pl, options, steps):
+        told = []
+
+        class Net(module(pl)):
+            def configure_optimizers(self):
+                optimizer = torch.optim.Adam(self.parameters(), lr=self.lr)
+                total = self.trainer.estimated_stepping_batches
+                told.append(total)
+                driver = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=total)
+                return [optimizer], [{"scheduler": driver, "interval": "step"}]
+
+        torch.manual_seed(1)
+        finding = lrl.find(trainer(pl, **options), Net(), loader(), strategy=RangeTest(seed=1), progress=False)
+        within = lrl.LRFinder(strategy=RangeTest(seed=1))
+        trained(pl, Net, within, **options)
+        assert set(told) == {steps}
+        assert within.applied.steps == steps
+        assert finding.lr > 0

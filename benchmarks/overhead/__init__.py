@@ -23,3 +23,7 @@ has to read the loss, the same loop with ``loss.item()`` stands beside it. The b
 
 Run: ``make bench-overhead``.
 """
+
+import os
+
+os.environ["TQDM_DISABLE"] = "1"  # tqdm reads it when it is imported, which torch does: here, before anything else is

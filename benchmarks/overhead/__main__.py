@@ -13,6 +13,7 @@ from time import perf_counter
 import torch
 from rich.console import Console
 from rich.markdown import Markdown
+from tqdm.auto import tqdm
 
 from benchmarks.overhead.page import page
 from benchmarks.overhead.sizes import sizes
@@ -24,6 +25,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "overhead.md"
 def main() -> None:
     """Measure, write the page and print it."""
     torch.set_num_threads(1)
+    if not tqdm(()).disable:
+        raise RuntimeError("the bars of the peers would be drawn, and timed; start with TQDM_DISABLE=1.")
     start = perf_counter()
     with _quiet():
         measured = {size.name: measure(size) for size in sizes()}

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-os.environ["TQDM_DISABLE"] = "1"  # read when the peers import tqdm
 
 import lightning.pytorch as pl
 import torch

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from typing import TYPE_CHECKING
 
 from lrfind.records import Probe, Record
 from lrfind.strategies import Strategy
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 _REDRAWN = 0.1
 """Seconds between two changes of the bar: drawing at every step would cost more than small steps do."""
@@ -70,6 +71,9 @@ class Display:
 @contextmanager
 def display(strategy: Strategy, *, shown: bool) -> Iterator[Display]:
     """Show a bar on a terminal's error stream while a search goes on; elsewhere show nothing."""
+    from rich.console import Console  # here, since it would make up half of the time that importing lrfind takes
+    from rich.progress import BarColumn, Progress, TextColumn
+
     columns = (TextColumn("lrfind"), BarColumn(10), TextColumn("{task.description}"))
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:

@@ -26,6 +26,8 @@ _TORCHS_OWN = {"step", "_zero_grad_profile_name"}
 
 _ROOM = 6
 """A probe on a copy needs at most this many times the weights: weights, gradients, two moments, and some room."""
+_NOTED = 3
+"""And this many more in host memory: what a first step must not touch is noted there."""
 
 
 def check_isolation(isolation: str) -> None:
@@ -93,7 +95,9 @@ def fits(modules: Iterable[nn.Module], available: Callable[[torch.device], float
             if not isinstance(tensor, nn.parameter.UninitializedParameter):
                 needed[tensor.device] = needed.get(tensor.device, 0) + tensor.numel() * tensor.element_size()
     ask = available or _available
-    return all(_ROOM * size <= ask(device) for device, size in needed.items())
+    return all(
+        (_ROOM + (_NOTED if device.type == "cpu" else 0)) * size <= ask(device) for device, size in needed.items()
+    )
 
 
 def _copied(part: Any, memo: Memo) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 from lrfind.errors import BadInputError
@@ -19,7 +20,7 @@ def inner_trainer(outer: Any, driver: Any) -> Any:
     strategy = _strategy(outer)
     carried = {name: getattr(outer, name) for name in _CARRIED}
     carried["accumulate_grad_batches"] = _accumulation(outer)
-    return package.Trainer(
+    return _trainer_like(package.Trainer, outer)(
         **strategy,
         plugins=[copy.deepcopy(outer.precision_plugin)],
         max_epochs=-1,
@@ -37,6 +38,25 @@ def inner_trainer(outer: Any, driver: Any) -> Any:
         reload_dataloaders_every_n_epochs=outer.reload_dataloaders_every_n_epochs,
         **carried,
     )
+
+
+def _trainer_like(base: Any, outer: Any) -> Any:
+    """Return a Trainer class that tells the module how many steps the outer Trainer will take."""
+
+    class Inner(base):  # type: ignore[misc]
+        @property
+        def estimated_stepping_batches(self) -> float:  # as Lightning estimates them
+            limit: float = math.inf if outer.max_steps == -1 else outer.max_steps
+            if outer.max_epochs == -1:
+                return limit
+            if self.train_dataloader is None:
+                self.fit_loop.setup_data()
+            if self.num_training_batches == math.inf:
+                return outer.max_steps  # type: ignore[no-any-return]
+            steps = math.ceil(self.num_training_batches / self.accumulate_grad_batches) * max(outer.max_epochs or 1, 1)
+            return limit if limit < steps else steps
+
+    return Inner
 
 
 def check_strategy(outer: Any, *, is_fitting: bool) -> None:

@@ -1,0 +1,36 @@
+"""How much longer ``import lrfind`` takes than ``import torch`` alone, in CPU time of fresh processes, in turns.
+
+Run: ``python -m benchmarks.overhead.imports``.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from statistics import median
+
+import numpy as np
+
+REPEATS = 5
+
+CODE = "import time; start = time.process_time(); import {}; print(time.process_time() - start)"
+
+
+def seconds(module: str) -> float:
+    """Import a module in a fresh process; return the CPU time that took."""
+    command = [sys.executable, "-c", CODE.format(module)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def main() -> None:
+    """Measure and print one line."""
+    pairs = [(seconds("torch"), seconds("lrfind")) for _ in range(REPEATS)]
+    low, middle, high = np.quantile([ours / torchs for torchs, ours in pairs], (0.25, 0.5, 0.75)).tolist()
+    print(
+        f"import torch {median(one for one, _ in pairs):.2f} s, import lrfind {median(one for _, one in pairs):.2f} s "
+        f"of CPU time; ratio {middle:.3f} (quartiles {low:.3f}..{high:.3f}, {REPEATS} pairs)"
+    )
+
+
+if __name__ == "__main__":
+    main()
