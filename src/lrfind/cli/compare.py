@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from lrfind.cli.faults import FAILED, UsageError, check_folder, spoken_faults
+from lrfind.cli.faults import FAILED, UsageError, check_folder, check_installed, spoken_faults
 from lrfind.cli.options import Data, Json, Model, Task, parse_lrs, parse_names, parse_seeds
 from lrfind.compare.arms import ARMS, CYCLES, check_schedules
 from lrfind.errors import BadInputError
@@ -83,6 +83,8 @@ def compare(
             "ray": ray,
             "out": out,
         }
+        if epochs is not None and steps is not None:
+            raise UsageError("give --epochs or --steps, not both.")
         _check(options)
         target, length = _described(model, data, task, tuple(context.args))
         if epochs is None and steps is None:
@@ -102,10 +104,9 @@ def run_comparison(target: Target, *, out: Path, **options: Any) -> Comparison:
     from lrfind.cli.lightning import refusals
     from lrfind.compare import CutShort
     from lrfind.compare import compare as compare_arms
-    from lrfind.report import forget_report, write_report
+    from lrfind.report import write_report
 
     console = Console(stderr=True, highlight=False)
-    forget_report(out)  # so that none outlives what it tells of
     try:
         with refusals():
             comparison = compare_arms(target, out=out, on_event=_teller(console), **options)
@@ -124,6 +125,7 @@ def _check(options: dict[str, Any]) -> None:
     except BadInputError as error:
         raise UsageError(str(error)) from error
     check_folder(options["out"])
+    check_installed("jinja2", "plotly", extra="compare")
 
 
 def _described(
@@ -135,6 +137,9 @@ def _described(
     target = to_target(model, data, task, arguments)
     if not isinstance(target, LightningTargetOf):
         return target, (None, None)
+    if names := target.overruled:
+        words = f"The comparison sets {', '.join(names)} of the trainer itself; what was given is not used."
+        Console(stderr=True, highlight=False).print(words, soft_wrap=True)
     epochs, steps = target.once.described.length
     return target, (None, steps) if steps is not None else (epochs, None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrfind.errors import BadInputError, LRFindError
+from lrfind.errors import BadInputError, LRFindError, MissingExtraError
 
 FAILED = 1
 MISUSED = 2
@@ -66,6 +67,17 @@ def check_file(path: Path | None, *, option: str) -> None:
     if path.is_dir():
         raise LRFindError(f"{option} {path} is a folder; name a file in it.")
     check_folder(path.parent, option=option)
+
+
+def check_installed(*packages: str, extra: str) -> None:
+    """Find out before any work whether everything that a report needs is installed.
+
+    Raises:
+        MissingExtraError: If something is missing.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtraError(package, extra)
 
 
 def condensed(message: str) -> str:

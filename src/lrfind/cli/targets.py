@@ -111,6 +111,12 @@ class LightningTargetOf(LightningTarget):
         kept["trainer"] = {name: value for name, value in config["trainer"].items() if name not in OURS}
         return {"model": described.model, "data": described.data, "config": kept}
 
+    @property
+    def overruled(self) -> list[str]:
+        """The trainer's options that were given and that a comparison sets itself, those of length aside."""
+        changed = _changed(self.once.described.parsed)
+        return [name for name in OURS if f"trainer.{name}" in changed and name not in ("max_epochs", "max_steps")]
+
     def callbacks(self, arm: Arm, seed: int) -> list[Any]:
         """Return the callbacks that the trainer was given, new ones for every run."""
         return self.once.callbacks()
