@@ -39,8 +39,8 @@ class Net(pl.LightningModule):
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=self.lr)
 
-    def on_train_end(self):
-        if self.fails == "always":
+    def on_validation_start(self):
+        if self.fails and self.trainer.global_step:
             raise RuntimeError("out of [bold]luck[/bold]")
 
 
@@ -78,6 +78,7 @@ def task(hidden: int = 8):
 """
 
 OF_MINE = "--model mine:Net --data mine:Data"
+TWO = "--lrs 1e-4,1e-2 --schedules constant"
 SMALL = "--lrs 1e-4,1e-2 --schedules triangular --epochs 2 --seeds 2"
 
 
@@ -123,9 +124,7 @@ def test_its_runs_are_those_of_the_function(folder, monkeypatch, capsys):
 
 
 def test_a_plain_task_is_judged_by_its_training_loss_where_it_has_no_other(folder, monkeypatch):
-    command = (
-        "compare --task mine:task --task.hidden 5 --lrs 1e-4,1e-2 --schedules constant --steps 8 --seeds 2 --out out"
-    )
+    command = "compare --task mine:task --task.hidden 5 {TWO} --steps 8 --seeds 2 --out out"
     assert run(monkeypatch, command) == 0
     report = json.loads(Path("out/report.json").read_text())
     assert report["metric"] == "train_loss"
@@ -185,9 +184,7 @@ def test_a_target_that_was_sent_elsewhere_trains_the_same(folder):
 
 
 def test_callbacks_are_new_for_every_run(folder, monkeypatch):
-    command = (
-        f"compare {OF_MINE} --trainer.callbacks mine.Count --lrs 1e-4,1e-2 --schedules constant --epochs 1 --seeds 1"
-    )
+    command = f"compare {OF_MINE} --trainer.callbacks mine.Count {TWO} --epochs 1 --seeds 1"
     assert run(monkeypatch, f"{command} --out out") == 0
     assert Path("starts").read_text().split() == ["1"] * 3
 
@@ -196,7 +193,7 @@ def test_callbacks_are_new_for_every_run(folder, monkeypatch):
     ("words", "steps"), [("--trainer.max_epochs 3", 24), ("--trainer.max_steps 11", 11), ("--epochs 0.5", 4), ("", 40)]
 )
 def test_a_run_is_as_long_as_the_trainer_was_told_or_the_command(folder, monkeypatch, capsys, words, steps):
-    command = f"compare {OF_MINE} {words} --trainer.val_check_interval 2 --lrs 1e-4,1e-2 --schedules constant --seeds 1"
+    command = f"compare {OF_MINE} {words} --trainer.val_check_interval 2 {TWO} --seeds 1"
     assert run(monkeypatch, f"{command} --out out") == 0
     report = json.loads(Path("out/report.json").read_text())
     assert {one["steps"] for one in report["runs"]} == {steps}
@@ -207,18 +204,14 @@ def test_what_another_configuration_trained_is_not_taken_for_this_ones(folder, m
     config = Path("config.yaml")
     for hidden, code in ((4, 0), (5, 1)):
         config.write_text(f"model:\n  hidden: {hidden}\n")
-        command = (
-            f"compare {OF_MINE} --config config.yaml --lrs 1e-4 --schedules constant --steps 4 --seeds 1 --out out"
-        )
+        command = f"compare {OF_MINE} --config config.yaml {TWO} --steps 4 --seeds 1 --out out"
         assert run(monkeypatch, command) == code
     assert "out holds the runs of another comparison" in capsys.readouterr().err
     assert Path("out/report.json").exists()
 
 
 def test_nothing_finished_is_a_failure_and_says_what_failed(folder, monkeypatch, capsys):
-    command = (
-        f"compare {OF_MINE} --model.fails always --lrs 1e-4,1e-2 --schedules constant --steps 4 --seeds 1 --out out"
-    )
+    command = f"compare {OF_MINE} --model.fails always {TWO} --steps 4 --seeds 1 --out out"
     assert run(monkeypatch, command) == 1
     said = capsys.readouterr().out
     assert "0.01, seed 0, failed: RuntimeError: out of [bold]luck[/bold]" in said
@@ -240,7 +233,7 @@ def test_nothing_finished_is_a_failure_and_says_what_failed(folder, monkeypatch,
         (
             f"compare {OF_MINE} --metric accuracy --steps 2",
             1,
-            "metric 'accuracy' is not evaluated; there are train_loss",
+            "metric 'accuracy' is not evaluated; there are",
         ),
         (f"compare {OF_MINE} --jobs 0", 1, "jobs must be at least 1"),
         (f"compare {OF_MINE} --out mine.py/out", 1, "--out mine.py/out cannot be written"),
