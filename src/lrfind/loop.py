@@ -25,7 +25,11 @@ _IDLE = 1_000
 
 
 class Loop(Protocol):
-    """What the search needs of a framework."""
+    """What the search needs of a framework.
+
+    The probes of a round are independent: each begins at the same starting point and knows nothing of the others, so
+    that they may run in any order, side by side or on several machines.
+    """
 
     def run(self, probe: Probe, on_step: OnStep) -> Record:
         """Run one probe from the starting point and put everything back, on every exit."""

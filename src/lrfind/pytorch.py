@@ -67,7 +67,7 @@ def find(
         isolation: ``"copy"`` probes deep copies, ``"snapshot"`` the originals, put back from copies in host memory;
             ``"auto"`` copies where there is room and the model can be copied.
         **options: ``strategy``, ``schedule``, ``min_lr``, ``max_lr``, ``steps``, ``ramp``, ``method``, ``seed``,
-            ``progress``; see ``lrfind.search.SearchOptions``.
+            ``progress``, ``resume``; see ``lrfind.search.SearchOptions``.
 
     Returns:
         The finding; ``finding.apply(optimizer)`` sets the rate.

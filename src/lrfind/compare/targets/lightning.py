@@ -212,13 +212,14 @@ class History(*callback_bases()):  # type: ignore[misc]
         scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
         for name, value in _scalars(outputs).items():
             self._means.setdefault(f"train_{name}", []).append(value * scale if name == "loss" else value)
-        if self.pace.is_done:
-            trainer.should_stop = True
-            if not trainer.enable_validation:
-                self._add(trainer, {})
-        elif not trainer.enable_validation and self.pace.steps % self._every == 0:
+        if self._pace is None or not self._pace.steps:
+            return  # batches are accumulated for the first step
+        loss = self._means.get(TRAIN_LOSS, [math.nan])[-1]
+        is_due = self._pace.is_done or self._pace.steps % self._every == 0
+        if is_due and not trainer.enable_validation:
             self._add(trainer, {})
-        self._told(self.pace.steps, f"loss {self._means.get(TRAIN_LOSS, [math.nan])[-1]:.3g}")
+        trainer.should_stop = self._pace.is_done
+        self._told(self._pace.steps, f"loss {loss:.3g}")
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Keep a row."""

@@ -32,6 +32,7 @@ class Pace:
         self._optimizers, self._rates = as_list(optimizers), rates
         self._ratios = rates_of(self._optimizers).ratios
         self._groups: list[Group] = []
+        self._depth = 0
         self._hooks: list[Any] = []
 
     @property
@@ -50,7 +51,8 @@ class Pace:
         for hook in self._hooks:
             hook.remove()
 
-    def _before(self, *_: Any) -> None:
+    def _before(self, optimizer: Any, *_: Any) -> None:
+        self._depth += optimizer is self._optimizers[0]
         self._groups = [group for one in self._optimizers for group in one.param_groups]
         if len(self._groups) != len(self._ratios):
             raise BadInputError(
@@ -60,6 +62,9 @@ class Pace:
         set_rate(self._groups, self._wanted, self._ratios)
 
     def _after(self, *_: Any) -> None:
+        self._depth -= 1
+        if self._depth:
+            return  # a step that calls its parent's: torch calls the hooks of both
         held, wanted = read_rate(self._groups, self._ratios), self._wanted
         if not math.isclose(held, wanted, rel_tol=_CLOSE):
             raise RateNotAppliedError(

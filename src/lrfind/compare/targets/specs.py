@@ -8,6 +8,8 @@ from functools import partial, reduce
 from importlib import import_module
 from typing import Any, cast
 
+from torch import nn
+
 from lrfind.errors import BadInputError
 
 Builder = Callable[..., Any] | str
@@ -29,7 +31,7 @@ def to_callable(builder: Builder, argument: str) -> Callable[..., Any]:
         'OrderedDict'
     """
     if not isinstance(builder, str):
-        if not callable(builder):
+        if not callable(builder) or isinstance(builder, nn.Module):
             raise BadInputError(
                 f"{argument} must be a class, a function or 'package.module:name' that builds it anew for every run, "
                 f"got a {type(builder).__name__}."
