@@ -132,6 +132,33 @@ def test_a_plain_task_is_judged_by_its_training_loss_where_it_has_no_other(folde
     assert {run["steps"] for run in report["runs"]} == {8}
 
 
+def test_plain_pytorch_needs_no_lightning(folder):
+    """Neither command imports it for a task, so that both run where it is not installed."""
+    text = (folder / "mine.py").read_text()
+    plain = text[: text.index("class Net")] + text[text.index("def loader") : text.index("class Data")]
+    plain += text[text.index("def task") :]
+    (folder / "plain.py").write_text(plain.replace("import lightning.pytorch as pl", ""))
+    code = """
+import sys
+from lrfind.cli import main
+for words in ("find --json", "compare --lrs 1e-4,1e-2 --schedules constant --steps 4 --seeds 1 --out out --json"):
+    sys.argv = ["lrfind", *words.split(), "--task", "plain:task"]
+    try:
+        main()
+    except SystemExit as done:
+        assert not done.code, words
+assert not {"lightning", "pytorch_lightning", "transformers"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, stdout=subprocess.PIPE)
+
+
+def test_a_built_in_task_is_one_like_any_other(folder, monkeypatch):
+    assert run(monkeypatch, f"compare --task digits {TWO} --steps 8 --seeds 1 --out out") == 0
+    report = json.loads(Path("out/report.json").read_text())
+    assert report["title"].startswith("LeNet on ")
+    assert {one["steps"] for one in report["runs"]} == {8}
+
+
 def test_more_seeds_train_only_what_is_new_and_json_is_all_that_is_printed(folder, monkeypatch, capsys):
     assert run(monkeypatch, f"compare {OF_MINE} {SMALL} --out out") == 0
     capsys.readouterr()
@@ -175,7 +202,7 @@ def test_processes_give_the_same_report(folder, monkeypatch):
 
 
 def test_a_target_that_was_sent_elsewhere_trains_the_same(folder):
-    target = to_target("mine:Net", "mine:Data", None, ("--model.hidden=16", "--optimizer=Adam"))
+    target, *_ = to_target("mine:Net", "mine:Data", None, ("--model.hidden=16", "--optimizer=Adam"))
     twin = pickle.loads(pickle.dumps(target))
     runs = [one.train(Arm("a", 0.01), 3, 8, lambda done, words: None) for one in (target, twin, target)]
     assert untimed(runs[0].to_dict()) == untimed(runs[1].to_dict()) == untimed(runs[2].to_dict())
@@ -237,6 +264,11 @@ def test_nothing_finished_is_a_failure_and_says_what_failed(folder, monkeypatch,
         ),
         (f"compare {OF_MINE} --jobs 0", 1, "jobs must be at least 1"),
         (f"compare {OF_MINE} --out mine.py/out", 1, "--out mine.py/out cannot be written"),
+        (
+            "compare --task digits --task.hidden 3",
+            2,
+            "the built-in task digits takes no arguments, got --task.hidden 3",
+        ),
         ("compare --task mine:nothing", 1, "the module mine has no nothing"),
         ("compare --task mine:task --task.hiden 3", 2, "no such argument: --task.hiden 3"),
     ],

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from lrfind.cli.faults import UsageError, check_folder, check_installed, spoken_faults
+from lrfind.cli.faults import UsageError, check_folder, spoken_faults
 from lrfind.cli.options import parse_lrs
-from lrfind.errors import LRFindError
+from lrfind.errors import LRFindError, MissingExtraError
 
 if TYPE_CHECKING:
     from lrfind.demo.data import Dataset
@@ -52,7 +53,7 @@ def run_demo(
     if epochs is not None and epochs < 1:
         raise UsageError(f"--epochs must be at least 1, got {epochs}.")
     check_folder(out)
-    check_installed("jinja2", "tensorboard", extra="demo")
+    check_extras()
     console = Console(markup=False)
     images = _load(console, dataset, data_dir)
     from lrfind.demo.experiment import Experiment, Settings
@@ -100,6 +101,17 @@ def _progress(runs: int) -> Iterator[Report]:
             bar.update(tasks[name], completed=done, total=total, description=words)
 
         yield report
+
+
+def check_extras() -> None:
+    """Find out before any work whether everything that the report needs is installed.
+
+    Raises:
+        MissingExtraError: If something is missing.
+    """
+    for package in ("jinja2", "tensorboard"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "demo")
 
 
 def _conclude(console: Console, experiment: Experiment, out: Path, cause: str = "") -> None:

@@ -80,6 +80,21 @@ def check_installed(*packages: str, extra: str) -> None:
             raise MissingExtraError(package, extra)
 
 
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what Lightning refuses into a fault; what the user's own code raises stays as it is.
+
+    Raises:
+        BadInputError: If Lightning refuses the module, its data or its trainer.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ == "MisconfigurationException" or str(error).startswith("An invalid dataloader"):
+            raise BadInputError(f"Lightning refuses it: {' '.join(str(error).split())}") from error
+        raise
+
+
 def condensed(message: str) -> str:
     r"""Return what a message of jsonargparse's says, in a line: without the alternatives that nobody meant.
 
