@@ -124,7 +124,7 @@ def test_its_runs_are_those_of_the_function(folder, monkeypatch, capsys):
 
 
 def test_a_plain_task_is_judged_by_its_training_loss_where_it_has_no_other(folder, monkeypatch):
-    command = "compare --task mine:task --task.hidden 5 {TWO} --steps 8 --seeds 2 --out out"
+    command = f"compare --task mine:task --task.hidden 5 {TWO} --steps 8 --seeds 2 --out out"
     assert run(monkeypatch, command) == 0
     report = json.loads(Path("out/report.json").read_text())
     assert report["metric"] == "train_loss"

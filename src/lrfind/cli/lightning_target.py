@@ -113,9 +113,7 @@ def _options(parsed: Any) -> list[str]:
 
 def _is_built(value: Any) -> bool:
     """Say whether an option describes an object: a callback, a profiler, a strategy."""
-    return any(
-        "class_path" in one for one in (value if isinstance(value, list) else [value]) if not isinstance(one, str)
-    )
+    return any(hasattr(one, "class_path") for one in (value if isinstance(value, list) else [value]))
 
 
 def _changed(parsed: Any) -> dict[str, Any]:
