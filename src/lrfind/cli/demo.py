@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,11 +12,11 @@ from rich.console import Console
 
 from lrfind.cli.faults import UsageError, check_folder, spoken_faults
 from lrfind.cli.options import parse_lrs
-from lrfind.errors import LRFindError, MissingExtraError
+from lrfind.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from lrfind.demo.data import Dataset
-    from lrfind.demo.experiment import Experiment, Report
+    from lrfind.compare.comparison import Comparison
+    from lrfind.compare.running import Event
 
 
 def demo(
@@ -29,78 +27,61 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("runs/demo"),
     epochs: Annotated[int | None, typer.Option(help="Epochs of each run; by default 5, or 30 on digits.")] = None,
     seed: Annotated[int, typer.Option(help="Seeds the weights, the batches and the search.")] = 0,
+    seeds: Annotated[int, typer.Option(help="How many seeds each rate is trained with, from --seed on.")] = 1,
     lrs: Annotated[str, typer.Option(help="The guessed rates, separated by commas.")] = "1e-5,1e-4,1e-1",
+    jobs: Annotated[int, typer.Option(help="In how many processes to train at once.")] = 1,
 ) -> None:
-    """Train LeNet at guessed learning rates and at the found one, and write a report.
+    """Train LeNet at guessed learning rates and at the found ones, and write a report.
 
     ```text
     lrfind demo --seed 1 --lrs 1e-4,1e-2 --out runs/mine
     ```
     """
     with spoken_faults():
-        run_demo(parse_lrs(lrs), dataset=dataset, data_dir=data_dir, out=out, epochs=epochs, seed=seed)
+        where: Any = {"dataset": dataset, "data_dir": data_dir, "out": out}
+        run_demo(parse_lrs(lrs), **where, epochs=epochs, seed=seed, seeds=seeds, jobs=jobs)
 
 
 def run_demo(
-    lrs: tuple[float, ...], *, dataset: str, data_dir: Path | None, out: Path, epochs: int | None, seed: int
+    lrs: tuple[float, ...],
+    *,
+    dataset: str,
+    data_dir: Path | None,
+    out: Path,
+    epochs: int | None = None,
+    seed: int = 0,
+    seeds: int = 1,
+    jobs: int = 1,
 ) -> None:
-    """Run the experiment and write its report, also of the runs that were finished when it was cut short.
+    """Run the experiment and write its report, also of the runs that were finished at Ctrl-C.
 
     Raises:
         LRFindError: If something cannot be used; the message says what to change.
         KeyboardInterrupt: At Ctrl-C.
     """
-    if epochs is not None and epochs < 1:
-        raise UsageError(f"--epochs must be at least 1, got {epochs}.")
+    for name, value, least in (("epochs", epochs, 1), ("seed", seed, 0), ("seeds", seeds, 1), ("jobs", jobs, 1)):
+        if value is not None and value < least:
+            raise UsageError(f"--{name} must be at least {least}, got {value}.")
     check_folder(out)
     check_extras()
     console = Console(markup=False)
-    images = _load(console, dataset, data_dir)
-    from lrfind.demo.experiment import Experiment, Settings
+    place = None if data_dir is None else str(data_dir)
+    _load(console, dataset, place)
+    from lrfind.compare import CutShort
+    from lrfind.demo.experiment import SCHEDULES, Experiment, run
     from lrfind.report import forget_report
 
-    experiment = Experiment(images, Settings(lrs, epochs or images.epochs, seed, out / "tensorboard"))
+    experiment = Experiment(dataset=dataset, data_dir=place, tensorboard=out / "tensorboard", seed=seed)
     forget_report(out)  # not before: a mistake in the options costs nobody a finished report
+    tell = _teller(seeds * (len(lrs) + len(SCHEDULES)))
+    which: dict[str, Any] = {"seeds": tuple(range(seed, seed + seeds)), "jobs": jobs}
     try:
-        with _progress(len(lrs) + 1) as experiment.report:
-            experiment.run()
-    except (Exception, KeyboardInterrupt) as error:
-        cause = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
-        with suppress(LRFindError):  # what cut the runs short is what is reported
-            _conclude(console, experiment, out, cause)
+        comparison = run(experiment, lrs=lrs, epochs=epochs, on_event=tell, **which)
+    except CutShort as cut:
+        if cut.comparison.runs:
+            _conclude(console, cut.comparison, out)
         raise
-    _conclude(console, experiment, out)
-
-
-def _load(console: Console, name: str, data_dir: Path | None) -> Dataset:
-    """Load the data, and say at once what a person should know about it."""
-    with Console(stderr=True).status("loading"):
-        from lrfind.demo.data import load
-
-        images = load(name, data_dir)
-    if images.note:
-        console.print(images.note, soft_wrap=True, highlight=False)
-    return images
-
-
-@contextmanager
-def _progress(runs: int) -> Iterator[Report]:
-    """Show a bar per run in a terminal; print a line as each begins elsewhere."""
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    tasks: dict[str, TaskID] = {}
-    columns = (TextColumn("{task.fields[run]:>8}"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-
-        def report(name: str, done: int, total: int, words: str) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(words, run=name, total=total)
-                if not console.is_terminal:
-                    console.print(f"run {len(tasks)} of {runs}: {name}", highlight=False)
-            bar.update(tasks[name], completed=done, total=total, description=words)
-
-        yield report
+    _conclude(console, comparison, out)
 
 
 def check_extras() -> None:
@@ -114,75 +95,41 @@ def check_extras() -> None:
             raise MissingExtraError(package, "demo")
 
 
-def _conclude(console: Console, experiment: Experiment, out: Path, cause: str = "") -> None:
-    """Write the report of what was finished, and show its table."""
-    from lrfind.report import Results, write_report
+def _load(console: Console, name: str, data_dir: str | None) -> None:
+    """Load the data, and say at once what a person should know about it."""
+    with Console(stderr=True).status("loading"):
+        from lrfind.demo.experiment import dataset_of
 
-    finding = experiment.finding
-    if finding is None or not experiment.runs:
-        return
-    wanted = len(experiment.settings.lrs) + 1
-    missing = wanted - len(experiment.runs)
-    notes = [experiment.dataset.note] if experiment.dataset.note else []
-    if missing:
-        notes.append(f"Cut short ({cause}): {missing} of {wanted} runs did not finish and are not shown.")
-    results = Results(
-        dataset=experiment.dataset.name,
-        title=experiment.title,
-        setting=experiment.setting,
-        seed=experiment.settings.seed,
-        finding=finding,
-        runs=experiment.runs,
-        environment=_environment(),
-        notes=tuple(notes),
-    )
-    page = write_report(results, out)
-    console.print(_table(results))
-    console.print(str(finding), highlight=False, soft_wrap=True)
-    for note in notes:
-        console.print(note, highlight=False, soft_wrap=True)
-    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
-    console.print(f"TensorBoard: tensorboard --logdir {out / 'tensorboard'}", highlight=False, soft_wrap=True)
+        images = dataset_of(name, data_dir)
+    if images.note:
+        console.print(images.note, soft_wrap=True, highlight=False)
 
 
-def _table(results: Any) -> Any:
-    from rich.table import Table
+def _teller(runs: int) -> Callable[[Event], None]:
+    """Print a line as each run begins, where there is no terminal that shows bars."""
+    console, count = Console(stderr=True, highlight=False, markup=False), 0
 
-    from lrfind.compare.runs import best
+    def tell(event: Event) -> None:
+        nonlocal count
+        if console.is_terminal:
+            return
+        if event.kind == "searching":
+            console.print(f"searching a rate for {event.arm}")
+        elif event.kind == "started":
+            count += 1
+            console.print(f"run {count} of {runs}: {event.arm}, seed {event.seed}")
+        elif event.kind in ("failed", "died"):
+            console.print(f"{event.kind}: {event.arm}, seed {event.seed}: {event.words}")
 
-    table = Table(title=f"{results.title}, {results.runs[0].epochs} epochs, seed {results.seed}")
-    for heading in ("run", "lr applied", "val loss", "val accuracy", "test loss", "test accuracy", "time (s)"):
-        table.add_column(heading, justify="left" if heading == "run" else "right", overflow="fold")
-    winner = best(results.runs)
-    for run in results.runs:
-        least, greatest = run.lr_applied
-        applied = f"{least:.3g}" if least == greatest else f"{least:.3g}..{greatest:.3g}"
-        last = run.last
-        table.add_row(
-            run.name,
-            applied,
-            f"{last.val_loss:.4f}",
-            f"{100 * last.val_accuracy:.2f} %",
-            f"{run.test_loss:.4f}",
-            f"{100 * run.test_accuracy:.2f} %",
-            f"{run.seconds:.0f}",
-            style="bold green" if run is winner else None,
-        )
-    return table
+    return tell
 
 
-def _environment() -> dict[str, str]:
-    import platform
-    from importlib.metadata import version
+def _conclude(console: Console, comparison: Comparison, out: Path) -> None:
+    """Write the report, and show what it says."""
+    from lrfind.cli.views import say, show_comparison
+    from lrfind.report import write_report
 
-    import torch
-
-    from lrfind.lightning.framework import lightning_package
-
-    capability = torch.backends.cpu.get_cpu_capability()
-    packages = ("lrfind", "torch", lightning_package().__name__.split(".")[0], "numpy")
-    return {
-        **{name: version(name) for name in packages},
-        "Python": platform.python_version(),
-        "on": f"{platform.system()} {platform.machine()} ({capability}) with {os.cpu_count()} cores",
-    }
+    page = write_report(comparison, out)
+    show_comparison(console, comparison)
+    say(console, f"Report: {page}")
+    say(console, f"TensorBoard: tensorboard --logdir {out / 'tensorboard'}")
