@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from lrfind.cli.faults import FAILED, UsageError, check_folder, spoken_faults
+from lrfind.cli.faults import FAILED, UsageError, check_folder, check_installed, refusals, spoken_faults
 from lrfind.cli.options import Data, Json, Model, Task, parse_lrs, parse_names, parse_seeds
+from lrfind.cli.targets import to_target
 from lrfind.compare.arms import ARMS, CYCLES, check_schedules
 from lrfind.errors import BadInputError
 
@@ -83,8 +84,12 @@ def compare(
             "ray": ray,
             "out": out,
         }
+        if epochs is not None and steps is not None:
+            raise UsageError("give --epochs or --steps, not both.")
         _check(options)
-        target, length = _described(model, data, task, tuple(context.args))
+        target, length, note = to_target(model, data, task, tuple(context.args))
+        if note:
+            Console(stderr=True, highlight=False).print(note, soft_wrap=True)
         if epochs is None and steps is None:
             epochs, steps = length
         comparison = run_comparison(target, epochs=epochs, steps=steps, **options)
@@ -99,13 +104,11 @@ def run_comparison(target: Target, *, out: Path, **options: Any) -> Comparison:
         LRFindError: If something cannot be used; the message says what to change.
         KeyboardInterrupt: At Ctrl-C.
     """
-    from lrfind.cli.lightning import refusals
     from lrfind.compare import CutShort
     from lrfind.compare import compare as compare_arms
-    from lrfind.report import forget_report, write_report
+    from lrfind.report import write_report
 
     console = Console(stderr=True, highlight=False)
-    forget_report(out)  # so that none outlives what it tells of
     try:
         with refusals():
             comparison = compare_arms(target, out=out, on_event=_teller(console), **options)
@@ -124,19 +127,7 @@ def _check(options: dict[str, Any]) -> None:
     except BadInputError as error:
         raise UsageError(str(error)) from error
     check_folder(options["out"])
-
-
-def _described(
-    model: str | None, data: str | None, task: str | None, arguments: tuple[str, ...]
-) -> tuple[Target, tuple[float | None, int | None]]:
-    """Return the target, and the epochs or steps that its trainer was told."""
-    from lrfind.cli.targets import LightningTargetOf, to_target
-
-    target = to_target(model, data, task, arguments)
-    if not isinstance(target, LightningTargetOf):
-        return target, (None, None)
-    epochs, steps = target.once.described.length
-    return target, (None, steps) if steps is not None else (epochs, None)
+    check_installed("jinja2", "plotly", extra="compare")
 
 
 def _teller(console: Console) -> Callable[[Event], None]:

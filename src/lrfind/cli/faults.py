@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrfind.errors import BadInputError, LRFindError
+from lrfind.errors import BadInputError, LRFindError, MissingExtraError
 
 FAILED = 1
 MISUSED = 2
@@ -66,6 +67,32 @@ def check_file(path: Path | None, *, option: str) -> None:
     if path.is_dir():
         raise LRFindError(f"{option} {path} is a folder; name a file in it.")
     check_folder(path.parent, option=option)
+
+
+def check_installed(*packages: str, extra: str) -> None:
+    """Find out before any work whether everything that a report needs is installed.
+
+    Raises:
+        MissingExtraError: If something is missing.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtraError(package, extra)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what Lightning refuses into a fault; what the user's own code raises stays as it is.
+
+    Raises:
+        BadInputError: If Lightning refuses the module, its data or its trainer.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ == "MisconfigurationException" or str(error).startswith("An invalid dataloader"):
+            raise BadInputError(f"Lightning refuses it: {' '.join(str(error).split())}") from error
+        raise
 
 
 def condensed(message: str) -> str:

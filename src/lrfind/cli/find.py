@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from lrfind.cli.faults import UsageError, check_file, spoken_faults
+from lrfind.cli.faults import UsageError, check_file, refusals, spoken_faults
 from lrfind.cli.options import Data, Json, Model, Task, check_figure
 from lrfind.errors import BadInputError
 from lrfind.schedules import SCHEDULES
@@ -130,7 +130,7 @@ def find_lightning(
         LRFindError: If something cannot be used; the message says what to change.
     """
     from lrfind import lightning
-    from lrfind.cli.lightning import Described, refusals
+    from lrfind.cli.lightning import Described
     from lrfind.isolation import seed_all
     from lrfind.lightning.attributes import trace
     from lrfind.lightning.framework import TALKERS

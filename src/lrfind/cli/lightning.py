@@ -117,21 +117,6 @@ def faults_of_constructors() -> Iterator[None]:
         raise LRFindError(f"building the model, the data or the trainer raised {described(error)}.") from error
 
 
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Turn what Lightning refuses into a fault; what the user's own code raises stays as it is.
-
-    Raises:
-        BadInputError: If Lightning refuses the module, its data or its trainer.
-    """
-    try:
-        yield
-    except Exception as error:
-        if type(error).__name__ == "MisconfigurationException" or str(error).startswith("An invalid dataloader"):
-            raise BadInputError(f"Lightning refuses it: {' '.join(str(error).split())}") from error
-        raise
-
-
 def _parse(package: Any, model: Any, data: Any, arguments: tuple[str, ...]) -> Any:
     from argparse import ArgumentError
 

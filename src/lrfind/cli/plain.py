@@ -11,6 +11,7 @@ from lrfind.cli.named import described, load_named
 from lrfind.compare import Training
 from lrfind.errors import BadInputError, LRFindError
 from lrfind.isolation import preserved
+from lrfind.loop import quiet
 
 _PARTS = ("model", "optimizer", "loader", "loss_fn")
 _TAKEN = (*_PARTS, "step", "accumulate")
@@ -54,7 +55,7 @@ class DescribedTask:
         parser.add_argument("--config", action=ActionConfigFile)
         parser.add_function_arguments(self.function, "task", fail_untyped=False)
         try:
-            with preserved():
+            with quiet(), preserved():  # quiet on what jsonargparse will change in its next major version
                 config = parser.instantiate_classes(parser.parse_args(list(self.given)))
         except ArgumentError as error:
             raise UsageError(condensed(str(error))) from error

@@ -117,11 +117,13 @@ class PyTorchTarget:
     def _build(self, seed: int) -> Training:
         seed_all(seed)
         training = build(self.factory, self.arguments, "factory")
+        if isinstance(training, tuple) and len(training) == 4:
+            training = Training(*training)
         if isinstance(training, Mapping):
             training = build(Training, training, "what the factory returns")
         if not isinstance(training, Training):
             raise BadInputError(
-                f"the factory must return a lrfind.compare.Training or a dict of its fields, "
+                f"the factory must return a lrfind.compare.Training, a dict of its fields or the first four of them, "
                 f"got a {type(training).__name__}."
             )
         if (training.loss_fn is None) == (training.step is None):

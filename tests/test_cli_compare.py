@@ -1,0 +1,353 @@
+"""``lrfind compare`` and ``lrfind show`` on what it leaves, on modules of the user's own."""
+
+import json
+import pickle
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lrfind import cli
+from lrfind.cli.charts import interval_bar, window
+from lrfind.cli.targets import to_target
+from lrfind.compare import Arm, Comparison, Failure, Interval, LightningTarget, Row, Run, Verdict, compare
+
+MINE = """
+import torch
+from torch.nn import functional as F
+import lightning.pytorch as pl
+
+
+class Net(pl.LightningModule):
+    def __init__(self, lr: float = 0.01, hidden: int = 8, fails: str = ""):
+        super().__init__()
+        self.lr, self.fails = lr, fails
+        self.net = torch.nn.Sequential(torch.nn.Linear(4, hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, 1))
+
+    def loss(self, batch):
+        return F.mse_loss(self.net(batch[0]), batch[1])
+
+    def training_step(self, batch, batch_idx):
+        return self.loss(batch)
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", self.loss(batch))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=self.lr)
+
+    def on_validation_start(self):
+        if self.fails and self.trainer.global_step:
+            raise RuntimeError("out of [bold]luck[/bold]")
+
+
+class Count(pl.Callback):
+    def __init__(self):
+        self.starts = 0
+
+    def on_train_start(self, trainer, pl_module):
+        self.starts += 1
+        with open("starts", "a") as file:
+            print(self.starts, file=file)
+
+
+def loader(seed, batch_size, shuffle):
+    x = torch.randn(128, 4, generator=torch.Generator().manual_seed(seed))
+    data = torch.utils.data.TensorDataset(x, x.sum(1, keepdim=True))
+    return torch.utils.data.DataLoader(data, batch_size=batch_size, shuffle=shuffle)
+
+
+class Data(pl.LightningDataModule):
+    def __init__(self, batch_size: int = 16):
+        super().__init__()
+        self.batch_size = batch_size
+
+    def train_dataloader(self):
+        return loader(0, self.batch_size, True)
+
+    def val_dataloader(self):
+        return loader(1, 64, False)
+
+
+def task(hidden: int = 8):
+    model = torch.nn.Sequential(torch.nn.Linear(4, hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, 1))
+    return model, torch.optim.SGD(model.parameters(), lr=0.01), loader(0, 16, True), torch.nn.MSELoss()
+"""
+
+OF_MINE = "--model mine:Net --data mine:Data"
+TWO = "--lrs 1e-4,1e-2 --schedules constant"
+SMALL = "--lrs 1e-4,1e-2 --schedules triangular --epochs 2 --seeds 2"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working directory with the user's own module ``mine``."""
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    return tmp_path
+
+
+def run(monkeypatch, command):
+    """Run a command in this process; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["lrfind", *(command.split() if isinstance(command, str) else map(str, command))])
+    with pytest.raises(SystemExit) as done:
+        cli.main()
+    return done.value.code or 0
+
+
+def untimed(value):
+    """Leave out what differs from one time to the next."""
+    if isinstance(value, dict):
+        return {name: untimed(one) for name, one in value.items() if name != "seconds"}
+    return [untimed(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def test_its_runs_are_those_of_the_function(folder, monkeypatch, capsys):
+    assert run(monkeypatch, f"compare {OF_MINE} {SMALL} --model.hidden 16 --out out") == 0
+    printed = capsys.readouterr()
+    report = json.loads(Path("out/report.json").read_text())
+    target = LightningTarget("mine:Net", "mine:Data", model_args={"hidden": 16})
+    comparison = compare(target, lrs=(1e-4, 1e-2), schedules=("triangular",), seeds=2, epochs=2, progress=False)
+    expected = comparison.to_dict()
+    for part in ("runs", "arms", "verdict", "summaries", "finding"):
+        assert untimed(report[part]) == untimed(expected[part])
+    assert (report["title"], report["setting"][:20]) == ("Net on Data", "Each run: hidden=16;")
+    assert printed.out.startswith(comparison.verdict.sentence)
+    assert printed.out.rstrip().endswith("Report: out/report.html")
+    assert Path("out/report.html").exists()
+    assert printed.err.count("finished: ") == 6
+
+
+def test_a_plain_task_is_judged_by_its_training_loss_where_it_has_no_other(folder, monkeypatch):
+    command = f"compare --task mine:task --task.hidden 5 {TWO} --steps 8 --seeds 2 --out out"
+    assert run(monkeypatch, command) == 0
+    report = json.loads(Path("out/report.json").read_text())
+    assert report["metric"] == "train_loss"
+    assert "hidden=5" in report["setting"]
+    assert {run["steps"] for run in report["runs"]} == {8}
+
+
+def test_plain_pytorch_needs_no_lightning(folder):
+    """Neither command imports it for a task, so that both run where it is not installed."""
+    text = (folder / "mine.py").read_text()
+    plain = text[: text.index("class Net")] + text[text.index("def loader") : text.index("class Data")]
+    plain += text[text.index("def task") :]
+    (folder / "plain.py").write_text(plain.replace("import lightning.pytorch as pl", ""))
+    code = """
+import sys
+from lrfind.cli import main
+for words in ("find --json", "compare --lrs 1e-4,1e-2 --schedules constant --steps 4 --seeds 1 --out out --json"):
+    sys.argv = ["lrfind", *words.split(), "--task", "plain:task"]
+    try:
+        main()
+    except SystemExit as done:
+        assert not done.code, words
+assert not {"lightning", "pytorch_lightning", "transformers"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, stdout=subprocess.PIPE)
+
+
+def test_a_built_in_task_is_one_like_any_other(folder, monkeypatch):
+    assert run(monkeypatch, f"compare --task digits {TWO} --steps 8 --seeds 1 --out out") == 0
+    report = json.loads(Path("out/report.json").read_text())
+    assert report["title"].startswith("LeNet on ")
+    assert {one["steps"] for one in report["runs"]} == {8}
+
+
+def test_more_seeds_train_only_what_is_new_and_json_is_all_that_is_printed(folder, monkeypatch, capsys):
+    assert run(monkeypatch, f"compare {OF_MINE} {SMALL} --out out") == 0
+    capsys.readouterr()
+    assert run(monkeypatch, f"compare {OF_MINE} {SMALL.replace('--seeds 2', '--seeds 0,1,5')} --out out --json") == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == json.loads(Path("out/report.json").read_text())
+    assert (printed.err.count("kept: "), printed.err.count("finished: ")) == (6, 3)
+
+
+def test_ctrl_c_reports_what_was_finished_and_the_same_command_goes_on(folder):
+    command = [sys.executable, "-m", "lrfind", "compare", *f"{OF_MINE} {SMALL} --out out".split()]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, start_new_session=True, cwd=folder, **pipes) as process:
+        words = ""
+        for line in process.stdout:
+            words += line
+            if line.startswith("finished: ") and words.count("finished: ") == 1:
+                process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    assert "Traceback" not in words
+    assert "interrupted. What is finished is kept: the same command goes on where it was." in words
+    cut = json.loads(Path("out/report.json").read_text())
+    assert 1 <= len(cut["runs"]) < 6
+    assert "Cut short by Ctrl-C" in cut["notes"][0]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
+    whole = json.loads(Path("out/report.json").read_text())
+    assert done.stderr.count("kept: ") == len(cut["runs"])
+    assert untimed(whole["runs"])[: len(cut["runs"])] != []
+    assert [one for one in cut["runs"] if one not in whole["runs"]] == []
+    assert len(whole["runs"]) == 6
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_report(folder, monkeypatch):
+    for name, words in {"turn": "", "jobs": "--jobs 2"}.items():
+        assert (
+            run(monkeypatch, f"compare {OF_MINE} {SMALL} --model.hidden 16 --optimizer Adam {words} --out {name}") == 0
+        )
+    turn, jobs = (json.loads(Path(name, "report.json").read_text()) for name in ("turn", "jobs"))
+    assert untimed(turn) == untimed(jobs)
+
+
+def test_a_target_that_was_sent_elsewhere_trains_the_same(folder):
+    target, *_ = to_target("mine:Net", "mine:Data", None, ("--model.hidden=16", "--optimizer=Adam"))
+    twin = pickle.loads(pickle.dumps(target))
+    runs = [one.train(Arm("a", 0.01), 3, 8, lambda done, words: None) for one in (target, twin, target)]
+    assert untimed(runs[0].to_dict()) == untimed(runs[1].to_dict()) == untimed(runs[2].to_dict())
+    assert twin.identity() == target.identity()
+    assert json.loads(json.dumps(target.identity())) == target.identity()
+
+
+def test_callbacks_are_new_for_every_run(folder, monkeypatch):
+    command = f"compare {OF_MINE} --trainer.callbacks mine.Count {TWO} --epochs 1 --seeds 1"
+    assert run(monkeypatch, f"{command} --out out") == 0
+    assert Path("starts").read_text().split() == ["1"] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "steps"), [("--trainer.max_epochs 3", 24), ("--trainer.max_steps 11", 11), ("--epochs 0.5", 4), ("", 40)]
+)
+def test_a_run_is_as_long_as_the_trainer_was_told_or_the_command(folder, monkeypatch, capsys, words, steps):
+    command = f"compare {OF_MINE} {words} --trainer.val_check_interval 2 {TWO} --seeds 1"
+    assert run(monkeypatch, f"{command} --out out") == 0
+    report = json.loads(Path("out/report.json").read_text())
+    assert {one["steps"] for one in report["runs"]} == {steps}
+    assert "sets val_check_interval of the trainer itself; what was given is not used" in capsys.readouterr().err
+
+
+def test_what_another_configuration_trained_is_not_taken_for_this_ones(folder, monkeypatch, capsys):
+    config = Path("config.yaml")
+    for hidden, code in ((4, 0), (5, 1)):
+        config.write_text(f"model:\n  hidden: {hidden}\n")
+        command = f"compare {OF_MINE} --config config.yaml {TWO} --steps 4 --seeds 1 --out out"
+        assert run(monkeypatch, command) == code
+    assert "out holds the runs of another comparison" in capsys.readouterr().err
+    assert Path("out/report.json").exists()
+
+
+def test_nothing_finished_is_a_failure_and_says_what_failed(folder, monkeypatch, capsys):
+    command = f"compare {OF_MINE} --model.fails always {TWO} --steps 4 --seeds 1 --out out"
+    assert run(monkeypatch, command) == 1
+    said = capsys.readouterr().out
+    assert "0.01, seed 0, failed: RuntimeError: out of [bold]luck[/bold]" in said
+    assert "no run" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        ("compare", 2, "what is to be trained?"),
+        (f"compare {OF_MINE} --schedules sideways", 2, "schedules must be among constant, linear"),
+        (f"compare {OF_MINE} --schedules constant", 2, "a comparison needs two arms or more, got 1"),
+        (f"compare {OF_MINE} --cycles 0", 2, "cycles must be a whole number from 1 up"),
+        (f"compare {OF_MINE} --lrs fast", 2, "'fast' is not a number"),
+        (f"compare {OF_MINE} --seeds 0", 2, "--seeds: there must be at least one"),
+        (f"compare {OF_MINE} --epochs 2 --steps 3", 2, "give --epochs or --steps, not both"),
+        (f"compare {OF_MINE} --model.hiden 3", 2, "no such argument: --model.hiden 3"),
+        (f"compare {OF_MINE} --task mine:task", 2, "leave out --model and --data"),
+        (
+            f"compare {OF_MINE} --metric accuracy --steps 2",
+            1,
+            "metric 'accuracy' is not evaluated; there are",
+        ),
+        (f"compare {OF_MINE} --jobs 0", 1, "jobs must be at least 1"),
+        (f"compare {OF_MINE} --out mine.py/out", 1, "--out mine.py/out cannot be written"),
+        (
+            "compare --task digits --task.hidden 3",
+            2,
+            "the built-in task digits takes no arguments, got --task.hidden 3",
+        ),
+        ("compare --task mine:nothing", 1, "the module mine has no nothing"),
+        ("compare --task mine:task --task.hiden 3", 2, "no such argument: --task.hiden 3"),
+    ],
+)
+def test_a_fault_is_one_sentence_and_its_exit_code(folder, monkeypatch, capsys, command, code, message):
+    assert run(monkeypatch, command if "--out" in command else f"{command} --out out") == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("lrfind: ")
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def made(mode="min"):
+    """A comparison with every kind of arm: found, far off, without a run, and with a name to be careful with."""
+    means = {"found": 0.298, "triangular [red]": 0.301, "1e-05": 0.88, "0.1": 2.31, "none": None}
+    arms = tuple(Arm(name, 0.01, base_lr=1e-4 if "tri" in name else None, cycles=2) for name in means)
+    runs = tuple(
+        Run(name, seed, (0.01, 0.01), 8, 1.0, (Row(8, 1.0, 0.01, {"val_loss": mean + 0.01 * seed}),))
+        for name, mean in means.items()
+        for seed in (0, 1)
+        if mean is not None
+    )
+    summaries = {name: Interval(mean, mean - 0.01, mean + 0.01) for name, mean in means.items() if mean is not None}
+    verdict = Verdict("Too close to call.", None, "found", ())
+    failures = (Failure("none", 0, "ValueError: [b]x[/b]"),)
+    return Comparison("Net", "Each run: 8 steps.", "val_loss", mode, arms, runs, verdict, None, failures, summaries)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("named", ["report.json", "."])
+def test_show_prints_a_row_for_every_arm_within_the_width(folder, monkeypatch, capsys, width, named):
+    monkeypatch.setenv("COLUMNS", str(width))
+    Path("report.json").write_text(json.dumps(made().to_dict()))
+    assert run(monkeypatch, f"show {named}") == 0
+    said = capsys.readouterr().out.splitlines()
+    rows = {line.split("  ")[0]: line for line in said if re.search("[●→]|no run", line)}
+    assert said[0] == "Too close to call."
+    assert list(rows) == ["found", "triangular [red]", "1e-05", "0.1", "none"]
+    assert rows["found"].index("●") < rows["triangular [red]"].index("●")
+    assert rows["0.1"].rstrip().endswith("→")
+    assert "0.0001..0.01" in rows["triangular [red]"]
+    assert max(map(len, said)) <= width
+    assert "none, seed 0, failed: ValueError: [b]x[/b]" in said
+
+
+def test_show_writes_the_page_of_a_comparison_where_it_is_missing(folder, monkeypatch, capsys):
+    Path("report.json").write_text(json.dumps(made().to_dict()))
+    assert run(monkeypatch, "show report.json --html") == 0
+    assert capsys.readouterr().out == "report.html\n"
+    assert "Too close to call" in Path("report.html").read_text()
+    Path("report.html").write_text("as it was")
+    assert run(monkeypatch, "show . --html") == 0
+    assert Path("report.html").read_text() == "as it was"
+
+
+@pytest.mark.parametrize(
+    ("means", "lower_is_better", "span"),
+    [
+        ([1.0, 2.0], True, (1.0, 2.0)),
+        ([1.0, 1.1, 1.2, 9.0], True, (1.0, 1.6)),
+        ([0.9, 0.8, 0.1], False, (0.3, 0.9)),
+        ([1.0], True, (1.0, 1.0)),
+        ([1.0, 1.0, 5.0], True, (1.0, 5.0)),
+    ],
+)
+def test_one_bad_arm_does_not_squash_the_good_ones(means, lower_is_better, span):
+    assert window(means, means, lower_is_better=lower_is_better) == pytest.approx(span)
+
+
+@pytest.mark.parametrize(
+    ("interval", "bar"),
+    [
+        ((2.0, 1.0, 3.0), "  ├─●─┤  "),
+        ((2.0, 2.0, 2.0), "    ●    "),
+        ((2.0, -9.0, 9.0), "├───●───┤"),
+        ((9.0, 8.0, 10.0), "        →"),
+        ((-9.0, -9.0, -9.0), "←        "),
+    ],
+)
+def test_an_interval_is_drawn_to_scale_and_points_beyond_the_chart(interval, bar):
+    assert interval_bar(*interval, (0.0, 4.0), 9) == bar
