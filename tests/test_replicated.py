@@ -118,3 +118,8 @@ def test_a_first_ramp_that_cannot_be_read_is_refused():
 def test_a_budget_that_is_none_is_refused(budget):
     with pytest.raises(BadInputError, match="budget must be"):
         Replicated(budget=budget)
+
+
+def test_a_search_may_cost_a_tenth_of_training_by_default():
+    (probe,) = Replicated(RangeTest(horizon=1000)).propose([])
+    assert len(probe.lrs) == 100

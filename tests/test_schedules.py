@@ -139,3 +139,9 @@ def test_schedules_that_are_refused():
         to_shape("sawtooth")
     with pytest.raises(BadInputError, match=r"multiplier in \[0, 1\], got 2\.0"):
         to_shape(lambda fraction: 2.0)
+
+
+def test_a_schedule_must_come_within_a_tenth_of_its_peak():
+    assert to_shape(lambda fraction: 0.91)(0.0) == 0.91
+    with pytest.raises(BadInputError, match=r"must reach 1, since lr is its peak, got at most 0\.89"):
+        to_shape(lambda fraction: 0.89)

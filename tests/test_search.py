@@ -1,3 +1,4 @@
+import importlib
 import json
 import os
 import re
@@ -440,3 +441,12 @@ def test_what_cannot_be_read_again_is_said(change, options, message):
     finding = replace(RangeTest().propose([made_up()]), **change)
     with pytest.raises(BadInputError, match=message):
         finding.at(**options)
+
+
+@pytest.mark.parametrize("framework", ["lightning", "huggingface"])
+def test_a_file_to_resume_from_is_refused_where_the_search_is_repeated(framework):
+    finder = importlib.import_module(f"lrfind.{framework}").LRFinder
+    with pytest.raises(BadInputError, match="leave it out where every= asks for more"):
+        finder(every=2, resume="search.json")
+    finder(every=2)
+    finder(resume="search.json")

@@ -333,7 +333,8 @@ def test_how_wide_the_interval_is(steps, is_weak, below, above):
 
 
 @pytest.mark.parametrize(
-    ("height", "is_allowed", "is_ruled_out"), [(0.98, True, False), (1.02, False, False), (2.02, False, True)]
+    ("height", "is_allowed", "is_ruled_out"),
+    [(0.98, True, False), (1.02, False, False), (1.95, False, False), (2.02, False, True)],
 )
 def test_how_high_a_loss_speaks_against_a_rate(height, is_allowed, is_ruled_out):
     curve = drawn([3.0] * 10 + [3.0 + height] * 10, noise=1.0, level=3.0)
@@ -394,3 +395,8 @@ def test_slide_compares_slopes_over_a_decade_and_a_fifth_within_three_hundredths
     losses = 5.0 - x**2  # slopes differ by 2.4 over 1.2 decades, which is 0.03 of a fall of 80
     curve = Curve(10.0**x, losses, losses, 0.0, 5.0)
     assert slide(curve) == pytest.approx(10.0 ** (decades - 1.2) if is_alike else 1.0, rel=0.01)
+
+
+def test_the_minimum_is_divided_by_ten():
+    curve = drawn([3.0, 2.0, 1.0, 2.0], noise=0.1, level=3.0)
+    assert to_rule("minimum", 1.0)(curve) == pytest.approx(curve.lrs[2] / 10)
