@@ -108,7 +108,9 @@ def test_the_site_fetches_nothing_from_elsewhere(site):
     assert [style for style in styles if re.search(r"@import|url\([\"']?(https?:)?//", style)] == []
 
 
-@pytest.mark.parametrize("module", ["lrfind", "lrfind.lightning", "lrfind.huggingface"])
+@pytest.mark.parametrize(
+    "module", ["lrfind", "lrfind.lightning", "lrfind.huggingface", "lrfind.compare", "lrfind.report"]
+)
 def test_every_public_name_is_in_the_api(site, module):
     text = (site / "api" / f"{module.rpartition('.')[2]}.html").read_text(encoding="utf-8")
     public = [name for name in importlib.import_module(module).__all__ if name != "__version__"]
