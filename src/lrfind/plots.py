@@ -18,6 +18,7 @@ from lrfind.compare.series import (
     finals,
     metric_series,
     needs_log_axis,
+    rate_floor,
     rate_series,
     schedule_series,
 )
@@ -119,7 +120,9 @@ def plot_rates(comparison: Comparison, ax: Axes | None = None) -> Axes:
     lines = (*planned, *used)
     ax.set_xlabel("optimizer steps")
     is_log = needs_log_axis(value for series in lines for value in series.mean)
-    ax.set_yscale("log" if is_log else "linear")
+    if is_log:
+        ax.set_yscale("log")
+        ax.set_ylim(bottom=max(rate_floor(comparison), ax.get_ylim()[0]))
     ax.set_ylabel("learning rate (log scale)" if is_log else "learning rate")
     ax.set_title("The rate in use")
     _finish(ax)

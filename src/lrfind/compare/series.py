@@ -97,6 +97,11 @@ def needs_log_axis(values: Iterable[float]) -> bool:
     return bool(finite) and min(finite) > 0 and max(finite) >= 3 * min(finite)
 
 
+def rate_floor(comparison: Comparison) -> float:
+    """Return where a chart of the rates begins: a decade below the least that an arm names; schedules end near 0."""
+    return min((arm.base_lr or arm.lr for arm in comparison.arms), default=1.0) / 10
+
+
 def falls(lines: Sequence[Series]) -> bool:
     """Say whether a quantity falls over training in most of its curves: a loss, not an accuracy."""
     finite = [[value for value in series.mean if math.isfinite(value)] for series in lines]

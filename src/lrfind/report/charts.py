@@ -16,6 +16,7 @@ from lrfind.compare.series import (
     finals,
     metric_series,
     needs_log_axis,
+    rate_floor,
     rate_series,
     schedule_series,
 )
@@ -106,6 +107,7 @@ def rate_chart(comparison: Comparison) -> Chart:
         "y": "learning rate",
         "log": needs_log_axis(value for one in (*planned, *used) for value in one.mean),
         "top": None,
+        "floor": _floor(comparison, [value for one in (*planned, *used) for value in one.mean]),
     }
     caption = (
         "Lines: what the schedule gives each step. Dots: the rate read back from the optimizer at each evaluation."
@@ -164,6 +166,7 @@ def _lines_chart(name: str, family: str, drawn: Sequence[tuple[Series, ...]]) ->
         "y": family,
         "log": falls(first) and needs_log_axis(values),
         "top": _top(values),
+        "floor": None,
     }
     return Chart(name, f"{family} over training", caption, what, _table(first, f"#/runs/*/rows/*/metrics/{metrics[0]}"))
 
@@ -193,6 +196,12 @@ def _top(values: Sequence[float]) -> float | None:
     """Where the axis is cut off; None where nothing has blown up."""
     top = ceiling(values)
     return _round(top) if any(math.isfinite(value) and value > top for value in values) else None
+
+
+def _floor(comparison: Comparison, values: Sequence[float]) -> float | None:
+    """Where the axis of the rates is cut off; None where no schedule ends far below all rates that are named."""
+    floor = rate_floor(comparison)
+    return _round(floor) if any(value < floor for value in values) else None
 
 
 def _rounded(values: Iterable[float]) -> list[float | None]:

@@ -73,12 +73,14 @@ def _mean(row: ArmRow) -> str:
 def _pairs(rows: list[PairRow]) -> str:
     if not rows:
         return ""
-    lines = [
-        f"- {escape(row.first)} is better than {escape(row.second)} by {row.difference.text} "
-        f"({row.interval[0].text} to {row.interval[1].text}): {_settled(row)}"
+    return "\n".join(
+        f"- {escape(row.first)} is ahead of {escape(row.second)} by {row.difference.text}{_span(row)}: {_settled(row)}"
         for row in rows
-    ]
-    return "\n".join(lines)
+    )
+
+
+def _span(row: PairRow) -> str:
+    return f" ({row.interval[0].text} to {row.interval[1].text})" if row.interval else ""
 
 
 def _settled(row: PairRow) -> str:

@@ -56,12 +56,23 @@ class ArmRow:
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """One line of the table of pairs: ``needed`` and ``more`` are seeds in all and beyond those there are."""
+    """One line of the table of pairs.
+
+    Attributes:
+        first: The arm that is ahead.
+        second: The other one.
+        difference: By how much.
+        interval: Its interval's ends; None where one seed says nothing of them.
+        is_settled: Whether the interval leaves out 0.
+        seeds: How many seeds both have.
+        needed: How many seeds in all would settle it; None where it is settled or not known.
+        more: How many beyond those there are.
+    """
 
     first: str
     second: str
     difference: Number
-    interval: tuple[Number, Number]
+    interval: tuple[Number, Number] | None
     is_settled: bool
     seeds: Number
     needed: Number | None
@@ -166,13 +177,14 @@ def kinds_row(comparison: Comparison) -> PairRow | None:
 
 
 def _pair_row(pair: Pair, *path: str | int) -> PairRow:
+    show = as_fine_as(pair.difference.mean)
     have = source(pair.seeds, *path, "seeds")
     need = None if pair.seeds_needed is None else source(pair.seeds_needed, *path, "seeds_needed")
     return PairRow(
         first=pair.first,
         second=pair.second,
-        difference=number(source(pair.difference.mean, *path, "difference", "mean"), as_fine_as(pair.difference.mean)),
-        interval=_interval(pair.difference, as_fine_as(pair.difference.mean), *path, "difference"),
+        difference=number(source(pair.difference.mean, *path, "difference", "mean"), show),
+        interval=_interval(pair.difference, show, *path, "difference") if pair.seeds > 1 else None,
         is_settled=pair.is_settled,
         seeds=number(have, count),
         needed=None if need is None else number(need, count),

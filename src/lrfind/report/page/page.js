@@ -22,7 +22,7 @@
     heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
     table.tBodies[0].append(...rows);
     document.getElementById("sorted").textContent =
-      `Sorted by ${heading.innerText.trim()}, ${descending ? "descending" : "ascending"}.`;
+      `Sorted by ${heading.firstElementChild.ariaLabel}, ${descending ? "descending" : "ascending"}.`;
   }
 
   for (const button of table.tHead.querySelectorAll("button")) {
@@ -48,13 +48,13 @@
   // Plotly reads a little HTML in its labels; a name is only ever text.
   const text = (name) => short(name).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
-  function axis(title, values, isLog, top = null) {
+  function axis(title, values, isLog, top = null, floor = null) {
     const grid = { gridcolor: token("--grid"), linecolor: token("--line"), zeroline: false, automargin: true };
     const made = { ...grid, title: { text: text(title), standoff: 10, font: { size: 13 } }, type: isLog ? "log" : "linear" };
-    if (top !== null) made.autorangeoptions = { clipmax: top };
+    made.autorangeoptions = { ...(top !== null && { clipmax: top }), ...(floor !== null && { clipmin: floor }) };
     const known = values.filter((value) => value > 0);
     if (!isLog || !known.length) return made;
-    const least = Math.min(...known), greatest = Math.min(Math.max(...known), top ?? Infinity);
+    const least = Math.max(Math.min(...known), floor ?? 0), greatest = Math.min(Math.max(...known), top ?? Infinity);
     made.title.text += " (log)";
     if (greatest / least > 300) {
       return { ...made, dtick: greatest / least > 1e6 && narrow.matches ? 2 : 1, exponentformat: "power", tickfont: { size: 11 } };
@@ -125,7 +125,7 @@
       return [[...bands, ...lines], layout({
         hovermode: isUnified ? "x unified" : "closest",
         xaxis: { ...axis("optimizer steps", [], false), hoverformat: ",d", range: [0, 1.01 * last] },
-        yaxis: axis(chart.y, values, chart.log, chart.top),
+        yaxis: axis(chart.y, values, chart.log, chart.top, chart.floor),
       })];
     },
 
