@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lrfind.curves import DivergenceWatch
 from lrfind.records import Probe, Record
 from lrfind.schedules import ramp
 
@@ -20,3 +21,16 @@ def made_up(*, steps=128, kind="exponential", noise=0.02, seed=0, shift=0.0, sca
     random = np.random.default_rng(seed)
     losses = shift + scale * (loss_at(np.array(lrs)) + noise * random.standard_normal(steps))
     return Record(Probe(lrs), lrs, tuple(map(float, losses)), "done")
+
+
+def flat_then_diverging(*, seed=0, noise=0.1, fall=0.0, diverges=0.1, steps=128):
+    """A loss that hardly depends on the rate, by ``fall`` times its noise, until it explodes around ``diverges``."""
+    random, watch, losses = np.random.default_rng(seed), DivergenceWatch(), []
+    lrs = ramp(1e-6, 30.0, steps)
+    for octave in np.log2(np.array(lrs) / diverges):
+        explosion = 0.5 * 2 ** min(2 * octave, 40)
+        losses.append(2.3 + noise * (random.standard_normal() - fall / (1 + 2 ** (-2 * (octave + 5))) + explosion))
+        if watch.observe(losses[-1]):
+            break
+    stop = "diverged" if len(losses) < steps else "done"
+    return Record(Probe(lrs), lrs[: len(losses)], tuple(map(float, losses)), stop)

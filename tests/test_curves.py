@@ -6,7 +6,7 @@ from curves_with_answers import made_up
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrfind.curves import START, DivergenceWatch, local_linear, to_curve
+from lrfind.curves import START, DivergenceWatch, local_linear, spread_of, to_curve
 from lrfind.errors import ProbeError
 from lrfind.records import Probe, Record
 
@@ -85,8 +85,67 @@ def test_a_loss_that_never_rises_never_diverges(losses):
         ([2.3, 2.4] * 10 + [math.nan, 2.3, math.nan, 2.3], None),
         ([2.3, 2.4] * 10 + [math.nan] * 3, "non-finite"),
         ([math.nan] * 3, "non-finite"),
+        ([2.3, 2.4] * 10 + [math.nan, math.nan, 2.3], None),
         ([1.0] * 50, None),
+        ([0.0, 1.0] * 4 + [2.45] * 3, None),  # a level of 0.5 and twice a noise of 1 above it
+        ([0.0, 1.0] * 4 + [2.55] * 3, "diverged"),
+        ([0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 3.0] + [4.0] * 3, None),  # the eighth loss counts as the start's
+        ([0.0, 1.0] * 4 + [5.0] + [3.0] * 2, "diverged"),  # the ninth does not
     ],
 )
 def test_why_a_probe_stops(losses, last):
     assert verdicts(losses)[-1] == last
+
+
+@pytest.mark.parametrize("at", range(START))
+@pytest.mark.parametrize("wild", [1e6, -1e6, 50.0])
+def test_one_wild_loss_at_the_start_does_not_hide_divergence(at, wild):
+    losses = [2.3, 2.4] * 10 + [1.0] * 5 + [9.0] * 3
+    losses[at] = wild
+    assert verdicts(losses)[-1] == "diverged"
+    assert set(verdicts(losses[:-3])) == {None}
+
+
+@pytest.mark.parametrize(
+    ("losses", "spread"),
+    [
+        ([2.0, 2.1] * 4, 0.1),
+        ([2.0, 2.1] * 3 + [2.05, 2.55], 0.55),
+        ([2.0, 2.1] * 3 + [2.05, 2.61], 0.6),
+        ([2.0, 2.1] * 3 + [2.05, 1e9], 0.6),
+        ([2.0, 2.1] * 3 + [2.05, -1e9], 0.6),
+        ([2.0] * 7 + [3.0], 1.0),  # rare events are no noise to be measured without them
+        ([2.0], 0.0),
+    ],
+)
+def test_the_spread_at_the_start_leaves_one_wild_loss_out(losses, spread):
+    assert spread_of(losses) == pytest.approx(spread)
+
+
+def test_a_wild_loss_at_the_start_lets_the_exploding_tail_not_drown_the_trend():
+    losses = [2.0, 2.1] * 10 + [1.0] * 20 + [1e9] * 3
+    losses[3] = 1e6
+    assert to_curve(record_of(losses), octaves=0).smooth[-1] == pytest.approx(2.05 + 2 * 0.6)
+
+
+@pytest.mark.parametrize(
+    ("losses", "cap"), [([2.0] * 20 + [1.0] * 5 + [9.0], 3.0), ([2.0, 2.1] * 10 + [9.0], 2.25), ([2.0] * 20, 2.0)]
+)
+def test_a_loss_above_the_start_counts_as_far_as_it_fell_or_twice_the_noise(losses, cap):
+    assert to_curve(record_of(losses), octaves=0).smooth[-1] == pytest.approx(cap)
+
+
+def test_the_trend_is_smoothed_over_an_octave():
+    lrs = 2.0 ** (np.arange(160) / 8)
+    losses = np.full(160, 2.0)
+    losses[80] = 1.0
+    dip = 2.0 - to_curve(Record(Probe(tuple(lrs)), tuple(lrs), tuple(losses), "done")).smooth
+    assert dip[80] == pytest.approx(1 / (8 * math.sqrt(2 * math.pi)), rel=0.01)
+    assert dip[88] == pytest.approx(dip[80] * math.exp(-0.5), rel=0.01)
+
+
+def test_the_noise_is_that_of_the_first_quarter():
+    lrs = np.geomspace(1e-6, 1.0, 8000)
+    noise = np.where(np.arange(8000) < 2000, 0.1, 5.0) * np.random.default_rng(0).standard_normal(8000)
+    record = Record(Probe(tuple(lrs)), tuple(lrs), tuple(2.0 + noise), "done")
+    assert to_curve(record, octaves=0).noise == pytest.approx(0.1, rel=0.04)

@@ -21,6 +21,7 @@ ROOMS = [
     ["optim"],
     ["isolation"],
     ["loop"],
+    ["progress", "resume"],
     ["search"],
     ["pytorch", "lightning", "huggingface"],
     ["compare"],
@@ -31,7 +32,12 @@ ROOMS = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
-DOORS = {("records", "apply", "optim"), ("records", "plot", "plots")}
+DOORS = {
+    ("records", "apply", "optim"),
+    ("records", "at", "search"),
+    ("records", "plot", "plots"),
+    ("records", "_repr_html_", "plots"),
+}
 """Methods that open a higher room when called; docs/decisions/0001-finding-has-doors.md says why."""
 
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")

@@ -3,15 +3,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from curves_with_answers import made_up
+from curves_with_answers import flat_then_diverging, made_up
 
 from lrfind.curves import to_curve
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Finding, Probe, Record
-from lrfind.schedules import to_shape
+from lrfind.schedules import remaining, to_shape
 from lrfind.strategies.range_test import RangeTest
-from lrfind.suggest.calibrated import calibrated
-from lrfind.suggest.usual import SPREAD, usual_rate
+from lrfind.suggest.calibrated import calibrated, doubt
+from lrfind.suggest.usual import usual_rate
 
 
 def test_it_proposes_one_ramp_and_then_answers():
@@ -70,7 +70,7 @@ def test_a_loss_still_falling_at_the_end_is_noted():
 )
 def test_how_often_training_goes_over_the_data_is_known_from_its_length(known, epoch, passes):
     record = replace(made_up(), optimizer="Adam", epoch=epoch)
-    expected = calibrated(to_curve(record), to_shape("linear"), passes)
+    expected = calibrated(to_curve(record), remaining(to_shape("linear")), passes)
     assert RangeTest(schedule="linear", **known).propose([record]).lr == expected
     assert RangeTest(schedule="linear", horizon=640).propose([replace(record, epoch=0.0)]).lr != expected
 
@@ -87,7 +87,7 @@ def test_a_curve_that_shows_nothing_is_said_to_lean_on_what_is_usual():
     record = Record(Probe(lrs), lrs, tuple(losses), "done", optimizer="Adam")
     finding = RangeTest(schedule="linear").propose([record])
     assert finding.lr == pytest.approx(usual_rate(0.1))
-    assert (finding.base_lr, finding.max_lr) == pytest.approx((finding.lr / SPREAD, finding.lr * SPREAD))
+    assert (finding.base_lr, finding.max_lr) == pytest.approx((finding.lr / 4, finding.lr * 4))
     assert "on what is usual for Adam" in finding.notes[0]
     with pytest.raises(ProbeError, match="did not fall"):
         RangeTest(method="steepest").propose([record])
@@ -106,3 +106,30 @@ def test_a_start_that_diverges_is_refused():
 def test_bad_options_are_refused_at_once(options):
     with pytest.raises(BadInputError):
         RangeTest(**options)
+
+
+def test_what_leans_by_half_or_more_on_the_usual_rate_says_so():
+    seen = set()
+    for noise in np.linspace(0.38, 0.52, 40):
+        record = replace(made_up(noise=noise), optimizer="Adam")
+        leaning = doubt(to_curve(record))
+        notes = " ".join(RangeTest().propose([record]).notes)
+        assert ("on what is usual for Adam" in notes) is (leaning >= 0.5)
+        seen.add(round(leaning, 1))
+    assert {0.4, 0.6} <= seen
+
+
+def test_a_flat_curve_that_diverges_gives_a_wide_interval_and_a_note():
+    for seed in range(5):
+        finding = RangeTest().propose([replace(flat_then_diverging(seed=seed, fall=0.5), optimizer="SGD")])
+        assert finding.lr < 0.1
+        assert any("rests on where it began to rise; the evidence is weak" in note for note in finding.notes)
+        assert math.log2(finding.lr / finding.interval[0]) == pytest.approx(5.9)
+        assert math.log2(finding.interval[1] / finding.lr) == pytest.approx(6.3)
+
+
+@pytest.mark.parametrize(("length", "below", "above"), [({"horizon": 250}, 3.4, 5.3), ({"epochs": 80}, 3.9, 3.8)])
+def test_the_interval_is_wider_for_trainings_much_shorter_or_longer_than_the_benchmarks(length, below, above):
+    finding = RangeTest(**length).propose([replace(made_up(), epoch=50.0)])
+    low, high = (math.log2(end / finding.lr) for end in finding.interval)
+    assert (-low, high) == (pytest.approx(below), pytest.approx(above))

@@ -1,9 +1,24 @@
-import pytest
-from curves_with_answers import loss_at, made_up
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from io import StringIO
 
-from lrfind.records import Record
-from lrfind.search import find_with, search
+import numpy as np
+import pytest
+import torch
+from curves_with_answers import loss_at, made_up
+from rich.console import Console
+
+from lrfind.errors import BadInputError, LRFindError, ProbeError
+from lrfind.progress import display
+from lrfind.records import Cost, Finding, Probe, Record
+from lrfind.schedules import SCHEDULES
+from lrfind.search import find_with, search, to_strategy
 from lrfind.strategies.range_test import RangeTest
+from lrfind.strategies.replicated import Replicated
 
 
 class MadeUpLoop:
@@ -14,7 +29,9 @@ class MadeUpLoop:
 
     def run(self, probe, on_step):
         self.probes.append(probe)
-        losses = tuple(map(float, loss_at(probe.lrs)))
+        losses = tuple(
+            map(float, loss_at(probe.lrs) + 0.02 * np.random.default_rng(probe.seed).standard_normal(len(probe.lrs)))
+        )
         for lr, loss in zip(probe.lrs, losses, strict=True):
             on_step(lr, loss)
         return Record(probe, probe.lrs, losses, "done", seconds=1.0)
@@ -30,15 +47,66 @@ def test_a_search_counts_everything_it_ran():
     assert finding.cost.steps == 128
 
 
+class Terminal:
+    """Keeps what is written, line by line, without what moves the cursor."""
+
+    def __init__(self, monkeypatch, *, terminal=True):
+        self.stream = StringIO()
+        console = Console(file=self.stream, force_terminal=terminal, width=120, legacy_windows=False, _environ={})
+        monkeypatch.setattr("lrfind.progress.Console", lambda **options: console)
+
+    @property
+    def text(self):
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.stream.getvalue())
+
+
 @pytest.mark.parametrize(
     ("terminal", "progress", "shown"), [(True, True, True), (True, False, False), (False, True, False)]
 )
-def test_progress_is_shown_in_a_terminal_unless_it_is_off(capsys, monkeypatch, terminal, progress, shown):
-    monkeypatch.setattr("rich.console.Console.is_terminal", terminal)
+def test_progress_is_shown_in_a_terminal_unless_it_is_off(monkeypatch, terminal, progress, shown):
+    screen = Terminal(monkeypatch, terminal=terminal)
     find_with(MadeUpLoop(), progress=progress)
+    assert ("lrfind ━" in screen.text) is shown
+    assert screen.text.strip() == "" or shown
+
+
+def test_progress_goes_to_the_error_stream(capsys, monkeypatch):
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    find_with(MadeUpLoop())
     out, err = capsys.readouterr()
     assert out == ""
-    assert ("finding a learning rate" in err) is shown
+    assert "lrfind" in err
+
+
+def test_progress_says_which_range_test_it_is_the_loss_and_the_rate_so_far(monkeypatch):
+    screen = Terminal(monkeypatch)
+    monkeypatch.setattr("lrfind.progress._REDRAWN", 0.0)
+    with display(Replicated(), shown=True) as shown:
+        first = RangeTest()._probe()
+        shown.on_round([first])
+        shown.on_step(1e-6, 2.25)
+        assert shown.line == "range test 1  lr 1.0e-06  loss 2.25"
+        records = [made_up()]
+        shown.on_record(records)
+        shown.on_round([first, first])
+        assert shown.line == f"range test 2 of 3  |  so far {RangeTest().read(records[0]):.1e}"
+        shown.on_step(2e-6, -100.0)
+        assert shown.line.startswith("range test 2 of 3  lr 2.0e-06  loss -100")
+        shown.on_record(records * 2)
+        assert shown.line.startswith("range test 3 of 3")
+    assert "lrfind ━" in screen.text
+
+
+def test_progress_of_a_strategy_that_cannot_tell_the_best_so_far(monkeypatch):
+    Terminal(monkeypatch)
+
+    class Two:
+        def propose(self, records):
+            return [Probe((0.1, 0.1)), Probe((0.1,), 1)] if not records else RangeTest().propose([made_up()])
+
+    with display(Two(), shown=True) as shown:
+        search(Two(), MadeUpLoop(), on_round=shown.on_round, on_step=shown.on_step, on_record=shown.on_record)
+        assert shown.line == "probe 2 of 2"
 
 
 def test_a_search_that_was_cut_short_goes_on_from_its_records():
@@ -50,6 +118,22 @@ def test_a_search_that_was_cut_short_goes_on_from_its_records():
     assert resumed.cost.seconds >= 1.0
 
 
+def test_a_round_that_was_cut_short_goes_on_within_it():
+    """Also for a strategy that knows nothing of half rounds."""
+
+    class Round:
+        def propose(self, records):
+            if not records:
+                return [Probe((0.1,), seed) for seed in range(3)]
+            assert len(records) == 3
+            return RangeTest().propose([made_up()])
+
+    whole, loop = search(Round(), MadeUpLoop()), MadeUpLoop()
+    again = [Record(Probe((0.1,), seed), (0.1,), (2.0,), "done") for seed in range(2)]
+    assert search(Round(), loop, records=again).lr == whole.lr
+    assert [probe.seed for probe in loop.probes] == [2]
+
+
 def test_a_loop_that_fails_fails_the_search():
     class Broken:
         def run(self, probe, on_step):
@@ -57,4 +141,302 @@ def test_a_loop_that_fails_fails_the_search():
 
     with pytest.raises(RuntimeError, match="boom"):
         search(RangeTest(), Broken())
-    assert search(RangeTest(), Broken(), records=[made_up()]).cost.steps == 128
+    assert search(RangeTest(max_lr=1.0), Broken(), records=[made_up()]).cost.steps == 128
+
+
+def test_records_of_another_search_are_refused():
+    with pytest.raises(
+        BadInputError, match=r"another search: their probe 1 is lr=1e-06\.\.1 in 128 steps with seed 0, .*30"
+    ):
+        search(RangeTest(), MadeUpLoop(), records=[made_up()])
+
+
+class Dies(MadeUpLoop):
+    """A loop that is killed, as far as a process can be that goes on, in its n-th probe."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.after = after
+
+    def run(self, probe, on_step):
+        if len(self.probes) == self.after:
+            raise KeyboardInterrupt
+        return super().run(probe, on_step)
+
+
+def same(one, other):
+    """Equal but for the seconds."""
+    return replace(one, cost=Cost(one.cost.steps, 0.0)) == replace(other, cost=Cost(other.cost.steps, 0.0))
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_an_interrupted_search_resumes_from_its_file_and_the_file_goes(tmp_path, after):
+    file = tmp_path / "deep" / "search.json"
+    with pytest.raises(KeyboardInterrupt):
+        find_with(Dies(after), resume=file)
+    assert len(json.loads(file.read_text())["records"]) == after
+    loop = MadeUpLoop()
+    resumed = find_with(loop, resume=str(file))
+    assert len(loop.probes) == 3 - after
+    assert same(resumed, find_with(MadeUpLoop()))
+    assert list(file.parent.iterdir()) == []
+
+
+def test_another_schedule_reads_the_same_file(tmp_path):
+    file = tmp_path / "search.json"
+    with pytest.raises(KeyboardInterrupt):
+        find_with(Dies(2), resume=file)
+    loop = MadeUpLoop()
+    assert same(find_with(loop, resume=file, schedule="linear"), find_with(MadeUpLoop(), schedule="linear"))
+    assert len(loop.probes) == 1
+
+
+@pytest.mark.parametrize("options", [{"seed": 1}, {"min_lr": 1e-5}, {"max_lr": 1.0}, {"steps": 64}, {"ramp": "linear"}])
+def test_a_file_of_another_search_is_refused_and_stays(tmp_path, options):
+    file = tmp_path / "search.json"
+    with pytest.raises(KeyboardInterrupt):
+        find_with(Dies(1), resume=file)
+    before, loop = file.read_text(), MadeUpLoop()
+    with pytest.raises(
+        BadInputError, match=r"another search: .* delete the file to search anew, or give resume= another"
+    ):
+        find_with(loop, resume=file, **options)
+    assert (file.read_text(), loop.probes) == (before, [])
+
+
+def test_losses_that_cannot_be_read_end_the_search_and_its_file(tmp_path):
+    class Flat(MadeUpLoop):
+        def run(self, probe, on_step):
+            return Record(probe, probe.lrs, (1.0,) * len(probe.lrs), "done")
+
+    with pytest.raises(ProbeError, match="did not fall"):
+        find_with(Flat(), resume=tmp_path / "search.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "cannot be read as the records of a search .*give another file, or delete it"),
+        ("", "cannot be read as the records of a search"),
+        ("\x00\x01", "cannot be read as the records of a search"),
+        ("[]", "does not hold the records of a search but a list"),
+        ("{}", "does not hold the records of a search but 'something else'; give resume= a file of its own"),
+        ('{"schema": "lrfind/finding/1"}', "does not hold the records of a search but 'lrfind/finding/1'"),
+        ('{"schema": "lrfind/search/1"}', r"cannot be read as the records of a search \(KeyError 'records'\)"),
+        ('{"schema": "lrfind/search/1", "records": [{"probe": 1}]}', r"cannot be read .*TypeError"),
+        ('{"schema": "lrfind/search/1", "records": ["x"]}', r"cannot be read .*TypeError"),
+    ],
+)
+def test_a_file_that_cannot_be_resumed_from_is_said_and_stays(tmp_path, text, message):
+    file, loop = tmp_path / "search.json", MadeUpLoop()
+    file.write_text(text)
+    with pytest.raises(BadInputError, match=message):
+        find_with(loop, resume=file)
+    assert (file.read_text(), loop.probes) == (text, [])
+
+
+def test_a_file_that_cannot_be_written_is_said_before_any_work(tmp_path):
+    (tmp_path / "file").touch()
+    loop = MadeUpLoop()
+    with pytest.raises(LRFindError, match="cannot be written"):
+        find_with(loop, resume=tmp_path / "file" / "search.json")
+    assert loop.probes == []
+
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from torch.nn import functional as F
+import lrfind
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+inputs = torch.randn(512, 8)
+data = torch.utils.data.TensorDataset(inputs, inputs[:, :1] * 2 + 0.1 * torch.randn(512, 1))
+loader = torch.utils.data.DataLoader(data, batch_size=16, shuffle=True)
+model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Dropout(0.1), torch.nn.Linear(16, 1))
+steps = []
+
+
+def search(last, out):
+    def loss(model, batch):
+        steps.append(1)
+        if len(steps) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return F.mse_loss(model(batch[0]), batch[1])
+
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    finding = lrfind.find(model, optimizer, loader, loss, resume="search.json", epochs=100)
+    finding.save(out)
+    Path(out + ".steps").write_text(str(len(steps)))
+    return finding
+
+
+def child(last, out):
+    pid = os.fork()
+    if pid == 0:
+        search(last, out)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+assert child(0, "whole") == 0
+first, second, third = (len(record.lrs) for record in lrfind.Finding.load("whole").records)
+for last in (1, first, first + 1, first + second, first + second + third):
+    assert child(last, f"killed-{last}") == -signal.SIGKILL
+    assert child(0, f"resumed-{last}") == 0
+"""
+
+
+def test_a_search_that_is_killed_and_started_again_gives_the_same_finding(tmp_path):
+    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    finding = Finding.load(tmp_path / "whole")
+    first, second, third = (len(record.lrs) for record in finding.records)
+    whole = first + second + third
+    ran = {1: whole, first: whole, first + 1: second + third, first + second: second + third, whole: third}
+    for last, steps in ran.items():
+        resumed = Finding.load(tmp_path / f"resumed-{last}")
+        assert int((tmp_path / f"resumed-{last}.steps").read_text()) == steps
+        records = zip(finding.records, resumed.records, strict=True)
+        assert all(replace(one, seconds=0.0) == replace(two, seconds=0.0) for one, two in records)
+        assert same(replace(resumed, records=()), replace(finding, records=()))
+        assert not (tmp_path / f"killed-{last}").exists()
+    assert not (tmp_path / "search.json").exists()
+
+
+RANKS = """
+import json, sys
+from pathlib import Path
+import torch.distributed as dist
+from test_search import Dies, MadeUpLoop
+from lrfind.errors import LRFindError
+from lrfind.search import find_with
+
+rank, folder = int(sys.argv[1]), Path(sys.argv[2])
+dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+own = folder / str(rank)  # as on two machines that share no disk
+try:
+    find_with(Dies(2), resume=own / "search.json")
+except KeyboardInterrupt:
+    pass
+files = [file.name for file in own.glob("*")]
+loop = MadeUpLoop()
+lr = find_with(loop, resume=own / "search.json").lr
+if rank == 0:
+    own.joinpath("search.json").write_text("{")
+dist.barrier()
+try:
+    find_with(MadeUpLoop(), resume=own / "search.json")
+except LRFindError as error:
+    words = str(error)
+Path(folder, f"{rank}.json").write_text(json.dumps([files, len(loop.probes), lr, words]))
+dist.destroy_process_group()
+"""
+
+
+def test_in_data_parallel_training_the_first_process_keeps_the_records_and_tells_the_others(tmp_path):
+    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", RANKS, str(rank), str(tmp_path)], env=environment) for rank in (0, 1)
+    ]
+    assert [one.wait(timeout=120) for one in ranks] == [0, 0]
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert (first[0], second[0]) == (["search.json"], [])
+    assert first[1] == second[1] == 1
+    assert first[2:] == second[2:]
+    assert "cannot be read as the records of a search" in second[3]
+
+
+def test_a_finding_read_again_for_its_own_training_is_the_same_bit_for_bit():
+    for schedule in ("constant", "linear", "one-cycle", lambda fraction: 1.0 - 0.7 * fraction):
+        options = {"schedule": schedule, "horizon": 1500, "epochs": 7}
+        finding = find_with(MadeUpLoop(), **options)
+        loaded = Finding.from_dict(json.loads(json.dumps(finding.to_dict())))
+        for one in (finding, loaded):
+            assert one.at() == one.at(horizon=1500, epochs=7) == finding or schedule not in SCHEDULES
+            assert one.at(**options).lr.hex() == one.at(horizon=1500, epochs=7).lr.hex() == finding.lr.hex()
+            assert one.at(**options) == finding
+
+
+@pytest.mark.parametrize("strategy", [RangeTest(max_lr=1.0), Replicated(RangeTest(max_lr=1.0))])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"horizon": 20_000},
+        {"horizon": 200},
+        {"epochs": 3},
+        {"schedule": "linear"},
+        {"schedule": "cosine", "horizon": 640, "epochs": 50},
+    ],
+)
+def test_another_training_reads_what_a_search_for_it_would_have(strategy, options):
+    class Adam(MadeUpLoop):
+        def run(self, probe, on_step):
+            return replace(super().run(probe, on_step), optimizer="Adam", epoch=10.0)
+
+    def told(**length):
+        if isinstance(strategy, RangeTest):
+            return replace(strategy, **length)
+        return Replicated(replace(strategy.test, **length), budget=10_000)
+
+    finding = search(told(horizon=5000, schedule="one-cycle"), Adam())
+    kept = {"horizon": 5000} if not {"horizon", "epochs"} & set(options) else {}
+    wanted = search(told(**{"schedule": "one-cycle", **kept, **options}), Adam())
+    assert finding.at(**options) == replace(wanted, cost=finding.cost)
+    assert finding.at(**options) != finding
+    assert finding.at(**options).at(horizon=5000, schedule="one-cycle") == finding
+
+
+def test_a_torch_scheduler_is_read_over_the_other_length():
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=100, gamma=0.01)
+    finding = search(to_strategy(schedule=scheduler, horizon=200), MadeUpLoop())
+    assert finding.at(schedule=scheduler, horizon=200).lr == finding.lr
+    short = finding.at(schedule=scheduler, horizon=90)
+    assert (short.lr, short.schedule) == (finding.at(schedule="constant", horizon=90).lr, "StepLR")
+    kept = finding.at(horizon=90)
+    assert (kept.lr, kept.notes) == (
+        finding.lr,
+        ("The shape of StepLR is taken to be the same over the other length.",),
+    )
+    unknown = search(to_strategy(), MadeUpLoop()).at(schedule=scheduler)
+    assert "StepLR was read as constant; pass horizon=" in unknown.notes[0]
+
+
+@pytest.mark.parametrize("method", ["steepest", "valley", "minimum", "slide"])
+def test_other_readings_do_not_change_with_the_training_and_say_so(method):
+    finding = search(to_strategy(method=method, horizon=100_000), MadeUpLoop())
+    other = finding.at(horizon=10, schedule="linear")
+    assert (other.lr, other.interval, other.schedule, other.horizon) == (finding.lr, finding.interval, "linear", 10)
+    assert other.notes == (
+        f"The {method} reading knows nothing of the schedule and the length of training: lr is the same.",
+    )
+
+
+def test_a_finding_of_an_earlier_version_is_read_again_where_its_schedule_has_a_name():
+    finding = find_with(MadeUpLoop(), schedule="linear", horizon=500)
+    old = replace(finding, left=None, horizon=None, epochs=None)
+    assert old.at(horizon=500).lr == finding.lr
+    with pytest.raises(BadInputError, match=r"an earlier lrfind, .* 'custom'; pass schedule="):
+        replace(old, schedule="custom").at(horizon=500)
+    assert replace(old, schedule="custom").at(horizon=500, schedule="linear").lr == finding.lr
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ({}, {"horizon": 0}, "horizon must be above 0"),
+        ({}, {"epochs": -1}, "epochs must be above 0"),
+        ({}, {"schedule": "sawtooth"}, "schedule must be one of"),
+        ({"method": "race"}, {"horizon": 10}, "of the method 'race' and 1 records cannot be read for another training"),
+        ({"records": ()}, {"horizon": 10}, "and 0 records cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_again_is_said(change, options, message):
+    finding = replace(RangeTest().propose([made_up()]), **change)
+    with pytest.raises(BadInputError, match=message):
+        finding.at(**options)

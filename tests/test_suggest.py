@@ -3,12 +3,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from curves_with_answers import FALL, made_up
+from curves_with_answers import FALL, flat_then_diverging, made_up
 
 from lrfind.curves import Curve, to_curve
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Probe, Record
-from lrfind.schedules import constant, cosine, linear, ramp
+from lrfind.schedules import constant, cosine, linear, ramp, remaining
 from lrfind.suggest import METHODS, to_rule
 from lrfind.suggest.calibrated import (
     ADAPTIVE,
@@ -19,13 +19,15 @@ from lrfind.suggest.calibrated import (
     REPEATED_ADAPTIVE,
     STEADY,
     USUAL_PASSES,
+    around,
     calibrated,
     doubt,
     standard_edge,
 )
-from lrfind.suggest.edges import edge, is_weak, onset
+from lrfind.suggest.edges import edge, fall, has_edge, is_weak, onset
 from lrfind.suggest.interval import interval
-from lrfind.suggest.usual import usual_rate
+from lrfind.suggest.slide import slide
+from lrfind.suggest.usual import allows, rules_out, usual_rate
 from lrfind.suggest.valley import valley
 
 LEAST = 10**-1.766
@@ -41,7 +43,7 @@ ANSWERS = {
 
 
 def rule(method):
-    return to_rule(method, constant)
+    return to_rule(method, 1.0)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -87,7 +89,7 @@ def test_a_ragged_curve_ends_where_it_turns_ragged():
 
 def test_annealing_schedules_get_higher_rates():
     curve = to_curve(made_up())
-    steady, straight, round_ = (calibrated(curve, shape) for shape in (constant, linear, cosine))
+    steady, straight, round_ = (calibrated(curve, remaining(shape)) for shape in (constant, linear, cosine))
     assert steady < straight < round_ < edge(curve)
     assert steady == pytest.approx(standard_edge(curve) / 2**STEADY)
     assert round_ < standard_edge(curve) / 2**ANNEALED
@@ -112,7 +114,7 @@ def with_optimizer(record, name):
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "RMSprop"])
 def test_an_adaptive_optimizer_gets_a_lower_rate_from_a_clear_curve(name):
     curve = with_optimizer(made_up(noise=0.001), name)
-    assert calibrated(curve, constant) == pytest.approx(standard_edge(curve) / 2 ** (STEADY + ADAPTIVE), rel=1e-3)
+    assert calibrated(curve, 1.0) == pytest.approx(standard_edge(curve) / 2 ** (STEADY + ADAPTIVE), rel=1e-3)
 
 
 @pytest.mark.parametrize(("name", "pace"), [("SGD", PACE), ("Adam", PACE_ADAPTIVE)])
@@ -127,15 +129,15 @@ def test_what_ramps_faster_goes_further_before_it_diverges(name, pace, steps, ha
 @pytest.mark.parametrize(("name", "octaves"), [("SGD", REPEATED), ("Adam", REPEATED_ADAPTIVE)])
 def test_what_is_seen_more_often_gets_a_lower_rate(name, octaves):
     curve = with_optimizer(made_up(noise=0.001), name)
-    unknown, once, usual, twice = (calibrated(curve, constant, passes) for passes in (None, 1, USUAL_PASSES, 64))
+    unknown, once, usual, twice = (calibrated(curve, 1.0, passes) for passes in (None, 1, USUAL_PASSES, 64))
     assert unknown == usual == pytest.approx(twice * 2**octaves, rel=1e-3)
     assert once == pytest.approx(usual * 2 ** (5 * octaves), rel=1e-3)
-    assert calibrated(curve, constant, 0.1) == once
+    assert calibrated(curve, 1.0, 0.1) == once
 
 
 def test_the_usual_rate_too_is_lower_for_what_is_seen_more_often():
     curve = with_optimizer(flat(0.1), "Adam")
-    assert calibrated(curve, constant, 128) == pytest.approx(usual_rate(1.0) / 2 ** (2 * REPEATED_ADAPTIVE))
+    assert calibrated(curve, 1.0, 128) == pytest.approx(usual_rate(1.0) / 2 ** (2 * REPEATED_ADAPTIVE))
 
 
 def test_the_more_noise_the_more_the_reading_leans_on_the_usual_rate():
@@ -143,24 +145,24 @@ def test_the_more_noise_the_more_the_reading_leans_on_the_usual_rate():
     assert 0 < doubt(clear) < 0.01 < doubt(dim) < 0.5 < doubt(dark) < 1
     for curve in (clear, dim, dark):
         read = standard_edge(curve) / 2 ** (STEADY + ADAPTIVE)
-        leaning = math.log(calibrated(curve, constant) / read) / math.log(usual_rate(1.0) / read)
+        leaning = math.log(calibrated(curve, 1.0) / read) / math.log(usual_rate(1.0) / read)
         assert leaning == pytest.approx(doubt(curve))
 
 
-@pytest.mark.parametrize(("shape", "left"), [(constant, 1.0), (linear, 0.1)])
-def test_a_curve_that_shows_nothing_gives_the_usual_rate_of_an_adaptive_optimizer_only(shape, left):
-    assert calibrated(with_optimizer(flat(0.1), "AdamW"), shape) == pytest.approx(usual_rate(left))
+@pytest.mark.parametrize("left", [1.0, 0.1])
+def test_a_curve_that_shows_nothing_gives_the_usual_rate_of_an_adaptive_optimizer_only(left):
+    assert calibrated(with_optimizer(flat(0.1), "AdamW"), left) == pytest.approx(usual_rate(left))
     for name in ("SGD", ""):
         with pytest.raises(ProbeError, match="did not fall"):
-            calibrated(with_optimizer(flat(0.1), name), shape)
+            calibrated(with_optimizer(flat(0.1), name), left)
 
 
 def test_in_the_middle_of_training_no_rate_is_usual():
     begun = replace(made_up(noise=0.3), optimizer="Adam", is_fresh=False)
     curve = to_curve(begun)
-    assert calibrated(curve, constant) == pytest.approx(standard_edge(curve) / 2 ** (STEADY + ADAPTIVE))
+    assert calibrated(curve, 1.0) == pytest.approx(standard_edge(curve) / 2 ** (STEADY + ADAPTIVE))
     with pytest.raises(ProbeError, match="did not fall"):
-        calibrated(to_curve(replace(flat(0.1), optimizer="Adam", is_fresh=False)), constant)
+        calibrated(to_curve(replace(flat(0.1), optimizer="Adam", is_fresh=False)), 1.0)
 
 
 def rising(to):
@@ -172,7 +174,7 @@ def rising(to):
 @pytest.mark.parametrize("record", [flat(0.0), rising(1e-3), rising(1.0)], ids=["constant", "ends below", "worse"])
 def test_the_usual_rate_is_not_given_where_the_curve_speaks_against_it(record):
     with pytest.raises(ProbeError, match="did not fall"):
-        calibrated(with_optimizer(record, "Adam"), constant)
+        calibrated(with_optimizer(record, "Adam"), 1.0)
 
 
 def test_a_fall_within_the_noise_is_weak_evidence():
@@ -196,10 +198,10 @@ def test_the_interval_holds_other_seeds():
 
 def test_an_unknown_method():
     with pytest.raises(BadInputError, match=r"method must be one of .*'best'"):
-        to_rule("best", constant)
+        to_rule("best", 1.0)
 
 
-@pytest.mark.parametrize("rule", [edge, lambda curve: calibrated(curve, constant)], ids=["edge", "calibrated"])
+@pytest.mark.parametrize("rule", [edge, lambda curve: calibrated(curve, 1.0)], ids=["edge", "calibrated"])
 def test_nothing_is_read_where_the_loss_was_not_finite(rule):
     lrs = ramp(1e-6, 1.0, 60)
     losses = [2.3] * 30 + [2.3 - 0.2 * step for step in range(10)] + [math.nan] * 3
@@ -211,3 +213,182 @@ def test_a_rising_curve_has_no_valley():
     lrs, losses = np.array(ramp(1e-3, 10.0, 40)), np.linspace(1.0, 2.0, 40)
     with pytest.raises(ProbeError, match="never falls"):
         valley(Curve(lrs=lrs, losses=losses, smooth=losses, noise=0.0, level=1.0))
+
+
+def drawn(smooth, *, noise, level, losses=None, stop="done", optimizer="", steps=8, low=1e-3):
+    """A curve as it stands, so many steps an octave."""
+    smooth = np.asarray(smooth, dtype=float)
+    lrs = low * 2.0 ** (np.arange(len(smooth)) / steps)
+    return Curve(lrs, smooth if losses is None else np.asarray(losses), smooth, noise, level, stop, optimizer)
+
+
+def at(curve, index):
+    return pytest.approx(curve.lrs[index])
+
+
+def test_the_fall_has_begun_at_a_twentieth_of_it():
+    curve = drawn([1.0] * 20 + list(np.linspace(1.0, 0.0, 101)), noise=0.001, level=1.0)
+    assert onset(curve) == at(curve, 25)
+
+
+@pytest.mark.parametrize(("depth", "index", "octaves"), [(5.0, 42, 0.0), (1.5, 50, 0.5)])
+def test_the_edge_is_as_low_as_the_least_within_a_quarter_of_the_noise_or_all_of_it_and_half_an_octave_less(
+    depth, index, octaves
+):
+    smooth = (
+        [2.0 + depth] * 20 + list(np.linspace(2.0 + depth, 2.0, 21))[1:] + [2.0] + [2.099 + 0.1 * n for n in range(30)]
+    )
+    curve = drawn(smooth, noise=1.0, level=2.0 + depth)
+    assert is_weak(curve) is (depth < 2.0)
+    curve = replace(curve, stop="diverged")
+    assert edge(curve) == pytest.approx(curve.lrs[index] / 2**octaves)
+
+
+@pytest.mark.parametrize(
+    ("depth", "last", "stop", "weak", "has"),
+    [
+        (2.02, 3.0, "done", False, True),
+        (1.98, 3.0, "done", True, False),
+        (1.98, 4.97, "done", True, False),
+        (1.98, 5.03, "done", True, True),
+        (1.98, 3.0, "diverged", True, True),
+        (0.0, 3.0, "diverged", True, True),
+    ],
+)
+def test_a_fall_of_less_than_twice_the_noise_is_weak_and_an_edge_only_where_the_loss_rose(depth, last, stop, weak, has):
+    curve = drawn([3.0] * 10 + [3.0 - depth] * 10 + [last], noise=1.0, level=3.0, stop=stop)
+    assert (is_weak(curve), has_edge(curve)) == (weak, has)
+
+
+def test_a_fall_is_from_the_start_and_from_what_is_before_the_least():
+    assert fall(drawn([3.0, 9.0, 1.0, 5.0], noise=1.0, level=3.0)) == 2.0
+    assert fall(drawn([2.0, 2.5, 1.0, 5.0], noise=1.0, level=3.0)) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("jump", "apart", "noise", "is_ragged"),
+    [
+        (1.05, 7, 0.01, True),
+        (0.95, 7, 0.01, False),
+        (1.05, 9, 0.01, False),
+        (1.05, 7, 0.27, False),
+        (1.15, 7, 0.27, True),
+    ],
+)
+def test_it_is_ragged_where_it_jumps_twice_within_an_octave_by_half_its_fall_and_four_times_its_noise(
+    jump, apart, noise, is_ragged
+):
+    smooth = np.array([3.0] * 10 + list(np.linspace(3.0, 1.0, 11)) + [1.0] * 60)
+    losses = smooth.copy()
+    losses[[40, 40 + apart]] += jump
+    curve = drawn(smooth, noise=noise, level=3.0, losses=losses)
+    assert edge(curve) == at(curve, 39 if is_ragged else -1)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "left", "passes", "steps", "octaves"),
+    [
+        ("SGD", 1.0, 32, 128, 3.4),
+        ("SGD", 1.0, None, 128, 3.4),
+        ("SGD", 0.0, 32, 128, 2.15),
+        ("SGD", 0.5, 32, 128, 2.775),
+        ("SGD", 1.0, 64, 128, 3.45),
+        ("SGD", 1.0, 1, 128, 3.15),
+        ("SGD", 1.0, 32, 64, 3.8),
+        ("SGD", 1.0, 32, 16, 4.2),
+        ("Adam", 1.0, 32, 128, 4.0),
+        ("Adam", 0.0, 32, 128, 2.75),
+        ("Adam", 1.0, 64, 128, 4.2),
+        ("Adam", 1.0, 32, 64, 4.2),
+    ],
+)
+def test_how_far_below_the_edge_the_rate_is(optimizer, left, passes, steps, octaves):
+    lrs = np.geomspace(1e-6, 30.0, steps)
+    smooth = np.where(np.arange(steps) <= steps // 2, np.linspace(2.0, 1.0, steps), 3.0)
+    curve = Curve(lrs, smooth, smooth, 0.0, 2.0, "diverged", optimizer)
+    assert math.log2(edge(curve) / calibrated(curve, left, passes)) == pytest.approx(octaves, abs=0.02)
+
+
+@pytest.mark.parametrize(("times", "share"), [(3.0, 0.941), (6.0, 0.5), (12.0, 0.059)])
+def test_the_doubt_that_a_fall_of_so_many_times_the_noise_leaves(times, share):
+    assert doubt(drawn([times + 1.0, 1.0], noise=1.0, level=times + 1.0)) == pytest.approx(share, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("steps", "is_weak", "below", "above"),
+    [
+        (None, False, 3.4, 3.8),
+        (2000, False, 3.4, 3.8),
+        (250, False, 3.4, 5.3),
+        (16_000, False, 4.9, 3.8),
+        (None, True, 5.9, 6.3),
+        (16_000, True, 7.4, 6.3),
+    ],
+)
+def test_how_wide_the_interval_is(steps, is_weak, below, above):
+    low, high = around(1.0, steps, is_weak=is_weak)
+    assert (-math.log2(low), math.log2(high)) == (pytest.approx(below), pytest.approx(above))
+
+
+@pytest.mark.parametrize(
+    ("height", "is_allowed", "is_ruled_out"), [(0.98, True, False), (1.02, False, False), (2.02, False, True)]
+)
+def test_how_high_a_loss_speaks_against_a_rate(height, is_allowed, is_ruled_out):
+    curve = drawn([3.0] * 10 + [3.0 + height] * 10, noise=1.0, level=3.0)
+    assert allows(curve, curve.lrs[15]) is is_allowed
+    assert rules_out(curve, curve.lrs[15]) is is_ruled_out
+    assert not allows(curve, curve.lrs[-1] * 1.01)
+    assert rules_out(curve, curve.lrs[-1] * 1.01)
+
+
+@pytest.mark.parametrize(("depth", "low"), [(0.0, -5.0), (1.0, -2.0)])
+def test_a_flat_curve_that_diverges_is_read_back_from_where_it_rises(depth, low):
+    curves = [to_curve(flat_then_diverging(seed=seed, fall=depth)) for seed in range(60)]
+    read = [math.log2(edge(curve) / 0.1) for curve in curves if has_edge(curve)]
+    assert len(read) >= 57
+    assert low < np.quantile(read, 0.05) < np.quantile(read, 0.95) < 0.0
+
+
+def test_a_flat_curve_that_rises_from_its_start_has_no_edge():
+    assert has_edge(drawn([3.0] * 9 + [9.0] * 3, noise=1.0, level=3.0, stop="diverged"))
+    assert not has_edge(drawn([3.0] * 8 + [9.0] * 3, noise=1.0, level=3.0, stop="diverged"))
+
+
+@pytest.mark.parametrize(("diverges", "is_usual"), [(1e-4, False), (0.1, True)])
+def test_the_usual_rate_is_not_given_where_a_flat_curve_has_diverged(diverges, is_usual):
+    for seed in range(5):
+        curve = with_optimizer(flat_then_diverging(seed=seed, fall=1.0, diverges=diverges), "Adam")
+        if is_usual:
+            assert calibrated(curve, 1.0) == pytest.approx(usual_rate(1.0), rel=0.1)
+        else:
+            assert calibrated(curve, 1.0) < diverges / 8
+
+
+def test_an_interval_is_what_a_bootstrap_of_a_hundred_reads_and_half_an_octave_more():
+    seen = []
+    curve = to_curve(made_up())
+    low, high = interval(curve, lambda one: seen.append(one) or 3.0)
+    assert (low, high) == (pytest.approx(3.0 / 2**0.5), pytest.approx(3.0 * 2**0.5))
+    assert len(seen) == 101
+    readings = iter([1.0, *(2.0 ** (number / 10) for number in range(100))])
+    low, high = interval(curve, lambda one: next(readings))
+    assert math.log2(low) == pytest.approx(0.4 - 0.5, abs=0.05)
+    assert math.log2(high) == pytest.approx(9.4 + 0.5, abs=0.05)
+
+
+@pytest.mark.parametrize(("away", "is_moved"), [(8, True), (9, False)])
+def test_a_step_is_given_the_noise_of_eight_steps_on_either_side(away, is_moved):
+    smooth = np.full(64, 2.0)
+    losses = np.where(np.arange(64) < 32, 2.0, 1.0)
+    curve = drawn(smooth, noise=1.0, level=2.0, losses=losses)
+    seen = set()
+    interval(curve, lambda one: seen.add(float(one.losses[32 - away])) or 1.0)
+    assert seen == ({1.0, 2.0} if is_moved else {2.0})
+
+
+@pytest.mark.parametrize(("decades", "is_alike"), [(9.05, True), (8.8, False)])
+def test_slide_compares_slopes_over_a_decade_and_a_fifth_within_three_hundredths_of_the_fall(decades, is_alike):
+    x = np.linspace(0.0, decades, 3000)
+    losses = 5.0 - x**2  # slopes differ by 2.4 over 1.2 decades, which is 0.03 of a fall of 80
+    curve = Curve(10.0**x, losses, losses, 0.0, 5.0)
+    assert slide(curve) == pytest.approx(10.0 ** (decades - 1.2) if is_alike else 1.0, rel=0.01)

@@ -22,6 +22,9 @@ START = 8
 PATIENCE = 3
 """This many bad losses in a row end a probe; fewer are a gap or a spike."""
 
+WILD = 6.0
+"""One loss at the start that lies this many times farther out than the others do is not noise."""
+
 BANDWIDTH = 1.0
 """Width of the smoothing kernel (its standard deviation), in octaves of the learning rate."""
 
@@ -45,6 +48,7 @@ class DivergenceWatch:
     _level: float = math.nan
     _noise: float = math.nan
     _lowest: float = math.inf
+    _bound: float = math.inf
     _gaps: int = 0
 
     def observe(self, loss: float) -> Stop | None:
@@ -57,11 +61,25 @@ class DivergenceWatch:
         now = sorted(self._last)[len(self._last) // 2]
         if len(self._start) < START:
             self._start.append(loss)
-            self._level, self._noise = median(self._start), max(self._start) - min(self._start)
+            self._level, self._noise = median(self._start), spread_of(self._start)
             return None
-        self._lowest = min(self._lowest, now)
-        margin = max(2.0 * self._noise, self._level - self._lowest, 1e-6 * abs(self._level))
-        return "diverged" if now > self._level + margin else None
+        if now < self._lowest:
+            self._lowest = now
+            self._bound = self._level + max(2.0 * self._noise, self._level - now, 1e-6 * abs(self._level))
+        return "diverged" if now > self._bound else None
+
+
+def spread_of(losses: Sequence[float]) -> float:
+    """Return the range of the losses at the start; one wild loss among them widens it no more than ``WILD`` times.
+
+    Example:
+        >>> [spread_of([2.0, 2.5, 3.0, wild]) for wild in (2.5, 4.0, 1e9)]
+        [1.0, 2.0, 6.0]
+    """
+    values = sorted(losses)
+    without_one = min(values[-1] - values[1], values[-2] - values[0]) if len(values) > 2 else 0.0
+    whole = values[-1] - values[0]
+    return min(whole, WILD * without_one) if without_one > 0 else whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +131,7 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
         raise ProbeError(_unreadable(record, int(finite.sum())))
     known = losses[finite]
     level = float(np.median(known[:START]))
-    spread = float(np.ptp(known[:START]))
+    spread = spread_of(known[:START].tolist())
     lowest = min(level, float(np.min(known)))
     capped = np.minimum(known, level + max(2.0 * spread, level - lowest))
     smooth = local_linear(np.log2(lrs[finite]), capped, np.log2(lrs), octaves)

@@ -25,7 +25,11 @@ _IDLE = 1_000
 
 
 class Loop(Protocol):
-    """What the search needs of a framework."""
+    """What the search needs of a framework.
+
+    The probes of a round are independent: each begins at the same starting point and knows nothing of the others, so
+    that they may run in any order, side by side or on several machines.
+    """
 
     def run(self, probe: Probe, on_step: OnStep) -> Record:
         """Run one probe from the starting point and put everything back, on every exit."""
@@ -50,7 +54,7 @@ class Recorder:
     def __init__(self, probe: Probe, optimizers: Optimizers, on_step: OnStep = lambda lr, loss: None) -> None:
         self.stop: Stop | None = None
         self._passes, self._length, self._batches, self._bad = 0, 0.0, 0, 0
-        self._probe, self._on_step = probe, on_step
+        self._probe, self._on_step, self._rate = probe, on_step, probe.lrs[0]
         self._optimizers = as_list(optimizers)
         self._ratios = rates_of(self._optimizers).ratios
         self._is_fresh = not self._optimizers[0].state
@@ -87,22 +91,22 @@ class Recorder:
         Raises:
             BadInputError: If there are many batches and no step.
         """
-        self._open.append(loss)
         self._batches += 1
         self._bad = 0 if math.isfinite(loss) else self._bad + 1
-        if self._read is None and self._bad >= PATIENCE:
-            self.stop = self.stop or "non-finite"
         if self._read is None or self.stop:
-            self._check_idle()
+            self._wait(loss)
             return self.stop
+        mean = loss
+        if self._open:
+            mean, self._open = _mean([*self._open, loss]), []
         self._lrs.append(self._read)
-        mean = loss if len(self._open) == 1 else _mean(self._open)
         self._losses.append(mean)
         self._on_step(self._read, mean)
-        self._open, self._read = [], None
-        self.stop = self._watch.observe(mean)
-        if self.stop is None and len(self._lrs) == len(self._probe.lrs):
-            self.stop = "done"
+        self._read, self.stop = None, self._watch.observe(mean)
+        if len(self._lrs) < len(self._probe.lrs):
+            self._rate = self._probe.lrs[len(self._lrs)]
+        else:
+            self.stop = self.stop or "done"
         return self.stop
 
     @property
@@ -148,7 +152,11 @@ class Recorder:
             self._length * len(self._lrs) / self._batches,
         )
 
-    def _check_idle(self) -> None:
+    def _wait(self, loss: float) -> None:
+        """Keep the loss of a batch on which no step was taken."""
+        self._open.append(loss)
+        if self._read is None and self._bad >= PATIENCE:
+            self.stop = self.stop or "non-finite"
         if len(self._open) > _IDLE:
             raise BadInputError(
                 f"{type(self._optimizers[0]).__name__} was not stepped in {_IDLE} batches; step the optimizer that is "
@@ -157,14 +165,14 @@ class Recorder:
 
     def _before(self, *_: Any) -> None:
         """Set the rate of every group, those included that were added a moment ago."""
-        self._groups = [group for one in self._optimizers for group in one.param_groups]
+        each = self._optimizers
+        self._groups = each[0].param_groups if len(each) == 1 else [group for one in each for group in one.param_groups]
         if len(self._groups) != len(self._ratios):
             raise BadInputError(
                 f"the optimizers had {len(self._ratios)} param groups when the search began and have "
                 f"{len(self._groups)} now, so the ratios of their rates are unknown; add the groups before it."
             )
-        index = min(len(self._lrs), len(self._probe.lrs) - 1)
-        set_rate(self._groups, self._probe.lrs[index], self._ratios)
+        set_rate(self._groups, self._rate, self._ratios)
 
     def _after(self, *_: Any) -> None:
         self._read = read_rate(self._groups, self._ratios)

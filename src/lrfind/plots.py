@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Sequence
+from contextlib import suppress
+from io import BytesIO
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,8 +25,11 @@ from lrfind.compare.series import (
     rate_series,
     schedule_series,
 )
-from lrfind.curves import to_curve
-from lrfind.records import Finding
+from lrfind.curves import Curve, to_curve
+from lrfind.errors import LRFindError, ProbeError
+from lrfind.records import Finding, Record
+from lrfind.strategies.reading import Training, readings
+from lrfind.suggest import METHODS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,32 +53,77 @@ DASHED = (0, (2, 1.5))
 
 
 def plot_finding(finding: Finding, ax: Axes | None = None) -> Axes:
-    """Draw the loss against the rate, with the found rate and the range marked.
+    """Draw the loss against the rate for every range test, what each reads, and what is found.
 
     Args:
-        finding: A finding of one range test or of several, of which the first is smoothed.
+        finding: A finding of one range test or of several.
         ax: Where to draw; by default a new figure of pyplot.
     """
     ax = ax or _new_axes()
-    first, *repeated = finding.records
-    curve = to_curve(first)
+    curves = _curves(finding.records)
     marked = f"range {finding.base_lr:.2g} to {finding.max_lr:.2g}"
     ax.axvspan(finding.base_lr, finding.max_lr, color="#30638e", alpha=0.12, lw=0, label=marked)
-    ax.plot(curve.lrs, curve.losses, ".", ms=4, color="#8d99ae", label="loss of each step")
-    for number, record in enumerate(repeated):
-        label = None if number else "loss of each step, repeated"
-        ax.plot(record.lrs, record.losses, ".", ms=3, color="#edae49", zorder=1.5, label=label)
-    ax.plot(curve.lrs, curve.smooth, color="#2b2d42", lw=2, label="smoothed")
-    ax.axvline(finding.lr, color=FOUND, lw=2, label=f"found rate {finding.lr:.3g}")
-    bottom, top = float(np.nanmin(curve.losses)), float(np.max(curve.smooth))
-    margin = max(0.1 * (top - bottom), 1e-12)
-    ax.set_ylim(bottom - margin, top + 2 * margin)
+    for number, (curve, colour) in enumerate(zip(curves, COLOURS * len(curves), strict=False)):
+        first = number == 0
+        losses = ("loss of each step", "loss of each step, repeated", None)[min(number, 2)]
+        trend = "smoothed" if first else None
+        order = 2.5 if first else 1.5
+        ax.plot(curve.lrs, curve.losses, ".", ms=5, color=colour, alpha=0.55, mew=0, zorder=order, label=losses)
+        ax.plot(curve.lrs, curve.smooth, color=colour, lw=2.2 if first else 1.3, zorder=order, label=trend)
+    _mark(ax, finding)
+    low = min(float(np.nanmin(curve.losses)) for curve in curves)
+    high = max(float(np.max(curve.smooth)) for curve in curves)
+    margin = max(0.1 * (high - low), 1e-12)
+    ax.set_ylim(low - margin, high + 2 * margin)
+    ax.set_xlim(curves[0].lrs[0] / 1.5, max(curve.lrs[-1] for curve in curves) * 1.5)
     ax.set_xscale("log")
     ax.set_xlabel("learning rate (log scale)")
     ax.set_ylabel("training loss")
-    ax.set_title("Loss against learning rate")
+    ax.set_title("Loss against learning rate" + (f", {len(curves)} range tests" if len(curves) > 1 else ""))
     _finish(ax)
     return ax
+
+
+def picture(finding: Finding) -> str:
+    """Return the plot as an HTML image that holds its data; empty where it cannot be drawn."""
+    if not finding.records:
+        return ""
+    try:
+        from matplotlib.figure import Figure
+
+        canvas = Figure(figsize=(7.2, 4.6), layout="constrained", facecolor="white")
+        plot_finding(finding, canvas.subplots())
+    except (ImportError, LRFindError):
+        return ""
+    file = BytesIO()
+    canvas.savefig(file, format="png", dpi=110)
+    data = b64encode(file.getvalue()).decode("ascii")
+    return f'<img alt="Loss against learning rate" style="max-width: 100%" src="data:image/png;base64,{data}">'
+
+
+def _curves(records: Sequence[Record]) -> list[Curve]:
+    """The curves that can be drawn: the first one, and those of the others that have enough losses."""
+    found = [to_curve(records[0])]
+    for record in records[1:]:
+        with suppress(ProbeError):
+            found.append(to_curve(record))
+    return found
+
+
+def _mark(ax: Axes, finding: Finding) -> None:
+    """Mark the found rate, its interval along the top, and along the bottom what each ramp reads for itself."""
+    along = ax.get_xaxis_transform()
+    ax.axvline(finding.lr, color=FOUND, lw=2, zorder=3, label=f"found rate {finding.lr:.3g}")
+    low, high = finding.interval
+    label = f"interval {low:.2g} to {high:.2g}"
+    ax.plot([low, high], [0.96, 0.96], "|-", color=FOUND, lw=1.5, ms=9, mew=1.5, transform=along, zorder=3, label=label)
+    if finding.left is None or finding.method not in METHODS or len(finding.records) < 2:
+        return
+    training = Training(finding.schedule, finding.left, finding.horizon, finding.epochs)
+    read = readings(finding.records, finding.method, training)
+    ax.plot(
+        read, [0.03] * len(read), "^", color=FOUND, ms=6, mew=0, transform=along, zorder=3, label="each ramp's rate"
+    )
 
 
 def plot_runs(comparison: Comparison, metric: str, ax: Axes | None = None) -> Axes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
 from typing import Any, cast
 
 import torch
@@ -68,7 +67,7 @@ def find(
         isolation: ``"copy"`` probes deep copies, ``"snapshot"`` the originals, put back from copies in host memory;
             ``"auto"`` copies where there is room and the model can be copied.
         **options: ``strategy``, ``schedule``, ``min_lr``, ``max_lr``, ``steps``, ``ramp``, ``method``, ``seed``,
-            ``progress``; see ``lrfind.search.SearchOptions``.
+            ``progress``, ``resume``; see ``lrfind.search.SearchOptions``.
 
     Returns:
         The finding; ``finding.apply(optimizer)`` sets the rate.
@@ -112,7 +111,7 @@ class PyTorchLoop:
         check_isolation(isolation)
         _check(model, optimizer)
         check_loader(loader)
-        self._parts = (model, optimizer, step or _to_step(_to_gradients(_to_step_loss(loss_fn), accumulate)))
+        self._parts = (model, optimizer, step or loss_fn)
         self._loader, self._accumulate, self._is_ours = loader, accumulate, step is None
         self._isolation: Isolation = isolation
         self._is_checked = False
@@ -131,14 +130,16 @@ class PyTorchLoop:
     def _run(
         self,
         probe: Probe,
-        parts: tuple[nn.Module, Optimizers, Step],
+        parts: tuple[nn.Module, Optimizers, Any],
         loader: Iterable[Any],
         on_step: OnStep,
         check: Callable[[], None] | None,
     ) -> Record:
         model, optimizer, step = parts
-        if self._is_ours and not model.training:
-            model.train()
+        if self._is_ours:
+            step = _to_step(optimizer, _to_gradients(_to_step_loss(step), self._accumulate))
+            if not model.training:
+                model.train()
         with Recorder(probe, optimizer, on_step) as recorder:
             batches = _cycle(loader, recorder, self._accumulate)
             for count, batch in enumerate(batches if self._accumulate == 1 else _grouped(batches, self._accumulate)):
@@ -150,6 +151,16 @@ class PyTorchLoop:
                 if recorder.observe(_to_float(loss)):
                     break
         return recorder.record()
+
+
+def to_step(optimizer: Optimizers, loss_fn: LossFn, accumulate: int = 1) -> Step:
+    """Return the training step that ``find`` makes of a loss function, for trainings that are to be the same."""
+    return _to_step(optimizer, _to_gradients(_to_step_loss(loss_fn), accumulate))
+
+
+def to_loss(loss_fn: LossFn) -> Callable[[nn.Module, Any], torch.Tensor]:
+    """Return ``loss_fn(model, batch)``, also for a criterion."""
+    return _to_step_loss(loss_fn)
 
 
 def _to_gradients(loss_fn: Callable[[nn.Module, Any], torch.Tensor], accumulate: int) -> Gradients:
@@ -171,36 +182,33 @@ def _to_gradients(loss_fn: Callable[[nn.Module, Any], torch.Tensor], accumulate:
     return of_one if accumulate == 1 else of_several
 
 
-def _to_step(gradients: Gradients) -> Step:
-    """Return the training step of one optimizer, or of several, with and without a closure."""
+def _to_step(optimizers: Optimizers, gradients: Gradients) -> Step:
+    """Return the training step of one optimizer, or of several, with or without a closure; it returns a number."""
+    each = as_list(optimizers)
 
-    def step(model: nn.Module, optimizer: Optimizers, batch: Any) -> torch.Tensor:
-        each = as_list(optimizer)
+    def step(model: nn.Module, _: Any, batch: Any) -> float:
+        for one in each:
+            one.zero_grad()
+        loss = gradients(model, batch)
+        for one in each:
+            one.step()
+        return loss.item()
 
+    def step_with_closure(model: nn.Module, _: Any, batch: Any) -> float:
         def closure() -> torch.Tensor:
             for one in each:
                 one.zero_grad()
             return gradients(model, batch)
 
-        if any(map(needs_closure, each)):
-            losses = [one.step(closure) for one in each]  # type: ignore[arg-type]
-            return cast(torch.Tensor, losses[0])
-        loss = closure()
-        for one in each:
-            one.step()
-        return loss
+        losses = [one.step(closure) for one in each]  # type: ignore[arg-type]
+        return cast(torch.Tensor, losses[0]).item()
 
-    return step
+    return step_with_closure if any(map(needs_closure, each)) else step
 
 
 def needs_closure(optimizer: Optimizer) -> bool:
     """Say whether an optimizer's ``step`` cannot do without a closure, as LBFGS's."""
-    return _needs_closure(type(optimizer))  # type: ignore[arg-type]
-
-
-@cache
-def _needs_closure(kind: type[Optimizer]) -> bool:
-    parameters = list(inspect.signature(kind.step).parameters.values())[1:2]
+    parameters = list(inspect.signature(type(optimizer).step).parameters.values())[1:2]
     return bool(parameters) and parameters[0].default is inspect.Parameter.empty and parameters[0].name == "closure"
 
 
@@ -223,10 +231,10 @@ def checked_loss(loss: Any) -> torch.Tensor:
 
 
 def _to_float(loss: Any) -> float:
-    if isinstance(loss, torch.Tensor) and loss.numel() == 1:
-        return loss.item()
     if isinstance(loss, (int, float)):
         return float(loss)
+    if isinstance(loss, torch.Tensor) and loss.numel() == 1:
+        return loss.item()
     got = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
     raise BadInputError(f"step must return the loss of its batch, a number or a tensor of one, got {got}.")
 
@@ -285,7 +293,12 @@ def _to_step_loss(loss_fn: Any) -> Callable[[nn.Module, Any], torch.Tensor]:
             )
         if device is None:
             device = next(model.parameters()).device
-        inputs, targets = batch[0].to(device, non_blocking=True), batch[1].to(device, non_blocking=True)
-        return loss_fn(model(inputs), targets)  # type: ignore[no-any-return]
+        inputs, targets = batch
+        return loss_fn(model(_on(inputs, device)), _on(targets, device))  # type: ignore[no-any-return]
 
     return loss_of
+
+
+def _on(data: Any, device: torch.device) -> Any:
+    """Return data on a device: most often it is there, and asking is faster than ``to``."""
+    return data if getattr(data, "device", None) == device else data.to(device, non_blocking=True)

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import TypedDict, Unpack
 
 from lrfind.errors import BadInputError
 from lrfind.loop import Loop, OnStep
 from lrfind.optim import Scheduled
+from lrfind.progress import display
 from lrfind.records import Cost, Finding, Probe, Record
-from lrfind.schedules import Ramp, Shape, Stretched
+from lrfind.resume import is_first, kept
+from lrfind.schedules import SCHEDULES, Ramp, Shape, Stretched, remaining
 from lrfind.strategies import Strategy
 from lrfind.strategies.range_test import RangeTest
+from lrfind.strategies.reading import Training, read_all
 from lrfind.strategies.replicated import Replicated
+from lrfind.suggest import METHODS
 
-_REDRAWN = 0.1
-"""Seconds between two changes of the progress bar: drawing at every step would cost more than small steps do."""
+Schedule = str | Shape | Stretched | LRScheduler
 
 
 class RangeOptions(TypedDict, total=False):
@@ -34,7 +35,7 @@ class RangeOptions(TypedDict, total=False):
     steps: int
     ramp: Ramp
     method: str
-    schedule: str | Shape | Stretched | LRScheduler
+    schedule: Schedule
     horizon: int | None
     epochs: float | None
     seed: int
@@ -48,11 +49,15 @@ class SearchOptions(RangeOptions, total=False):
             (one range test) or an object with ``propose``.
         budget: What ``"auto"`` may cost: a share of the horizon if below 1, else steps.
         progress: Whether to show a bar in a terminal.
+        resume: A file for what the search has run so far; started again with the same options after a kill, the search
+            goes on from it and gives the same finding. It is removed at the end. Another search, another model or
+            other data need another file: only the probes are compared.
     """
 
     strategy: Literal["auto", "range"] | Strategy
     budget: float
     progress: bool
+    resume: str | os.PathLike[str] | None
 
 
 def find_with(loop: Loop, **options: Unpack[SearchOptions]) -> Finding:
@@ -62,10 +67,17 @@ def find_with(loop: Loop, **options: Unpack[SearchOptions]) -> Finding:
         BadInputError: If an option is unknown or out of its range.
         ProbeError: If the losses cannot be read.
     """
-    progress = options.pop("progress", True)
+    progress, resume = options.pop("progress", True), options.pop("resume", None)
     strategy = to_strategy(**options)
-    with progress_bar(shown=progress) as (on_round, on_step):
-        return search(strategy, loop, on_round=on_round, on_step=on_step)
+    with kept(resume) as (records, keep), display(strategy, shown=progress and is_first()) as shown:
+
+        def on_record(records: Sequence[Record]) -> None:
+            keep(records)
+            shown.on_record(records)
+
+        return search(
+            strategy, loop, records=records, on_round=shown.on_round, on_step=shown.on_step, on_record=on_record
+        )
 
 
 def to_strategy(**options: Unpack[SearchOptions]) -> Strategy:
@@ -75,13 +87,14 @@ def to_strategy(**options: Unpack[SearchOptions]) -> Strategy:
         BadInputError: If an option is unknown, out of its range, or given beside a strategy that is an object.
     """
     strategy = options.pop("strategy", "auto")
-    options.pop("progress", None)
-    if hasattr(options.get("schedule"), "get_last_lr"):
-        options["schedule"] = Scheduled(options["schedule"])
+    for name in ("progress", "resume"):
+        options.pop(name, None)  # type: ignore[misc]
+    if "schedule" in options:
+        options["schedule"] = _unstepped(options["schedule"])
     known = {*RangeOptions.__annotations__, "budget"}
     if unknown := sorted(set(options) - known):
         raise BadInputError(
-            f"unknown option {unknown[0]!r}; there are {', '.join(sorted({*known, 'strategy', 'progress'}))}."
+            f"unknown option {unknown[0]!r}; there are {', '.join(sorted({*known, 'strategy', 'progress', 'resume'}))}."
         )
     if strategy == "auto":
         budget = {"budget": options.pop("budget")} if "budget" in options else {}
@@ -104,49 +117,91 @@ def search(
     records: Sequence[Record] = (),
     on_round: Callable[[Sequence[Probe]], None] = lambda probes: None,
     on_step: OnStep = lambda lr, loss: None,
+    on_record: Callable[[Sequence[Record]], None] = lambda records: None,
 ) -> Finding:
     """Run the rounds that a strategy proposes until it answers.
 
     Args:
         strategy: What to probe, and what the records mean.
         loop: Where to probe.
-        records: What a search that was cut short already has; these probes are not run again.
+        records: What a search that was cut short already has, in the order that it ran; these are not run again.
         on_round: Told the probes of each round before it runs.
         on_step: Told the rate and the loss of each step.
+        on_record: Told all records so far, at each new one.
+
+    Raises:
+        BadInputError: If the records are of another search.
     """
-    done = list(records)
+    done: list[Record] = []
     start = perf_counter()
     while not isinstance(answer := strategy.propose(done), Finding):
         on_round(answer)
-        done += [loop.run(probe, on_step) for probe in answer]
+        for probe in answer:
+            done.append(_known(records, len(done), probe) or loop.run(probe, on_step))
+            on_record(done)
     seconds = perf_counter() - start + sum(record.seconds for record in records)
     return replace(answer, cost=Cost(sum(len(record.lrs) for record in done), seconds))
 
 
-@contextmanager
-def progress_bar(*, shown: bool) -> Iterator[tuple[Callable[[Sequence[Probe]], None], OnStep]]:
-    """Show a bar over the steps of each round on a terminal's error stream; yield ``on_round`` and ``on_step``."""
-    columns = (
-        TextColumn("finding a learning rate"),
-        BarColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
-        task = bar.add_task("", total=None)
-        done, drawn = 0, perf_counter()
+def reread(finding: Finding, *, schedule: Schedule | None, horizon: int | None, epochs: float | None) -> Finding:
+    """Return what a finding's records say about another training; see ``lrfind.Finding.at``."""
+    if schedule is None and horizon is None and epochs is None:
+        return finding
+    if finding.method not in METHODS or not finding.records:
+        raise BadInputError(
+            f"a finding of the method {finding.method!r} and {len(finding.records)} records cannot be read for another "
+            f"training; search again."
+        )
+    length: dict[str, Any] = {"horizon": horizon, "epochs": epochs}
+    if horizon is None and epochs is None:
+        length = {"horizon": finding.horizon, "epochs": finding.epochs}
+    if schedule is not None:
+        test = RangeTest(method=finding.method, schedule=_unstepped(schedule), **length)
+        found = test.find(finding.records)
+    else:
+        RangeTest(**length)  # which checks it
+        found = read_all(finding.records, finding.method, Training(finding.schedule, _left(finding), **length))
+    return replace(found, cost=finding.cost, notes=(*found.notes, *_about(finding, is_inherited=schedule is None)))
 
-        def on_round(probes: Sequence[Probe]) -> None:
-            nonlocal done
-            done = 0
-            bar.reset(task, total=sum(len(probe.lrs) for probe in probes))
 
-        def on_step(lr: float, loss: float) -> None:
-            nonlocal done, drawn
-            done += 1
-            if not bar.disable and perf_counter() - drawn > _REDRAWN:
-                drawn = perf_counter()
-                bar.update(task, completed=done, description=f"lr {lr:.2e}  loss {loss:.4g}")
+def _about(finding: Finding, *, is_inherited: bool) -> list[str]:
+    """What a person should know about a finding's being read again."""
+    if finding.method != "calibrated":
+        return [
+            f"The {finding.method} reading knows nothing of the schedule and the length of training: lr is the same."
+        ]
+    if is_inherited and finding.schedule not in SCHEDULES:
+        return [f"The shape of {finding.schedule} is taken to be the same over the other length."]
+    return []
 
-        yield on_round, on_step
+
+def _left(finding: Finding) -> float:
+    if finding.left is not None:
+        return finding.left
+    if finding.schedule not in SCHEDULES:
+        raise BadInputError(
+            f"the finding was saved by an earlier lrfind, which did not keep the shape of its schedule "
+            f"{finding.schedule!r}; pass schedule=."
+        )
+    return remaining(SCHEDULES[finding.schedule])
+
+
+def _known(records: Sequence[Record], index: int, probe: Probe) -> Record | None:
+    """Return the record of a probe that has run already."""
+    if index >= len(records):
+        return None
+    if records[index].probe != probe:
+        raise BadInputError(
+            f"the records are of another search: their probe {index + 1} is {_words(records[index].probe)}, and this "
+            f"search's is {_words(probe)}; delete the file to search anew, or give resume= another one."
+        )
+    return records[index]
+
+
+def _words(probe: Probe) -> str:
+    return f"lr={probe.lrs[0]:.3g}..{probe.lrs[-1]:.3g} in {len(probe.lrs)} steps with seed {probe.seed}"
+
+
+def _unstepped(schedule: Schedule) -> str | Shape | Stretched:
+    """Return a schedule as strategies take it: of a torch scheduler, what it will do."""
+    return Scheduled(schedule) if hasattr(schedule, "get_last_lr") else schedule

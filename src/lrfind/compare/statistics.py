@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +49,7 @@ def judge(arms: Sequence[Arm], runs: Sequence[Run], metric: str, mode: Mode) -> 
     Raises:
         BadInputError: If the mode is unknown.
     """
-    if mode not in ("min", "max"):
-        raise BadInputError(f'mode must be "min" or "max", got {mode!r}.')
+    check_mode(mode)
     scores = {arm.name: {run.seed: run.final(metric) for run in runs if run.arm == arm.name} for arm in arms}
     summaries = {
         name: summary(list(of.values())) for name, of in scores.items() if any(map(math.isfinite, of.values()))
@@ -67,6 +66,16 @@ def judge(arms: Sequence[Arm], runs: Sequence[Run], metric: str, mode: Mode) -> 
     kinds = _kinds(arms, names, table)
     sentence = in_words(tuple(pairs), winner, best, kinds, lost, metric, mode)
     return Verdict(sentence, winner, best, tuple(pairs), kinds), summaries
+
+
+def check_mode(mode: str) -> None:
+    """Check the name of a mode.
+
+    Raises:
+        BadInputError: If it is unknown.
+    """
+    if mode not in get_args(Mode):
+        raise BadInputError(f'mode must be "min" or "max", got {mode!r}.')
 
 
 def summary(values: Sequence[float]) -> Interval:
@@ -145,13 +154,15 @@ def _greatest(tables: Floats) -> Floats:
 
 def _covariances(tables: Floats) -> Floats:
     centred = tables - tables.mean(axis=1, keepdims=True)
-    return centred.transpose(0, 2, 1) @ centred / (tables.shape[1] - 1)
+    found: Floats = centred.transpose(0, 2, 1) @ centred / (tables.shape[1] - 1)
+    return found
 
 
 def _variances(covariances: Floats) -> Floats:
     """The variance of the difference of each pair of arms."""
     own = np.einsum("nii->ni", covariances)
-    return np.maximum(own[:, :, None] + own[:, None, :] - 2 * covariances, 0.0)
+    found: Floats = np.maximum(own[:, :, None] + own[:, None, :] - 2 * covariances, 0.0)
+    return found
 
 
 def _usual(variances: Floats) -> Any:

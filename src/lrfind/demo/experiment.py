@@ -1,191 +1,112 @@
-"""Trains the same network at guessed rates and at the found one, and keeps what happened."""
+"""The built-in task: LeNet on Fashion-MNIST or digits, at guessed rates, at the found one and under a schedule."""
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
-import torch
-from torch.utils.data import DataLoader
-
-from lrfind.compare.runs import Row, Run
-from lrfind.demo.data import Dataset
+from lrfind.compare.arms import FIXED
+from lrfind.compare.runs import Arm
+from lrfind.compare.targets.lightning import LightningTarget
+from lrfind.compare.targets.specs import Builder
+from lrfind.demo.data import Dataset, load
 from lrfind.demo.lenet import LeNet
-from lrfind.lightning import LRFinder, VerifyLR
-from lrfind.lightning.framework import TALKERS, callback_bases, fit, lightning_package
-from lrfind.loop import quiet
-from lrfind.records import Finding
+from lrfind.errors import RateNotAppliedError
+from lrfind.lightning import LRFinder
+from lrfind.lightning.framework import lightning_package
 
 BATCH_SIZE = 64
 
-Report = Callable[[str, int, int, str], None]
-"""Told the run's name, the steps done, the steps in all and a few words, for showing progress."""
+LRS = (1e-5, 1e-4, 1e-1)
+"""The guesses of the published experiment."""
+
+SCHEDULES = ("constant", "linear")
+"""The found rate as it was, and under the schedule that was measured to be better than one-cycle; docs/experiment.md."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What to run.
+@dataclass(frozen=True)
+class Experiment(LightningTarget):
+    """LeNet on a dataset; a target like any other, but that its found run finds its rate anew, and applies it itself.
 
-    Attributes:
-        lrs: The guessed rates, positive.
-        epochs: How long each run trains.
-        seed: Seeds the initial weights, the batch order and the search.
-        tensorboard: Where the event files go, a folder per run; those of earlier runs are removed.
+    Args:
+        dataset: As ``lrfind.demo.data.load`` takes it, but for ``"auto"``: what trains must not hang on what is at hand.
+        data_dir: Likewise.
+        tensorboard: Where the event files go, a folder per arm and seed.
+        seed: The seed of the search.
     """
 
-    lrs: tuple[float, ...]
-    epochs: int
-    seed: int
-    tensorboard: Path
+    model: Builder = LeNet
+    dataset: str = "fashion-mnist"
+    data_dir: str | os.PathLike[str] | None = None
+    tensorboard: Path | None = None
+    seed: int = 0
+    data: Builder | None = field(init=False)
 
-
-class Experiment:
-    """The runs of one experiment, in the order they finish; what is finished survives an interruption.
-
-    Attributes:
-        finding: The finding of the found run, once it has trained.
-        runs: The finished runs, the guessed rates in the order given and the found one last.
-    """
-
-    def __init__(self, dataset: Dataset, settings: Settings, report: Report = lambda *_: None) -> None:
-        self.dataset, self.settings, self.report = dataset, settings, report
-        self.finding: Finding | None = None
-        self.runs: tuple[Run, ...] = ()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", partial(_loaders, self.dataset, self.data_dir))
+        object.__setattr__(self, "loggers", None if self.tensorboard is None else partial(_logger, self.tensorboard))
+        super().__post_init__()
 
     @property
     def title(self) -> str:
         """What is trained on what, for people."""
-        return f"{LeNet.__name__} on {self.dataset.title}"
+        return f"{LeNet.__name__} on {dataset_of(self.dataset, self.data_dir).title}"
 
     @property
     def setting(self) -> str:
-        """What all runs have in common, in a sentence."""
-        epochs = "1 epoch" if self.settings.epochs == 1 else f"{self.settings.epochs} epochs"
-        return (
-            f"Each run: Adam, batches of {BATCH_SIZE}, {epochs} at a constant rate; "
-            f"the same initial weights, the same batches."
-        )
+        """What all runs have in common."""
+        return f"Adam, batches of {BATCH_SIZE}"
 
-    def run(self) -> None:
-        """Search, train the found run, then the guessed ones.
+    def identity(self) -> Mapping[str, Any]:
+        """Return what is trained: wherever the data and the event files are, it is the same."""
+        return {"model": LeNet.__name__, "dataset": self.dataset, "batch_size": BATCH_SIZE}
 
-        Raises:
-            KeyboardInterrupt: At Ctrl-C; ``finding`` and ``runs`` hold what was finished.
-        """
-        _forget(self.settings.tensorboard)
-        with quiet(*TALKERS):
-            finder = LRFinder(seed=self.settings.seed, progress=False)
-            found = self._train("found", None, finder)
-            self.finding = finder.finding
-            self.runs = (found,)
-            for lr in self.settings.lrs:
-                run = self._train(repr(lr), lr, VerifyLR(lr))
-                self.runs = (*self.runs[:-1], run, found)
-
-    def _train(self, name: str, lr: float | None, rate: VerifyLR) -> Run:
-        torch.manual_seed(self.settings.seed)
-        module = LeNet() if lr is None else LeNet(lr)
-        train, validation, test = self.dataset.loaders(batch_size=BATCH_SIZE, seed=self.settings.seed)
-        history = _History(rate, name, self.report)
-        trainer = self._trainer(name, [rate, history], 0.5 if len(train) % 2 == 0 else 1.0)
-        self.report(name, 0, 1, "searching a rate" if isinstance(rate, LRFinder) else "starting")
-        fit(trainer, module, train_dataloaders=train, val_dataloaders=validation)
-        seconds = perf_counter() - history.start
-        tested = _measure(module, test)
-        return Run(
-            name=name,
-            lr=module.lr,
-            lr_applied=rate.span,
-            schedule="constant",
-            epochs=self.settings.epochs,
-            seconds=seconds,
-            test_loss=tested["loss"],
-            test_accuracy=tested["accuracy"],
-            rows=tuple(history.rows),
-        )
-
-    def _trainer(self, name: str, callbacks: list[Any], val_check_interval: float) -> Any:
-        pl = lightning_package()
-        return pl.Trainer(
-            max_epochs=self.settings.epochs,
-            val_check_interval=val_check_interval,
-            callbacks=callbacks,
-            logger=pl.loggers.TensorBoardLogger(self.settings.tensorboard, name="", version=name),
-            num_sanity_val_steps=0,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+    def callbacks(self, arm: Arm, seed: int) -> list[Any]:
+        """Let the found run find, apply and verify its rate, as users do; with another seed it would be another."""
+        return [_Finder(arm.lr, seed)] if arm.name == FIXED and seed == self.seed else []
 
 
-class _History(*callback_bases()):  # type: ignore[misc]
-    """Keeps a row per validation, logs it, and reports progress."""
+class _Finder(LRFinder):
+    """Finds the rate of an arm again, in the run itself."""
 
-    def __init__(self, rate: VerifyLR, name: str, report: Report) -> None:
-        self.rate, self.name, self.report = rate, name, report
-        self.rows: list[Row] = []
-        self.start = perf_counter()
-        self._loss: list[float] = []
-        self._accuracy: list[float] = []
-
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        self.start = perf_counter()
-
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self._loss.append(float(outputs["loss"]))
-        self._accuracy.append(float(outputs["accuracy"]))
-        if trainer.global_step % 10 == 0:
-            self.report(self.name, trainer.global_step, int(trainer.estimated_stepping_batches), self._words())
-
-    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        metrics = trainer.callback_metrics
-        row = Row(
-            step=trainer.global_step,
-            epoch=trainer.global_step / trainer.num_training_batches,
-            lr=float(trainer.optimizers[0].param_groups[0]["lr"]),
-            train_loss=_mean(self._loss),
-            train_accuracy=_mean(self._accuracy),
-            val_loss=float(metrics["val_loss"]),
-            val_accuracy=float(metrics["val_accuracy"]),
-        )
-        self.rows.append(row)
-        self._loss, self._accuracy = [], []
-        logged = {"lr": row.lr, "train_loss": row.train_loss, "train_accuracy": row.train_accuracy}
-        trainer.logger.log_metrics(logged, step=row.step)
+    def __init__(self, lr: float, seed: int) -> None:
+        super().__init__(seed=seed, progress=False)
+        self._expected = lr
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        self.report(self.name, trainer.global_step, trainer.global_step, self._words())
+        """Check that what was found, applied and used is the arm's rate, to the last bit."""
+        super().on_train_end(trainer, pl_module)
+        if self.finding is None or (self.finding.lr, *self.span) != (self._expected,) * 3:
+            found = None if self.finding is None else self.finding.lr
+            raise RateNotAppliedError(f"LRFinder found {found} and trained with {self.span}, not {self._expected}.")
 
-    def _words(self) -> str:
-        last = [f"validation loss {self.rows[-1].val_loss:.3f}"] if self.rows else []
-        now = [f"loss {_mean(self._loss[-50:]):.3f}"] if self._loss else []
-        return ", ".join([*now, *last])
+
+@cache
+def dataset_of(name: str, data_dir: str | os.PathLike[str] | None) -> Dataset:
+    """Load a dataset once for all runs of a process; a run only reads it."""
+    return load(name, data_dir)
 
 
-def _forget(folder: Path) -> None:
+def forget_events(folder: Path) -> None:
     """Remove the event files of earlier runs, which are known by their names; what else is there stays."""
-    for old in folder.glob("*"):
+    for old in folder.glob("*/seed-*"):
         with suppress(ValueError):
-            if old.name == "found" or old.name == repr(float(old.name)):
-                shutil.rmtree(old, ignore_errors=True)
+            int(old.name.removeprefix("seed-"))
+            shutil.rmtree(old, ignore_errors=True)
+    for old in folder.glob("*"):
+        with suppress(OSError):  # of a folder that is not empty
+            old.rmdir()
 
 
-@torch.inference_mode()
-def _measure(module: LeNet, loader: DataLoader[Any]) -> dict[str, float]:
-    """Return the mean loss and accuracy over all data of a loader."""
-    module.eval()
-    totals = {"loss": 0.0, "accuracy": 0.0, "size": 0.0}
-    for batch in loader:
-        totals["size"] += len(batch[1])
-        for name, mean in module.measure(batch).items():
-            totals[name] += float(mean) * len(batch[1])
-    return {name: total / totals["size"] for name, total in totals.items()}
+def _loaders(name: str, data_dir: str | os.PathLike[str] | None) -> tuple[Any, Any, Any]:
+    return dataset_of(name, data_dir).loaders(batch_size=BATCH_SIZE, seed=0)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else float("nan")
+def _logger(folder: Path, arm: str, seed: int) -> Any:
+    return lightning_package().loggers.TensorBoardLogger(folder, name=arm, version=f"seed-{seed}")

@@ -50,13 +50,19 @@ class LeNet(lightning_package().LightningModule):  # type: ignore[misc]
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Log the mean loss and accuracy over the validation data."""
-        measures = self.measure(batch)
-        for name, value in measures.items():
-            self.log(f"val_{name}", value, batch_size=len(batch[1]))
+        self._log("val", batch)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Log the mean loss and accuracy over the test data."""
+        self._log("test", batch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return Adam at the attribute ``lr``."""
         return torch.optim.Adam(self.parameters(), lr=self.lr)
+
+    def _log(self, part: str, batch: Any) -> None:
+        for name, value in self.measure(batch).items():
+            self.log(f"{part}_{name}", value, batch_size=len(batch[1]))
 
     def measure(self, batch: Any) -> dict[str, torch.Tensor]:
         """Return the mean loss and accuracy of a batch."""

@@ -102,6 +102,8 @@ class LRFinder(VerifyLR):
         check_isolation(isolation)
         if every is not None and every < 1:
             raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")
+        if every is not None and options.get("resume") is not None:
+            raise BadInputError("resume= is for the one search at the start; leave it out where every= asks for more.")
         self.lr = None
         self.findings: list[Finding] = []
         self._apply, self._every, self._isolation, self._options = apply, every, isolation, dict(options)

@@ -122,6 +122,8 @@ class LRFinder(VerifyLR):
         to_strategy(**options)
         if every is not None and every < 1:
             raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")
+        if every is not None and options.get("resume") is not None:
+            raise BadInputError("resume= is for the one search at the start; leave it out where every= asks for more.")
         self.lr = None
         self.findings: list[Finding] = []
         self._is_resumed = False

@@ -86,9 +86,9 @@ def read_rate(groups: Sequence[Group], ratios: Sequence[float]) -> float:
     Raises:
         RateNotAppliedError: If the groups do not hold one rate in these ratios.
     """
+    if len(groups) == 1 == ratios[0]:  # the usual case, at every step
+        return float(groups[0]["lr"])
     held = [float(group["lr"]) for group in groups]
-    if len(held) == 1 == ratios[0]:
-        return held[0]
     base = next((rate / ratio for rate, ratio in zip(held, ratios, strict=True) if ratio), held[0])
     for index, (rate, ratio) in enumerate(zip(held, ratios, strict=True)):
         if abs(rate - base * ratio) > _CLOSE * abs(rate):
@@ -101,7 +101,7 @@ def read_rate(groups: Sequence[Group], ratios: Sequence[float]) -> float:
 
 def write(group: Group, name: str, value: float) -> None:
     """Set a rate in a param group; a tensor is filled in place."""
-    if isinstance(group[name], torch.Tensor):
+    if type(group[name]) is not float and isinstance(group[name], torch.Tensor):  # the first is the faster question
         group[name].fill_(value)
     else:
         group[name] = value

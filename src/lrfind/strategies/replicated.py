@@ -6,13 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from lrfind.curves import START, Curve, to_curve
-from lrfind.errors import BadInputError, ProbeError
-from lrfind.records import Cost, Finding, Probe, Record
+from lrfind.errors import BadInputError
+from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import ramp
 from lrfind.strategies.range_test import RangeTest
+from lrfind.strategies.reading import steps_of
 from lrfind.suggest.edges import edge, has_edge, onset
 
 REPLICATES = 2
@@ -56,11 +55,12 @@ class Replicated:
         """Return the first ramp, then the shorter ones, then the finding."""
         if not records:
             return self._first().propose([])
-        finding = self._first().propose(records[:1])
-        if not isinstance(finding, Finding):
-            return finding
-        missing = self._shorter(records[0])[len(records) - 1 :]
-        return missing or self._averaged(finding, records)
+        finding = self.test.find(records)  # which also says that the first ramp can be read
+        return self._shorter(records[0])[len(records) - 1 :] or finding
+
+    def so_far(self, records: Sequence[Record]) -> float | None:
+        """Return the rate that some records show already; None where they cannot be read."""
+        return self.test.so_far(records)
 
     def _first(self) -> RangeTest:
         allowed = _allowed(self.budget, self.test.horizon)
@@ -71,7 +71,7 @@ class Replicated:
         low, high = self._matters(curve)
         per_octave = SHARE * (len(record.probe.lrs) - 1) / math.log2(record.probe.lrs[-1] / record.probe.lrs[0])
         steps = max(2 * START, round(math.log2(high / low) * per_octave))
-        left = _allowed(self.budget, self.test.steps_of_training(record)) - len(record.lrs)
+        left = _allowed(self.budget, steps_of(record, self.test.horizon, self.test.epochs)) - len(record.lrs)
         count = int(min(REPLICATES, max(left // steps, 0)))
         return [Probe(ramp(low, high, steps), record.probe.seed + 1 + index) for index in range(count)]
 
@@ -80,26 +80,6 @@ class Replicated:
         if not has_edge(curve):
             return self.test.min_lr, self.test.max_lr
         return max(self.test.min_lr, onset(curve) / AROUND), min(self.test.max_lr, edge(curve) * AROUND)
-
-    def _averaged(self, finding: Finding, records: Sequence[Record]) -> Finding:
-        lrs, lost = [finding.lr], 0
-        for record in records[1:]:
-            try:
-                lrs.append(self.test.read(record))
-            except ProbeError:
-                lost += 1
-        lr = float(np.exp(np.mean(np.log(lrs))))
-        notes = (*finding.notes, *([f"{lost} of {len(records)} ramps could not be read."] if lost else []))
-        return replace(
-            finding,
-            lr=lr,
-            base_lr=min(finding.base_lr, lr),
-            max_lr=max(finding.max_lr, lr),
-            interval=self.test.interval(records[0], lr),
-            records=tuple(records),
-            cost=Cost(sum(len(one.lrs) for one in records), sum(one.seconds for one in records)),
-            notes=notes,
-        )
 
 
 def _allowed(budget: float, horizon: float | None) -> float:

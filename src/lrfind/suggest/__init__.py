@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from lrfind.curves import Curve
 from lrfind.errors import BadInputError
-from lrfind.schedules import Shape
 from lrfind.suggest.calibrated import calibrated
 from lrfind.suggest.minimum import minimum
 from lrfind.suggest.slide import slide
@@ -20,19 +19,19 @@ RULES: dict[str, Rule] = {"steepest": steepest, "valley": valley, "minimum": min
 METHODS = ("calibrated", *RULES)
 
 
-def to_rule(method: str, shape: Shape, passes: float | None = None) -> Rule:
+def to_rule(method: str, left: float, passes: float | None = None) -> Rule:
     """Return the rule of that name; ``"calibrated"`` is bound to what training will be, the others know nothing of it.
 
     Args:
         method: One of ``METHODS``.
-        shape: What the rate will do in training.
+        left: How much of the peak is left over the last fifth of training; ``lrfind.schedules.remaining``.
         passes: How often training goes over the data; None where that is not known.
 
     Raises:
         BadInputError: If there is no such method.
     """
     if method == "calibrated":
-        return lambda curve: calibrated(curve, shape, passes)
+        return lambda curve: calibrated(curve, left, passes)
     if method not in RULES:
         raise BadInputError(f"method must be one of {METHODS}, got {method!r}.")
     return RULES[method]

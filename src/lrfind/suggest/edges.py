@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrfind.curves import Array, Curve
+from lrfind.curves import START, Array, Curve
 from lrfind.errors import ProbeError
 
 SHARE = 0.05
@@ -12,6 +12,13 @@ SHARE = 0.05
 
 AS_LOW = 0.25
 """Smoothed losses this close to the least one, in units of the noise, count as equally low."""
+
+AS_LOW_WEAK = 1.0
+"""The same for a curve that falls by little more than its noise: where its least lies is chance, where it rises is
+not."""
+
+LATE = 0.5
+"""Octaves by which that is later, on falls of one to two times the noise."""
 
 FLAT = 2.0
 """A fall below this, in units of the noise, is what a flat curve shows by chance."""
@@ -39,7 +46,7 @@ def edge(curve: Curve) -> float:
     """Return the rate at which the loss stops falling or turns ragged: the ``max_lr`` of a cyclical schedule.
 
     Of rates that are equally low within the noise, the highest: a minimum that is noise then lies at most a
-    little too high, never octaves too low.
+    little too high, never octaves too low. On a curve whose fall is weak, it is read back from where the loss rises.
 
     Raises:
         ProbeError: If the loss never falls.
@@ -47,11 +54,9 @@ def edge(curve: Curve) -> float:
     Source:
         Smith, arXiv 1506.01186, section 3.3, on the loss instead of the accuracy.
     """
-    bottom = _bottom(curve)
-    low = np.flatnonzero(_known(curve) <= curve.smooth[bottom] + AS_LOW * curve.noise)
-    ragged = _first_ragged(curve)
-    last = int(low[-1])
-    return float(curve.lrs[last if ragged is None else min(last, ragged)])
+    _bottom(curve)
+    rate = float(curve.lrs[_last_low(curve)])
+    return max(rate / 2**LATE, float(curve.lrs[0])) if is_weak(curve) else rate
 
 
 def density(curve: Curve) -> float:
@@ -80,10 +85,14 @@ def is_weak(curve: Curve) -> bool:
 def has_edge(curve: Curve) -> bool:
     """Say whether there is a fall to read the end of.
 
-    A weak fall still counts where the loss rose afterwards: the rise shows that the rate matters.
+    A weak fall still counts where the loss rose afterwards: the rise shows that the rate matters. So does none at all,
+    unless the loss rises from the start.
     """
+    falls = fall(curve) > 1e-9 * abs(curve.level)
+    if not is_weak(curve):
+        return falls
     rose = curve.stop != "done" or float(curve.smooth[-1]) > curve.level + FLAT * curve.noise
-    return fall(curve) > 1e-9 * abs(curve.level) and (rose or not is_weak(curve))
+    return rose and (falls or _last_low(curve) >= START)
 
 
 def no_fall(curve: Curve) -> ProbeError:
@@ -100,6 +109,15 @@ def _bottom(curve: Curve) -> int:
     if not has_edge(curve):
         raise no_fall(curve)
     return int(np.argmin(_known(curve)))
+
+
+def _last_low(curve: Curve) -> int:
+    """Index of the last loss as low as the least within the noise, before it turns ragged."""
+    known = _known(curve)
+    tolerance = (AS_LOW_WEAK if is_weak(curve) else AS_LOW) * curve.noise
+    last = int(np.flatnonzero(known <= float(np.min(known)) + tolerance)[-1])
+    ragged = _first_ragged(curve)
+    return last if ragged is None else min(last, ragged)
 
 
 def _known(curve: Curve) -> Array:

@@ -16,6 +16,9 @@ ANNEALED, STEADY = -6.85, -8.4
 SPREAD = 4.0
 """Best rates lie mostly within this factor of the usual one."""
 
+RISEN = 2.0
+"""A trend this many times the noise above the start has risen; less is what a flat curve shows by chance."""
+
 _NAMES = ("adam", "rmsprop")
 
 
@@ -52,3 +55,9 @@ def allows(curve: Curve, lr: float) -> bool:
     at = float(np.interp(np.log(lr), curve.log_lrs, curve.smooth))
     is_probed = curve.lrs[0] <= lr <= curve.lrs[-1]
     return bool(is_probed and curve.noise > 0 and at <= curve.level + curve.noise)
+
+
+def rules_out(curve: Curve, lr: float) -> bool:
+    """Say whether a curve with an edge had risen above its start at a rate, or ended before it."""
+    at = float(np.interp(np.log(lr), curve.log_lrs, curve.smooth))
+    return bool(lr > curve.lrs[-1] or at > curve.level + RISEN * curve.noise)

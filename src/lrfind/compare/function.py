@@ -1,0 +1,260 @@
+"""``compare``: find, train every arm with every seed, judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lrfind.compare.arms import ARMS, CYCLES, check_schedules, needs, to_arms
+from lrfind.compare.cluster import check_ray, in_ray
+from lrfind.compare.comparison import Comparison
+from lrfind.compare.environment import environment
+from lrfind.compare.processes import check_portable, in_processes
+from lrfind.compare.progress import progress_shown
+from lrfind.compare.running import Event, OnEvent, Todo, in_turn
+from lrfind.compare.runs import Arm, Failure, Run
+from lrfind.compare.statistics import Mode, check_mode, judge
+from lrfind.compare.store import Store
+from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Target
+from lrfind.errors import BadInputError
+from lrfind.records import Finding
+
+EPOCHS = 5.0
+
+
+class CutShort(KeyboardInterrupt):
+    """Ctrl-C while arms were training.
+
+    Attributes:
+        comparison: Of the runs that were finished.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__("interrupted")
+        self.comparison = comparison
+
+
+def compare(
+    target: Target,
+    *,
+    lrs: Sequence[float] = (),
+    schedules: Sequence[str] = ARMS,
+    seeds: int | Sequence[int] = 3,
+    epochs: float | None = None,
+    steps: int | None = None,
+    cycles: int = CYCLES,
+    metric: str = "val_loss",
+    mode: Mode = "min",
+    jobs: int = 1,
+    ray: str | None = None,
+    out: str | Path | None = None,
+    progress: bool = True,
+    on_event: OnEvent | None = None,
+    **search: Any,
+) -> Comparison:
+    """Find a rate and a range, train with rates given by hand, the found one and under schedules, and say what wins.
+
+    Smith's protocol: every arm trains for the same number of steps, from the same start and on the same batches for
+    each seed, and is judged at the end of training, where every cycle is at its end.
+
+    Args:
+        target: What is trained: a ``LightningTarget``, a ``PyTorchTarget`` or one of your own.
+        lrs: Rates given by hand, constant over training; may be none.
+        schedules: What the found rates are trained under; ``"constant"`` is the found fixed rate. Names of
+            ``lrfind.schedules.SCHEDULES``, and ``"triangular"``, ``"triangular2"``, ``"exp_range"``, ``"restarts"``.
+        seeds: How many, or which. Runs of more seeds can be added to those in ``out``.
+        epochs: How long each run trains, in passes over the data; 5 where ``steps`` is not given.
+        steps: Instead, in optimizer steps.
+        cycles: How many cycles a cyclical schedule goes through.
+        metric: What is compared.
+        mode: Whether its least or its greatest value is best.
+        jobs: In how many processes to train at once.
+        ray: Instead, train through Ray: ``"local"``, ``"auto"`` or a cluster's address.
+        out: Where finished runs are kept, so that a comparison that was cut short goes on where it was.
+        progress: Whether to show bars in a terminal.
+        on_event: Told what happens, as it happens.
+        **search: Options of the search; see ``lrfind.search.SearchOptions``.
+
+    Raises:
+        BadInputError: If an argument cannot be used; the message says what to change.
+        ProbeError: If the losses of the search cannot be read.
+        CutShort: At Ctrl-C; it holds the comparison of the finished runs.
+    """
+    check_schedules(lrs, schedules, cycles)
+    check_mode(mode)
+    which = _seeds(seeds)
+    _check_place(target, jobs, ray)
+    survey = target.survey()
+    steps = _steps(steps, epochs, survey)
+    metric = _metric(metric, survey)
+    plan = {
+        "target": target.identity(),
+        "lrs": [float(lr) for lr in lrs],
+        "schedules": list(schedules),
+        "cycles": cycles,
+        "steps": steps,
+        "search": {name: repr(value) for name, value in {"seed": which[0], **search}.items()},
+    }
+    store = Store(None if out is None else Path(out), plan)
+    with progress_shown(shown=progress, runs=len(which) * (len(lrs) + len(schedules))) as show:
+        tell = _both(show, on_event)
+        search = {"seed": which[0], **search, "progress": False}
+        findings = {name: _finding(target, name, steps, store, tell, search) for name in needs(schedules)}
+        arms = to_arms(findings, lrs=lrs, schedules=schedules, cycles=cycles)
+        what = _What(target, survey, steps, metric, mode, arms, which, findings)
+        failures: list[Failure] = []
+        try:
+            for outcome in _outcomes(what, store, tell, jobs, ray):
+                _take(outcome, store, failures, steps, tell)
+        except KeyboardInterrupt:
+            raise CutShort(_conclude(what, store, failures, is_whole=False)) from None
+    return _conclude(what, store, failures, is_whole=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _What:
+    """Everything that is settled before the first run."""
+
+    target: Target
+    survey: Survey
+    steps: int
+    metric: str
+    mode: Mode
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    findings: Mapping[str, Finding]
+
+
+def _finding(
+    target: Target, schedule: str, steps: int, store: Store, tell: OnEvent, options: Mapping[str, Any]
+) -> Finding:
+    """Return what is known of a schedule, or search it."""
+    found = store.finding(schedule)
+    if found is None:
+        tell(Event("searching", schedule, int(options["seed"])))
+        asked = dict(options)
+        found = target.find(schedule, asked.pop("seed"), steps, **asked)
+        store.keep_finding(schedule, found)
+    tell(Event("found", schedule, int(options["seed"]), words=f"lr {found.lr:.3g}"))
+    return found
+
+
+def _outcomes(what: _What, store: Store, tell: OnEvent, jobs: int, ray: str | None) -> Iterator[Run | Failure]:
+    """Train what is not finished, all arms with the first seed, then with the next."""
+    todo: list[tuple[Arm, int]] = []
+    for seed in what.seeds:
+        for arm in what.arms:
+            if store.run(arm, seed) is None:
+                todo.append((arm, seed))
+            else:
+                tell(Event("kept", arm.name, seed, what.steps, what.steps))
+    return _trained(what, todo, tell, jobs, ray)
+
+
+def _trained(what: _What, todo: Todo, tell: OnEvent, jobs: int, ray: str | None) -> Iterator[Run | Failure]:
+    if not todo:
+        return iter(())
+    if ray is not None:
+        return in_ray(what.target, todo, what.steps, tell, ray)
+    if jobs > 1:
+        return in_processes(what.target, todo, what.steps, tell, jobs)
+    return in_turn(what.target, todo, what.steps, tell)
+
+
+def _take(outcome: Run | Failure, store: Store, failures: list[Failure], steps: int, tell: OnEvent) -> None:
+    if isinstance(outcome, Failure):
+        failures.append(outcome)
+        tell(Event("failed", outcome.arm, outcome.seed, total=steps, words=outcome.error))
+    else:
+        store.keep_run(outcome)
+        tell(Event("finished", outcome.arm, outcome.seed, outcome.steps, steps))
+
+
+def _conclude(what: _What, store: Store, failures: Iterable[Failure], *, is_whole: bool) -> Comparison:
+    pairs = [(arm, seed) for arm in what.arms for seed in what.seeds]
+    runs = tuple(run for arm, seed in pairs if (run := store.run(arm, seed)) is not None)
+    verdict, summaries = judge(what.arms, runs, what.metric, what.mode)
+    ranks = {(arm.name, seed): rank for rank, (arm, seed) in enumerate(pairs)}
+    lacking = len(pairs) - len(runs)
+    cut = (
+        () if is_whole else (f"Cut short by Ctrl-C: {lacking} of {len(pairs)} runs did not finish and are not shown.",)
+    )
+    return Comparison(
+        title=what.target.title,
+        setting=_setting(what),
+        metric=what.metric,
+        mode=what.mode,
+        arms=what.arms,
+        runs=runs,
+        verdict=verdict,
+        finding=what.findings.get("constant", next(iter(what.findings.values()), None)),
+        failures=tuple(sorted(failures, key=lambda one: ranks[one.arm, one.seed])),
+        summaries=summaries,
+        environment=environment(),
+        notes=(*cut, *what.survey.notes, *_search_notes(what.findings)),
+    )
+
+
+def _setting(what: _What) -> str:
+    given = f"{what.target.setting}; " if what.target.setting else ""
+    length = what.survey.epoch_steps
+    passes = f" ({what.steps / length:.3g} epochs)" if length else ""
+    return f"Each run: {given}{what.steps} optimizer steps{passes}; the same start and the same batches for every arm."
+
+
+def _search_notes(findings: Mapping[str, Finding]) -> tuple[str, ...]:
+    others = [(name, finding) for name, finding in findings.items() if name != "constant"]
+    return tuple(
+        f"The rate for {name}, {finding.lr:.3g}, is from a search of its own: {finding.cost.steps} steps."
+        for name, finding in others
+        if len(findings) > 1
+    )
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    which = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if not which or len(set(which)) < len(which) or any(seed < 0 for seed in which):
+        raise BadInputError(f"seeds must be a number from 1 up, or different numbers from 0 up, got {seeds!r}.")
+    return which
+
+
+def _check_place(target: Target, jobs: int, ray: str | None) -> None:
+    if jobs < 1 or (jobs > 1 and ray is not None):
+        raise BadInputError(f"jobs must be at least 1, and is not for Ray, got {jobs=} and {ray=}.")
+    if ray is not None:
+        check_ray()
+    elif jobs > 1:
+        check_portable(target)
+
+
+def _steps(steps: int | None, epochs: float | None, survey: Survey) -> int:
+    """Return how many optimizer steps a run takes."""
+    if steps is not None and epochs is not None:
+        raise BadInputError(f"give epochs or steps, not both, got {epochs=} and {steps=}.")
+    if steps is None:
+        if survey.epoch_steps is None:
+            raise BadInputError("the data does not say how long it is, so give steps= instead of epochs.")
+        steps = round((EPOCHS if epochs is None else epochs) * survey.epoch_steps)
+    if steps < 1:
+        raise BadInputError(f"a run must take at least 1 optimizer step, got {steps} from {epochs=}.")
+    return steps
+
+
+def _metric(metric: str, survey: Survey) -> str:
+    """Return the metric to judge by: the training loss where nothing else is evaluated."""
+    if metric in survey.metrics:
+        return metric
+    if survey.metrics == (TRAIN_LOSS,) and metric == "val_loss":
+        return TRAIN_LOSS
+    raise BadInputError(f"metric {metric!r} is not evaluated; there are {', '.join(sorted(survey.metrics))}.")
+
+
+def _both(first: OnEvent, second: OnEvent | None) -> Callable[[Event], None]:
+    def tell(event: Event) -> None:
+        first(event)
+        if second is not None:
+            second(event)
+
+    return tell

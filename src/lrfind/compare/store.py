@@ -1,0 +1,102 @@
+"""What is finished survives: a JSON file per run, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from lrfind.compare.runs import Arm, Run
+from lrfind.errors import BadInputError
+from lrfind.records import Finding, write_json
+
+SCHEMA = "lrfind/runs/1"
+FOLDER = "runs"
+
+
+class Store:
+    """The finished runs and findings of one comparison, in memory and, where there is a folder, on disk.
+
+    Args:
+        out: The folder of the comparison; None keeps nothing on disk.
+        plan: What the comparison is of, as plain data; seeds are no part of it, so that more can be added.
+
+    Raises:
+        BadInputError: If the folder holds the runs of another comparison.
+    """
+
+    def __init__(self, out: Path | None, plan: Mapping[str, Any]) -> None:
+        self._folder = None if out is None else out / FOLDER
+        self._runs: dict[tuple[str, int], Run] = {}
+        self._findings: dict[str, Finding] = {}
+        if self._folder is not None:
+            self._open(self._folder, {"schema": SCHEMA, **plan})
+
+    def run(self, arm: Arm, seed: int) -> Run | None:
+        """Return a finished run, or None."""
+        return self._runs.get((arm.name, seed))
+
+    def finding(self, schedule: str) -> Finding | None:
+        """Return a finished search, or None."""
+        return self._findings.get(schedule)
+
+    def keep_run(self, run: Run) -> None:
+        """Keep a run.
+
+        Raises:
+            LRFindError: If it cannot be written.
+        """
+        self._runs[run.arm, run.seed] = run
+        if self._folder is not None:
+            write_json(self._folder / f"run-{_file_name(run.arm)}-seed-{run.seed}.json", run.to_dict())
+
+    def keep_finding(self, schedule: str, finding: Finding) -> None:
+        """Keep what a search found.
+
+        Raises:
+            LRFindError: If it cannot be written.
+        """
+        self._findings[schedule] = finding
+        if self._folder is not None:
+            finding.save(self._folder / f"finding-{schedule}.json")
+
+    def _open(self, folder: Path, plan: dict[str, Any]) -> None:
+        file = folder / "plan.json"
+        plan = json.loads(json.dumps(plan))
+        if not file.exists():
+            write_json(file, plan)
+            return
+        held = _read(file)
+        if changed := sorted(key for key in {*plan, *held} if plan.get(key) != held.get(key)):
+            key = changed[0]
+            raise BadInputError(
+                f"{folder.parent} holds the runs of another comparison: its {key} is {_short(held.get(key))}, not "
+                f"{_short(plan.get(key))}; choose another folder, or delete {folder}."
+            )
+        for path in sorted(folder.glob("run-*.json")):
+            run = Run.from_dict(_read(path))
+            self._runs[run.arm, run.seed] = run
+        for path in sorted(folder.glob("finding-*.json")):
+            self._findings[path.stem.removeprefix("finding-")] = Finding.load(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"{path} cannot be read ({error}); delete it to have it made again.") from error
+    return data
+
+
+def _file_name(arm: str) -> str:
+    """A name for a file, never the same for two arms."""
+    plain = re.sub(r"[^A-Za-z0-9.+_-]", "_", arm)[:60]
+    return plain if plain == arm else f"{plain}-{sha256(arm.encode()).hexdigest()[:8]}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

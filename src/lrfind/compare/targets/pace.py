@@ -1,0 +1,79 @@
+"""Gives every optimizer step of a run its rate, and reads back what the optimizer really has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from typing_extensions import Self
+
+from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.optim import Group, Optimizers, as_list, rates_of, read_rate, set_rate
+
+_CLOSE = 1e-6
+
+
+class Pace:
+    """Sets the rate of each step inside ``step()``, after whatever else sets it, within ``with``.
+
+    Args:
+        optimizers: What is stepped; of several, the first one counts the steps and the others move with it.
+        rates: The rate of each step.
+
+    Attributes:
+        steps: How many steps the first optimizer has made.
+        last: The rate read back at the last of them; NaN before the first.
+        span: The least and the greatest rate read back.
+    """
+
+    def __init__(self, optimizers: Optimizers, rates: Sequence[float]) -> None:
+        self.steps, self.last, self.span = 0, math.nan, (math.inf, 0.0)
+        self._optimizers, self._rates = as_list(optimizers), rates
+        self._ratios = rates_of(self._optimizers).ratios
+        self._groups: list[Group] = []
+        self._depth = 0
+        self._hooks: list[Any] = []
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all steps have been made."""
+        return self.steps >= len(self._rates)
+
+    def __enter__(self) -> Self:
+        """Begin to set rates."""
+        self._hooks = [one.register_step_pre_hook(self._before) for one in self._optimizers]
+        self._hooks.append(self._optimizers[0].register_step_post_hook(self._after))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop setting rates."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _before(self, optimizer: Any, *_: Any) -> None:
+        self._depth += optimizer is self._optimizers[0]
+        self._groups = [group for one in self._optimizers for group in one.param_groups]
+        if len(self._groups) != len(self._ratios):
+            raise BadInputError(
+                f"the optimizers had {len(self._ratios)} param groups when training began and have "
+                f"{len(self._groups)} now, so the ratios of their rates are unknown; add the groups before it."
+            )
+        set_rate(self._groups, self._wanted, self._ratios)
+
+    def _after(self, *_: Any) -> None:
+        self._depth -= 1
+        if self._depth:
+            return  # a step that calls its parent's: torch calls the hooks of both
+        held, wanted = read_rate(self._groups, self._ratios), self._wanted
+        if not math.isclose(held, wanted, rel_tol=_CLOSE):
+            raise RateNotAppliedError(
+                f"step {self.steps + 1} was made with lr={held}, not {wanted}: "
+                f"the step itself changes the rate, so that arms cannot be compared on it."
+            )
+        self.last, self.steps = held, self.steps + 1
+        self.span = (min(self.span[0], held), max(self.span[1], held))
+
+    @property
+    def _wanted(self) -> float:
+        return self._rates[min(self.steps, len(self._rates) - 1)]

@@ -1,0 +1,204 @@
+"""A plain PyTorch training: a function that builds model, optimizer and data anew for every run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from lrfind.compare.arms import rates
+from lrfind.compare.runs import Arm, Row, Run
+from lrfind.compare.targets.pace import Pace
+from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told, evaluation_steps, one_thread
+from lrfind.compare.targets.specs import Builder, build, identity_of, name_of_builder, to_callable
+from lrfind.errors import BadInputError
+from lrfind.isolation import length_of, seed_all
+from lrfind.optim import Optimizers
+from lrfind.pytorch import LossFn, Step, find, to_loss, to_step
+from lrfind.records import Finding
+
+Metrics = Callable[[nn.Module, Any], Mapping[str, Any]]
+"""``metrics(model, batch)`` returns numbers by name, means over the batch."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Training:
+    """What a factory returns: all parts of one training, before it begins.
+
+    Attributes:
+        model: The model.
+        optimizer: Its optimizer, or several; their own rate does not matter, ratios between param groups do.
+        loader: The training batches.
+        loss_fn: As ``lrfind.find`` takes it.
+        step: Instead of ``loss_fn``, as ``lrfind.find`` takes it.
+        accumulate: As ``lrfind.find`` takes it.
+        validation: The batches of the validation data; without it, runs are judged by their training loss.
+        metrics: More to evaluate than the loss.
+        test: The batches of the test data, evaluated once after training; nothing is chosen by it.
+    """
+
+    model: nn.Module
+    optimizer: Optimizers
+    loader: Iterable[Any]
+    loss_fn: LossFn | None = None
+    step: Step | None = None
+    accumulate: int = 1
+    validation: Iterable[Any] | None = None
+    metrics: Metrics | None = None
+    test: Iterable[Any] | None = None
+
+
+@dataclass(frozen=True)
+class PyTorchTarget:
+    """A plain PyTorch training.
+
+    Args:
+        factory: A function that returns a ``Training``, or where to import it from; called anew for every run, after
+            every generator of random numbers was seeded.
+        arguments: What the factory is called with.
+
+    Example:
+        ``PyTorchTarget("mine.training:make", {"width": 64})``
+    """
+
+    factory: Builder
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        to_callable(self.factory, "factory")
+
+    @property
+    def title(self) -> str:
+        """What is trained, for people."""
+        return name_of_builder(self.factory)
+
+    @property
+    def setting(self) -> str:
+        """What all runs have in common."""
+        return ", ".join(f"{name}={value}" for name, value in self.arguments.items())
+
+    def identity(self) -> Mapping[str, Any]:
+        """Return plain data that names what is trained."""
+        return {"factory": identity_of(self.factory), "arguments": identity_of(self.arguments)}
+
+    def survey(self) -> Survey:
+        """See ``lrfind.compare.targets.Target``."""
+        training = self._build(0)
+        length = length_of(training.loader) / training.accumulate
+        metrics: tuple[str, ...] = ()
+        if training.validation is not None:
+            metrics = tuple(_evaluated(training, "val", _first(training.validation)))
+        notes = () if metrics else ("There is no validation data: runs are judged by their training loss.",)
+        return Survey(length or None, (TRAIN_LOSS, *metrics), notes)
+
+    def find(self, schedule: str, seed: int, horizon: int, **options: Any) -> Finding:
+        """See ``lrfind.compare.targets.Target``."""
+        with one_thread():
+            it = self._build(seed)
+            asked = {"step": it.step, "accumulate": it.accumulate, "horizon": horizon, "seed": seed, **options}
+            return find(it.model, it.optimizer, it.loader, it.loss_fn, schedule=schedule, **asked)
+
+    def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:
+        """See ``lrfind.compare.targets.Target``."""
+        with one_thread():
+            training = self._build(seed)
+            start = perf_counter()
+            with Pace(training.optimizer, rates(arm, steps)) as pace:
+                rows = tuple(_rows(training, pace, steps, told))
+            seconds = perf_counter() - start
+            tested = {} if training.test is None else _evaluated(training, "test", training.test)
+        return Run(arm.name, seed, pace.span, pace.steps, seconds, rows, tested)
+
+    def _build(self, seed: int) -> Training:
+        seed_all(seed)
+        training = build(self.factory, self.arguments, "factory")
+        if isinstance(training, Mapping):
+            training = build(Training, training, "what the factory returns")
+        if not isinstance(training, Training):
+            raise BadInputError(
+                f"the factory must return a lrfind.compare.Training or a dict of its fields, "
+                f"got a {type(training).__name__}."
+            )
+        if (training.loss_fn is None) == (training.step is None):
+            raise BadInputError("the factory must give either loss_fn or step: one says how to train on a batch.")
+        seed_all(seed, training.loader)
+        return training
+
+
+def _rows(training: Training, pace: Pace, steps: int, told: Told) -> Iterator[Row]:
+    """Train to the end; yield a row per evaluation."""
+    model, optimizer = training.model, training.optimizer
+    step = _step(training)
+    epoch = length_of(training.loader) / training.accumulate
+    every, losses = evaluation_steps(steps), []
+    model.train()
+    for batch in _batches(training):
+        before = pace.steps
+        losses.append(float(step(model, optimizer, batch)))
+        if pace.steps == before:
+            raise BadInputError("step must step the optimizer once for every batch; it did not.")
+        told(pace.steps, f"loss {losses[-1]:.3g}")
+        if pace.steps % every == 0 or pace.is_done:
+            found = {} if training.validation is None else _evaluated(training, "val", training.validation)
+            metrics = {TRAIN_LOSS: sum(losses) / len(losses), **found}
+            yield Row(pace.steps, pace.steps / epoch if epoch else math.nan, pace.last, metrics)
+            losses = []
+            model.train()
+        if pace.is_done:
+            return
+
+
+def _step(training: Training) -> Step:
+    if training.step is not None:
+        return training.step
+    return to_step(training.optimizer, cast(LossFn, training.loss_fn), training.accumulate)
+
+
+def _batches(training: Training) -> Iterator[Any]:
+    """Yield what a step takes, a batch or several to accumulate over, for ever."""
+    held: list[Any] = []
+    while True:
+        is_empty = True
+        for batch in training.loader:
+            is_empty = False
+            held.append(batch)
+            if len(held) == training.accumulate:
+                yield held[0] if training.accumulate == 1 else held
+                held = []
+        if is_empty:
+            raise BadInputError("the loader gave no batch; check its dataset, batch_size and drop_last.")
+
+
+@torch.no_grad()
+def _evaluated(training: Training, part: str, batches: Iterable[Any]) -> dict[str, float]:
+    """Return means over all examples, by name, with ``part_`` before each name."""
+    loss_of = None if training.loss_fn is None else to_loss(training.loss_fn)
+    totals: dict[str, float] = {}
+    examples = 0
+    training.model.eval()
+    for batch in batches:
+        measured = {} if loss_of is None else {"loss": loss_of(training.model, batch)}
+        if training.metrics is not None:
+            measured |= training.metrics(training.model, batch)
+        size = _size(batch)
+        examples += size
+        for name, value in measured.items():
+            totals[name] = totals.get(name, 0.0) + float(value) * size
+    return {f"{part}_{name}": total / examples for name, total in totals.items()}
+
+
+def _size(batch: Any) -> int:
+    """How many examples a batch has; 1 where it does not say."""
+    if isinstance(batch, torch.Tensor):
+        return len(batch) if batch.ndim else 1
+    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, (list, tuple)) else ()
+    return next((_size(part) for part in parts), 1)
+
+
+def _first(batches: Iterable[Any]) -> list[Any]:
+    return [batch for batch, _ in zip(batches, range(1), strict=False)]

@@ -1,0 +1,76 @@
+"""What a person sees while a search goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from lrfind.records import Probe, Record
+from lrfind.strategies import Strategy
+
+_REDRAWN = 0.1
+"""Seconds between two changes of the bar: drawing at every step would cost more than small steps do."""
+
+
+class Display:
+    """Follows a search, and keeps one line of a bar up to date.
+
+    Args:
+        bar: Where to draw; may be disabled.
+        strategy: What is searched by; asked for the best so far, if it can tell.
+
+    Attributes:
+        line: What it says now.
+    """
+
+    def __init__(self, bar: Progress, strategy: Strategy) -> None:
+        self._bar, self._strategy = bar, strategy
+        self._task: TaskID = bar.add_task("", total=None)
+        self._probes: list[Probe] = []
+        self._done, self._steps, self._drawn = 0, 0, 0.0
+        self._best = self.line = ""
+
+    def on_round(self, probes: Sequence[Probe]) -> None:
+        """Take the probes of one more round."""
+        self._probes = [*self._probes[: self._done], *probes]
+        self._begin()
+
+    def on_step(self, lr: float, loss: float) -> None:
+        """Take one more step of a probe."""
+        self._steps += 1
+        if not self._bar.disable and perf_counter() - self._drawn > _REDRAWN:
+            self._drawn = perf_counter()
+            self._draw(f"lr {lr:.1e}  loss {loss:<7.3g}")
+
+    def on_record(self, records: Sequence[Record]) -> None:
+        """Take the records up to the probe that has just ended."""
+        self._done = len(records)
+        if not self._bar.disable and hasattr(self._strategy, "so_far"):
+            best = self._strategy.so_far(records)
+            self._best = "" if best is None else f"so far {best:.1e}"
+        self._begin()
+
+    def _begin(self) -> None:
+        self._steps = 0
+        self._draw("")
+
+    def _draw(self, now: str) -> None:
+        count = len(self._probes)
+        probe = self._probes[min(self._done, count - 1)]
+        kind = "range test" if probe.lrs[0] < probe.lrs[-1] else "probe"
+        which = f"{kind} {min(self._done + 1, count)}" + (f" of {count}" if count > 1 else "")
+        self.line = "  |  ".join(words for words in (f"{which}  {now}".strip(), self._best) if words)
+        self._bar.update(self._task, total=len(probe.lrs), completed=self._steps, description=self.line)
+
+
+@contextmanager
+def display(strategy: Strategy, *, shown: bool) -> Iterator[Display]:
+    """Show a bar on a terminal's error stream while a search goes on; elsewhere show nothing."""
+    columns = (TextColumn("lrfind"), BarColumn(10), TextColumn("{task.description}"))
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
+        yield Display(bar, strategy)

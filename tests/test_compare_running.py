@@ -1,0 +1,189 @@
+"""The same comparison whichever way it runs, and however often it is cut short."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from compared import Fragile, make
+
+from lrfind.compare import Comparison, CutShort, LightningTarget, PyTorchTarget, compare
+from lrfind.errors import BadInputError
+
+PLAIN = PyTorchTarget("compared:make")
+WHAT = {"lrs": (1e-3,), "schedules": ("constant", "linear", "triangular"), "seeds": 2, "epochs": 2, "progress": False}
+NAMES = ("0.001", "found", "linear", "triangular")
+
+
+def timeless(comparison):
+    """The report, but for times."""
+
+    def without(value):
+        if isinstance(value, dict):
+            return {key: without(one) for key, one in value.items() if key != "seconds"}
+        return [without(one) for one in value] if isinstance(value, list) else value
+
+    return json.dumps(without(comparison.to_dict()), allow_nan=False)
+
+
+@pytest.fixture(scope="module")
+def in_turn():
+    return compare(PLAIN, **WHAT)
+
+
+def test_every_arm_trains_with_every_seed(in_turn):
+    assert [(run.arm, run.seed) for run in in_turn.runs] == [(name, seed) for name in NAMES for seed in (0, 1)]
+    assert {run.steps for run in in_turn.runs} == {32}
+    assert in_turn.finding.lr == in_turn.arms[1].lr
+    assert set(in_turn.summaries) == set(NAMES)
+    assert in_turn.verdict.best in NAMES
+    assert in_turn.setting == (
+        "Each run: 32 optimizer steps (2 epochs); the same start and the same batches for every arm."
+    )
+    assert Comparison.from_dict(in_turn.to_dict()).to_dict() == in_turn.to_dict()
+
+
+def test_two_processes_give_the_same_report(in_turn):
+    assert timeless(compare(PLAIN, **WHAT, jobs=2)) == timeless(in_turn)
+
+
+def test_a_local_ray_gives_the_same_report(in_turn):
+    assert timeless(compare(PLAIN, **WHAT, ray="local")) == timeless(in_turn)
+
+
+def test_lightning_gives_the_same_report_in_processes():
+    target, what = LightningTarget("compared:Net", "compared:Points"), {**WHAT, "schedules": ("constant",), "seeds": 1}
+    assert timeless(compare(target, **what, jobs=2)) == timeless(compare(target, **what))
+
+
+def test_what_cannot_be_built_elsewhere_is_refused_before_any_work():
+    with pytest.raises(BadInputError, match="other processes cannot build what is trained"):
+        compare(PyTorchTarget(lambda: make()), **WHAT, jobs=2)
+
+
+def marks(folder):
+    return {file.name: len(file.read_text()) for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_fails_is_reported_and_the_others_go_on(tmp_path, in_turn, jobs):
+    found = compare(Fragile("compared:make", raises=("linear", 1), marks=str(tmp_path)), **WHAT, jobs=jobs)
+    ((arm, seed, error),) = [(one.arm, one.seed, one.error) for one in found.failures]
+    assert (arm, seed, error) == ("linear", 1, "RuntimeError: out of luck")
+    kept = [(run.arm, run.seed, run.rows) for run in in_turn.runs if (run.arm, run.seed) != ("linear", 1)]
+    assert [(run.arm, run.seed, run.rows) for run in found.runs] == kept
+    assert set(marks(tmp_path).values()) == {1}
+    assert found.verdict.pairs[0].seeds == 1
+
+
+@pytest.mark.parametrize("where", [{"jobs": 2}, {"ray": "local"}], ids=["processes", "ray"])
+def test_a_worker_that_dies_is_tried_once_more(tmp_path, in_turn, where):
+    target = Fragile("compared:make", dies=("found", 0), marks=str(tmp_path))
+    found = compare(target, **WHAT, **where)
+    assert timeless(found) == timeless(in_turn)
+    assert marks(tmp_path) == {
+        f"{name}-{seed}": 1 + ((name, seed) == ("found", 0)) for name in NAMES for seed in (0, 1)
+    }
+
+
+@pytest.mark.parametrize("where", [{"jobs": 2}, {"ray": "local"}], ids=["processes", "ray"])
+def test_a_worker_that_dies_twice_is_a_failure(tmp_path, where):
+    target = Fragile("compared:make", dies=("found", 0), marks=str(tmp_path), always=True)
+    found = compare(target, **{**WHAT, "seeds": 1}, **where)
+    assert [(one.arm, one.seed) for one in found.failures] == [("found", 0)]
+    assert "died" in found.failures[0].error or "code 7, 2 times" in found.failures[0].error
+    assert [run.arm for run in found.runs] == ["0.001", "linear", "triangular"]
+    assert marks(tmp_path)["found-0"] == 2
+
+
+def test_what_is_finished_is_not_trained_again(tmp_path, in_turn):
+    first = compare(PLAIN, **WHAT, out=tmp_path)
+    seen = []
+    again = compare(PLAIN, **WHAT, out=tmp_path, on_event=lambda event: seen.append(event.kind))
+    assert set(seen) == {"found", "kept"}
+    assert again.to_dict() == first.to_dict()  # times included: nothing ran
+    assert timeless(first) == timeless(in_turn)
+
+
+def test_seeds_can_be_added(tmp_path, in_turn):
+    compare(PLAIN, **{**WHAT, "seeds": 1}, out=tmp_path)
+    began = []
+    more = compare(PLAIN, **WHAT, out=tmp_path, on_event=lambda event: began.append((event.kind, event.seed)))
+    assert began.count(("started", 1)) == 4
+    assert not began.count(("started", 0))
+    assert timeless(more) == timeless(in_turn)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"epochs": 3}, "its steps is 32, not 48"),
+        ({"lrs": (2e-3,)}, r"its lrs is \[0.001\], not \[0.002\]"),
+        ({"schedules": ("constant",)}, "its schedules is"),
+        ({"cycles": 2}, "its cycles is 4, not 2"),
+        ({"target": PyTorchTarget("compared:make", {"width": 8})}, "its target is"),
+    ],
+)
+def test_the_runs_of_another_comparison_are_refused(tmp_path, change, named):
+    what = {**WHAT, "lrs": (1e-3, 1e-2), "schedules": (), "seeds": 1} if "lrs" not in change else WHAT
+    what = WHAT if "schedules" in change else what
+    (tmp_path / "runs").mkdir()
+    plan = {"target": PLAIN.identity(), "lrs": [float(lr) for lr in what["lrs"]], "schedules": list(what["schedules"])}
+    plan |= {"schema": "lrfind/runs/1", "cycles": 4, "steps": 32, "search": {"seed": "0"}}
+    (tmp_path / "runs" / "plan.json").write_text(json.dumps(plan))
+    asked = {**what, **change}
+    with pytest.raises(BadInputError, match=f"holds the runs of another comparison: {named}"):
+        compare(asked.pop("target", PLAIN), **asked, out=tmp_path)
+
+
+def test_ctrl_c_gives_what_is_finished(tmp_path):
+    def interrupt(event):
+        if event.kind == "started" and event.arm == "linear":
+            raise KeyboardInterrupt
+
+    with pytest.raises(CutShort) as caught:
+        compare(PLAIN, **WHAT, out=tmp_path, on_event=interrupt)
+    cut = caught.value.comparison
+    assert [run.arm for run in cut.runs] == ["0.001", "found"]
+    assert cut.notes[0] == "Cut short by Ctrl-C: 6 of 8 runs did not finish and are not shown."
+
+
+KILLED = """
+import json, sys
+from compared import Killed
+from lrfind.compare import compare
+out, marks, at = sys.argv[1:]
+what = {"lrs": (1e-3,), "schedules": ("constant", "linear", "triangular"), "seeds": 2, "epochs": 2, "progress": False}
+found = compare(Killed("compared:make", marks=marks, at=int(at)), **what, out=out)
+print(json.dumps(found.to_dict()))
+"""
+
+
+def kill_at(at, folder):
+    """Compare in a process of its own that is killed at a step; then once more to the end; return the report."""
+    for name in ("out", "marks"):
+        (folder / name).mkdir(parents=True)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    reports = []
+    for when in (at, 0):
+        command = [sys.executable, "-c", KILLED, str(folder / "out"), str(folder / "marks"), str(when)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == (-signal.SIGKILL if when else 0), done.stderr
+        reports.append(done.stdout)
+    assert reports[0] == ""
+    return Comparison.from_dict(json.loads(reports[1]))
+
+
+@pytest.mark.parametrize("at", random.Random(1).sample(range(1, 8 * 32), 5))
+def test_killed_at_any_point_it_goes_on_and_trains_nothing_finished_twice(tmp_path, in_turn, at):
+    found = kill_at(at, tmp_path)
+    begun = marks(tmp_path / "marks")
+    assert timeless(found).replace("Killed", "PyTorchTarget") == timeless(in_turn)
+    # in the order of training, all arms with one seed and then with the next: the runs before the kill ran once
+    order = [f"{name}-{seed}" for seed in (0, 1) for name in NAMES]
+    cut = (at - 1) // 32
+    assert [begun[name] for name in order] == [1 + (place == cut) for place in range(8)]

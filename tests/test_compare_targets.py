@@ -1,0 +1,203 @@
+"""What is trained gets the arm's rates, and the same start and batches whatever the arm."""
+
+import math
+import pickle
+from dataclasses import replace
+
+import compared
+import pytest
+import torch
+from compared import EPOCH, Net, Points, make
+
+from lrfind.compare import Arm, LightningTarget, PyTorchTarget, compare
+from lrfind.compare.arms import rates
+from lrfind.compare.targets.pace import Pace
+from lrfind.compare.targets.specs import identity_of
+from lrfind.errors import BadInputError, RateNotAppliedError
+
+STEPS = 40
+CONSTANT = Arm("0.01", 0.01)
+LINEAR = Arm("linear", 0.02, "linear")
+CYCLES = Arm("triangular", 0.02, "triangular", base_lr=0.002, cycles=2)
+
+LIGHTNING = LightningTarget("compared:Net", "compared:Points")
+PLAIN = PyTorchTarget("compared:make")
+
+
+def train(target, arm=CONSTANT, seed=0, steps=STEPS):
+    return target.train(arm, seed, steps, lambda done, words: None)
+
+
+def timeless(run):
+    return replace(run, seconds=0.0)
+
+
+@pytest.mark.parametrize("target", [LIGHTNING, PLAIN], ids=["lightning", "pytorch"])
+@pytest.mark.parametrize("arm", [CONSTANT, LINEAR, CYCLES], ids=lambda arm: arm.name)
+def test_every_step_gets_the_rate_of_its_arm(target, arm, monkeypatch):
+    used = []
+    step = torch.optim.SGD.step
+    monkeypatch.setattr(
+        torch.optim.SGD, "step", lambda self, *a, **k: (used.append(self.param_groups[0]["lr"]), step(self, *a, **k))[1]
+    )
+    run = train(target, arm)
+    assert tuple(used) == rates(arm, STEPS)
+    assert run.lr_applied == (min(used), max(used))
+    assert [row.lr for row in run.rows] == [used[row.step - 1] for row in run.rows]
+    assert (run.steps, run.last.step, run.last.epoch) == (STEPS, STEPS, STEPS / EPOCH)
+    assert [row.step for row in run.rows] == list(range(4, STEPS + 1, 4))
+
+
+def test_both_frameworks_train_the_same():
+    """The same network, data and seed: to the last bit, so that neither target adds or lacks anything."""
+    plain, module = train(PLAIN, LINEAR), train(LIGHTNING, LINEAR)
+    assert [row.metrics["train_loss"] for row in plain.rows] == [row.metrics["train_loss"] for row in module.rows]
+    assert plain.final("val_loss") == pytest.approx(module.final("val_loss"), rel=1e-6)
+    assert plain.tested["test_loss"] == pytest.approx(module.tested["test_loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize("target", [LIGHTNING, PLAIN], ids=["lightning", "pytorch"])
+def test_the_same_seed_gives_the_same_run_whatever_ran_before(target):
+    first = train(target)
+    train(target, CYCLES, seed=1)
+    torch.rand(7)
+    assert timeless(train(target)) == timeless(first)
+    assert train(target, seed=1).final("val_loss") != first.final("val_loss")
+
+
+@pytest.mark.parametrize("target", [LIGHTNING, PLAIN], ids=["lightning", "pytorch"])
+def test_arms_of_a_seed_have_the_same_start_and_batches(target, monkeypatch):
+    """With rates too small to matter, the losses are those of the weights at the start: the same for two arms."""
+    losses = [[row.metrics["train_loss"] for row in train(target, Arm("tiny", lr)).rows] for lr in (1e-30, 2e-30)]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        LightningTarget(Net, Points, model_args={"groups": True}),
+        PyTorchTarget(make, {"groups": True}),
+    ],
+    ids=["lightning", "pytorch"],
+)
+def test_ratios_of_groups_are_kept(target, monkeypatch):
+    used = set()
+    step = torch.optim.SGD.step
+
+    def noted(self, *arguments, **named):
+        used.add(tuple(group["lr"] for group in self.param_groups))
+        return step(self, *arguments, **named)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", noted)
+    run = train(target)
+    ((first, second),) = used
+    assert (first / second, second) == pytest.approx((0.1, 0.01))
+    assert run.lr_applied == (0.01, 0.01)
+
+
+def test_the_modules_own_scheduler_is_overruled_and_that_is_said():
+    target = LightningTarget(Net, Points, model_args={"scheduler": True})
+    assert timeless(train(target)) == timeless(train(LIGHTNING))
+    assert "Net brings ExponentialLR, which the arms' schedules take the place of." in target.survey().notes
+    assert LIGHTNING.survey().notes == ()
+
+
+def test_what_is_surveyed():
+    assert LIGHTNING.survey().epoch_steps == PLAIN.survey().epoch_steps == EPOCH
+    assert LIGHTNING.survey().metrics == ("train_loss", "val_loss")
+    assert PLAIN.survey().metrics == ("train_loss", "val_loss", "val_error")
+    assert LightningTarget(Net, compared.loaders, data_args={"batch_size": 4}).survey().epoch_steps == 2 * EPOCH
+    accumulated = LightningTarget(Net, Points, trainer={"accumulate_grad_batches": 2})
+    assert accumulated.survey().epoch_steps == EPOCH / 2
+
+
+@pytest.mark.parametrize(
+    ("plain", "module"),
+    [
+        (PyTorchTarget(make, {"accumulate": 2}), LightningTarget(Net, Points, trainer={"accumulate_grad_batches": 2})),
+    ],
+    ids=["accumulation"],
+)
+def test_a_step_over_several_batches_is_one_step(plain, module):
+    first, second = train(plain, LINEAR), train(module, LINEAR)
+    assert first.steps == second.steps == STEPS
+    assert first.last.epoch == second.last.epoch == STEPS * 2 / EPOCH
+    assert first.final("train_loss") == pytest.approx(second.final("train_loss"), rel=1e-5)
+
+
+def test_without_validation_the_training_loss_judges_and_that_is_said():
+    for target in (LightningTarget("compared:Unjudged"), PyTorchTarget(make, {"validation": False})):
+        found = compare(target, lrs=(0.01, 0.02), schedules=(), seeds=1, steps=8, progress=False)
+        assert found.metric == "train_loss"
+        assert any("judged by their training loss" in note for note in found.notes)
+        assert all(math.isfinite(run.final("train_loss")) and run.steps == 8 for run in found.runs)
+
+
+def test_two_optimizers_move_together():
+    run = train(LightningTarget("compared:Unjudged"), CYCLES)
+    assert run.steps == STEPS
+    assert run.lr_applied == (min(rates(CYCLES, STEPS)), max(rates(CYCLES, STEPS)))
+
+
+class Stubborn(torch.optim.SGD):
+    """An optimizer that changes its rate while it steps."""
+
+    def step(self, closure=None):
+        super().step(closure)
+        self.param_groups[0]["lr"] *= 2
+
+
+def test_a_rate_that_does_not_hold_is_an_error():
+    weights = torch.zeros(1, requires_grad=True)
+    optimizer = Stubborn([weights], lr=0.1)
+    weights.grad = torch.ones(1)
+    with Pace(optimizer, (0.5, 0.5)), pytest.raises(RateNotAppliedError, match=r"step 1 was made with lr=1.0, not 0.5"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("make_it", "message"),
+    [
+        (lambda: PyTorchTarget("compared"), "must be named as package.module:name"),
+        (lambda: PyTorchTarget("nowhere:make"), "nowhere cannot be imported"),
+        (lambda: PyTorchTarget("compared:nothing"), "compared has no nothing"),
+        (lambda: LightningTarget(Net()), "must be a class, a function or"),
+        (lambda: LightningTarget(Net, trainer={"max_epochs": 3}), "sets max_epochs of the trainer itself"),
+        (lambda: PyTorchTarget(make, {"depth": 3}).survey(), "factory: .*unexpected keyword argument 'depth'"),
+        (lambda: PyTorchTarget(dict).survey(), "either loss_fn or step|missing"),
+        (lambda: PyTorchTarget("compared:net").survey(), "must return a lrfind.compare.Training"),
+        (lambda: LightningTarget("compared:net").survey(), "model must build a LightningModule"),
+    ],
+)
+def test_bad_targets_are_refused(make_it, message):
+    with pytest.raises(BadInputError, match=message):
+        make_it()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 1, "steps": 3}, "epochs or steps, not both"),
+        ({"steps": 0}, "at least 1 optimizer step"),
+        ({"seeds": 0}, "seeds must be"),
+        ({"seeds": (1, 1)}, "seeds must be"),
+        ({"jobs": 0}, "jobs must be at least 1"),
+        ({"jobs": 2, "ray": "local"}, "jobs must be at least 1, and is not for Ray"),
+        ({"metric": "accuracy"}, "metric 'accuracy' is not evaluated; there are train_loss, val_error, val_loss"),
+        ({"mode": "least"}, "mode must be"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_work(options, message):
+    def refused(event):
+        raise AssertionError("something was begun")
+
+    with pytest.raises(BadInputError, match=message):
+        compare(PLAIN, lrs=(0.1, 0.2), schedules=(), on_event=refused, progress=False, **{"seeds": 1, **options})
+
+
+def test_a_target_is_known_by_what_it_trains_not_by_where_it_is_in_memory():
+    first, again = (LightningTarget(Net, Points, model_args={"what": object()}) for _ in range(2))
+    assert first.identity() == again.identity()
+    assert first.identity() != LightningTarget(Net, compared.loaders).identity()
+    assert identity_of(Net) == "compared:Net"
+    assert pickle.loads(pickle.dumps(LIGHTNING)) == LIGHTNING
