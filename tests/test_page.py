@@ -98,7 +98,7 @@ def test_every_curve_is_drawn(browser, report):
         assert page.locator("#rates .point").count() == len(ARMS) * 24
         assert page.locator("#finals .errorbar").count() == len(ARMS) - diverged
         assert page.locator("#finals .annotation").all_text_contents().count("not finite in 3 of 3") == 1
-        assert lines(page, "finding") == 1
+        assert lines(page, "finding") == 3 + 1  # the smoothed curves, and the interval
         assert page.locator("#finding .point").count() > 100
         assert page.locator("#finding .shapelayer path").count() == 2
 

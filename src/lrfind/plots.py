@@ -51,6 +51,9 @@ COLOURS = (
 )
 DASHED = (0, (2, 1.5))
 
+FINALS_CEILING = 100.0
+"""In medians: an arm that has learned nothing is still shown beside those that have; one that has blown up is not."""
+
 
 def plot_finding(finding: Finding, ax: Axes | None = None) -> Axes:
     """Draw the loss against the rate for every range test, what each reads, and what is found.
@@ -146,7 +149,7 @@ def plot_runs(comparison: Comparison, metric: str, ax: Axes | None = None) -> Ax
         ax.plot([], [], color="#8d99ae", ls=style, label=name)
     ax.set_xlabel("optimizer steps")
     values = [value for lines in drawn.values() for series in lines for value in series.mean]
-    _set_values_axis(ax, "y", values, metric, may_be_log=falls(drawn[metric]))
+    _set_values_axis(ax, "y", values, metric, may_be_log=falls(drawn[metric]), top=ceiling(values))
     ax.set_title(f"{metric} over training", parse_math=False)
     _finish(ax)
     return ax
@@ -185,7 +188,7 @@ def plot_finals(comparison: Comparison, ax: Axes | None = None) -> Axes:
     ax = ax or _new_axes()
     colours, ends = arm_colours(comparison), finals(comparison, comparison.metric)
     everything = [value for values in ends.values() for value in values]
-    top = ceiling(everything)
+    top = ceiling(everything, FINALS_CEILING)
     for place, (arm, values) in enumerate(ends.items()):
         summary = comparison.summaries.get(arm)
         if summary is not None and math.isfinite(summary.mean) and summary.mean <= top:
@@ -197,7 +200,7 @@ def plot_finals(comparison: Comparison, ax: Axes | None = None) -> Axes:
         ax.plot(values, [place + 0.2] * len(values), ".", ms=5, color="#8d99ae")
     ax.set_yticks(range(len(ends)), list(ends), parse_math=False)
     ax.set_ylim(len(ends) - 0.5, -0.5)
-    _set_values_axis(ax, "x", everything, comparison.metric, may_be_log=comparison.mode == "min")
+    _set_values_axis(ax, "x", everything, comparison.metric, may_be_log=comparison.mode == "min", top=top)
     ax.set_title(f"{comparison.metric} at the end: mean, 95 % interval, seeds", parse_math=False)
     ax.grid(axis="x", color="#e5e5e5", lw=0.8)
     ax.set_axisbelow(True)
@@ -231,14 +234,13 @@ def _draw_series(ax: Axes, series: Series, colour: str, *, is_first: bool, is_be
 
 
 def _set_values_axis(
-    ax: Axes, side: Literal["x", "y"], values: Sequence[float], name: str, *, may_be_log: bool
+    ax: Axes, side: Literal["x", "y"], values: Sequence[float], name: str, *, may_be_log: bool, top: float
 ) -> None:
     """Name the axis of a metric, make it logarithmic where ratios matter, and cut off what has blown up."""
     axis = ax.xaxis if side == "x" else ax.yaxis
     is_log = may_be_log and needs_log_axis(values)
     if is_log:
         ax.set(**{f"{side}scale": "log"})
-    top = ceiling(values)
     if top < max((value for value in values if math.isfinite(value)), default=math.nan):
         ax.set(**{f"{side}lim": (None, top)})
     if is_log:

@@ -109,13 +109,13 @@ def falls(lines: Sequence[Series]) -> bool:
     return 2 * sum(known) > len(known)
 
 
-def ceiling(values: Iterable[float]) -> float:
-    """Return where a chart's axis ends: at the greatest value, but ten medians up where training has blown up."""
+def ceiling(values: Iterable[float], medians: float = 10.0) -> float:
+    """Return where a chart's axis ends: at the greatest value, but so many medians up where training has blown up."""
     finite = sorted(value for value in values if math.isfinite(value))
     if not finite:
         return math.nan
     middle = finite[len(finite) // 2]
-    return min(finite[-1], 10 * middle) if middle > 0 else finite[-1]
+    return min(finite[-1], medians * middle) if middle > 0 else finite[-1]
 
 
 def _series(comparison: Comparison, metric: str, value: Callable[[Row], float | None]) -> tuple[Series, ...]:

@@ -15,9 +15,10 @@ NOWHERE = "\u200b"
 
 def to_markdown(comparison: Comparison) -> str:
     """Return the verdict, the table of arms, what is settled, and how it was run."""
+    verdict, remarks = view.verdict(comparison)
     parts = [
         f"### {escape(comparison.title)}",
-        f"**{escape(comparison.verdict.sentence)}**",
+        f"**{escape(verdict)}** {escape(remarks)}".strip(),
         _arms(comparison),
         _pairs(view.pair_rows(comparison)),
         "\n".join(f"- Failed: {escape(one.arm)}, seed {one.seed}: {escape(one.error)}" for one in comparison.failures),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -79,6 +80,12 @@ class PairRow:
     more: Number | None
 
 
+def verdict(comparison: Comparison) -> tuple[str, str]:
+    """Return the verdict's first sentence, and what follows it; that may be empty."""
+    first, *rest = re.split(r"(?<=\.) ", comparison.verdict.sentence, maxsplit=1)
+    return first, " ".join(rest)
+
+
 def tiles(comparison: Comparison) -> list[Tile]:
     """Return what to read first: the best arm, the found rate with interval, range and cost, and what was trained."""
     made = []
@@ -135,7 +142,9 @@ def _arm_row(comparison: Comparison, arm: Arm) -> ArmRow:
         is_best=arm.name == comparison.verdict.best,
         mean=None if summary is None else number(source(summary.mean, "summaries", arm.name, "mean"), figure),
         lost=lost,
-        interval=_interval(summary, figure, "summaries", arm.name) if summary and len(runs) - lost > 1 else None,
+        interval=_interval(summary, as_fine_as(summary.mean, 4), "summaries", arm.name)
+        if summary and len(runs) - lost > 1
+        else None,
         seeds=tuple((run.seed, number(_final((place, run), comparison.metric), figure)) for place, run in runs),
         others={name: _mean(runs, name) for name in other_metrics(comparison)},
         applied=_applied(runs) if runs else None,

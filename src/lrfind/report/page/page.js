@@ -164,25 +164,35 @@
     },
 
     finding(chart) {
-      const points = chart.points.map((some, place) => ({
-        ...some, mode: "markers", hovertemplate: "rate %{x:.3~g}<br>loss %{y:.4~g}<extra></extra>",
-        marker: { size: place ? 4 : 5, color: place ? token("--arm-2") : token("--points"), opacity: place ? 0.7 : 1 },
+      const colour = (place) => (place ? token(`--arm-${1 + (place % 11)}`) : token("--ink"));
+      const points = chart.curves.map((curve, place) => ({
+        x: curve.x, y: curve.y, mode: "markers", hovertemplate: "rate %{x:.3~g}<br>loss %{y:.4~g}<extra></extra>",
+        marker: { size: place ? 4 : 5, color: place ? colour(place) : token("--points"), opacity: place ? 0.55 : 1 },
       }));
-      const smooth = { ...chart.smooth, mode: "lines", line: { color: token("--ink"), width: 2.5 }, hoverinfo: "skip" };
+      const trends = chart.curves.map((curve, place) => ({
+        x: curve.x, y: curve.smooth, mode: "lines", line: { color: colour(place), width: place ? 1.25 : 2.5 },
+        hoverinfo: "skip",
+      })).reverse();
       const upright = { yref: "paper", y0: 0, y1: 1 };
       const [low, high] = chart.range;
-      const rates = chart.points.flatMap((some) => some.x);
-      return [[...points, smooth], layout({
+      const rates = chart.curves.flatMap((curve) => curve.x);
+      const accent = { color: token("--accent"), width: 2.5 };
+      const ends = { mode: "lines+markers", yaxis: "y2", line: { ...accent, width: 1.5 }, hoverinfo: "skip" };
+      const interval = {
+        ...ends, x: chart.interval, y: [0.9, 0.9], marker: { symbol: "line-ns-open", size: 9, color: accent.color },
+      };
+      return [[...points, ...trends, interval], layout({
+        yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true },
         hovermode: "closest",
         xaxis: axis("learning rate", rates, true),
         yaxis: { ...axis("training loss", [], false), range: chart.ends },
         shapes: [
           { ...upright, type: "rect", layer: "below", x0: low, x1: high, fillcolor: fade(token("--arm-1"), 0.14), line: { width: 0 } },
-          { ...upright, type: "line", x0: chart.lr, x1: chart.lr, line: { color: token("--accent"), width: 2.5 } },
+          { ...upright, type: "line", x0: chart.lr, x1: chart.lr, line: accent },
         ],
         annotations: [{
           x: Math.log10(chart.lr), y: 1, yref: "paper", xanchor: "right", yanchor: "top", showarrow: false,
-          text: `found ${Number(chart.lr.toPrecision(3))}`, font: { color: token("--accent") },
+          text: `found ${Number(chart.lr.toPrecision(3))}`, font: { color: accent.color },
         }],
       })];
     },
