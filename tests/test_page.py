@@ -98,7 +98,7 @@ def test_every_curve_is_drawn(browser, report):
         assert page.locator("#rates .point").count() == len(ARMS) * 24
         assert page.locator("#finals .errorbar").count() == len(ARMS) - diverged
         assert page.locator("#finals .annotation").all_text_contents().count("not finite in 3 of 3") == 1
-        assert lines(page, "finding") == 1
+        assert lines(page, "finding") == 3 + 1  # the smoothed curves, and the interval
         assert page.locator("#finding .point").count() > 100
         assert page.locator("#finding .shapelayer path").count() == 2
 
@@ -222,6 +222,11 @@ def test_paper_is_light_and_holds_the_charts(browser, report):
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert page.locator("#metric-0 svg.main-svg").first.bounding_box()["width"] == 660
         assert page.evaluate(ink) != dark
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 718, "height": 900})  # A4 between Chromium's margins
+        assert overflow(page) <= 0
+        page.emulate_media(media="screen")
+        page.set_viewport_size({"width": 1280, "height": 900})
         page.evaluate("dispatchEvent(new Event('afterprint'))")
         assert page.evaluate(ink) == dark
         assert page.locator("#metric-0 svg.main-svg").first.bounding_box()["width"] == on_screen
@@ -267,6 +272,7 @@ def test_one_seed_has_no_bands_and_no_intervals(browser, tmp_path):
     with opened(browser, path) as page:
         assert lines(page, "metric-0") == 2 * len(ARMS)
         assert page.locator("#finals .errorbar path[d^=M]").count() == 0
+        assert page.locator("#pairs td").filter(has_text="–").count() == len(ARMS) - 2  # one diverged, one is best
         assert "One seed." in page.locator("#finals-caption").inner_text()
 
 

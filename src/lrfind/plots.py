@@ -21,6 +21,7 @@ from lrfind.compare.series import (
     finals,
     metric_series,
     needs_log_axis,
+    rate_floor,
     rate_series,
     schedule_series,
 )
@@ -49,6 +50,9 @@ COLOURS = (
     "#8f8216",
 )
 DASHED = (0, (2, 1.5))
+
+FINALS_CEILING = 100.0
+"""In medians: an arm that has learned nothing is still shown beside those that have; one that has blown up is not."""
 
 
 def plot_finding(finding: Finding, ax: Axes | None = None) -> Axes:
@@ -145,7 +149,7 @@ def plot_runs(comparison: Comparison, metric: str, ax: Axes | None = None) -> Ax
         ax.plot([], [], color="#8d99ae", ls=style, label=name)
     ax.set_xlabel("optimizer steps")
     values = [value for lines in drawn.values() for series in lines for value in series.mean]
-    _set_values_axis(ax, "y", values, metric, may_be_log=falls(drawn[metric]))
+    _set_values_axis(ax, "y", values, metric, may_be_log=falls(drawn[metric]), top=ceiling(values))
     ax.set_title(f"{metric} over training", parse_math=False)
     _finish(ax)
     return ax
@@ -170,7 +174,9 @@ def plot_rates(comparison: Comparison, ax: Axes | None = None) -> Axes:
     lines = (*planned, *used)
     ax.set_xlabel("optimizer steps")
     is_log = needs_log_axis(value for series in lines for value in series.mean)
-    ax.set_yscale("log" if is_log else "linear")
+    if is_log:
+        ax.set_yscale("log")
+        ax.set_ylim(bottom=max(rate_floor(comparison), ax.get_ylim()[0]))
     ax.set_ylabel("learning rate (log scale)" if is_log else "learning rate")
     ax.set_title("The rate in use")
     _finish(ax)
@@ -182,7 +188,7 @@ def plot_finals(comparison: Comparison, ax: Axes | None = None) -> Axes:
     ax = ax or _new_axes()
     colours, ends = arm_colours(comparison), finals(comparison, comparison.metric)
     everything = [value for values in ends.values() for value in values]
-    top = ceiling(everything)
+    top = ceiling(everything, FINALS_CEILING)
     for place, (arm, values) in enumerate(ends.items()):
         summary = comparison.summaries.get(arm)
         if summary is not None and math.isfinite(summary.mean) and summary.mean <= top:
@@ -194,7 +200,7 @@ def plot_finals(comparison: Comparison, ax: Axes | None = None) -> Axes:
         ax.plot(values, [place + 0.2] * len(values), ".", ms=5, color="#8d99ae")
     ax.set_yticks(range(len(ends)), list(ends), parse_math=False)
     ax.set_ylim(len(ends) - 0.5, -0.5)
-    _set_values_axis(ax, "x", everything, comparison.metric, may_be_log=comparison.mode == "min")
+    _set_values_axis(ax, "x", everything, comparison.metric, may_be_log=comparison.mode == "min", top=top)
     ax.set_title(f"{comparison.metric} at the end: mean, 95 % interval, seeds", parse_math=False)
     ax.grid(axis="x", color="#e5e5e5", lw=0.8)
     ax.set_axisbelow(True)
@@ -228,14 +234,13 @@ def _draw_series(ax: Axes, series: Series, colour: str, *, is_first: bool, is_be
 
 
 def _set_values_axis(
-    ax: Axes, side: Literal["x", "y"], values: Sequence[float], name: str, *, may_be_log: bool
+    ax: Axes, side: Literal["x", "y"], values: Sequence[float], name: str, *, may_be_log: bool, top: float
 ) -> None:
     """Name the axis of a metric, make it logarithmic where ratios matter, and cut off what has blown up."""
     axis = ax.xaxis if side == "x" else ax.yaxis
     is_log = may_be_log and needs_log_axis(values)
     if is_log:
         ax.set(**{f"{side}scale": "log"})
-    top = ceiling(values)
     if top < max((value for value in values if math.isfinite(value)), default=math.nan):
         ax.set(**{f"{side}lim": (None, top)})
     if is_log:

@@ -97,6 +97,11 @@ def needs_log_axis(values: Iterable[float]) -> bool:
     return bool(finite) and min(finite) > 0 and max(finite) >= 3 * min(finite)
 
 
+def rate_floor(comparison: Comparison) -> float:
+    """Return where a chart of the rates begins: a decade below the least that an arm names; schedules end near 0."""
+    return min((arm.base_lr or arm.lr for arm in comparison.arms), default=1.0) / 10
+
+
 def falls(lines: Sequence[Series]) -> bool:
     """Say whether a quantity falls over training in most of its curves: a loss, not an accuracy."""
     finite = [[value for value in series.mean if math.isfinite(value)] for series in lines]
@@ -104,13 +109,13 @@ def falls(lines: Sequence[Series]) -> bool:
     return 2 * sum(known) > len(known)
 
 
-def ceiling(values: Iterable[float]) -> float:
-    """Return where a chart's axis ends: at the greatest value, but ten medians up where training has blown up."""
+def ceiling(values: Iterable[float], medians: float = 10.0) -> float:
+    """Return where a chart's axis ends: at the greatest value, but so many medians up where training has blown up."""
     finite = sorted(value for value in values if math.isfinite(value))
     if not finite:
         return math.nan
     middle = finite[len(finite) // 2]
-    return min(finite[-1], 10 * middle) if middle > 0 else finite[-1]
+    return min(finite[-1], medians * middle) if middle > 0 else finite[-1]
 
 
 def _series(comparison: Comparison, metric: str, value: Callable[[Row], float | None]) -> tuple[Series, ...]:

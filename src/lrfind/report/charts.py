@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,13 @@ from lrfind.compare.series import (
     finals,
     metric_series,
     needs_log_axis,
+    rate_floor,
     rate_series,
     schedule_series,
 )
-from lrfind.curves import to_curve
-from lrfind.plots import arm_colours
+from lrfind.curves import Curve, to_curve
+from lrfind.errors import ProbeError
+from lrfind.plots import FINALS_CEILING, arm_colours
 from lrfind.records import Finding
 from lrfind.report.numbers import figure, rate
 
@@ -82,7 +85,9 @@ def finals_chart(comparison: Comparison) -> Chart:
     caption = f"{'Lower' if comparison.mode == 'min' else 'Higher'} is better. " + (
         "Dots: the mean over the seeds; lines: its 95 % interval; small dots: the seeds." if several else "One seed."
     )
-    return Chart("finals", f"{comparison.metric} at the end", caption, {**drawn, "top": _top(everything)})
+    return Chart(
+        "finals", f"{comparison.metric} at the end", caption, {**drawn, "top": _top(everything, FINALS_CEILING)}
+    )
 
 
 def family_charts(comparison: Comparison) -> list[Chart]:
@@ -106,6 +111,7 @@ def rate_chart(comparison: Comparison) -> Chart:
         "y": "learning rate",
         "log": needs_log_axis(value for one in (*planned, *used) for value in one.mean),
         "top": None,
+        "floor": _floor(comparison, [value for one in (*planned, *used) for value in one.mean]),
     }
     caption = (
         "Lines: what the schedule gives each step. Dots: the rate read back from the optimizer at each evaluation."
@@ -116,32 +122,44 @@ def rate_chart(comparison: Comparison) -> Chart:
 
 def finding_chart(finding: Finding) -> Chart:
     """Return the loss against the rate, with the range and the found rate."""
-    curve = to_curve(finding.records[0])
-    points = [{"name": "loss of a step", "x": _rounded(curve.lrs), "y": _rounded(curve.losses)}]
-    for record in finding.records[1:]:
-        points.append({"name": "loss of a step, repeated", "x": _rounded(record.lrs), "y": _rounded(record.losses)})
-    known = [value for value in curve.losses if math.isfinite(value)]
-    margin = 0.1 * max(float(curve.smooth.max()) - min(known), 1e-12)
+    curves = _curves(finding)
+    first = curves[0]
+    known = [value for curve in curves for value in curve.losses if math.isfinite(value)]
+    greatest = max(float(curve.smooth.max()) for curve in curves)
+    margin = 0.1 * max(greatest - min(known), 1e-12)
     drawn = {
         "kind": "finding",
-        "points": points,
-        "smooth": {"x": _rounded(curve.lrs), "y": _rounded(curve.smooth)},
+        "curves": [
+            {"x": _rounded(curve.lrs), "y": _rounded(curve.losses), "smooth": _rounded(curve.smooth)}
+            for curve in curves
+        ],
         "lr": finding.lr,
         "range": [finding.base_lr, finding.max_lr],
-        "ends": [min(known) - margin, float(curve.smooth.max()) + 2 * margin],
+        "interval": list(finding.interval),
+        "ends": [min(known) - margin, greatest + 2 * margin],
     }
     repeated = len(finding.records) - 1
     again = f" and of {repeated} more over the rates that matter" if repeated else ""
     caption = (
         f"Training loss at each rate of the range test{again}. The vertical line is the found rate, "
-        f"{rate(finding.lr)}; the band is the range, {rate(finding.base_lr)} to {rate(finding.max_lr)}."
+        f"{rate(finding.lr)}; the line across it is its interval, {rate(finding.interval[0])} to "
+        f"{rate(finding.interval[1])}; the band is the range, {rate(finding.base_lr)} to {rate(finding.max_lr)}."
     )
     rows = [
-        (rate(curve.lrs[place]), figure(curve.losses[place]), figure(curve.smooth[place]))
-        for place in _thinned(range(len(curve.lrs)))
+        (rate(first.lrs[place]), figure(first.losses[place]), figure(first.smooth[place]))
+        for place in _thinned(range(len(first.lrs)))
     ]
     table = Table(("learning rate", "training loss", "smoothed"), tuple(rows), "#/finding/records/0")
     return Chart("finding", "Loss against learning rate", caption, drawn, table)
+
+
+def _curves(finding: Finding) -> list[Curve]:
+    """The curves that can be drawn: the first one, and those of the repeated tests that have enough losses."""
+    found = [to_curve(finding.records[0])]
+    for record in finding.records[1:]:
+        with suppress(ProbeError):
+            found.append(to_curve(record))
+    return found
 
 
 def _whisker(summary: Interval | None) -> dict[str, float | None]:
@@ -164,6 +182,7 @@ def _lines_chart(name: str, family: str, drawn: Sequence[tuple[Series, ...]]) ->
         "y": family,
         "log": falls(first) and needs_log_axis(values),
         "top": _top(values),
+        "floor": None,
     }
     return Chart(name, f"{family} over training", caption, what, _table(first, f"#/runs/*/rows/*/metrics/{metrics[0]}"))
 
@@ -189,10 +208,16 @@ def _thinned(items: Sequence[int]) -> list[int]:
     return list(reversed(items[::-1][::stride]))
 
 
-def _top(values: Sequence[float]) -> float | None:
+def _top(values: Sequence[float], medians: float = 10.0) -> float | None:
     """Where the axis is cut off; None where nothing has blown up."""
-    top = ceiling(values)
+    top = ceiling(values, medians)
     return _round(top) if any(math.isfinite(value) and value > top for value in values) else None
+
+
+def _floor(comparison: Comparison, values: Sequence[float]) -> float | None:
+    """Where the axis of the rates is cut off; None where no schedule ends far below all rates that are named."""
+    floor = rate_floor(comparison)
+    return _round(floor) if any(value < floor for value in values) else None
 
 
 def _rounded(values: Iterable[float]) -> list[float | None]:

@@ -37,7 +37,7 @@ def draw(comparison: Comparison, folder: Path) -> list[Path]:
         for family, metrics in families(comparison).items():
             plots[METRIC + _file_name(family, plots)] = partial(plot_runs, comparison, metrics[0])
         plots["rates"] = partial(plot_rates, comparison)
-    if comparison.finding is not None:
+    if comparison.finding is not None and comparison.finding.records:
         plots["finding"] = partial(plot_finding, comparison.finding)
     for old in figure_files(folder):
         old.unlink()

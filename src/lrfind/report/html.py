@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from base64 import b64encode
 from collections.abc import Iterable
 from hashlib import sha256
@@ -40,7 +39,8 @@ def render(comparison: Comparison) -> str:
     """
     environment = _environment()
     lines = [charts.finals_chart(comparison), *charts.family_charts(comparison), charts.rate_chart(comparison)]
-    found = charts.finding_chart(comparison.finding) if comparison.finding else None
+    finding = comparison.finding
+    found = charts.finding_chart(finding) if finding is not None and finding.records else None
     shown = [*(lines if comparison.runs else ()), *([found] if found else ())]
     arms = charts.arms(comparison)
     scripts = {"script": _text("page.js"), **({"plotly": _plotly()} if shown else {})}
@@ -70,11 +70,11 @@ def to_script(data: Any) -> str:
 
 def _said(comparison: Comparison) -> dict[str, Any]:
     finding = comparison.finding
-    verdict, *remarks = re.split(r"(?<=\.) ", comparison.verdict.sentence, maxsplit=1)
+    verdict, remarks = view.verdict(comparison)
     return {
         "title": comparison.title,
         "verdict": verdict,
-        "remarks": " ".join(remarks),
+        "remarks": remarks,
         "setting": comparison.setting,
         "metric": comparison.metric,
         "mode": comparison.mode,

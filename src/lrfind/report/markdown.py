@@ -15,9 +15,10 @@ NOWHERE = "\u200b"
 
 def to_markdown(comparison: Comparison) -> str:
     """Return the verdict, the table of arms, what is settled, and how it was run."""
+    verdict, remarks = view.verdict(comparison)
     parts = [
         f"### {escape(comparison.title)}",
-        f"**{escape(comparison.verdict.sentence)}**",
+        f"**{escape(verdict)}** {escape(remarks)}".strip(),
         _arms(comparison),
         _pairs(view.pair_rows(comparison)),
         "\n".join(f"- Failed: {escape(one.arm)}, seed {one.seed}: {escape(one.error)}" for one in comparison.failures),
@@ -73,12 +74,14 @@ def _mean(row: ArmRow) -> str:
 def _pairs(rows: list[PairRow]) -> str:
     if not rows:
         return ""
-    lines = [
-        f"- {escape(row.first)} is better than {escape(row.second)} by {row.difference.text} "
-        f"({row.interval[0].text} to {row.interval[1].text}): {_settled(row)}"
+    return "\n".join(
+        f"- {escape(row.first)} is ahead of {escape(row.second)} by {row.difference.text}{_span(row)}: {_settled(row)}"
         for row in rows
-    ]
-    return "\n".join(lines)
+    )
+
+
+def _span(row: PairRow) -> str:
+    return f" ({row.interval[0].text} to {row.interval[1].text})" if row.interval else ""
 
 
 def _settled(row: PairRow) -> str:

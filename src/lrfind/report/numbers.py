@@ -84,8 +84,8 @@ def figure(value: float) -> str:
     return _signed(f"{value:#.4g}".rstrip(".")) if math.isfinite(value) else "not finite"
 
 
-def as_fine_as(reference: float) -> Callable[[float], str]:
-    """Return how to write a number with as many decimals as three digits of another take.
+def as_fine_as(reference: float, digits: int = 3) -> Callable[[float], str]:
+    """Return how to write a number with as many decimals as so many digits of another take.
 
     Example:
         >>> as_fine_as(0.02881)(-0.0086391), as_fine_as(12.0)(123.456)
@@ -93,7 +93,7 @@ def as_fine_as(reference: float) -> Callable[[float], str]:
     """
     if not math.isfinite(reference) or reference == 0:
         return figure
-    decimals = 2 - math.floor(math.log10(abs(reference)))
+    decimals = digits - 1 - math.floor(math.log10(abs(reference)))
     if not 0 <= decimals <= 6:
         return figure
     return lambda value: _signed(f"{value:.{decimals}f}") if math.isfinite(value) else "not finite"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -56,16 +57,33 @@ class ArmRow:
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """One line of the table of pairs: ``needed`` and ``more`` are seeds in all and beyond those there are."""
+    """One line of the table of pairs.
+
+    Attributes:
+        first: The arm that is ahead.
+        second: The other one.
+        difference: By how much.
+        interval: Its interval's ends; None where one seed says nothing of them.
+        is_settled: Whether the interval leaves out 0.
+        seeds: How many seeds both have.
+        needed: How many seeds in all would settle it; None where it is settled or not known.
+        more: How many beyond those there are.
+    """
 
     first: str
     second: str
     difference: Number
-    interval: tuple[Number, Number]
+    interval: tuple[Number, Number] | None
     is_settled: bool
     seeds: Number
     needed: Number | None
     more: Number | None
+
+
+def verdict(comparison: Comparison) -> tuple[str, str]:
+    """Return the verdict's first sentence, and what follows it; that may be empty."""
+    first, *rest = re.split(r"(?<=\.) ", comparison.verdict.sentence, maxsplit=1)
+    return first, " ".join(rest)
 
 
 def tiles(comparison: Comparison) -> list[Tile]:
@@ -124,7 +142,9 @@ def _arm_row(comparison: Comparison, arm: Arm) -> ArmRow:
         is_best=arm.name == comparison.verdict.best,
         mean=None if summary is None else number(source(summary.mean, "summaries", arm.name, "mean"), figure),
         lost=lost,
-        interval=_interval(summary, figure, "summaries", arm.name) if summary and len(runs) - lost > 1 else None,
+        interval=_interval(summary, as_fine_as(summary.mean, 4), "summaries", arm.name)
+        if summary and len(runs) - lost > 1
+        else None,
         seeds=tuple((run.seed, number(_final((place, run), comparison.metric), figure)) for place, run in runs),
         others={name: _mean(runs, name) for name in other_metrics(comparison)},
         applied=_applied(runs) if runs else None,
@@ -166,13 +186,14 @@ def kinds_row(comparison: Comparison) -> PairRow | None:
 
 
 def _pair_row(pair: Pair, *path: str | int) -> PairRow:
+    show = as_fine_as(pair.difference.mean)
     have = source(pair.seeds, *path, "seeds")
     need = None if pair.seeds_needed is None else source(pair.seeds_needed, *path, "seeds_needed")
     return PairRow(
         first=pair.first,
         second=pair.second,
-        difference=number(source(pair.difference.mean, *path, "difference", "mean"), as_fine_as(pair.difference.mean)),
-        interval=_interval(pair.difference, as_fine_as(pair.difference.mean), *path, "difference"),
+        difference=number(source(pair.difference.mean, *path, "difference", "mean"), show),
+        interval=_interval(pair.difference, show, *path, "difference") if pair.seeds > 1 else None,
         is_settled=pair.is_settled,
         seeds=number(have, count),
         needed=None if need is None else number(need, count),

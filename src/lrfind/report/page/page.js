@@ -22,7 +22,7 @@
     heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
     table.tBodies[0].append(...rows);
     document.getElementById("sorted").textContent =
-      `Sorted by ${heading.innerText.trim()}, ${descending ? "descending" : "ascending"}.`;
+      `Sorted by ${heading.firstElementChild.ariaLabel}, ${descending ? "descending" : "ascending"}.`;
   }
 
   for (const button of table.tHead.querySelectorAll("button")) {
@@ -48,13 +48,13 @@
   // Plotly reads a little HTML in its labels; a name is only ever text.
   const text = (name) => short(name).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
-  function axis(title, values, isLog, top = null) {
+  function axis(title, values, isLog, top = null, floor = null) {
     const grid = { gridcolor: token("--grid"), linecolor: token("--line"), zeroline: false, automargin: true };
     const made = { ...grid, title: { text: text(title), standoff: 10, font: { size: 13 } }, type: isLog ? "log" : "linear" };
-    if (top !== null) made.autorangeoptions = { clipmax: top };
+    made.autorangeoptions = { ...(top !== null && { clipmax: top }), ...(floor !== null && { clipmin: floor }) };
     const known = values.filter((value) => value > 0);
     if (!isLog || !known.length) return made;
-    const least = Math.min(...known), greatest = Math.min(Math.max(...known), top ?? Infinity);
+    const least = Math.max(Math.min(...known), floor ?? 0), greatest = Math.min(Math.max(...known), top ?? Infinity);
     made.title.text += " (log)";
     if (greatest / least > 300) {
       return { ...made, dtick: greatest / least > 1e6 && narrow.matches ? 2 : 1, exponentformat: "power", tickfont: { size: 11 } };
@@ -125,7 +125,7 @@
       return [[...bands, ...lines], layout({
         hovermode: isUnified ? "x unified" : "closest",
         xaxis: { ...axis("optimizer steps", [], false), hoverformat: ",d", range: [0, 1.01 * last] },
-        yaxis: axis(chart.y, values, chart.log, chart.top),
+        yaxis: axis(chart.y, values, chart.log, chart.top, chart.floor),
       })];
     },
 
@@ -164,25 +164,35 @@
     },
 
     finding(chart) {
-      const points = chart.points.map((some, place) => ({
-        ...some, mode: "markers", hovertemplate: "rate %{x:.3~g}<br>loss %{y:.4~g}<extra></extra>",
-        marker: { size: place ? 4 : 5, color: place ? token("--arm-2") : token("--points"), opacity: place ? 0.7 : 1 },
+      const colour = (place) => (place ? token(`--arm-${1 + (place % 11)}`) : token("--ink"));
+      const points = chart.curves.map((curve, place) => ({
+        x: curve.x, y: curve.y, mode: "markers", hovertemplate: "rate %{x:.3~g}<br>loss %{y:.4~g}<extra></extra>",
+        marker: { size: place ? 4 : 5, color: place ? colour(place) : token("--points"), opacity: place ? 0.55 : 1 },
       }));
-      const smooth = { ...chart.smooth, mode: "lines", line: { color: token("--ink"), width: 2.5 }, hoverinfo: "skip" };
+      const trends = chart.curves.map((curve, place) => ({
+        x: curve.x, y: curve.smooth, mode: "lines", line: { color: colour(place), width: place ? 1.25 : 2.5 },
+        hoverinfo: "skip",
+      })).reverse();
       const upright = { yref: "paper", y0: 0, y1: 1 };
       const [low, high] = chart.range;
-      const rates = chart.points.flatMap((some) => some.x);
-      return [[...points, smooth], layout({
+      const rates = chart.curves.flatMap((curve) => curve.x);
+      const accent = { color: token("--accent"), width: 2.5 };
+      const ends = { mode: "lines+markers", yaxis: "y2", line: { ...accent, width: 1.5 }, hoverinfo: "skip" };
+      const interval = {
+        ...ends, x: chart.interval, y: [0.9, 0.9], marker: { symbol: "line-ns-open", size: 9, color: accent.color },
+      };
+      return [[...points, ...trends, interval], layout({
+        yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true },
         hovermode: "closest",
         xaxis: axis("learning rate", rates, true),
         yaxis: { ...axis("training loss", [], false), range: chart.ends },
         shapes: [
           { ...upright, type: "rect", layer: "below", x0: low, x1: high, fillcolor: fade(token("--arm-1"), 0.14), line: { width: 0 } },
-          { ...upright, type: "line", x0: chart.lr, x1: chart.lr, line: { color: token("--accent"), width: 2.5 } },
+          { ...upright, type: "line", x0: chart.lr, x1: chart.lr, line: accent },
         ],
         annotations: [{
           x: Math.log10(chart.lr), y: 1, yref: "paper", xanchor: "right", yanchor: "top", showarrow: false,
-          text: `found ${Number(chart.lr.toPrecision(3))}`, font: { color: token("--accent") },
+          text: `found ${Number(chart.lr.toPrecision(3))}`, font: { color: accent.color },
         }],
       })];
     },
