@@ -15,10 +15,11 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import TensorDataset
 
 from lrfind import cli
-from lrfind.demo import data
-from lrfind.demo.experiment import Experiment, Settings, _forget, _measure
+from lrfind.cli.options import parse_lrs
+from lrfind.compare import Arm
+from lrfind.demo import data, experiment
 from lrfind.demo.lenet import LeNet
-from lrfind.errors import BadInputError
+from lrfind.errors import BadInputError, RateNotAppliedError
 
 PROGRAM = str(Path(sys.executable).with_name("lrfind"))
 
@@ -45,32 +46,33 @@ def finished(tmp_path_factory):
 
 def test_the_report_holds_what_ran(finished):
     report = json.loads((finished / "report.json").read_text())
-    finding, runs = report["finding"], report["runs"]
-    assert (report["schema"], report["dataset"], report["seed"]) == ("lrfind/report/1", "digits", 3)
-    assert {"lr", "base_lr", "max_lr", "interval", "method", "cost", "curve"} <= set(finding)
+    finding, runs, arms = report["finding"], report["runs"], report["arms"]
+    assert (report["schema"], report["title"]) == ("lrfind/comparison/1", "LeNet on digits (scikit-learn)")
+    assert {"lr", "base_lr", "max_lr", "interval", "method", "cost"} <= set(finding)
     assert 0 < finding["cost"]["steps"] <= 150
-    assert len(finding["curve"]["lr"]) == len(finding["curve"]["loss"]) == len(finding["records"][0]["lrs"])
     assert sum(len(record["lrs"]) for record in finding["records"]) == finding["cost"]["steps"]
-    assert [run["name"] for run in runs] == ["1e-05", "0.0001", "0.1", "found"]
-    assert runs[-1]["lr"] == finding["lr"]
-    for run in runs:
-        assert run["lr_applied"] == [run["lr"], run["lr"]]
-        assert (run["schedule"], run["epochs"], len(run["history"])) == ("constant", 6, 6)
-        assert run["history"][-1]["step"] == 6 * 19  # the last validation is at the end of training
-        assert {"val_loss", "val_accuracy", "train_loss", "train_accuracy", "seconds"} <= set(run)
-        assert run["test_loss"] == pytest.approx(run["val_loss"], rel=0.5)
-        assert round(run["test_accuracy"] * 299, 3) == round(run["test_accuracy"] * 299)
-    assert min(runs, key=lambda run: run["val_loss"])["name"] == "found"
+    assert [arm["name"] for arm in arms] == ["1e-05", "0.0001", "0.1", "found", "linear"]
+    assert arms[3]["lr"] == finding["lr"] < arms[4]["lr"]
+    assert [(run["arm"], run["seed"]) for run in runs] == [(arm["name"], 3) for arm in arms]
+    for run, arm in zip(runs, arms, strict=True):
+        steps = 6 * 19
+        least = arm["lr"] / steps if arm["schedule"] == "linear" else arm["lr"]
+        assert run["lr_applied"] == pytest.approx([least, arm["lr"]], rel=1e-12 if least < arm["lr"] else 0)
+        assert (run["steps"], run["rows"][-1]["step"], run["rows"][-1]["epoch"]) == (steps, steps, 6)
+        last = run["rows"][-1]["metrics"]
+        assert {"val_loss", "val_accuracy", "train_loss", "train_accuracy"} <= set(last)
+        assert run["tested"]["test_loss"] == pytest.approx(last["val_loss"], rel=0.5)
+        assert round(run["tested"]["test_accuracy"] * 299, 3) == round(run["tested"]["test_accuracy"] * 299)
+    assert report["verdict"]["best"] in ("found", "linear")
 
 
 def test_the_page_is_self_contained_and_says_digits(finished):
     page = (finished / "report.html").read_text()
-    assert "<title>lrfind: LeNet on digits" in page
-    assert "Adam, batches of 64, 6 epochs at a constant rate" in page
+    assert "LeNet on digits" in re.search("<title>(.*?)</title>", page, re.DOTALL).group(1)
+    assert "Adam, batches of 64; 114 optimizer steps (6 epochs)" in page
     assert "could not be downloaded" in page
-    assert page.count("data:image/png;base64,") == 6
-    assert not re.findall(r"""(?:src|href|srcset)=["'](?!data:)""", page)
-    assert {file.name for file in (finished / "figures").iterdir()} >= {"rate.png", "accuracy.png", "loss.png"}
+    assert not re.findall(r"""<(?:script|img|link|iframe)[^>]*(?:src|href)=["'](?!data:)""", page)
+    assert (finished / "figures" / "finding.png").exists()
 
 
 def test_the_commands_of_the_experiments_page_are_ones_that_the_demo_takes(finished, monkeypatch, capsys):
@@ -78,7 +80,7 @@ def test_the_commands_of_the_experiments_page_are_ones_that_the_demo_takes(finis
     page = (root / "docs" / "experiment.md").read_text(encoding="utf-8")
     (options,) = re.findall(r"lrfind demo (.*) --seed \$seed", page)
     (made, kept) = re.search(r"cp runs/seed-0/(\S+) (\S+)", page).groups()
-    assert demo(monkeypatch, *options.split(), "--epochs", "0") == 1
+    assert demo(monkeypatch, *options.split(), "--epochs", "0") == 2
     assert "--epochs must be at least 1" in capsys.readouterr().err  # what comes before was understood
     assert (finished / made).exists()
     assert (root / kept).exists()
@@ -87,10 +89,10 @@ def test_the_commands_of_the_experiments_page_are_ones_that_the_demo_takes(finis
 def test_tensorboard_has_losses_accuracies_and_the_rate_of_every_run(finished):
     report = json.loads((finished / "report.json").read_text())
     for run in report["runs"]:
-        events = EventAccumulator(str(finished / "tensorboard" / run["name"])).Reload()
+        events = EventAccumulator(str(finished / "tensorboard" / run["arm"] / "seed-3")).Reload()
         assert {"lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"} <= set(events.Tags()["scalars"])
-        assert [event.value for event in events.Scalars("lr")] == pytest.approx([run["lr"]] * 6)
-        assert events.Scalars("val_loss")[-1].value == pytest.approx(run["val_loss"])
+        assert [event.value for event in events.Scalars("lr")] == pytest.approx([row["lr"] for row in run["rows"]])
+        assert events.Scalars("val_loss")[-1].value == pytest.approx(run["rows"][-1]["metrics"]["val_loss"])
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_bad_input_is_one_sentence(monkeypatch, capsys, tmp_path, arguments, mes
     (tmp_path / "file").touch()
     given = [argument.format(file=tmp_path / "file") for argument in arguments]
     given += [] if "--out" in given else ["--out", tmp_path / "out"]
-    assert demo(monkeypatch, *given) == 1
+    assert demo(monkeypatch, *given) == (2 if arguments[0] in ("--lrs", "--epochs") else 1)
     said = capsys.readouterr().err
     assert said.startswith("lrfind: ")
     assert message in said
@@ -136,41 +138,56 @@ def test_a_folder_without_the_data_ends_the_demo_with_one_sentence(monkeypatch, 
     assert capsys.readouterr().err.startswith(f"lrfind: {named} is {tmp_path}, but ")
 
 
-def tiny(seed=0):
+@pytest.fixture
+def tiny(monkeypatch):
     """A few images, so that a run takes no time."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     parts = [
         TensorDataset(torch.rand(n, 1, 28, 28, generator=generator), torch.arange(n) * 10 // n) for n in (192, 64, 1500)
     ]
-    return data.Dataset("tiny", "noise", 1, *parts)
+    dataset = data.Dataset("tiny", "noise", 1, *parts)
+    monkeypatch.setattr(experiment, "dataset_of", lambda name, data_dir: dataset)
+    return dataset
 
 
-def test_runs_at_close_rates_have_names_and_event_files_of_their_own(tmp_path):
+def test_runs_at_close_rates_have_names_and_event_files_of_their_own(tmp_path, tiny):
     lrs = (0.01, 0.0100000001)
-    experiment = Experiment(tiny(), Settings(lrs, 1, 0, tmp_path))
-    experiment.run()
-    names = [run.name for run in experiment.runs]
-    assert names == ["0.01", "0.0100000001", "found"]
+    what = experiment.Experiment(tensorboard=tmp_path)
+    found = experiment.run(what, lrs=lrs, schedules=(), progress=False)
+    names = ["0.01", "0.0100000001"]
+    assert [run.arm for run in found.runs] == names
     assert sorted(folder.name for folder in tmp_path.iterdir()) == sorted(names)
 
 
-def test_the_test_figures_are_means_over_all_test_images():
+def test_the_test_figures_are_means_over_all_test_images(tiny):
+    run = experiment.Experiment().train(Arm("no rate to speak of", 1e-30), 0, 3, lambda done, words: None)
     torch.manual_seed(0)
-    module, dataset = LeNet(), tiny()
-    measured = _measure(module, dataset.loaders(batch_size=64, seed=0)[2])
-    images, labels = dataset.test.tensors
+    module = LeNet()  # what trained, as it was when it began and so, at such a rate, when it ended
+    images, labels = tiny.test.tensors
     with torch.no_grad():
         logits = module(images)
-    assert measured["loss"] == pytest.approx(float(cross_entropy(logits, labels)), rel=1e-5)
-    assert measured["accuracy"] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))
+    assert run.tested["test_loss"] == pytest.approx(float(cross_entropy(logits, labels)), rel=1e-5)
+    assert run.tested["test_accuracy"] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))
+
+
+def test_the_found_run_finds_and_applies_its_rate_itself_and_says_if_it_is_another():
+    what = experiment.Experiment(dataset="digits", seed=1)
+    found = what.find("constant", 1, 190)
+    right, wrong = (Arm("found", lr, origin="found") for lr in (found.lr, found.lr * 1.0001))
+    run = what.train(right, 1, 190, lambda done, words: None)
+    assert run.lr_applied == (found.lr, found.lr)
+    with pytest.raises(RateNotAppliedError, match="LRFinder found"):
+        what.train(wrong, 1, 190, lambda done, words: None)
+    assert what.callbacks(right, 2) == what.callbacks(Arm("0.1", 0.1), 1) == []
 
 
 def test_event_files_of_earlier_runs_go_and_what_is_not_a_run_stays(tmp_path):
-    for name in ("0.5", "1e-07", "found", "2024", "mine"):
-        (tmp_path / name).mkdir()
+    for name in ("0.5/seed-0", "found/seed-1", "linear/seed-12", "found/seed-best", "2024", "mine"):
+        (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "events").touch()
-    _forget(tmp_path)
-    assert {folder.name for folder in tmp_path.iterdir()} == {"2024", "mine"}
+    experiment.forget_events(tmp_path)
+    left = {str(file.parent.relative_to(tmp_path)) for file in tmp_path.rglob("events")}
+    assert left == {"found/seed-best", "2024", "mine"}
 
 
 def interrupted_at(line, out):
@@ -189,19 +206,19 @@ def interrupted_at(line, out):
 
 
 def test_ctrl_c_in_the_runs_reports_the_finished_ones(tmp_path):
-    code, words = interrupted_at("run 2 of 4", tmp_path)
+    code, words = interrupted_at("run 2 of 5", tmp_path)
     report = json.loads((tmp_path / "report.json").read_text())
     assert code == 130
     assert "Traceback" not in words
-    assert [run["name"] for run in report["runs"]] == ["found"]
-    assert "3 of 4 runs did not finish" in report["notes"][0]
+    assert [run["arm"] for run in report["runs"]] == ["1e-05"]
+    assert "4 of 5 runs did not finish" in report["notes"][0]
 
 
 def test_ctrl_c_in_the_search_leaves_nothing_of_an_earlier_report_either_and_says_so(tmp_path):
     (tmp_path / "figures").mkdir()
-    for name in ("report.json", "report.html", "figures/rate.png"):
+    for name in ("report.json", "report.html", "figures/finding.png"):
         (tmp_path / name).write_text("an earlier run's")
-    code, words = interrupted_at("run 1 of 4", tmp_path)
+    code, words = interrupted_at("searching a rate", tmp_path)
     assert code == 130
     assert "interrupted" in words
     assert "Traceback" not in words
@@ -215,6 +232,6 @@ def test_a_mistake_in_the_options_costs_no_report(monkeypatch, tmp_path):
 
 
 def test_rates_are_read_from_a_comma_separated_list():
-    assert cli.parse_lrs("1e-5, 3") == (1e-5, 3.0)
+    assert parse_lrs("1e-5, 3") == (1e-5, 3.0)
     with pytest.raises(BadInputError):
-        cli.parse_lrs("1e-5,,3")
+        parse_lrs("1e-5,,3")

@@ -29,6 +29,7 @@ ROOMS = [
     ["report"],
     ["demo"],
     ["cli"],
+    ["__main__"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 

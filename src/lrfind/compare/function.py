@@ -84,6 +84,8 @@ def compare(
     """
     check_schedules(lrs, schedules, cycles)
     check_mode(mode)
+    if taken := sorted({"schedule", "horizon"} & set(search)):
+        raise BadInputError(f"{taken[0]} of the search is what is compared; say it with schedules=, steps= or epochs=.")
     which = _seeds(seeds)
     _check_place(target, jobs, ray)
     survey = target.survey()
@@ -101,7 +103,9 @@ def compare(
     with progress_shown(shown=progress, runs=len(which) * (len(lrs) + len(schedules))) as show:
         tell = _both(show, on_event)
         search = {"seed": which[0], **search, "progress": False}
-        findings = {name: _finding(target, name, steps, store, tell, search) for name in needs(schedules)}
+        findings: dict[str, Finding] = {}
+        for name in needs(schedules):
+            findings[name] = _finding(target, name, steps, store, tell, search, next(iter(findings.values()), None))
         arms = to_arms(findings, lrs=lrs, schedules=schedules, cycles=cycles)
         what = _What(target, survey, steps, metric, mode, arms, which, findings)
         failures: list[Failure] = []
@@ -128,17 +132,33 @@ class _What:
 
 
 def _finding(
-    target: Target, schedule: str, steps: int, store: Store, tell: OnEvent, options: Mapping[str, Any]
+    target: Target,
+    schedule: str,
+    steps: int,
+    store: Store,
+    tell: OnEvent,
+    options: Mapping[str, Any],
+    earlier: Finding | None,
 ) -> Finding:
-    """Return what is known of a schedule, or search it."""
+    """Return what is known of a schedule, read it off an earlier search, or search."""
     found = store.finding(schedule)
     if found is None:
         tell(Event("searching", schedule, int(options["seed"])))
-        asked = dict(options)
-        found = target.find(schedule, asked.pop("seed"), steps, **asked)
+        found = None if earlier is None else _read_again(earlier, schedule)
+        if found is None:
+            asked = dict(options)
+            found = target.find(schedule, asked.pop("seed"), steps, **asked)
         store.keep_finding(schedule, found)
     tell(Event("found", schedule, int(options["seed"]), words=f"lr {found.lr:.3g}"))
     return found
+
+
+def _read_again(finding: Finding, schedule: str) -> Finding | None:
+    """Answer for another schedule from the same records; None where they are of a strategy that cannot."""
+    try:
+        return finding.at(schedule=schedule)
+    except BadInputError:
+        return None
 
 
 def _outcomes(what: _What, store: Store, tell: OnEvent, jobs: int, ray: str | None) -> Iterator[Run | Failure]:
@@ -205,12 +225,15 @@ def _setting(what: _What) -> str:
 
 
 def _search_notes(findings: Mapping[str, Finding]) -> tuple[str, ...]:
-    others = [(name, finding) for name, finding in findings.items() if name != "constant"]
-    return tuple(
-        f"The rate for {name}, {finding.lr:.3g}, is from a search of its own: {finding.cost.steps} steps."
-        for name, finding in others
-        if len(findings) > 1
-    )
+    """Say where the rates come from that the comparison's finding does not hold itself."""
+    notes = []
+    first = next(iter(findings.values()), None)
+    for name, finding in findings.items():
+        if first is not None and finding is not first:
+            own = f"took a search of {finding.cost.steps} steps of its own"
+            origin = "was read off the same search" if finding.records == first.records else own
+            notes.append(f"The rate for {name}, {finding.lr:.3g}, {origin}.")
+    return tuple(notes)
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

@@ -81,7 +81,7 @@ def in_processes(target: Target, todo: Todo, steps: int, on_event: OnEvent, jobs
 def _start(packed: bytes, steps: int) -> tuple[Connection, BaseProcess]:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, packed, steps), daemon=True)
+    process = context.Process(target=_work, args=(theirs, packed, steps))
     process.start()
     theirs.close()  # so that its end is seen here when the process dies
     return ours, process

@@ -1,6 +1,6 @@
 """The verdict: paired differences between arms, with intervals that hold for all pairs at once.
 
-docs/decisions/0008-paired-intervals.md says why these intervals, with their measured coverage.
+docs/decisions/0009-paired-intervals.md says why these intervals, with their measured coverage.
 """
 
 from __future__ import annotations

@@ -1,0 +1,66 @@
+"""The program: its commands, in the order in which a newcomer needs them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import lrfind
+from lrfind.cli.bench import bench
+from lrfind.cli.compare import compare
+from lrfind.cli.demo import demo
+from lrfind.cli.find import find
+from lrfind.cli.options import PASSES_ON
+from lrfind.cli.show import show
+
+CODES = """Exit codes: 0 done, "too close to call" included; 1 it could not be done, and a sentence on the error stream
+says why; 2 the command line was not understood; 130 stopped by Ctrl-C."""
+
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=CODES,
+)
+app.command(context_settings=PASSES_ON)(find)
+app.command(context_settings=PASSES_ON)(compare)
+app.command()(show)
+app.command()(demo)
+app.command()(bench)
+
+
+def main() -> None:
+    """Run the command line; modules of the current directory can be named, as with ``python -m``."""
+    if (here := os.getcwd()) not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    app(prog_name="lrfind")
+
+
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"lrfind {lrfind.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say the version.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Find a learning rate you can trust.
+
+    Try it, then let it look at your own model:
+
+    ```text
+    lrfind demo
+    lrfind find --model train:Net --data train:Data
+    ```
+
+    Each command has examples: lrfind find --help.
+    """

@@ -1,0 +1,135 @@
+"""``lrfind demo``: the experiment that the project starts from, on data that comes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from lrfind.cli.faults import UsageError, check_folder, spoken_faults
+from lrfind.cli.options import parse_lrs
+from lrfind.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from lrfind.compare.comparison import Comparison
+    from lrfind.compare.running import Event
+
+
+def demo(
+    dataset: Annotated[str, typer.Option(help="auto, fashion-mnist or digits.")] = "auto",
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder that holds FashionMNIST/raw; by default LRFIND_DATA, else the cache.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("runs/demo"),
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each run; by default 5, or 30 on digits.")] = None,
+    seed: Annotated[int, typer.Option(help="Seeds the weights, the batches and the search.")] = 0,
+    seeds: Annotated[int, typer.Option(help="How many seeds each rate is trained with, from --seed on.")] = 1,
+    lrs: Annotated[str, typer.Option(help="The guessed rates, separated by commas.")] = "1e-5,1e-4,1e-1",
+    jobs: Annotated[int, typer.Option(help="In how many processes to train at once.")] = 1,
+) -> None:
+    """Train LeNet at guessed learning rates and at the found ones, and write a report.
+
+    ```text
+    lrfind demo --seed 1 --lrs 1e-4,1e-2 --out runs/mine
+    ```
+    """
+    with spoken_faults():
+        where: Any = {"dataset": dataset, "data_dir": data_dir, "out": out}
+        run_demo(parse_lrs(lrs), **where, epochs=epochs, seed=seed, seeds=seeds, jobs=jobs)
+
+
+def run_demo(
+    lrs: tuple[float, ...],
+    *,
+    dataset: str,
+    data_dir: Path | None,
+    out: Path,
+    epochs: int | None = None,
+    seed: int = 0,
+    seeds: int = 1,
+    jobs: int = 1,
+) -> None:
+    """Run the experiment and write its report, also of the runs that were finished at Ctrl-C.
+
+    Raises:
+        LRFindError: If something cannot be used; the message says what to change.
+        KeyboardInterrupt: At Ctrl-C.
+    """
+    for name, value, least in (("epochs", epochs, 1), ("seed", seed, 0), ("seeds", seeds, 1), ("jobs", jobs, 1)):
+        if value is not None and value < least:
+            raise UsageError(f"--{name} must be at least {least}, got {value}.")
+    check_folder(out)
+    check_extras()
+    console = Console(markup=False)
+    place = None if data_dir is None else str(data_dir)
+    _load(console, dataset, place)
+    from lrfind.compare import CutShort
+    from lrfind.demo.experiment import SCHEDULES, Experiment, run
+    from lrfind.report import forget_report
+
+    experiment = Experiment(dataset=dataset, data_dir=place, tensorboard=out / "tensorboard", seed=seed)
+    forget_report(out)  # not before: a mistake in the options costs nobody a finished report
+    tell = _teller(seeds * (len(lrs) + len(SCHEDULES)))
+    which: dict[str, Any] = {"seeds": tuple(range(seed, seed + seeds)), "jobs": jobs}
+    try:
+        comparison = run(experiment, lrs=lrs, epochs=epochs, on_event=tell, **which)
+    except CutShort as cut:
+        if cut.comparison.runs:
+            _conclude(console, cut.comparison, out)
+        raise
+    _conclude(console, comparison, out)
+
+
+def check_extras() -> None:
+    """Find out before any work whether everything that the report needs is installed.
+
+    Raises:
+        MissingExtraError: If something is missing.
+    """
+    for package in ("jinja2", "tensorboard"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "demo")
+
+
+def _load(console: Console, name: str, data_dir: str | None) -> None:
+    """Load the data, and say at once what a person should know about it."""
+    with Console(stderr=True).status("loading"):
+        from lrfind.demo.experiment import dataset_of
+
+        images = dataset_of(name, data_dir)
+    if images.note:
+        console.print(images.note, soft_wrap=True, highlight=False)
+
+
+def _teller(runs: int) -> Callable[[Event], None]:
+    """Print a line as each run begins, where there is no terminal that shows bars."""
+    console, count = Console(stderr=True, highlight=False, markup=False), 0
+
+    def tell(event: Event) -> None:
+        nonlocal count
+        if console.is_terminal:
+            return
+        if event.kind == "searching":
+            console.print(f"searching a rate for {event.arm}")
+        elif event.kind == "started":
+            count += 1
+            console.print(f"run {count} of {runs}: {event.arm}, seed {event.seed}")
+        elif event.kind in ("failed", "died"):
+            console.print(f"{event.kind}: {event.arm}, seed {event.seed}: {event.words}")
+
+    return tell
+
+
+def _conclude(console: Console, comparison: Comparison, out: Path) -> None:
+    """Write the report, and show what it says."""
+    from lrfind.cli.views import say, show_comparison
+    from lrfind.report import write_report
+
+    page = write_report(comparison, out)
+    show_comparison(console, comparison)
+    say(console, f"Report: {page}")
+    say(console, f"TensorBoard: tensorboard --logdir {out / 'tensorboard'}")

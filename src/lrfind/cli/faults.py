@@ -1,0 +1,96 @@
+"""What goes wrong, in one sentence and an exit code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from lrfind.errors import BadInputError, LRFindError
+
+FAILED = 1
+MISUSED = 2
+INTERRUPTED = 130
+
+
+class UsageError(BadInputError):
+    """An option that is missing, unknown, or has a value that it cannot have."""
+
+
+@contextmanager
+def spoken_faults(*, advice: str = "") -> Iterator[None]:
+    """Turn a fault into one sentence and exit code 1 or 2, and Ctrl-C into exit code 130.
+
+    Args:
+        advice: What to add where Ctrl-C was pressed.
+    """
+    console = Console(stderr=True)
+    try:
+        yield
+    except LRFindError as error:
+        console.print(f"[bold red]lrfind:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        raise typer.Exit(MISUSED if isinstance(error, UsageError) else FAILED) from error
+    except KeyboardInterrupt:
+        console.print(f"lrfind: interrupted. {advice}".rstrip(), soft_wrap=True, highlight=False)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def check_folder(folder: Path, *, option: str = "--out") -> None:
+    """Find out before any work whether a folder can be written.
+
+    Raises:
+        LRFindError: If it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise LRFindError(f"{option} {folder} cannot be written ({error.strerror}); choose another folder.") from error
+
+
+def check_file(path: Path | None, *, option: str) -> None:
+    """Find out before any work whether a file can be written; there may be no file to write.
+
+    Raises:
+        LRFindError: If it cannot.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise LRFindError(f"{option} {path} is a folder; name a file in it.")
+    check_folder(path.parent, option=option)
+
+
+def condensed(message: str) -> str:
+    r"""Return what a message of jsonargparse's says, in a line: without the alternatives that nobody meant.
+
+    Example:
+        >>> print(condensed('Parser key "model.hidden":\n  Expected a <class \'int\'>. Got value: x'))
+        --model.hidden: expected int, got x.
+    """
+    noise = (
+        "Does not validate",
+        "Subtypes:",
+        "Errors:",
+        "- Expected a <class 'NoneType'>",
+        "- Expected a path",
+        "Given",
+    )
+    lines = [line.strip() for line in message.splitlines()]
+    words = " ".join(line.removeprefix("- ") for line in lines if line and not line.startswith(noise))
+    words = re.sub(r'Parser key "([^"]+)":', r"--\1:", words)
+    words = re.sub(r"Expected a <class '([^']+)'>", r"expected \1", words)
+    words = re.sub(r"\. Got value: ", ", got ", words)
+    words = re.sub(r"unrecognized arguments: (.*)", r"no such argument: \1; --print_config lists what there is", words)
+    if "'init_args." in words or "'class_path'" in words:
+        words += "; where the configuration names a class_path and init_args, leave out --model or --data"
+    if words == "the following arguments are required: model":
+        words = "what is to be trained? Give --model, --task, or a --config that has a model with a class_path"
+    return words.rstrip(".") + "."

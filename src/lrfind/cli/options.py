@@ -1,0 +1,110 @@
+"""The options that several commands share, and how lists on the command line are read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lrfind.cli.faults import UsageError
+
+PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""For commands that hand on ``--model.*``, ``--data.*``, ``--trainer.*``, ``--task.*`` and ``--config``."""
+
+_WHAT = "What to train"
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:CLASS",
+        help="Your LightningModule. Its arguments: --model.NAME VALUE.",
+        rich_help_panel=_WHAT,
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:CLASS",
+        help="Your LightningDataModule, arguments --data.NAME VALUE. Without it, the model's own loaders.",
+        rich_help_panel=_WHAT,
+    ),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:FUNCTION",
+        help="Instead, for plain PyTorch: a function that returns (model, optimizer, loader, loss_fn), or a dict of "
+        "them. Its arguments: --task.NAME VALUE.",
+        rich_help_panel=_WHAT,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
+
+
+def parse_lrs(text: str) -> tuple[float, ...]:
+    """Read learning rates separated by commas.
+
+    Raises:
+        UsageError: If one is unreadable, not finite or not positive, or is given twice.
+
+    Example:
+        >>> parse_lrs("1e-5, 0.1")
+        (1e-05, 0.1)
+    """
+    rates: list[float] = []
+    for word in text.split(","):
+        try:
+            rate = float(word)
+        except ValueError:
+            raise UsageError(f"--lrs: {word.strip()!r} is not a number; write rates like 1e-5,1e-4,1e-1.") from None
+        if not (math.isfinite(rate) and rate > 0):
+            raise UsageError(f"--lrs: every rate must be positive and finite, got {word.strip()}.")
+        if rate in rates:
+            raise UsageError(f"--lrs: {word.strip()} is given twice.")
+        rates.append(rate)
+    return tuple(rates)
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Read names separated by commas.
+
+    Example:
+        >>> parse_names("linear, cosine")
+        ('linear', 'cosine')
+    """
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read how many seeds, from 0 on, or which ones, separated by commas.
+
+    Raises:
+        UsageError: If one is no whole number of 0 or more, or is given twice, or there is none.
+
+    Example:
+        >>> parse_seeds("3"), parse_seeds("0,7,8")
+        ((0, 1, 2), (0, 7, 8))
+    """
+    words = text.split(",")
+    try:
+        seeds = [int(word) for word in words]
+    except ValueError:
+        raise UsageError(f"--seeds: write how many (3) or which ones (0,7,8), got {text!r}.") from None
+    if len(seeds) == 1 and "," not in text:
+        seeds = list(range(seeds[0]))
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise UsageError(f"--seeds: there must be at least one, none below 0 and none twice, got {text!r}.")
+    return tuple(seeds)
+
+
+def check_figure(path: Path | None) -> None:
+    """Find out before any work whether a figure can be written in the format that its name asks for.
+
+    Raises:
+        UsageError: If the format is unknown.
+    """
+    formats = (".png", ".svg", ".pdf")
+    if path is not None and path.suffix.lower() not in formats:
+        raise UsageError(f"--plot {path}: the name must end in one of {', '.join(formats)}.")

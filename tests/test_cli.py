@@ -1,0 +1,475 @@
+"""``lrfind find`` and ``lrfind show`` as a person runs them, on modules of their own."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import lrfind
+from lrfind import cli
+from lrfind.cli.lightning import Described
+from lrfind.cli.options import parse_seeds
+from lrfind.cli.plain import DescribedTask
+from lrfind.errors import LRFindError
+
+MINE = """
+import torch
+from torch.nn import functional as F
+import {package} as pl
+
+
+class Net(pl.LightningModule):
+    def __init__(self, lr: float = 0.001, hidden: int = 8):
+        super().__init__()
+        self.lr = lr
+        self.net = torch.nn.Sequential(torch.nn.Linear(4, hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, 1))
+
+    def training_step(self, batch, batch_idx):
+        return F.mse_loss(self.net(batch[0]), batch[1])
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=self.lr)
+
+
+class Bare(Net):
+    configure_optimizers = pl.LightningModule.configure_optimizers
+
+
+class Raising(Net):
+    def __init__(self, size: int = 3):
+        raise ValueError(f"no such size: {{size}}")
+
+
+class Buggy(Net):
+    def training_step(self, batch, batch_idx):
+        return self.nett(batch)
+
+
+def make_net(hidden: int = 8) -> Net:
+    return Net(hidden=hidden)
+
+
+def loader(batch_size):
+    x = torch.randn(512, 4, generator=torch.Generator().manual_seed(0))
+    data = torch.utils.data.TensorDataset(x, x.sum(1, keepdim=True))
+    return torch.utils.data.DataLoader(data, batch_size=batch_size, shuffle=True)
+
+
+class Data(pl.LightningDataModule):
+    def __init__(self, batch_size: int = 16):
+        super().__init__()
+        self.batch_size = batch_size
+
+    def train_dataloader(self):
+        return loader(self.batch_size)
+
+
+class Empty(pl.LightningDataModule):
+    pass
+
+
+class Nothing(pl.LightningDataModule):
+    def train_dataloader(self):
+        return None
+
+
+def task(hidden: int = 8, *, lr: float = 1e-3):
+    model = torch.nn.Sequential(torch.nn.Linear(4, hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, 1))
+    return model, torch.optim.SGD(model.parameters(), lr=lr), loader(16), torch.nn.MSELoss()
+
+
+def as_dict(hidden: int = 8):
+    return dict(zip(("model", "optimizer", "loader", "loss_fn"), task(hidden)))
+
+
+def three():
+    return task()[:3]
+
+
+def raising():
+    raise ValueError("no data today")
+
+
+number = 3
+"""
+
+FILES = {
+    "broken.py": "x = (\n",
+    "needy.py": "import no_such_library\n",
+    "flat.yaml": "model:\n  hidden: 32\ntrainer:\n  max_epochs: 3\n",
+    "full.yaml": (
+        "seed_everything: 3\nmodel:\n  class_path: mine.Net\n  init_args:\n    hidden: 32\n"
+        "data:\n  class_path: mine.Data\ntrainer:\n  max_epochs: 3\nckpt_path: null\n"
+    ),
+    "resuming.yaml": "ckpt_path: last.ckpt\n",
+    "task.yaml": "task:\n  hidden: 5\n",
+    "file": "",
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working directory with the user's own module ``mine``, of the Lightning that is tried first."""
+    return made(tmp_path, monkeypatch, "lightning.pytorch")
+
+
+def made(path, monkeypatch, package):
+    (path / "mine.py").write_text(MINE.format(package=package))
+    for name, text in FILES.items():
+        (path / name).write_text(text)
+    monkeypatch.chdir(path)
+    monkeypatch.setattr(sys, "path", [str(path), *sys.path])
+    for name in ("mine", "needy", "broken"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return path
+
+
+def run(monkeypatch, command):
+    """Run a command in this process; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["lrfind", *(command.split() if isinstance(command, str) else map(str, command))])
+    with pytest.raises(SystemExit) as done:
+        cli.main()
+    return done.value.code or 0
+
+
+MINE_OF = "--model mine:Net --data mine:Data"
+
+
+class TestFind:
+    def test_its_answer_is_that_of_the_function(self, folder, monkeypatch, pl, tmp_path_factory):
+        here = made(tmp_path_factory.mktemp("own"), monkeypatch, pl.__name__)
+        code = run(monkeypatch, f"find {MINE_OF} --model.hidden 64 --trainer.max_epochs 5 --seed 7 --out f.json")
+        mine = import_module("mine")
+        torch.manual_seed(7)
+        net, trainer = mine.Net(hidden=64), pl.Trainer(max_epochs=5, logger=False, enable_checkpointing=False)
+        finding = lrfind.lightning.find(trainer, net, datamodule=mine.Data(), seed=7, progress=False)
+        found = lrfind.Finding.load(here / "f.json")
+        assert code == 0
+        assert found.records[0].losses == finding.records[0].losses
+        assert found.lr == finding.lr
+
+    def test_it_says_what_it_found_and_writes_what_it_was_told_to(self, folder, monkeypatch, capsys):
+        before = set(folder.iterdir())
+        assert run(monkeypatch, f"find {MINE_OF} --trainer.max_epochs 5 --out kept/f.json --plot curve.png") == 0
+        said = capsys.readouterr().out
+        finding = lrfind.Finding.load("kept/f.json")
+        assert said.startswith(str(finding).splitlines()[0])
+        assert "the optimizer reads self.lr of Net" in said
+        assert "▲" in said
+        assert "\x1b" not in said
+        assert Path("curve.png").read_bytes().startswith(b"\x89PNG")
+        assert {path.name for path in set(folder.iterdir()) - before} <= {"kept", "curve.png", "__pycache__"}
+
+    def test_json_is_all_that_goes_to_standard_output(self, folder, monkeypatch, capsys):
+        assert run(monkeypatch, f"find {MINE_OF} --trainer.max_epochs 5 --json --out f.json") == 0
+        printed = capsys.readouterr()
+        assert json.loads(printed.out) == json.loads(Path("f.json").read_text())
+        assert printed.err == ""
+
+    @pytest.mark.parametrize("name", ["task", "as_dict"])
+    def test_a_plain_task_gives_what_the_function_does(self, folder, monkeypatch, name):
+        assert (
+            run(monkeypatch, f"find --task mine:{name} --task.hidden 5 --epochs 9 --schedule linear --out f.json") == 0
+        )
+        torch.manual_seed(0)
+        parts = import_module("mine").task(hidden=5)
+        finding = lrfind.find(*parts, epochs=9, schedule="linear", progress=False)
+        found = lrfind.Finding.load("f.json")
+        assert found.lr == finding.lr
+        assert found.schedule == "linear"
+
+    @pytest.mark.parametrize(
+        ("words", "same"),
+        [("--trainer.max_epochs 1000", "--epochs 1000"), ("--trainer.max_steps 32000", "--horizon 32000"), ("", None)],
+    )
+    def test_training_is_as_long_as_it_was_said_and_not_as_long_as_the_trainer_supposes(
+        self, folder, monkeypatch, capsys, words, same
+    ):
+        sgd = f"find {MINE_OF} --optimizer SGD --optimizer.lr 0.1"
+        assert run(monkeypatch, f"{sgd} {words} --out said.json") == 0
+        hint = "How long training will be was not said" in capsys.readouterr().out
+        assert run(monkeypatch, f"{sgd} {same or '--epochs 1000'} --out same.json") == 0
+        said, other = (lrfind.Finding.load(name).lr for name in ("said.json", "same.json"))
+        assert (said == other) == (same is not None)
+        assert hint == (same is None)
+
+    def test_an_optimizer_from_the_command_line_trains_the_copies_and_leaves_the_model_alone(self, folder):
+        built = Described("mine:Bare", "mine:Data", ("--optimizer=SGD", "--optimizer.lr=0.1")).build(0)
+        before = [parameter.clone() for parameter in built.model.parameters()]
+        finding = lrfind.lightning.find(built.trainer, built.model, datamodule=built.datamodule, progress=False)
+        assert finding.records[0].optimizer == "SGD"
+        assert min(finding.records[0].losses) < 0.5 * finding.records[0].losses[0]
+        assert all(map(torch.equal, before, built.model.parameters()))
+
+    def test_what_the_users_own_code_raises_keeps_its_traceback(self, folder, monkeypatch):
+        monkeypatch.setattr(sys, "argv", ["lrfind", *["find", "--model", "mine:Buggy", "--data", "mine:Data"]])
+        with pytest.raises(AttributeError, match="nett"):
+            cli.main()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hidden", "batch_size", "max_epochs"),
+    [
+        (("mine:Net", "mine:Data"), 8, 16, None),
+        (("mine.Net", "mine.Data", "--model.hidden", "64", "--data.batch_size=32"), 64, 32, None),
+        (("mine:make_net", "mine:Data", "--model.hidden", "64"), 64, 16, None),
+        (("mine:Net", "mine:Data", "--config", "flat.yaml"), 32, 16, 3),
+        (("mine:Net", "mine:Data", "--config", "flat.yaml", "--model.hidden", "5", "--trainer.max_epochs=9"), 5, 16, 9),
+        ((None, None, "--config", "full.yaml"), 32, 16, 3),
+        ((None, None, "--config", "full.yaml", "--model.hidden", "5", "--data.batch_size", "8"), 5, 8, 3),
+        ((None, None, "--model", "mine.Net", "--data", "mine.Data", "--model.hidden", "5"), 5, 16, None),
+    ],
+)
+def test_arguments_come_from_the_command_line_and_from_yaml(folder, arguments, hidden, batch_size, max_epochs):
+    model, data, *others = arguments
+    built = Described(model, data, tuple(others)).build(0)
+    assert built.model.net[0].out_features == hidden
+    assert built.datamodule.batch_size == batch_size
+    assert built.has_length == (max_epochs is not None)
+    assert not built.has_length or built.trainer.max_epochs == max_epochs
+
+
+def test_the_seed_of_the_weights_is_the_one_given_but_for_one_in_the_configuration(folder):
+    def first(*arguments, seed):
+        return Described(*arguments).build(seed).model.net[0].weight[0, 0].item()
+
+    plain = ("mine:Net", "mine:Data", ("--model.hidden=32",))
+    assert first(*plain, seed=1) == first(*plain, seed=1) != first(*plain, seed=2)
+    assert first(None, None, ("--config=full.yaml",), seed=1) == first(*plain, seed=3)
+
+
+@pytest.mark.parametrize("arguments", [("--task.hidden=5",), ("--config=task.yaml",), ("--task.hidden", "5")])
+def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, arguments):
+    assert DescribedTask("mine:task", arguments)()["model"][0].out_features == 5
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        ("find", 2, "what is to be trained? Give --model, --task, or a --config"),
+        ("find --model Net", 2, "--model must be written module:name"),
+        ("find --model mine.py:Net", 2, "as in train:Net for Net in train.py"),
+        ("find --model nothere:Net", 1, "there is no module nothere in "),
+        (
+            "find --model needy:Net",
+            1,
+            "importing needy raised ModuleNotFoundError: No module named 'no_such_library' (",
+        ),
+        (
+            "find --model broken:Net",
+            1,
+            "importing broken raised SyntaxError: '(' was never closed (broken.py, line 1).",
+        ),
+        ("find --model mine:Nett", 1, "the module mine has no Nett; did you mean Net?"),
+        ("find --model mine:Data", 1, "--model mine:Data is no LightningModule but a Data; a plain PyTorch model goes"),
+        ("find --model mine:number", 1, "--model mine:number must be a class, got a int"),
+        ("find --model mine:task", 1, "annotate the class that it returns"),
+        ("find --model mine:Raising --data mine:Data", 1, "ValueError: no such size: 3 ({here}/mine.py, line "),
+        (
+            "find --model mine:Net",
+            1,
+            "Net has no train_dataloader; give it one, or name a LightningDataModule with --d",
+        ),
+        ("find --model mine:Net --data mine:Net", 1, "--data mine:Net is no LightningDataModule but a Net."),
+        ("find --model mine:Net --data mine:Empty", 1, "Empty has no train_dataloader; give it one"),
+        ("find --model mine:Net --data mine:Nothing", 1, "An invalid dataloader was returned from"),
+        ("find --model mine:Bare --data mine:Data", 1, "Lightning refuses it: No `configure_optimizers()` method"),
+        (f"find {MINE_OF} --model.hiden 3", 2, "no such argument: --model.hiden 3; --print_config lists"),
+        (f"find {MINE_OF} --model.hidden x", 2, "--model.hidden: expected int, got x."),
+        (f"find {MINE_OF} --trainer.max_epochs x", 2, "--trainer.max_epochs: expected int"),
+        (f"find {MINE_OF} --trainer.accelerator x", 1, "building the model, the data or the trainer raised "),
+        (f"find {MINE_OF} --nonsense 3", 2, "no such argument: --nonsense 3"),
+        (f"find {MINE_OF} --config nothere.yaml", 2, "--config: File does not exist"),
+        (f"find {MINE_OF} --config full.yaml", 2, "names a class_path and init_args, leave out --model or --data"),
+        (f"find {MINE_OF} --config resuming.yaml", 2, "not at a checkpoint; leave out ckpt_path last.ckpt"),
+        ("find --config full.yaml --model.hiden 7", 2, "class_path 'mine.Net': Option 'hiden' is not accepted."),
+        (f"find {MINE_OF} --schedule sideways", 2, "schedule must be one of"),
+        (f"find {MINE_OF} --method oracle", 2, "method must be one of"),
+        (f"find {MINE_OF} --horizon -3", 2, "horizon must be above 0"),
+        (f"find {MINE_OF} --min-lr 3 --max-lr 2", 2, "min_lr must be below max_lr"),
+        (f"find {MINE_OF} --plot curve.bmp", 2, "the name must end in one of .png, .svg, .pdf"),
+        (f"find {MINE_OF} --out .", 1, "--out . is a folder; name a file in it"),
+        (f"find {MINE_OF} --out file/f.json", 1, "--out file cannot be written"),
+        ("find --task mine:task --model mine:Net", 2, "leave out --model and --data"),
+        ("find --task mine:task --task.hiden 3", 2, "no such argument: --task.hiden 3"),
+        ("find --task mine:task --trainer.max_epochs 3", 2, "no such argument: --trainer.max_epochs 3"),
+        ("find --task mine:number", 1, "--task mine:number must be a function, got a int"),
+        (
+            "find --task mine:three",
+            1,
+            "must return (model, optimizer, loader, loss_fn), or a dict with these names, got 3",
+        ),
+        ("find --task mine:raising", 1, "--task mine:raising raised ValueError: no data today ({here}/mine.py, line "),
+        ("show nothere.json", 1, "nothere.json cannot be read: No such file or directory."),
+        ("show mine.py", 1, "mine.py is no JSON file"),
+        ("show kept.json", 1, "kept.json has the schema 'another/1'; lrfind show understands 'lrfind/finding/1' and"),
+        ("show list.json", 1, "holds neither a finding nor a comparison"),
+        ("show kept.json --json --html", 2, "give --html or --json, not both"),
+        ("demo --lrs 1e-5,fast", 2, "'fast' is not a number"),
+        ("demo --epochs 0", 2, "--epochs must be at least 1, got 0."),
+    ],
+)
+def test_a_fault_is_one_sentence_and_its_exit_code(folder, monkeypatch, capsys, command, code, message):
+    Path("kept.json").write_text('{"schema": "another/1"}')
+    Path("list.json").write_text("[]")
+    assert run(monkeypatch, command) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("lrfind: ")
+    assert message.format(here=folder) in printed.err
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["find --seed x", "nonsense", "find --out", "show"])
+def test_what_the_command_line_itself_refuses_exits_with_2(folder, monkeypatch, capsys, command):
+    assert run(monkeypatch, command) == 2
+    assert "Usage: lrfind" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def finding():
+    torch.manual_seed(0)
+    x = torch.randn(2048, 4)
+    batches = list(zip(x.split(16), x.sum(1, keepdim=True).split(16), strict=True))
+    model = torch.nn.Linear(4, 1)
+    found = lrfind.find(model, torch.optim.SGD(model.parameters(), lr=0.1), batches, torch.nn.MSELoss(), progress=False)
+    return lrfind.Finding.from_dict({**found.to_dict(), "notes": ["<b>bold</b> [red]markup[/red]"]})
+
+
+class TestShow:
+    @pytest.mark.parametrize("width", [60, 80, 120])
+    def test_a_finding_is_legible_in_any_width(self, finding, monkeypatch, capsys, tmp_path, width):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert run(monkeypatch, ["show", finding.save(tmp_path / "f.json")]) == 0
+        said = capsys.readouterr().out
+        assert said.startswith(str(finding))
+        (axis,) = [line for line in said.splitlines() if "▲" in line and "└" in line]
+        labels = said.splitlines()[said.splitlines().index(axis) + 1]
+        assert max(map(len, said.split("\n\n")[1].splitlines())) <= width
+        assert abs(axis.index("▲") - labels.index(f"{finding.lr:.3g}")) <= 4
+        assert axis.index("═") <= axis.index("▲") <= axis.rindex("═") + 1
+
+    def test_json_gives_back_the_file(self, finding, monkeypatch, capsys, tmp_path):
+        assert run(monkeypatch, ["show", finding.save(tmp_path / "f.json"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == finding.to_dict()
+
+    def test_its_page_is_self_contained_and_escapes_what_others_wrote(self, finding, monkeypatch, capsys, tmp_path):
+        assert run(monkeypatch, ["show", finding.save(tmp_path / "f.json"), "--html"]) == 0
+        page = Path(capsys.readouterr().out.strip())
+        assert page == tmp_path / "f.html"
+        text = page.read_text()
+        assert not re.findall(r"""(?:src|href)=["'](?!#|data:)""", text)
+        assert "<script" not in text
+        assert "&lt;b&gt;bold&lt;/b&gt;" in text
+        assert "<b>bold" not in text
+        assert repr(finding.lr) in text
+        assert "<svg" in text
+
+    def test_markup_of_others_stays_text(self, finding, monkeypatch, capsys, tmp_path):
+        assert run(monkeypatch, ["show", finding.save(tmp_path / "f.json")]) == 0
+        assert "<b>bold</b> [red]markup[/red]" in capsys.readouterr().out
+
+
+def in_terminal(arguments, **environment):
+    """Run the program in a pseudo-terminal of 80 columns; return what it wrote there."""
+    keeper, terminal = pty.openpty()
+    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
+    environment = {**kept, "TERM": "xterm-256color", "COLUMNS": "80", **environment}
+    command = [sys.executable, "-m", "lrfind", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=terminal, stderr=terminal, stdin=terminal, env=environment) as process:
+        os.close(terminal)
+        said = b""
+        while chunk := _read(keeper):
+            said += chunk
+    os.close(keeper)
+    assert process.returncode == 0
+    return said.decode()
+
+
+def _read(keeper):
+    try:
+        return os.read(keeper, 65536)
+    except OSError:  # Linux's way to say that the other end is closed
+        return b""
+
+
+COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7])(?:;\d+)*m")
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_there_are_colours_in_a_terminal_but_for_those_who_want_none(finding, tmp_path, environment, coloured):
+    said = in_terminal(["show", finding.save(tmp_path / "f.json")], **environment)
+    assert bool(COLOUR.search(said)) == coloured
+    assert "▲" in said
+
+
+@pytest.mark.parametrize("program", [[str(Path(sys.executable).with_name("lrfind"))], [sys.executable, "-m", "lrfind"]])
+def test_the_program_knows_the_modules_of_its_folder(folder, program):
+    command = [*program, "find", *MINE_OF.split(), "--trainer.max_epochs", "5", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert lrfind.Finding.from_dict(json.loads(done.stdout)).lr > 0
+    assert done.stderr == ""
+
+
+def test_print_config_is_a_configuration_with_every_argument(folder, monkeypatch, capsys):
+    assert run(monkeypatch, f"find {MINE_OF} --model.hidden 5 --print_config") == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["model"] == {"lr": 0.001, "hidden": 5}
+    assert config["data"] == {"batch_size": 16}
+    assert "max_epochs" in config["trainer"]
+
+
+@pytest.mark.parametrize("command", ["find", "compare", "show", "demo", "bench"])
+def test_every_command_teaches_by_an_example_that_fits_on_a_line(monkeypatch, capsys, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(monkeypatch, f"{command} --help") == 0
+    assert re.search(rf"^ +lrfind {command} .*\S", capsys.readouterr().out, flags=re.MULTILINE)
+
+
+def test_help_has_the_exit_codes_and_completion_has_the_commands(monkeypatch, capsys):
+    assert run(monkeypatch, "--help") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "0 done" in said
+    assert "130 stopped by Ctrl-C" in said
+    assert "--install-completion" in said
+    for word, offered in (("com", "compare"), ("fi", "find")):
+        monkeypatch.setenv("_LRFIND_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", f"lrfind {word}")
+        monkeypatch.setenv("COMP_CWORD", "1")
+        assert run(monkeypatch, "") == 0
+        assert capsys.readouterr().out.split() == [offered]
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("3", (0, 1, 2)), ("1", (0,)), ("0,7", (0, 7)), ("4,", None), ("0", None), ("1,1", None)]
+)
+def test_seeds_are_a_number_of_them_or_a_list(text, seeds):
+    if seeds is None:
+        with pytest.raises(LRFindError, match="--seeds"):
+            parse_seeds(text)
+    else:
+        assert parse_seeds(text) == seeds
+
+
+def test_bench_says_where_it_runs(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(lrfind, "__file__", str(tmp_path / "lib" / "lrfind" / "__init__.py"))
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "bench --stored") == 1
+    assert "the benchmark does not come with the package: clone the repository" in capsys.readouterr().err
+
+
+def test_bench_runs_what_a_clone_has_and_hands_on_how_it_ended(monkeypatch, capfd, tmp_path):
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "__main__.py").write_text("import sys; print(sys.argv[1:]); sys.exit(3)")
+    monkeypatch.setattr(lrfind, "__file__", str(tmp_path / "src" / "lrfind" / "__init__.py"))
+    assert run(monkeypatch, "bench --stored") == 1
+    assert capfd.readouterr().out == "['--stored']\n"
