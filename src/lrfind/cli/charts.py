@@ -145,8 +145,8 @@ def window(means: Sequence[float], ends: Iterable[float], *, lower_is_better: bo
         lower_is_better: Whether the least is best.
 
     Example:
-        >>> window([1.0, 1.1, 1.2, 9.0], [0.9, 1.3, 9.0], lower_is_better=True)
-        (0.9, 1.9)
+        >>> window([1.0, 1.5, 2.0, 99.0], [0.5, 2.5, 99.0], lower_is_better=True)
+        (0.5, 4.0)
     """
     sign = 1.0 if lower_is_better else -1.0
     ordered = sorted(sign * mean for mean in means)
