@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from tqdm.auto import tqdm
 
+from benchmarks.overhead import imports
 from benchmarks.overhead.page import page
 from benchmarks.overhead.sizes import sizes
 from benchmarks.overhead.timing import measure
@@ -30,7 +31,7 @@ def main() -> None:
     start = perf_counter()
     with _quiet():
         measured = {size.name: measure(size) for size in sizes()}
-    text = page(measured, perf_counter() - start)
+    text = page(measured, imports.line(), perf_counter() - start)
     PAGE.write_text(text)
     Console().print(Markdown(text))
 

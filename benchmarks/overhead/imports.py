@@ -22,15 +22,15 @@ def seconds(module: str) -> float:
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def main() -> None:
-    """Measure and print one line."""
+def line() -> str:
+    """Measure; return it as one line."""
     pairs = [(seconds("torch"), seconds("lrfind")) for _ in range(REPEATS)]
     low, middle, high = np.quantile([ours / torchs for torchs, ours in pairs], (0.25, 0.5, 0.75)).tolist()
-    print(
+    return (
         f"import torch {median(one for one, _ in pairs):.2f} s, import lrfind {median(one for _, one in pairs):.2f} s "
         f"of CPU time; ratio {middle:.3f} (quartiles {low:.3f}..{high:.3f}, {REPEATS} pairs)"
     )
 
 
 if __name__ == "__main__":
-    main()
+    print(line())

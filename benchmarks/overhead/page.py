@@ -33,10 +33,19 @@ missed where the median's 95 % interval (the ±) leaves no doubt. Setup and rest
 its steps; the reading of the curve is in nobody's time."""
 
 
-def page(measured: Measured, seconds: float) -> str:
+IMPORTS = """## Importing
+
+`import lrfind` imports torch; the target is less than 1.10 of `import torch` alone. {}. Each in a fresh process, in
+turns, by `python -m benchmarks.overhead.imports`."""
+
+
+def page(measured: Measured, imports: str, seconds: float) -> str:
     """Return the page: the targets, every number, and where they were taken."""
     tables = [f"## A step of about {name}\n\n{_timings(runs)}" for name, runs in measured.items()]
-    return "\n\n".join([INTRODUCTION, _targets(measured), *tables, _circumstances(seconds)]) + "\n"
+    return (
+        "\n\n".join([INTRODUCTION, _targets(measured), *tables, IMPORTS.format(imports), _circumstances(seconds)])
+        + "\n"
+    )
 
 
 def _targets(measured: Measured) -> str:
@@ -77,7 +86,8 @@ def _circumstances(seconds: float) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
         f"Measured by `make bench-overhead` in {seconds:.0f} s: Python {platform.python_version()}, {versions}; "
-        f"one thread of a {platform.machine()} CPU ({os.cpu_count()} cores), {platform.system()}."
+        f"one thread of a {platform.machine()} CPU ({os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end, with what else ran), "
+        f"{platform.system()}."
     )
 
 
