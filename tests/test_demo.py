@@ -176,7 +176,7 @@ def test_the_found_run_finds_and_applies_its_rate_itself_and_says_if_it_is_anoth
     right, wrong = (Arm("found", lr, origin="found") for lr in (found.lr, found.lr * 1.0001))
     run = what.train(right, 1, 190, lambda done, words: None)
     assert run.lr_applied == (found.lr, found.lr)
-    with pytest.raises(RateNotAppliedError, match="LRFinder found"):
+    with pytest.raises(RateNotAppliedError, match=f"not {found.lr} as applied"):
         what.train(wrong, 1, 190, lambda done, words: None)
     assert what.callbacks(right, 2) == what.callbacks(Arm("0.1", 0.1), 1) == []
 
