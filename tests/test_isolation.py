@@ -1,4 +1,6 @@
+import functools
 import random
+from types import MethodType
 
 import numpy as np
 import pytest
@@ -95,3 +97,19 @@ def test_a_loader_with_persistent_workers_is_left_alone():
     assert len(list(loaders["a"])) == 4
     assert loader._iterator is None
     assert loaders["b"][0] is not loader
+
+
+def test_a_method_that_an_object_holds_sees_the_copies():
+    """An optimizer bound into a partial, a partial into a method, a closure over the module itself."""
+    module = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    build = functools.partial(lambda owner, optimizer: (owner, optimizer), optimizer=optimizer)
+    module.build = MethodType(functools.update_wrapper(build, nn.Module.train), module)
+    module.weigh = lambda: module.weight
+    (twin,) = clone((module,))
+    owner, built = twin.build()
+    assert owner is twin
+    assert built.param_groups[0]["params"][0] is twin.weight is twin.weigh()
+    assert twin.build.__func__.__wrapped__ is nn.Module.train
+    assert module.build()[1] is optimizer
+    assert module.weigh() is module.weight

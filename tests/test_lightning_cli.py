@@ -93,3 +93,17 @@ def test_its_help_names_the_options(script, monkeypatch, capsys):
 def test_a_subclass_stays_itself(script):
     kind = type("Mine", (import_module(script.pl.__name__ + ".cli").LightningCLI,), {"answer": 42})
     assert with_lr_find(kind).answer == 42
+
+
+@pytest.mark.filterwarnings("ignore:.*configure_optimizers. will be overridden")
+def test_an_optimizer_of_the_command_lines_own_is_searched_on_the_copy(script, monkeypatch, tmp_path):
+    """LightningCLI binds the optimizer that it built for the module into ``configure_optimizers``."""
+    chosen = ["--optimizer=SGD", "--optimizer.lr=0.1", "--optimizer.momentum=0.9"]
+    cli = run(script, monkeypatch, "lr_find", *chosen, "--steps=64", "--out=finding.json", *QUIET)
+    finding = lrfind.Finding.load(tmp_path / "finding.json")
+    assert finding.records[0].optimizer == "SGD"
+    assert finding.records[0].losses[-1] != pytest.approx(finding.records[0].losses[0])
+    script.pl.seed_everything(0)
+    untouched = script.Net().state_dict()
+    assert all(value.equal(untouched[name]) for name, value in cli.model.state_dict().items())
+    assert not cli.model.configure_optimizers().state

@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lrfind.errors import BadInputError
-from lrfind.isolation.functions import Memo, copied, rebound
+from lrfind.isolation.functions import Memo, copied, rebind_attributes, rebound
 
 T = TypeVar("T", bound=tuple[Any, ...])
 
@@ -127,6 +127,7 @@ def _copy_hooks(original: Any, twin: Any, memo: Memo) -> None:
     if isinstance(original, Optimizer):
         _copy_extras(original, twin, memo)
     elif isinstance(original, nn.Module):
+        rebind_attributes(original, twin, memo)
         for name in _MODULE_HOOKS:
             for key, hook in getattr(original, name, {}).items():
                 if isinstance(hook, FunctionType):

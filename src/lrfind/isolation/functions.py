@@ -35,11 +35,23 @@ def rebound(function: Any, memo: Memo) -> Any:
     if isinstance(function, FunctionType):
         return _rebound_function(function, memo)
     if isinstance(function, MethodType):
-        return MethodType(function.__func__, _twin(function.__self__, memo))
+        inner: Any = function.__func__
+        is_plain = isinstance(inner, FunctionType) and not inner.__closure__
+        return MethodType(inner if is_plain else rebound(inner, memo), _twin(function.__self__, memo))
     if isinstance(function, functools.partial):
         parts = rebound(function.func, memo), _twin(function.args, memo), _twin(function.keywords, memo)
-        return functools.partial(parts[0], *parts[1], **parts[2])
+        twin = functools.partial(parts[0], *parts[1], **parts[2])
+        vars(twin).update(vars(function))
+        return twin
     return _twin(function, memo)
+
+
+def rebind_attributes(original: Any, twin: Any, memo: Memo) -> None:
+    """Let the functions that an object holds as attributes see the copies; ``copy.deepcopy`` leaves them as they are."""
+    for name, value in vars(original).items():
+        if isinstance(value, (FunctionType, MethodType, functools.partial)) and _touches(value, memo):
+            memo.pop(id(value), None)  # what deepcopy made of it: a method whose function sees the originals
+            vars(twin)[name] = rebound(value, memo)
 
 
 def globals_of(function: FunctionType) -> list[str]:
@@ -142,7 +154,7 @@ def _reached(value: Any) -> list[Any]:
         contents = [cell.cell_contents for cell in cells_of(value)]
         return [*contents, *(value.__globals__[name] for name in globals_of(value))]
     if isinstance(value, MethodType):
-        return [value.__self__]
+        return [value.__self__, value.__func__]
     if isinstance(value, functools.partial):
         return [value.func, *value.args, *value.keywords.values()]
     if is_loader(value) or isinstance(value, torch.Tensor):
