@@ -86,8 +86,8 @@ def _circumstances(seconds: float) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
         f"Measured by `make bench-overhead` in {seconds:.0f} s: Python {platform.python_version()}, {versions}; "
-        f"one thread of a {platform.machine()} CPU ({os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end, with what else ran), "
-        f"{platform.system()}."
+        f"one thread of a {platform.machine()} CPU ({os.cpu_count()} cores, "
+        f"load average {os.getloadavg()[0]:.1f} at the end, with what else ran), {platform.system()}."
     )
 
 
