@@ -513,6 +513,23 @@ class TestTheScheduleOfTheTrainer:
         odd = self.finding(pl, lambda one: torch.optim.lr_scheduler.LambdaLR(one, lambda epoch: 10.0))
         assert odd.schedule == "constant"
 
+    def test_a_module_sees_the_limits_of_its_own_trainer(self, pl):
+        seen = set()
+
+        class Net(module(pl)):
+            def configure_optimizers(self):
+                seen.add((self.trainer.max_epochs, self.trainer.max_steps))
+                return super().configure_optimizers()
+
+            def training_step(self, batch, batch_idx):
+                seen.add((self.trainer.max_epochs, self.trainer.max_steps))
+                return super().training_step(batch, batch_idx)
+
+        outer = trainer(pl, max_epochs=3, max_steps=50)
+        finding = lrl.find(outer, Net(), loader(), strategy=RangeTest(seed=1), progress=False)
+        assert seen == {(3, 50)}
+        assert finding.cost.steps > 50
+
     @pytest.mark.parametrize(
         ("options", "steps"),
         [({"max_epochs": 3}, 60), ({"max_epochs": 3, "accumulate_grad_batches": 8}, 9), ({"max_steps": 30}, 30)],

@@ -216,8 +216,12 @@ def test_losses_that_cannot_be_used(loss_fn, error, message):
     [
         ({"min_lr": 1.0, "max_lr": 0.5}, "min_lr must be below max_lr"),
         ({"steps": 1}, "steps must be at least 8"),
-        ({"steps": "100"}, "steps must be whole, got '100'"),
+        ({"steps": "100"}, "steps must be a whole number, got '100'"),
         ({"min_lr": "1e-3"}, "min_lr must be a number"),
+        ({"horizon": "2000"}, "horizon must be a whole number of steps, got '2000'"),
+        ({"horizon": 1.5}, "horizon must be a whole number of steps, got 1.5"),
+        ({"epochs": "5"}, "epochs must be a number, got '5'"),
+        ({"budget": "x"}, "budget must be a share"),
         ({"seed": -1}, "seed must be a whole number"),
         ({"schedule": 5}, "schedule must be one of"),
         ({"schedule": lambda done: 0.1}, "schedule must reach 1"),
@@ -579,3 +583,20 @@ class Endless:
     def __iter__(self):
         while True:
             yield torch.randn(4, 3), torch.randn(4, 1)
+
+
+SEEN, COUNTS = [], {"steps": 0}
+
+
+def test_what_a_step_collects_in_a_global_is_left_alone():
+    def step(model, optimizer, batch):
+        optimizer.zero_grad()
+        loss = F.mse_loss(model(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        SEEN.append(loss.item())
+        COUNTS["steps"] += 1
+        return loss
+
+    find(*setup(), step=step)
+    assert (SEEN, COUNTS) == ([], {"steps": 0})

@@ -12,6 +12,8 @@ import pytest
 import torch
 from curves_with_answers import loss_at, made_up
 from rich.console import Console
+from torch.optim import SGD
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from lrfind.errors import BadInputError, LRFindError, ProbeError
 from lrfind.progress import display
@@ -54,7 +56,7 @@ class Terminal:
     def __init__(self, monkeypatch, *, terminal=True):
         self.stream = StringIO()
         console = Console(file=self.stream, force_terminal=terminal, width=120, legacy_windows=False, _environ={})
-        monkeypatch.setattr("lrfind.progress.Console", lambda **options: console)
+        monkeypatch.setattr("rich.console.Console", lambda **options: console)
 
     @property
     def text(self):
@@ -205,6 +207,42 @@ def test_a_file_of_another_search_is_refused_and_stays(tmp_path, options):
     assert (file.read_text(), loop.probes) == (before, [])
 
 
+def test_what_an_earlier_search_left_is_whole_until_there_is_more(tmp_path, monkeypatch):
+    """Its first probe is known, its second is another one: the file is as it was, also in between."""
+    file = tmp_path / "search.json"
+    with pytest.raises(KeyboardInterrupt):
+        find_with(Dies(2), resume=file)
+    before = file.read_text()
+    monkeypatch.setattr("lrfind.strategies.replicated.AROUND", 4.0)
+    with pytest.raises(BadInputError, match="their probe 2 is"):
+        find_with(MadeUpLoop(), resume=file)
+    assert file.read_text() == before
+
+
+def test_records_of_another_optimizer_are_refused(tmp_path):
+    class Other(MadeUpLoop):
+        def run(self, probe, on_step):
+            return replace(super().run(probe, on_step), optimizer="Other")
+
+    file = tmp_path / "search.json"
+    with pytest.raises(KeyboardInterrupt):
+        find_with(Dies(1), resume=file)
+    with pytest.raises(BadInputError, match=r"of another training: there optimizer was '', and it is 'Other'"):
+        find_with(Other(), resume=file)
+    assert len(json.loads(file.read_text())["records"]) == 1
+
+
+def test_a_schedule_that_was_read_as_constant_is_not_inherited():
+    """Its shape over the other length is not known to the finding."""
+    scheduler = CosineAnnealingLR(SGD([torch.zeros(1)], lr=0.1), 1000)
+    finding = find_with(MadeUpLoop(), schedule=scheduler, progress=False)
+    assert "read as constant; pass horizon=" in finding.notes[0]
+    with pytest.raises(BadInputError, match=r"shape of its schedule 'CosineAnnealingLR'; pass schedule="):
+        finding.at(horizon=1000)
+    told = find_with(MadeUpLoop(), schedule=scheduler, horizon=1000, budget=1e6, progress=False)
+    assert finding.at(schedule=scheduler, horizon=1000).lr == told.lr
+
+
 def test_losses_that_cannot_be_read_end_the_search_and_its_file(tmp_path):
     class Flat(MadeUpLoop):
         def run(self, probe, on_step):
@@ -247,6 +285,7 @@ def test_a_file_that_cannot_be_written_is_said_before_any_work(tmp_path):
 
 SCRIPT = """
 import os, signal, sys
+from itertools import count
 from pathlib import Path
 import torch
 from torch.nn import functional as F
@@ -258,20 +297,19 @@ inputs = torch.randn(512, 8)
 data = torch.utils.data.TensorDataset(inputs, inputs[:, :1] * 2 + 0.1 * torch.randn(512, 1))
 loader = torch.utils.data.DataLoader(data, batch_size=16, shuffle=True)
 model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Dropout(0.1), torch.nn.Linear(16, 1))
-steps = []
+steps = count(1)  # a search copies what a step collects in, and leaves this
 
 
 def search(last, out):
     def loss(model, batch):
-        steps.append(1)
-        if len(steps) == last:
+        if next(steps) == last:
             os.kill(os.getpid(), signal.SIGKILL)
         return F.mse_loss(model(batch[0]), batch[1])
 
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     finding = lrfind.find(model, optimizer, loader, loss, resume="search.json", epochs=100)
     finding.save(out)
-    Path(out + ".steps").write_text(str(len(steps)))
+    Path(out + ".steps").write_text(str(next(steps) - 1))
     return finding
 
 
@@ -422,7 +460,7 @@ def test_a_finding_of_an_earlier_version_is_read_again_where_its_schedule_has_a_
     finding = find_with(MadeUpLoop(), schedule="linear", horizon=500)
     old = replace(finding, left=None, horizon=None, epochs=None)
     assert old.at(horizon=500).lr == finding.lr
-    with pytest.raises(BadInputError, match=r"an earlier lrfind, .* 'custom'; pass schedule="):
+    with pytest.raises(BadInputError, match=r"does not hold the shape .* 'custom'; pass schedule="):
         replace(old, schedule="custom").at(horizon=500)
     assert replace(old, schedule="custom").at(horizon=500, schedule="linear").lr == finding.lr
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import distributed
 
-from lrfind.errors import BadInputError, LRFindError, ProbeError
+from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Record, read_json, write_json
 
 SCHEMA = "lrfind/search/1"
@@ -57,7 +57,11 @@ def is_first() -> bool:
 
 def _begin(file: Path, keep: Keep) -> list[Record]:
     """Read the file; where there is none, find out before any work whether it can be written."""
-    if not file.exists():
+    try:
+        is_there = file.exists()
+    except OSError as error:
+        raise BadInputError(f"resume={str(file)!r} cannot be used ({error.strerror}); give another file.") from error
+    if not is_there:
         keep([])
         return []
     data = read_json(file, "the records of a search")
@@ -83,7 +87,7 @@ def _told(read: Callable[[], list[Record]]) -> list[Record]:
     if is_first():
         try:
             told[0] = read()
-        except LRFindError as error:
+        except Exception as error:  # noqa: BLE001, the other processes wait to be told whatever it is
             told[1] = error
     distributed.broadcast_object_list(told, src=0)
     if told[1] is not None:

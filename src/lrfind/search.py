@@ -137,8 +137,12 @@ def search(
     while not isinstance(answer := strategy.propose(done), Finding):
         on_round(answer)
         for probe in answer:
-            done.append(_known(records, len(done), probe) or loop.run(probe, on_step))
-            on_record(done)
+            known = _known(records, len(done), probe)
+            done.append(known or loop.run(probe, on_step))
+            if known is None and records:
+                _check_alike(done)
+            if len(done) >= len(records):  # what an earlier search left is whole until there is more
+                on_record(done)
     seconds = perf_counter() - start + sum(record.seconds for record in records)
     return replace(answer, cost=Cost(sum(len(record.lrs) for record in done), seconds))
 
@@ -180,8 +184,7 @@ def _left(finding: Finding) -> float:
         return finding.left
     if finding.schedule not in SCHEDULES:
         raise BadInputError(
-            f"the finding was saved by an earlier lrfind, which did not keep the shape of its schedule "
-            f"{finding.schedule!r}; pass schedule=."
+            f"the finding does not hold the shape of its schedule {finding.schedule!r}; pass schedule=."
         )
     return remaining(SCHEDULES[finding.schedule])
 
@@ -196,6 +199,21 @@ def _known(records: Sequence[Record], index: int, probe: Probe) -> Record | None
             f"search's is {_words(probe)}; delete the file to search anew, or give resume= another one."
         )
     return records[index]
+
+
+def _check_alike(records: Sequence[Record]) -> None:
+    """Check that a new record is of the same training as those before it.
+
+    Raises:
+        BadInputError: If it is not: the records before it were left by the search of another model.
+    """
+    first, new = records[0], records[-1]
+    for name in ("optimizer", "ratios", "is_fresh"):
+        if getattr(first, name) != getattr(new, name):
+            raise BadInputError(
+                f"the records are of another training: there {name} was {getattr(first, name)!r}, and it is "
+                f"{getattr(new, name)!r}; delete the file to search anew, or give resume= another one."
+            )
 
 
 def _words(probe: Probe) -> str:

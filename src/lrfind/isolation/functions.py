@@ -17,6 +17,9 @@ from lrfind.isolation.loaders import is_loader
 _STATEFUL = (torch.nn.Module, Optimizer, LRScheduler, torch.amp.GradScaler)
 """Kinds that training moves: where a function refers to one, its copy refers to a copy."""
 
+_CONTAINERS = (list, tuple, set, dict)
+"""What a step may count or collect in; its copy counts in copies."""
+
 _SMALL = 1_000
 _DEPTH = 4
 
@@ -47,7 +50,7 @@ def rebound(function: Any, memo: Memo) -> Any:
 
 
 def rebind_attributes(original: Any, twin: Any, memo: Memo) -> None:
-    """Let the functions that an object holds as attributes see the copies; ``copy.deepcopy`` leaves them as they are."""
+    """Let the functions that an object holds see the copies; ``copy.deepcopy`` leaves functions as they are."""
     for name, value in vars(original).items():
         if isinstance(value, (FunctionType, MethodType, functools.partial)) and _touches(value, memo):
             memo.pop(id(value), None)  # what deepcopy made of it: a method whose function sees the originals
@@ -89,7 +92,7 @@ def _rebound_function(function: FunctionType, memo: Memo) -> FunctionType:
     for name in globals_of(function):
         value = function.__globals__[name]
         is_own = not isinstance(value, FunctionType) or value.__module__ == function.__module__
-        if is_own and _touches(value, memo):
+        if is_own and (type(value) in _CONTAINERS or _touches(value, memo)):
             names[name] = _twin(value, memo)
     return twin
 
@@ -111,10 +114,9 @@ def _twin(value: Any, memo: Memo) -> Any:
         return copied(value, memo)
     if isinstance(value, (FunctionType, MethodType, functools.partial)):
         return rebound(value, memo)
-    if type(value) in (list, tuple, set):
-        return type(value)(_twin(one, memo) for one in value) if len(value) < _SMALL else copy.copy(value)
-    if type(value) is dict:
-        return {name: _twin(one, memo) for name, one in value.items()} if len(value) < _SMALL else dict(value)
+    if type(value) in _CONTAINERS:
+        twin = memo[id(value)] = _twin_container(value, memo)
+        return twin
     if _touches(value, memo):
         for data in _search(value, is_loader):
             memo[id(data)] = data
@@ -122,6 +124,15 @@ def _twin(value: Any, memo: Memo) -> Any:
             rebound(function, memo)
         return copy.deepcopy(value, memo)
     return value
+
+
+def _twin_container(value: Any, memo: Memo) -> Any:
+    """Return a container of twins; a large one is copied as it is, since it is data."""
+    if len(value) >= _SMALL:
+        return copy.copy(value)
+    if isinstance(value, dict):
+        return {name: _twin(one, memo) for name, one in value.items()}
+    return type(value)(_twin(one, memo) for one in value)
 
 
 def _touches(value: Any, memo: Memo) -> bool:

@@ -41,9 +41,12 @@ def inner_trainer(outer: Any, driver: Any) -> Any:
 
 
 def _trainer_like(base: Any, outer: Any) -> Any:
-    """Return a Trainer class that tells the module how many steps the outer Trainer will take."""
+    """Return a Trainer class that tells the module how long the outer Trainer will train; see ``lift_limits``."""
 
     class Inner(base):  # type: ignore[misc]
+        max_epochs = property(lambda self: outer.max_epochs)
+        max_steps = property(lambda self: outer.max_steps)
+
         @property
         def estimated_stepping_batches(self) -> float:  # as Lightning estimates them
             limit: float = math.inf if outer.max_steps == -1 else outer.max_steps
@@ -57,6 +60,12 @@ def _trainer_like(base: Any, outer: Any) -> Any:
             return limit if limit < steps else steps
 
     return Inner
+
+
+def lift_limits(trainer: Any) -> None:
+    """Let an inner Trainer's loop, which has just taken the outer one's limits, go on as long as the probe asks for."""
+    trainer.fit_loop.max_epochs = -1
+    trainer.fit_loop.epoch_loop.max_steps = -1
 
 
 def check_strategy(outer: Any, *, is_fitting: bool) -> None:

@@ -12,7 +12,7 @@ import torch
 from lrfind.errors import BadInputError
 from lrfind.isolation import KINDS, Isolation, check_isolation, copies_of, generators_in, preserved, seed_all
 from lrfind.lightning.framework import TALKERS, callback_bases, fit
-from lrfind.lightning.inner import check_strategy, detached, inner_trainer, silence
+from lrfind.lightning.inner import check_strategy, detached, inner_trainer, lift_limits, silence
 from lrfind.loop import Driver, OnStep, quiet
 from lrfind.records import Probe, Record
 
@@ -81,6 +81,7 @@ class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
         self._is_parallel = False
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        lift_limits(trainer)
         if self._optimizers:
             trainer.strategy.optimizers = self._optimizers
         if pl_module.automatic_optimization:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -15,6 +15,14 @@ from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import Ramp, Shape, Stretched, constant, name_of, ramp, remaining, to_shape
 from lrfind.strategies.reading import Training, read, read_all, readings, steps_of
 from lrfind.suggest import to_rule
+
+_KINDS = (
+    ("min_lr", Real, "a number"),
+    ("max_lr", Real, "a number"),
+    ("steps", Integral, "a whole number"),
+    ("horizon", Integral, "a whole number of steps"),
+    ("epochs", Real, "a number"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +59,10 @@ class RangeTest:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, kind, words in (("min_lr", Real, "a number"), ("max_lr", Real, "a number"), ("steps", int, "whole")):
-            if not isinstance(getattr(self, name), kind):
-                raise BadInputError(f"{name} must be {words}, got {getattr(self, name)!r}.")
+        for name, kind, words in _KINDS:
+            value = getattr(self, name)
+            if not isinstance(value, kind) and not (value is None and name in ("horizon", "epochs")):
+                raise BadInputError(f"{name} must be {words}, got {value!r}.")
         if self.steps < START:
             raise BadInputError(
                 f"steps must be at least {START}, the losses that a curve is judged by, got {self.steps}."
@@ -78,8 +87,8 @@ class RangeTest:
         Raises:
             ProbeError: If the first one cannot be read.
         """
-        finding = read_all(records, self.method, self.training(records[0]))
-        return replace(finding, notes=(*self._assumed(records[0]), *finding.notes))
+        finding, assumed = read_all(records, self.method, self.training(records[0])), self._assumed(records[0])
+        return replace(finding, left=None if assumed else finding.left, notes=(*assumed, *finding.notes))
 
     def read(self, record: Record) -> float:
         """Return the rate that the method reads off one record.

@@ -48,7 +48,8 @@ class Replicated:
     budget: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 < self.budget < math.inf:
+        budget: object = self.budget
+        if not isinstance(budget, (int, float)) or not 0 < budget < math.inf:
             raise BadInputError(f"budget must be a share of the horizon below 1, or steps, got {self.budget!r}.")
 
     def propose(self, records: Sequence[Record]) -> list[Probe] | Finding:
