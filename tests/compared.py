@@ -120,10 +120,11 @@ def loaders(batch_size=8):
 
 @dataclass(frozen=True)
 class Fragile(PyTorchTarget):
-    """A training that goes wrong: with one arm and seed it raises, with others its process dies, once or always."""
+    """A training that goes wrong: with one arm and seed it raises, with others it stops early or its process dies."""
 
     raises: tuple[str, int] | None = None
     dies: tuple[str, int] | None = None
+    stops: tuple[str, int] | None = None
     marks: str = ""
     always: bool = False
 
@@ -136,7 +137,7 @@ class Fragile(PyTorchTarget):
             self.always or len((Path(self.marks) / f"{arm.name}-{seed}").read_text()) == 1
         ):
             os._exit(7)
-        return super().train(arm, seed, steps, told)
+        return super().train(arm, seed, steps // 2 if (arm.name, seed) == self.stops else steps, told)
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,14 @@ def test_a_run_that_fails_is_reported_and_the_others_go_on(tmp_path, in_turn, jo
     assert found.verdict.pairs[0].seeds == 1
 
 
+def test_a_run_that_ends_early_is_not_judged(tmp_path):
+    found = compare(Fragile("compared:make", stops=("linear", 1), marks=str(tmp_path)), **WHAT)
+    ((arm, seed, error),) = [(one.arm, one.seed, one.error) for one in found.failures]
+    assert (arm, seed) == ("linear", 1)
+    assert error.startswith("it trained 16 of 32 steps, and arms are compared after equally many; leave out what ends")
+    assert ("linear", 1) not in {(run.arm, run.seed) for run in found.runs}
+
+
 @pytest.mark.parametrize("where", [{"jobs": 2}, {"ray": "local"}], ids=["processes", "ray"])
 def test_a_worker_that_dies_is_tried_once_more(tmp_path, in_turn, where):
     target = Fragile("compared:make", dies=("found", 0), marks=str(tmp_path))

@@ -95,6 +95,15 @@ def test_what_is_said_of_a_winner():
     assert {verdict.kinds.first, verdict.kinds.second} == {"arm 0", "arm 1"}
 
 
+def test_as_many_seeds_are_named_as_the_hardest_pair_needs():
+    rng = np.random.default_rng(10)
+    table = np.array([0.3, 0.32, 0.33]) + rng.normal(0, 1, (5, 3)) * np.array([0.001, 0.01, 0.03])
+    verdict = verdict_of(table)
+    needed = [one.seeds_needed for one in verdict.pairs if not one.is_settled]
+    assert needed[0] < needed[1]  # the closest in the mean first, the hardest last
+    assert f"about {max(needed)} seeds in all would settle it" in verdict.sentence
+
+
 def test_too_close_says_how_many_seeds_would_settle_it():
     rng = np.random.default_rng(0)
     table = rng.normal(0, 0.01, (3, 2)) + np.array([0.3, 0.31])

@@ -184,6 +184,12 @@ def _trained(what: _What, todo: Todo, tell: OnEvent, jobs: int, ray: str | None)
 
 
 def _take(outcome: Run | Failure, store: Store, failures: list[Failure], steps: int, tell: OnEvent) -> None:
+    if isinstance(outcome, Run) and outcome.steps != steps:
+        error = (
+            f"it trained {outcome.steps} of {steps} steps, and arms are compared after equally many; leave out what "
+            f"ends a training early (EarlyStopping, max_time, fast_dev_run, a gradient scaler that skips steps)"
+        )
+        outcome = Failure(outcome.arm, outcome.seed, error)
     if isinstance(outcome, Failure):
         failures.append(outcome)
         tell(Event("failed", outcome.arm, outcome.seed, total=steps, words=outcome.error))

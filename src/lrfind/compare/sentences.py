@@ -67,14 +67,16 @@ def _close(pairs: Sequence[Pair], best: str, metric: str, mode: str) -> str:
     )
     return (
         f"Too close to call: {best} has the {degree} mean {metric}, but {within} over {closest.seeds} seeds; "
-        f"{_remedy(closest)}."
+        f"{_remedy(rivals)}."
     )
 
 
-def _remedy(closest: Pair) -> str:
-    if closest.seeds_needed is not None:
-        return f"about {closest.seeds_needed} seeds in all would settle it"
-    if closest.difference.low == closest.difference.high:
+def _remedy(rivals: Sequence[Pair]) -> str:
+    needed = [one.seeds_needed for one in rivals]
+    known = [count for count in needed if count is not None]
+    if len(known) == len(needed):
+        return f"about {max(known)} seeds in all would settle it"
+    if all(one.difference.low == one.difference.high for one in rivals if one.seeds_needed is None):
         return "the seeds do not differ, so that nothing is known about chance"
     return "no number of seeds within reason would settle it, so either will do"
 
