@@ -1,4 +1,4 @@
-"""The default search where training is shorter or longer than everywhere else in the benchmark.
+"""The default search where training is shorter than everywhere else in the benchmark.
 
 Constants are fitted at one horizon; here the truth of some tasks is computed at others, and the stored range tests,
 which do not depend on the horizon, are read for them. Run: ``python -m benchmarks.horizons``; stop and start at will.
@@ -20,7 +20,7 @@ from lrfind import RangeTest
 from lrfind.records import Finding
 from lrfind.strategies.replicated import Replicated
 
-HORIZONS = (500, 8000)
+HORIZONS = (500,)
 CELLS = (
     ("lenet-adam", "constant"),
     ("convnet-adamw", "cosine-warmup"),

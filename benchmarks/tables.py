@@ -162,7 +162,7 @@ def list_of_tasks(tasks: Mapping[str, Task]) -> str:
 
 
 def horizon_table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return how the search does where training is shorter or longer than everywhere else."""
+    """Return how the search does where training is shorter than everywhere else."""
     shown = [
         (
             f"{row['task']}, {row['schedule']}",
