@@ -129,8 +129,8 @@ class Finding:
     Attributes:
         lr: The learning rate to train with; under a schedule, its peak.
         base_lr: The lower end of the range for a cyclical schedule.
-        max_lr: The upper end: two octaves below the rate at which the loss stops falling or turns ragged; above ``lr``
-            where the usual rate was taken.
+        max_lr: The upper end: two octaves below where the loss stops falling or turns ragged, or above ``lr`` where
+            the usual rate was taken.
         interval: Of a calibrated reading: where the best rate of a grid search lies, for about 90 % of the
             benchmark's tasks; most of it is often as good. Of another: where ``lr`` would land with other seeds.
         method: The reading rule that chose ``lr``.
