@@ -66,8 +66,8 @@ def find(
         accumulate: With ``loss_fn``, how many batches an optimizer step takes the mean gradient of.
         isolation: ``"copy"`` probes deep copies, ``"snapshot"`` the originals, put back from copies in host memory;
             ``"auto"`` copies where there is room and the model can be copied.
-        **options: ``strategy``, ``schedule``, ``min_lr``, ``max_lr``, ``steps``, ``ramp``, ``method``,
-            ``horizon``, ``epochs``, ``budget``, ``seed``, ``progress``, ``resume``; see ``lrfind.search.SearchOptions``.
+        **options: ``strategy``, ``schedule``, ``min_lr``, ``max_lr``, ``steps``, ``ramp``, ``method``, ``horizon``,
+            ``epochs``, ``budget``, ``seed``, ``progress``, ``resume``; see ``lrfind.search.SearchOptions``.
 
     Returns:
         The finding; ``finding.apply(optimizer)`` sets the rate.
