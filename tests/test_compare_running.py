@@ -88,7 +88,13 @@ def test_a_run_that_ends_early_is_not_judged(tmp_path):
     assert ("linear", 1) not in {(run.arm, run.seed) for run in found.runs}
 
 
-@pytest.mark.parametrize("where", [{"jobs": 2}, {"ray": "local"}], ids=["processes", "ray"])
+WHERE = pytest.mark.parametrize(
+    "where",
+    [pytest.param({"jobs": 2}, id="processes"), pytest.param({"ray": "local"}, id="ray", marks=pytest.mark.slow)],
+)
+
+
+@WHERE
 def test_a_worker_that_dies_is_tried_once_more(tmp_path, in_turn, where):
     target = Fragile("compared:make", dies=("found", 0), marks=str(tmp_path))
     found = compare(target, **WHAT, **where)
@@ -98,7 +104,7 @@ def test_a_worker_that_dies_is_tried_once_more(tmp_path, in_turn, where):
     }
 
 
-@pytest.mark.parametrize("where", [{"jobs": 2}, {"ray": "local"}], ids=["processes", "ray"])
+@WHERE
 def test_a_worker_that_dies_twice_is_a_failure(tmp_path, where):
     target = Fragile("compared:make", dies=("found", 0), marks=str(tmp_path), always=True)
     found = compare(target, **{**WHAT, "seeds": 1}, **where)
@@ -186,7 +192,10 @@ def kill_at(at, folder):
     return Comparison.from_dict(json.loads(reports[1]))
 
 
-@pytest.mark.parametrize("at", random.Random(1).sample(range(1, 8 * 32), 5))
+FIRST, *OTHERS = random.Random(1).sample(range(1, 8 * 32), 5)
+
+
+@pytest.mark.parametrize("at", [FIRST, *(pytest.param(at, marks=pytest.mark.slow) for at in OTHERS)])
 def test_killed_at_any_point_it_goes_on_and_trains_nothing_finished_twice(tmp_path, in_turn, at):
     found = kill_at(at, tmp_path)
     begun = marks(tmp_path / "marks")

@@ -274,7 +274,9 @@ class TestWhenItSearches:
 
     def test_a_curve_in_the_middle_that_cannot_be_read_keeps_the_rate_and_says_so(self, pl):
         with pytest.warns(UserWarning, match="At epoch 1 the rate is kept as it is: the loss did not fall"):
-            net, _ = trained(pl, module(pl), finder := lrl.LRFinder(every=1), max_epochs=2, lr=2e-3)
+            net, _ = trained(
+                pl, module(pl), finder := lrl.LRFinder(every=1, strategy=Narrowing()), max_epochs=2, lr=2e-3
+            )
         assert finder.span == (finder.finding.lr, finder.finding.lr)
         assert (len(finder.findings), net.lr) == (1, finder.finding.lr)
 
@@ -284,6 +286,17 @@ class TestWhenItSearches:
         fitted.save_checkpoint(tmp_path / "one.ckpt")
         loaded = torch.load(tmp_path / "one.ckpt", weights_only=True)
         assert any("LRFinder" in name for name in loaded["callbacks"])
+
+
+class Narrowing:
+    """A range test, and in later searches one over rates too low to change anything."""
+
+    def __init__(self):
+        self.searches = 0
+
+    def propose(self, records):
+        self.searches += not records
+        return RangeTest(max_lr=30.0 if self.searches == 1 else 1e-5).propose(records)
 
 
 class TestOtherCallbacks:
