@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -100,9 +101,14 @@ def run(
     return compare(experiment, lrs=lrs, epochs=images.epochs if epochs is None else epochs, **asked)
 
 
-@cache
 def dataset_of(name: str, data_dir: str | None) -> Dataset:
     """Load a dataset once for all runs of a process; a run only reads it."""
+    return _loaded(name, data_dir, os.environ.get("LRFIND_DATA"))
+
+
+@cache
+def _loaded(name: str, data_dir: str | None, variable: str | None) -> Dataset:
+    """Load a dataset; ``variable`` is where ``load`` looks beside ``data_dir``, so that it is told apart."""
     return load(name, data_dir)
 
 
