@@ -205,6 +205,7 @@ def interrupted_at(line, out):
     return code, words
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_runs_reports_the_finished_ones(tmp_path):
     code, words = interrupted_at("run 2 of 5", tmp_path)
     report = json.loads((tmp_path / "report.json").read_text())
@@ -214,6 +215,7 @@ def test_ctrl_c_in_the_runs_reports_the_finished_ones(tmp_path):
     assert "4 of 5 runs did not finish" in report["notes"][0]
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_search_leaves_nothing_of_an_earlier_report_either_and_says_so(tmp_path):
     (tmp_path / "figures").mkdir()
     for name in ("report.json", "report.html", "figures/finding.png"):
