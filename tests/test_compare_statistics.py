@@ -131,7 +131,26 @@ def test_an_arm_that_diverged_has_lost():
     assert [one.second for one in verdict.pairs] == ["arm 2"]
     assert "arm 1 did not end every run with a finite val_loss" in verdict.sentence
     assert verdict_of([[math.inf, math.nan]]).best is None
-    assert verdict_of([[0.3, math.nan]]).winner == "arm 0"
+    assert verdict_of([[0.3, math.nan], [0.31, math.nan]]).winner == "arm 0"
+    alone = verdict_of([[0.3, math.nan]])
+    assert alone.winner is None
+    assert "arm 0 alone ended with a finite val_loss, but one seed settles nothing" in alone.sentence
+
+
+def test_an_arm_with_a_failed_run_is_named_and_takes_no_seed_from_the_others():
+    table = [[0.3, 0.4, 0.35], [0.31, 0.41, None], [0.3, 0.405, 0.36]]
+    names = ["a", "b", "c"]
+    runs = runs_of(table, names)
+    found = judge(arms_named(names), runs, "val_loss", "min", failed={"c"})[0]
+    assert (found.winner, found.apart, found.seeds) == ("a", ("c",), 3)
+    assert [one.second for one in found.pairs] == ["b"]
+    assert found.sentence.endswith("c is not compared: not every run was finished.")
+    nothing = judge(arms_named([*names, "d"]), runs, "val_loss", "min", failed={"c", "d"})[0]
+    assert nothing.apart == ("c", "d")
+
+
+def test_one_seed_is_given_no_interval():
+    assert "interval" not in verdict_of([[0.3, 0.4, 0.5, 0.6]]).sentence
 
 
 def test_arms_are_compared_on_the_seeds_that_all_have():

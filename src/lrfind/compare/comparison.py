@@ -62,6 +62,9 @@ class Verdict:
         best: The arm that is best in the mean, settled or not; None where no run ended with a finite metric.
         pairs: ``best`` against every other arm, the closest first.
         kinds: The best fixed arm against the best arm under a schedule, where there are both: Smith's question.
+        lost: Arms with a run that did not end with a finite metric; they count as worse than all others.
+        apart: Arms that are not compared: a run failed, or none was finished.
+        seeds: How many seeds the arms are compared on.
     """
 
     sentence: str
@@ -69,6 +72,9 @@ class Verdict:
     best: str | None
     pairs: tuple[Pair, ...]
     kinds: Pair | None = None
+    lost: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
+    seeds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +150,8 @@ class Comparison:
 def _verdict(data: Mapping[str, Any]) -> Verdict:
     pairs = tuple(map(_pair, data["pairs"]))
     kinds = None if data["kinds"] is None else _pair(data["kinds"])
-    return Verdict(data["sentence"], data["winner"], data["best"], pairs, kinds)
+    lost, apart = tuple(data["lost"]), tuple(data["apart"])
+    return Verdict(data["sentence"], data["winner"], data["best"], pairs, kinds, lost, apart, int(data["seeds"]))
 
 
 def _pair(data: Mapping[str, Any]) -> Pair:

@@ -4,42 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lrfind.compare.comparison import Pair
+from lrfind.compare.comparison import Pair, Verdict
 
 
-def in_words(
-    pairs: Sequence[Pair],
-    winner: str | None,
-    best: str | None,
-    kinds: Pair | None,
-    lost: Sequence[str],
-    metric: str,
-    mode: str,
-) -> str:
+def in_words(verdict: Verdict, metric: str, mode: str) -> str:
     """Return the verdict as a few plain sentences.
 
     Args:
-        pairs: The best arm against the others, the closest first.
-        winner: The arm that beats all others.
-        best: The arm that is best in the mean.
-        kinds: The best fixed arm against the best under a schedule.
-        lost: Arms with a run that did not end with a finite metric.
+        verdict: All of it but its sentence.
         metric: What was compared.
         mode: Whether the least or the greatest is best.
     """
-    if best is None:
-        return f"No winner: no arm ended every run with a finite {metric}."
-    said = [_winning(pairs, best, metric, mode) if winner else _close(pairs, best, metric, mode)]
-    if lost:
-        said.append(f"{_listed(lost)} did not end every run with a finite {metric} and {_counts(lost)} as worse.")
-    if kinds is not None and {kinds.first, kinds.second} != {best, pairs[0].second}:
+    said = [_answer(verdict, metric, mode)]
+    if verdict.best is not None and verdict.lost:
+        counts = "counts" if len(verdict.lost) == 1 else "count"
+        said.append(f"{_listed(verdict.lost)} did not end every run with a finite {metric} and {counts} as worse.")
+    if verdict.apart:
+        is_apart = "is" if len(verdict.apart) == 1 else "are"
+        said.append(f"{_listed(verdict.apart)} {is_apart} not compared: not every run was finished.")
+    kinds = verdict.kinds
+    if kinds is not None and kinds.seeds > 1 and {kinds.first, kinds.second} != {verdict.best, verdict.pairs[0].second}:
         said.append(_question(kinds))
     return " ".join(said)
 
 
+def _answer(verdict: Verdict, metric: str, mode: str) -> str:
+    if verdict.best is None:
+        return f"No winner: no arm ended every run with a finite {metric}."
+    if not verdict.pairs:
+        return _alone(verdict, metric)
+    if verdict.winner is not None:
+        return _winning(verdict.pairs, verdict.best, metric, mode)
+    return _close(verdict.pairs, verdict.best, metric, mode)
+
+
+def _alone(verdict: Verdict, metric: str) -> str:
+    """One arm is left to compare."""
+    if not verdict.lost:
+        return f"No winner: only {verdict.best} ended with a {metric}, so there is nothing to compare it with."
+    if verdict.winner is None:
+        return f"No winner: {verdict.best} alone ended with a finite {metric}, but one seed settles nothing."
+    return f"{verdict.best} wins: it alone ended every run with a finite {metric}."
+
+
 def _winning(pairs: Sequence[Pair], best: str, metric: str, mode: str) -> str:
-    if not pairs:
-        return f"{best} wins: it alone ended every run with a finite {metric}."
     closest = pairs[0]
     others = "the other arm" if len(pairs) == 1 else f"each of the {len(pairs)} other arms"
     which = "" if len(pairs) == 1 else f", the closest being {closest.second}"
@@ -50,25 +58,14 @@ def _winning(pairs: Sequence[Pair], best: str, metric: str, mode: str) -> str:
 
 
 def _close(pairs: Sequence[Pair], best: str, metric: str, mode: str) -> str:
-    if not pairs:
-        return f"No winner: only {best} ended with a {metric}, so there is nothing to compare it with."
     degree = "lowest" if mode == "min" else "highest"
     if pairs[0].seeds == 1:
         return f"Too close to call: {best} has the {degree} {metric}, but one seed settles nothing; train 3 or more."
     rivals = [one for one in pairs if not one.is_settled]
-    names = _listed([one.second for one in rivals])
-    closest = rivals[0]
-    which = "" if len(rivals) == 1 else f"; the closest, {closest.second},"
-    verb = "is" if which or len(rivals) == 1 else "are"
-    within = (
-        f"{names} cannot be told from it{which} {verb} behind by {_span(closest)}"
-        if which
-        else (f"{names} {verb} behind by only {_span(closest)}")
-    )
-    return (
-        f"Too close to call: {best} has the {degree} mean {metric}, but {within} over {closest.seeds} seeds; "
-        f"{_remedy(rivals)}."
-    )
+    closest, *rest = rivals
+    behind = f"{closest.second} is behind by {_span(closest)} over {closest.seeds} seeds"
+    told = f"{behind}, and {_listed([one.second for one in rest])} cannot be told from it either" if rest else behind
+    return f"Too close to call: {best} has the {degree} mean {metric}, but {told}; {_remedy(rivals)}."
 
 
 def _remedy(rivals: Sequence[Pair]) -> str:
@@ -94,7 +91,3 @@ def _span(one: Pair) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _counts(names: Sequence[str]) -> str:
-    return "counts" if len(names) == 1 else "count"

@@ -6,7 +6,8 @@ docs/decisions/0009-paired-intervals.md says why these intervals, with their mea
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, get_args
 
@@ -31,17 +32,21 @@ _GRID = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 30)
 _MOST_SEEDS = 1_000
 
 
-def judge(arms: Sequence[Arm], runs: Sequence[Run], metric: str, mode: Mode) -> tuple[Verdict, dict[str, Interval]]:
+def judge(
+    arms: Sequence[Arm], runs: Sequence[Run], metric: str, mode: Mode, *, failed: Collection[str] = ()
+) -> tuple[Verdict, dict[str, Interval]]:
     """Say which arm wins, or that it is too close to call.
 
-    Arms are compared on the seeds that all of them have. An arm with a run that did not end with a finite metric has
-    lost: it is not among the pairs.
+    An arm with a run that did not end with a finite metric has lost: it is not among the pairs. An arm with a run that
+    failed is not compared, since that says nothing of its rate, and takes no seed from the others. The others are
+    compared on the seeds that all of them have.
 
     Args:
         arms: The arms, in the order to show.
         runs: The finished runs.
         metric: What is compared, at the end of training.
         mode: Whether the least or the greatest is best.
+        failed: The names of the arms with a run that failed.
 
     Returns:
         The verdict, and the mean of each arm's finite metrics with its own 95 % interval.
@@ -55,17 +60,22 @@ def judge(arms: Sequence[Arm], runs: Sequence[Run], metric: str, mode: Mode) -> 
         name: summary(list(of.values())) for name, of in scores.items() if any(map(math.isfinite, of.values()))
     }
     lost = tuple(name for name, of in scores.items() if of and not all(map(math.isfinite, of.values())))
-    names, table = _complete({name: of for name, of in scores.items() if of and name not in lost})
+    whole = {name: of for name, of in scores.items() if of and name not in lost and name not in failed}
+    names, table = _complete(whole)
+    apart = tuple(name for name in scores if name not in names and name not in lost)
+    found = _settled(arms, names, table if mode == "min" else -table)
+    found = replace(found, lost=lost, apart=apart, winner=found.winner if found.pairs or lost else None)
+    return replace(found, sentence=in_words(found, metric, mode)), summaries
+
+
+def _settled(arms: Sequence[Arm], names: Sequence[str], table: Floats) -> Verdict:
+    """The best arm of a table against the others; less is better."""
     if not names:
-        return Verdict(in_words((), None, None, None, lost, metric, mode), None, None, ()), summaries
-    table = table if mode == "min" else -table
+        return Verdict("", None, None, ())
     best = names[int(np.argmin(table.mean(axis=0)))]
-    pairs = sorted((pair(names, table, best, other) for other in names if other != best), key=_closeness)
-    wins = all(one.is_settled for one in pairs) and bool(pairs or lost)
-    winner = best if wins else None
-    kinds = _kinds(arms, names, table)
-    sentence = in_words(tuple(pairs), winner, best, kinds, lost, metric, mode)
-    return Verdict(sentence, winner, best, tuple(pairs), kinds), summaries
+    pairs = tuple(sorted((pair(names, table, best, other) for other in names if other != best), key=_closeness))
+    is_settled = len(table) > 1 and all(one.is_settled for one in pairs)
+    return Verdict("", best if is_settled else None, best, pairs, _kinds(arms, names, table), seeds=len(table))
 
 
 def check_mode(mode: str) -> None:
