@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from curves_with_answers import made_up
 
-from lrfind.compare.arms import ARMS, check_schedules, needs, rates, to_arms
+from lrfind.compare.arms import ARMS, check_cycles, check_schedules, needs, rates, to_arms
 from lrfind.compare.comparison import Comparison
 from lrfind.compare.runs import Failure, Row, Run
 from lrfind.compare.statistics import judge
@@ -135,3 +135,10 @@ def test_what_is_no_comparison_is_refused(break_it):
     break_it(data)
     with pytest.raises(BadInputError):
         Comparison.from_dict(data)
+
+
+def test_a_cycle_needs_a_step_up_and_one_down():
+    check_cycles(("triangular",), 4, 8)
+    check_cycles(("linear",), 4, 1)
+    with pytest.raises(BadInputError, match="cycles=4 need at least 8 optimizer steps, got 7"):
+        check_cycles(("linear", "restarts"), 4, 7)

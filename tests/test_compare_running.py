@@ -77,7 +77,9 @@ def test_a_run_that_fails_is_reported_and_the_others_go_on(tmp_path, in_turn, jo
     kept = [(run.arm, run.seed, run.rows) for run in in_turn.runs if (run.arm, run.seed) != ("linear", 1)]
     assert [(run.arm, run.seed, run.rows) for run in found.runs] == kept
     assert set(marks(tmp_path).values()) == {1}
-    assert found.verdict.pairs[0].seeds == 1
+    assert found.verdict.apart == ("linear",)
+    assert {pair.seeds for pair in found.verdict.pairs} == {2}
+    assert "linear is not compared" in found.verdict.sentence
 
 
 def test_a_run_that_ends_early_is_not_judged(tmp_path):
@@ -130,6 +132,20 @@ def test_seeds_can_be_added(tmp_path, in_turn):
     assert began.count(("started", 1)) == 4
     assert not began.count(("started", 0))
     assert timeless(more) == timeless(in_turn)
+
+
+def test_seeds_can_be_added_before_the_first(tmp_path):
+    first = compare(PLAIN, **{**WHAT, "seeds": (7,)}, out=tmp_path)
+    more = compare(PLAIN, **{**WHAT, "seeds": (0, 7)}, out=tmp_path)
+    assert more.finding.to_dict() == first.finding.to_dict()
+    assert [run.seed for run in more.runs_of("found")] == [0, 7]
+
+
+def test_a_run_that_cannot_be_read_is_named(tmp_path):
+    compare(PLAIN, **{**WHAT, "seeds": 1}, out=tmp_path)
+    (tmp_path / "runs" / "run-found-seed-0.json").write_text("{}")
+    with pytest.raises(BadInputError, match=r"run-found-seed-0.json cannot be read as a run .* delete it"):
+        compare(PLAIN, **{**WHAT, "seeds": 1}, out=tmp_path)
 
 
 @pytest.mark.parametrize(

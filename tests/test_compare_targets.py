@@ -2,17 +2,20 @@
 
 import math
 import pickle
+import random
 from dataclasses import replace
+from importlib import import_module
 
 import compared
+import numpy as np
 import pytest
 import torch
 from compared import EPOCH, Net, Points, make
 
 from lrfind.compare import Arm, LightningTarget, PyTorchTarget, compare
 from lrfind.compare.arms import rates
+from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.pace import Pace
-from lrfind.compare.targets.specs import identity_of
 from lrfind.errors import BadInputError, RateNotAppliedError
 
 STEPS = 40
@@ -125,6 +128,109 @@ def test_a_step_over_several_batches_is_one_step(plain, module):
     assert first.final("train_loss") == pytest.approx(second.final("train_loss"), rel=1e-5)
 
 
+def test_a_pass_ends_with_a_step_of_the_batches_that_are_left():
+    target = LightningTarget(Net, Points, trainer={"accumulate_grad_batches": 3})
+    assert target.survey().epoch_steps == math.ceil(EPOCH / 3)
+    run = train(target, steps=2 * math.ceil(EPOCH / 3))
+    assert (run.steps, run.last.epoch) == (12, 2.0)
+    long = train(LightningTarget(Net, Points, trainer={"accumulate_grad_batches": EPOCH + 1}), steps=2)
+    assert (long.steps, long.last.epoch) == (2, 2.0)
+
+
+def skipping(batches):
+    def skip(model, optimizer, batch, seen=[]):  # noqa: B006  it counts the batches
+        seen.append(batch)
+        loss = torch.nn.functional.mse_loss(model(batch[0]), batch[1])
+        optimizer.zero_grad()
+        loss.backward()
+        if len(seen) > batches:
+            optimizer.step()
+        return loss.item()
+
+    return skip
+
+
+def test_steps_that_a_scaler_skips_are_not_counted():
+    def skipped(batches):
+        return PyTorchTarget(lambda: replace(make(), loss_fn=None, step=skipping(batches)))
+
+    run = train(skipped(2), LINEAR)
+    assert run.steps == STEPS
+    assert run.lr_applied == (min(rates(LINEAR, STEPS)), max(rates(LINEAR, STEPS)))
+    with pytest.raises(BadInputError, match="made no step for 101 batches"):
+        train(skipped(1000))
+
+
+class Overflowing(Net):
+    """Its first gradients are not finite; the scaler makes no step of them."""
+
+    def on_after_backward(self):
+        if self.trainer.global_step < 2:
+            next(self.parameters()).grad.fill_(math.inf)
+
+
+def half():
+    from lightning.pytorch.plugins import MixedPrecision
+
+    return MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+
+
+def test_lightning_trains_as_many_steps_where_a_scaler_skips_some():
+    run = train(LightningTarget(Overflowing, Points, trainer={"plugins": [half()]}), LINEAR)
+    assert run.steps == run.last.step == STEPS
+    assert run.lr_applied == (min(rates(LINEAR, STEPS)), max(rates(LINEAR, STEPS)))
+
+
+class Drawn(torch.utils.data.Dataset):
+    """Data made anew at each access, by a generator that every dataset of its kind shares."""
+
+    def __init__(self, generator):
+        self.generator = generator
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, index):
+        return torch.full((4,), float(self.generator.random())), torch.zeros(1)
+
+
+@pytest.mark.parametrize("generator", [np.random.default_rng(3), np.random.RandomState(3), random.Random(3)])
+def test_generators_that_the_data_holds_begin_anew_with_each_run(generator):
+    loader = torch.utils.data.DataLoader(Drawn(generator), batch_size=8)
+    target = PyTorchTarget(lambda: replace(make(validation=False), loader=loader, metrics=None))
+    assert timeless(train(target)) == timeless(train(target))
+    assert train(target).final("train_loss") != train(target, seed=1).final("train_loss")
+
+
+def of_width(width):
+    return lambda: make(width)
+
+
+def test_what_trains_otherwise_is_another_target():
+    """Functions without a name of their own are told apart by their code and by what they hold."""
+    same = [PyTorchTarget(of_width(8)).identity() for _ in range(2)]
+    assert same[0] == same[1]
+    others = [PyTorchTarget(factory).identity() for factory in (of_width(9), lambda: make(8), make)]
+    assert all(same[0] != other for other in others)
+    assert others[2] == PyTorchTarget("compared:make").identity()
+    arrays = [identity_of({"x": np.zeros(5000)}), identity_of({"x": torch.zeros(5000)})]
+    changed = np.zeros(5000)
+    changed[2500] = 1
+    assert identity_of({"x": np.zeros(5000)}) == arrays[0]
+    assert identity_of({"x": changed}) not in arrays
+    assert identity_of({1, 2, 3}) == identity_of({3, 2, 1})
+
+
+def test_comments_and_layout_make_no_other_target(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    bodies = {"one": "return 1", "again": "# said\n    return (1)", "other": "return 2"}
+    named = {}
+    for name, body in bodies.items():
+        (tmp_path / f"{name}_made.py").write_text(f"def made():\n    {body}\n")
+        named[name] = identity_of(import_module(f"{name}_made").made).split(":")[1]
+    assert named["one"] == named["again"] != named["other"]
+
+
 def test_without_validation_the_training_loss_judges_and_that_is_said():
     for target in (LightningTarget("compared:Unjudged"), PyTorchTarget(make, {"validation": False})):
         found = compare(target, lrs=(0.01, 0.02), schedules=(), seeds=1, steps=8, progress=False)
@@ -199,5 +305,7 @@ def test_a_target_is_known_by_what_it_trains_not_by_where_it_is_in_memory():
     first, again = (LightningTarget(Net, Points, model_args={"what": object()}) for _ in range(2))
     assert first.identity() == again.identity()
     assert first.identity() != LightningTarget(Net, compared.loaders).identity()
-    assert identity_of(Net) == "compared:Net"
+    assert (
+        first.identity() == LightningTarget("compared:Net", "compared:Points", model_args={"what": object()}).identity()
+    )
     assert pickle.loads(pickle.dumps(LIGHTNING)) == LIGHTNING

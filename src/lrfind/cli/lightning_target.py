@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pydoc import locate
 from typing import Any
 
 from lrfind.cli.lightning import Built, Described
 from lrfind.compare.runs import Arm
+from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.lightning import OURS, LightningTarget
 from lrfind.compare.targets.specs import name_of_builder
 
@@ -85,7 +87,10 @@ class LightningTargetOf(LightningTarget):
         config = json.loads(parsed.parser.dump(parsed.config, format="json", skip_link_targets=False))
         kept = {name: value for name, value in config.items() if name not in _APART}
         kept["trainer"] = {name: value for name, value in config["trainer"].items() if name not in OURS}
-        return {"model": described.model, "data": described.data, "config": kept}
+        named = {"model": described.model, "data": described.data}
+        paths = {name: named[name] or (config.get(name) or {}).get("class_path") for name in named}
+        code = {name: identity_of(locate(path.replace(":", "."))) for name, path in paths.items() if path}
+        return {**named, "code": code, "config": kept}
 
     @property
     def overruled(self) -> list[str]:

@@ -71,6 +71,16 @@ def check_schedules(lrs: Sequence[float], schedules: Sequence[str], cycles: int)
         raise BadInputError(f"cycles must be a whole number from 1 up, got {cycles!r}.")
 
 
+def check_cycles(schedules: Sequence[str], cycles: int, steps: int) -> None:
+    """Check that a cyclical schedule has the steps to go up and down.
+
+    Raises:
+        BadInputError: If a cycle has fewer than two steps, so that it would not leave its lower end.
+    """
+    if any(map(is_cyclical, schedules)) and steps < 2 * cycles:
+        raise BadInputError(f"cycles={cycles} need at least {2 * cycles} optimizer steps, got {steps}; train longer.")
+
+
 def rates(arm: Arm, steps: int) -> tuple[float, ...]:
     """Return the rate of each optimizer step; every schedule is at its end, or the end of a cycle, after the last.
 

@@ -12,12 +12,17 @@ import torch
 _PACKAGES = ("lrfind", "torch", "numpy", "lightning", "pytorch_lightning")
 
 
-def environment() -> dict[str, str]:
-    """Return the versions of what computes, as far as it is installed, and the kind of machine."""
-    versions = {}
+def versions() -> dict[str, str]:
+    """Return the versions of what computes, as far as it is installed."""
+    known = {}
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):
-            versions[package] = version(package)
+            known[package] = version(package)
+    return {**known, "Python": platform.python_version()}
+
+
+def environment() -> dict[str, str]:
+    """Return the versions of what computes, and the kind of machine."""
     capability = torch.backends.cpu.get_cpu_capability()
     machine = f"{platform.system()} {platform.machine()} ({capability}) with {os.cpu_count()} cores"
-    return {**versions, "Python": platform.python_version(), "on": machine}
+    return {**versions(), "on": machine}

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lrfind.compare.arms import ARMS, CYCLES, check_schedules, needs, to_arms
+from lrfind.compare.arms import ARMS, CYCLES, check_cycles, check_schedules, needs, to_arms
 from lrfind.compare.cluster import check_ray, in_ray
 from lrfind.compare.comparison import Comparison
-from lrfind.compare.environment import environment
+from lrfind.compare.environment import environment, versions
 from lrfind.compare.processes import check_portable, in_processes
 from lrfind.compare.progress import progress_shown
 from lrfind.compare.running import Event, OnEvent, Todo, in_turn
@@ -90,6 +90,7 @@ def compare(
     _check_place(target, jobs, ray)
     survey = target.survey()
     steps = _steps(steps, epochs, survey)
+    check_cycles(schedules, cycles, steps)
     metric = _metric(metric, survey)
     plan = {
         "target": target.identity(),
@@ -97,7 +98,8 @@ def compare(
         "schedules": list(schedules),
         "cycles": cycles,
         "steps": steps,
-        "search": {name: repr(value) for name, value in {"seed": which[0], **search}.items()},
+        "search": {name: repr(value) for name, value in search.items()},
+        "versions": versions(),
     }
     store = Store(None if out is None else Path(out), plan)
     with progress_shown(shown=progress, runs=len(which) * (len(lrs) + len(schedules))) as show:
@@ -187,7 +189,7 @@ def _take(outcome: Run | Failure, store: Store, failures: list[Failure], steps: 
     if isinstance(outcome, Run) and outcome.steps != steps:
         error = (
             f"it trained {outcome.steps} of {steps} steps, and arms are compared after equally many; leave out what "
-            f"ends a training early (EarlyStopping, max_time, fast_dev_run, a gradient scaler that skips steps)"
+            f"ends a training early (EarlyStopping, max_time, fast_dev_run)"
         )
         outcome = Failure(outcome.arm, outcome.seed, error)
     if isinstance(outcome, Failure):
@@ -201,7 +203,9 @@ def _take(outcome: Run | Failure, store: Store, failures: list[Failure], steps: 
 def _conclude(what: _What, store: Store, failures: Iterable[Failure], *, is_whole: bool) -> Comparison:
     pairs = [(arm, seed) for arm in what.arms for seed in what.seeds]
     runs = tuple(run for arm, seed in pairs if (run := store.run(arm, seed)) is not None)
-    verdict, summaries = judge(what.arms, runs, what.metric, what.mode)
+    failures = tuple(failures)
+    failed = {failure.arm for failure in failures}
+    verdict, summaries = judge(what.arms, runs, what.metric, what.mode, failed=failed)
     ranks = {(arm.name, seed): rank for rank, (arm, seed) in enumerate(pairs)}
     lacking = len(pairs) - len(runs)
     cut = (

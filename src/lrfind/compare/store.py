@@ -11,7 +11,7 @@ from typing import Any
 
 from lrfind.compare.runs import Arm, Run
 from lrfind.errors import BadInputError
-from lrfind.records import Finding, write_json
+from lrfind.records import Finding, read_json, write_json
 
 SCHEMA = "lrfind/runs/1"
 FOLDER = "runs"
@@ -69,26 +69,35 @@ class Store:
         if not file.exists():
             write_json(file, plan)
             return
-        held = _read(file)
-        if changed := sorted(key for key in {*plan, *held} if plan.get(key) != held.get(key)):
-            key = changed[0]
+        if change := _first_change(read_json(file, "the plan of a comparison"), plan):
+            what, was, now = change
             raise BadInputError(
-                f"{folder.parent} holds the runs of another comparison: its {key} is {_short(held.get(key))}, not "
-                f"{_short(plan.get(key))}; choose another folder, or delete {folder}."
+                f"{folder.parent} holds the runs of another comparison: its {what} is {_short(was)}, not "
+                f"{_short(now)}; choose another folder, or delete {folder}."
             )
         for path in sorted(folder.glob("run-*.json")):
-            run = Run.from_dict(_read(path))
+            run = _run(path)
             self._runs[run.arm, run.seed] = run
         for path in sorted(folder.glob("finding-*.json")):
             self._findings[path.stem.removeprefix("finding-")] = Finding.load(path)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _run(path: Path) -> Run:
+    data = read_json(path, "a run")
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"{path} cannot be read ({error}); delete it to have it made again.") from error
-    return data
+        return Run.from_dict(data)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadInputError(
+            f"{path} cannot be read as a run ({type(error).__name__} {error}); delete it to have it made again."
+        ) from error
+
+
+def _first_change(was: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """Return the first difference of two plans: where it is, what was there and what is."""
+    if not (isinstance(was, dict) and isinstance(now, dict)):
+        return None if was == now else (name, was, now)
+    changes = (_first_change(was.get(key), now.get(key), f"{name}.{key}".strip(".")) for key in sorted({*was, *now}))
+    return next((change for change in changes if change is not None), None)
 
 
 def _file_name(arm: str) -> str:

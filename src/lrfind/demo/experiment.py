@@ -34,20 +34,21 @@ SCHEDULES = ("constant", "linear")
 
 @dataclass(frozen=True)
 class Experiment(LightningTarget):
-    """LeNet on a dataset; a target like any other, but that its found run finds its rate anew, and applies it itself.
+    """LeNet on a dataset; a target like any other.
 
     Args:
         dataset: As ``lrfind.demo.data.load`` takes it.
         data_dir: Likewise.
         tensorboard: Where the event files go, a folder per arm and seed.
-        seed: The seed of the search.
+        seed: The seed of the search, whose rate the found run with this seed finds anew, and applies itself, as users
+            have it; None gives it its rate as any other arm.
     """
 
     model: Builder = LeNet
     dataset: str = "fashion-mnist"
     data_dir: str | None = None
     tensorboard: Path | None = None
-    seed: int = 0
+    seed: int | None = None
     data: Builder | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -76,11 +77,12 @@ class Experiment(LightningTarget):
         return replace(known, notes=(note, *known.notes)) if note else known
 
     def callbacks(self, arm: Arm, seed: int) -> list[Any]:
-        """Let the found run find, apply and verify its rate, as users do; with another seed it would be another.
+        """Let the found run find, apply and verify its rate; with another seed than the search's it would be another.
 
         Its watch raises at the second step if the arm trains with another rate than this one finds.
         """
-        return [LRFinder(seed=seed, progress=False)] if arm.name == FIXED and seed == self.seed else []
+        finds = arm.name == FIXED and self.seed is not None and seed == self.seed
+        return [LRFinder(seed=seed, progress=False)] if finds else []
 
 
 def run(
@@ -97,7 +99,7 @@ def run(
     images = dataset_of(experiment.dataset, experiment.data_dir)
     if experiment.tensorboard is not None:
         forget_events(experiment.tensorboard)
-    asked: dict[str, Any] = {"seeds": (experiment.seed,), "schedules": SCHEDULES, **options}
+    asked: dict[str, Any] = {"seeds": (experiment.seed or 0,), "schedules": SCHEDULES, **options}
     return compare(experiment, lrs=lrs, epochs=images.epochs if epochs is None else epochs, **asked)
 
 

@@ -18,12 +18,22 @@ _BARREN = (torch.Tensor, np.ndarray, torch.nn.Module, type, str, bytes)
 
 
 def seed_all(seed: int, *holders: Any) -> None:
-    """Seed Python, NumPy, torch (every device) and the torch generators that the holders hold."""
+    """Seed Python, NumPy, torch (every device) and the generators that the holders hold, of torch, NumPy and Python."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-    for generator in generators_in(*holders):
+    for generator in generators_in(*holders, kinds=KINDS):
+        _seed(generator, seed)
+
+
+def _seed(generator: Any, seed: int) -> None:
+    if isinstance(generator, torch.Generator):
         generator.manual_seed(seed)
+    elif isinstance(generator, np.random.Generator):
+        bits = generator.bit_generator
+        bits.state = type(bits)(seed).state
+    else:
+        generator.seed(seed % 2**32)
 
 
 def remember_globals() -> Callable[[], None]:

@@ -12,9 +12,10 @@ import torch
 
 from lrfind.compare.arms import rates
 from lrfind.compare.runs import Arm, Row, Run
-from lrfind.compare.targets.pace import Pace
+from lrfind.compare.targets.identity import identity_of
+from lrfind.compare.targets.pace import Pace, Patience
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told, evaluation_steps, one_thread
-from lrfind.compare.targets.specs import Builder, build, identity_of, name_of_builder, to_callable
+from lrfind.compare.targets.specs import Builder, build, name_of_builder, to_callable
 from lrfind.errors import BadInputError
 from lrfind.isolation import seed_all
 from lrfind.lightning import find
@@ -76,8 +77,9 @@ class LightningTarget:
 
     def identity(self) -> Mapping[str, Any]:
         """Return plain data that names what is trained."""
-        names = ("model", "data", "model_args", "data_args", "trainer")
-        return {name: identity_of(getattr(self, name)) for name in names}
+        parts = {"model": self.model, "data": self.data}
+        built = {name: None if one is None else identity_of(to_callable(one, name)) for name, one in parts.items()}
+        return {**built, **{name: identity_of(getattr(self, name)) for name in ("model_args", "data_args", "trainer")}}
 
     def survey(self) -> Survey:
         """See ``lrfind.compare.targets.Target``."""
@@ -183,6 +185,7 @@ class History(*callback_bases()):  # type: ignore[misc]
         self._means: dict[str, list[float]] = {}
         self._start = perf_counter()
         self._pace: Pace | None = None
+        self._patience = Patience()
 
     @property
     def pace(self) -> Pace:
@@ -202,9 +205,8 @@ class History(*callback_bases()):  # type: ignore[misc]
         self._pace = Pace(chosen_optimizers(trainer), self._rates).__enter__()
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Count only the first optimizer's steps, where there are several."""
-        if len(trainer.optimizers) > 1:
-            trainer.fit_loop.epoch_loop.max_steps = -1
+        """Count the steps that the first optimizer made; Lightning counts all that were tried, of all optimizers."""
+        trainer.fit_loop.epoch_loop.max_steps = -1
         self._start = perf_counter()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -212,8 +214,8 @@ class History(*callback_bases()):  # type: ignore[misc]
         scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
         for name, value in _scalars(outputs).items():
             self._means.setdefault(f"train_{name}", []).append(value * scale if name == "loss" else value)
-        if self._pace is None or not self._pace.steps:
-            return  # batches are accumulated for the first step
+        if self._pace is None or not self._patience.check(self._pace.steps, trainer.accumulate_grad_batches):
+            return  # batches are accumulated, or the gradients were not finite
         loss = self._means.get(TRAIN_LOSS, [math.nan])[-1]
         is_due = self._pace.is_done or self._pace.steps % self._every == 0
         if is_due and not trainer.enable_validation:
@@ -236,10 +238,10 @@ class History(*callback_bases()):  # type: ignore[misc]
             self._pace.__exit__()
 
     def _add(self, trainer: Any, metrics: Mapping[str, float]) -> None:
-        if self.rows and self.rows[-1].step == self.pace.steps:
+        if self._pace is None or self._pace.steps == (self.rows[-1].step if self.rows else 0):
             return
         trained = {name: sum(values) / len(values) for name, values in self._means.items()}
-        epoch = self.pace.steps * trainer.accumulate_grad_batches / trainer.num_training_batches
+        epoch = self.pace.steps / _epoch_steps(trainer)
         self.rows.append(Row(self.pace.steps, epoch, self.pace.last, {**metrics, **trained}))
         self._means = {}
         for logger in trainer.loggers:
@@ -270,10 +272,16 @@ class _Surveyor(*callback_bases()):  # type: ignore[misc]
         self._metrics = tuple(_scalars(trainer.callback_metrics))
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        self._length = trainer.num_training_batches / trainer.accumulate_grad_batches
+        self._length = _epoch_steps(trainer)
         trainer.should_stop = True
         if not self._metrics:
             self._notes.append("There is no validation: runs are judged by their training loss.")
+
+
+def _epoch_steps(trainer: Any) -> float:
+    """Optimizer steps in one pass over the data; the last one may be of fewer batches."""
+    batches: float = trainer.num_training_batches
+    return math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else math.inf
 
 
 def _overrides(part: Any, method: str) -> bool:

@@ -14,6 +14,37 @@ from lrfind.optim import Group, Optimizers, as_list, rates_of, read_rate, set_ra
 _CLOSE = 1e-6
 
 
+_MOST_IDLE = 100
+
+
+class Patience:
+    """Watches for a training that makes no steps: a scaler that finds no finite gradient would try for ever."""
+
+    def __init__(self) -> None:
+        self._idle, self._steps = 0, 0
+
+    def check(self, steps: int, batches: int = 1) -> bool:
+        """Say whether a step was made since the last call.
+
+        Args:
+            steps: How many have been made.
+            batches: How many batches a step takes.
+
+        Raises:
+            BadInputError: If no step was made for too many batches.
+        """
+        if steps > self._steps:
+            self._idle, self._steps = 0, steps
+            return True
+        self._idle += 1
+        if self._idle > _MOST_IDLE * batches:
+            raise BadInputError(
+                f"the optimizer made no step for {self._idle} batches: the gradients may never be finite, or step= "
+                f"does not step it."
+            )
+        return False
+
+
 class Pace:
     """Sets the rate of each step inside ``step()``, after whatever else sets it, within ``with``.
 

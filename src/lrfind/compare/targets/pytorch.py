@@ -13,9 +13,10 @@ from torch import nn
 
 from lrfind.compare.arms import rates
 from lrfind.compare.runs import Arm, Row, Run
-from lrfind.compare.targets.pace import Pace
+from lrfind.compare.targets.identity import identity_of
+from lrfind.compare.targets.pace import Pace, Patience
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told, evaluation_steps, one_thread
-from lrfind.compare.targets.specs import Builder, build, identity_of, name_of_builder, to_callable
+from lrfind.compare.targets.specs import Builder, build, name_of_builder, to_callable
 from lrfind.errors import BadInputError
 from lrfind.isolation import length_of, seed_all
 from lrfind.optim import Optimizers
@@ -84,7 +85,7 @@ class PyTorchTarget:
 
     def identity(self) -> Mapping[str, Any]:
         """Return plain data that names what is trained."""
-        return {"factory": identity_of(self.factory), "arguments": identity_of(self.arguments)}
+        return {"factory": identity_of(to_callable(self.factory, "factory")), "arguments": identity_of(self.arguments)}
 
     def survey(self) -> Survey:
         """See ``lrfind.compare.targets.Target``."""
@@ -137,13 +138,12 @@ def _rows(training: Training, pace: Pace, steps: int, told: Told) -> Iterator[Ro
     model, optimizer = training.model, training.optimizer
     step = _step(training)
     epoch = length_of(training.loader) / training.accumulate
-    every, losses = evaluation_steps(steps), []
+    every, losses, patience = evaluation_steps(steps), [], Patience()
     model.train()
     for batch in _batches(training):
-        before = pace.steps
         losses.append(float(step(model, optimizer, batch)))
-        if pace.steps == before:
-            raise BadInputError("step must step the optimizer once for every batch; it did not.")
+        if not patience.check(pace.steps):
+            continue
         told(pace.steps, f"loss {losses[-1]:.3g}")
         if pace.steps % every == 0 or pace.is_done:
             found = {} if training.validation is None else _evaluated(training, "val", training.validation)

@@ -70,21 +70,3 @@ def name_of_builder(builder: Builder) -> str:
         return name_of_builder(builder.func)
     name = builder if isinstance(builder, str) else getattr(builder, "__qualname__", type(builder).__name__)
     return re.split(r"[.:]", name.replace("<locals>.", ""))[-1]
-
-
-def identity_of(value: Any) -> Any:
-    """Return plain data that names a value, the same in every process.
-
-    Example:
-        >>> identity_of({"width": 8, "kind": dict})
-        {'width': '8', 'kind': 'builtins:dict'}
-    """
-    if isinstance(value, Mapping):
-        return {str(name): identity_of(one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [identity_of(one) for one in value]
-    if isinstance(value, partial):
-        return [identity_of(value.func), identity_of(value.args), identity_of(value.keywords)]
-    if callable(value) and hasattr(value, "__qualname__"):
-        return f"{value.__module__}:{value.__qualname__}"
-    return value if isinstance(value, str) else re.sub(r" at 0x[0-9a-f]+", "", repr(value))
