@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-all truth matrix bench bench-overhead docs lint format clean
+.PHONY: help demo test test-all truth matrix bench bench-overhead experiment docs lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ truth: .venv/.bench ## Compute what the benchmark's table of truth lacks; stop a
 
 bench: .venv/.bench ## Score every finder and write docs/benchmark.md; ARGS=--fresh runs everything anew
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $(ARGS)
+
+experiment: .venv/.bench ## Run the experiment with five seeds and write its tables; stop and start again at will
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.experiment $(ARGS)
 
 matrix: .venv/.dev ## Run every cell of the matrix of loops and write docs/matrix.md
 	OMP_NUM_THREADS=1 $(BIN)/python tests/matrix_page.py

@@ -3,11 +3,11 @@
 import json
 import pickle
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pressed
 import pytest
 
 from lrfind import cli
@@ -168,27 +168,46 @@ def test_more_seeds_train_only_what_is_new_and_json_is_all_that_is_printed(folde
     assert (printed.err.count("kept: "), printed.err.count("finished: ")) == (6, 3)
 
 
-@pytest.mark.slow
-def test_ctrl_c_reports_what_was_finished_and_the_same_command_goes_on(folder):
-    command = [sys.executable, "-m", "lrfind", "compare", *f"{OF_MINE} {SMALL} --out out".split()]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(command, start_new_session=True, cwd=folder, **pipes) as process:
-        words = ""
-        for line in process.stdout:
-            words += line
-            if line.startswith("finished: ") and words.count("finished: ") == 1:
-                process.send_signal(signal.SIGINT)
-        assert process.wait() == 130
-    assert "Traceback" not in words
-    assert "interrupted. What is finished is kept: the same command goes on where it was." in words
+@pytest.mark.parametrize("jobs", ["", pytest.param("--jobs 2", marks=pytest.mark.slow)])
+def test_ctrl_c_reports_what_was_finished_and_the_same_command_goes_on(folder, jobs):
+    words = f"compare {OF_MINE} {SMALL} {jobs} --out out".split()
+    pipes = {"capture_output": True, "text": True, "check": False, "cwd": folder}
+    cut_short = subprocess.run([sys.executable, pressed.__file__, "(2 of 6)", *words], **pipes)
+    assert cut_short.returncode == 130
+    assert "Traceback" not in cut_short.stderr
+    assert "interrupted. What is finished is kept: the same command goes on where it was." in cut_short.stderr
     cut = json.loads(Path("out/report.json").read_text())
-    assert 1 <= len(cut["runs"]) < 6
+    assert len(cut["runs"]) == 2
     assert "Cut short by Ctrl-C" in cut["notes"][0]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
+    done = subprocess.run([sys.executable, "-m", "lrfind", *words], **pipes)
     whole = json.loads(Path("out/report.json").read_text())
-    assert done.stderr.count("kept: ") == len(cut["runs"])
+    assert done.stderr.count("kept: ") == 2
     assert [one for one in cut["runs"] if one not in whole["runs"]] == []
     assert len(whole["runs"]) == 6
+
+
+def test_ctrl_c_in_the_search_is_said(folder):
+    words = f"compare {OF_MINE} {SMALL} --out out".split()
+    command = [sys.executable, pressed.__file__, "searching a rate", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1].startswith("lrfind: interrupted.")
+    assert not Path("out/report.json").exists()
+
+
+def test_tensorboard_gets_the_runs_and_the_search(folder, monkeypatch, capsys):
+    assert run(monkeypatch, f"compare {OF_MINE} {TWO} --steps 8 --seeds 2 --tensorboard --out out") == 0
+    logs = {str(file.parent.relative_to("out/tensorboard")) for file in Path("out/tensorboard").rglob("events.*")}
+    assert logs >= {"0.01/seed-0", "0.01/seed-1"}
+    assert "tensorboard --logdir out/tensorboard" in capsys.readouterr().out
+
+
+def test_a_built_in_task_takes_its_seeds_in_any_order(folder, monkeypatch):
+    """The seeds name what is trained, whichever the search was made with."""
+    command = "compare --task digits --schedules constant,linear --steps 8 --seeds 5,0 --out out"
+    assert run(monkeypatch, command) == 0
+    report = json.loads(Path("out/report.json").read_text())
+    assert (report["failures"], len(report["runs"])) == ([], 4)
 
 
 @pytest.mark.slow
@@ -258,7 +277,7 @@ def test_nothing_finished_is_a_failure_and_says_what_failed(folder, monkeypatch,
         (f"compare {OF_MINE} --model.hiden 3", 2, "no such argument: --model.hiden 3"),
         (f"compare {OF_MINE} --task mine:task", 2, "leave out --model and --data"),
         (
-            f"compare {OF_MINE} --metric accuracy --steps 2",
+            f"compare {OF_MINE} --metric accuracy --steps 8",
             1,
             "metric 'accuracy' is not evaluated; there are",
         ),

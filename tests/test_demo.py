@@ -3,11 +3,11 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pressed
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -20,6 +20,7 @@ from lrfind.compare import Arm
 from lrfind.demo import data, experiment
 from lrfind.demo.lenet import LeNet
 from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.report.loggers import forget_events
 
 PROGRAM = str(Path(sys.executable).with_name("lrfind"))
 
@@ -179,43 +180,36 @@ def test_the_found_run_finds_and_applies_its_rate_itself_and_says_if_it_is_anoth
     with pytest.raises(RateNotAppliedError, match=f"not {found.lr} as applied"):
         what.train(wrong, 1, 190, lambda done, words: None)
     assert what.callbacks(right, 2) == what.callbacks(Arm("0.1", 0.1), 1) == []
+    assert experiment.Experiment(dataset="digits").callbacks(right, 0) == []
 
 
 def test_event_files_of_earlier_runs_go_and_what_is_not_a_run_stays(tmp_path):
-    for name in ("0.5/seed-0", "found/seed-1", "linear/seed-12", "found/seed-best", "2024", "mine"):
+    for name in ("0.5/seed-0", "found/seed-1", "linear/seed-12", "found/seed-best", "2024", "mine", "search"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "events").touch()
-    experiment.forget_events(tmp_path)
+    forget_events(tmp_path)
     left = {str(file.parent.relative_to(tmp_path)) for file in tmp_path.rglob("events")}
     assert left == {"found/seed-best", "2024", "mine"}
 
 
 def interrupted_at(line, out):
-    """Run the demo in a process of its own, press Ctrl-C when it says ``line``; return its code and words."""
-    command = [PROGRAM, "demo", "--dataset", "digits", "--epochs", "12", "--out", str(out)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    """Run the demo in a process of its own, with Ctrl-C as it says ``line``; return its code and words."""
+    command = [sys.executable, pressed.__file__, line, "demo", "--dataset", "digits", "--epochs", "2", "--out", out]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as process:
-        words = ""
-        for words_more in process.stdout:
-            words += words_more
-            if line in words_more:
-                process.send_signal(signal.SIGINT)
-        code = process.wait()
-    return code, words
+    done = subprocess.run([*map(str, command)], env={**os.environ, "OMP_NUM_THREADS": "1"}, **pipes, check=False)
+    return done.returncode, done.stdout
 
 
-@pytest.mark.slow
 def test_ctrl_c_in_the_runs_reports_the_finished_ones(tmp_path):
-    code, words = interrupted_at("run 2 of 5", tmp_path)
+    code, words = interrupted_at("finished: 0.0001", tmp_path)
     report = json.loads((tmp_path / "report.json").read_text())
     assert code == 130
     assert "Traceback" not in words
-    assert [run["arm"] for run in report["runs"]] == ["1e-05"]
-    assert "4 of 5 runs did not finish" in report["notes"][0]
+    assert [run["arm"] for run in report["runs"]] == ["1e-05", "0.0001"]
+    assert "3 of 5 runs did not finish" in report["notes"][0]
+    assert (tmp_path / "tensorboard" / "0.0001" / "seed-0").exists()
 
 
-@pytest.mark.slow
 def test_ctrl_c_in_the_search_leaves_nothing_of_an_earlier_report_either_and_says_so(tmp_path):
     (tmp_path / "figures").mkdir()
     for name in ("report.json", "report.html", "figures/finding.png"):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
+from lrfind.cli.comparing import concluded
 from lrfind.cli.faults import FAILED, UsageError, check_folder, check_installed, refusals, spoken_faults
 from lrfind.cli.options import Data, Json, Model, Task, parse_lrs, parse_names, parse_seeds
 from lrfind.cli.targets import to_target
@@ -18,7 +18,7 @@ from lrfind.errors import BadInputError
 
 if TYPE_CHECKING:
     from lrfind.compare.comparison import Comparison
-    from lrfind.compare.running import Event
+    from lrfind.compare.running import OnEvent
     from lrfind.compare.targets.protocol import Target
 
 _ARMS = "What to compare"
@@ -59,6 +59,7 @@ def compare(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The folder for finished runs and the report.")] = Path("runs/compare"),
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write the folder for TensorBoard.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train your model at the found rate, at guessed ones and under cyclical schedules, and say which wins.
@@ -87,37 +88,29 @@ def compare(
         if epochs is not None and steps is not None:
             raise UsageError("give --epochs or --steps, not both.")
         _check(options)
+        if tensorboard:
+            check_installed("tensorboard", extra="demo")
         target, length, note = to_target(model, data, task, tuple(context.args))
         if note:
             Console(stderr=True, highlight=False).print(note, soft_wrap=True)
         if epochs is None and steps is None:
             epochs, steps = length
-        comparison = run_comparison(target, epochs=epochs, steps=steps, **options)
-        _conclude(comparison, out, as_json=as_json)
+        comparison = _run(target, tensorboard=tensorboard, as_json=as_json, epochs=epochs, steps=steps, **options)
     raise typer.Exit(0 if comparison.runs else FAILED)
 
 
-def run_comparison(target: Target, *, out: Path, **options: Any) -> Comparison:
-    """Compare, and write the report, also of what was finished when Ctrl-C was pressed.
-
-    Raises:
-        LRFindError: If something cannot be used; the message says what to change.
-        KeyboardInterrupt: At Ctrl-C.
-    """
-    from lrfind.compare import CutShort
+def _run(target: Target, *, out: Path, tensorboard: bool, as_json: bool, **options: Any) -> Comparison:
     from lrfind.compare import compare as compare_arms
-    from lrfind.report import write_report
 
-    console = Console(stderr=True, highlight=False)
-    try:
+    def run(tell: OnEvent) -> Comparison:
         with refusals():
-            comparison = compare_arms(target, out=out, on_event=_teller(console), **options)
-    except CutShort as cut:
-        if cut.comparison.runs:
-            write_report(cut.comparison, out)
-        raise
-    write_report(comparison, out)
-    return comparison
+            return compare_arms(target, out=out, on_event=tell, **options)
+
+    def conclude(comparison: Comparison) -> None:
+        _conclude(comparison, out, tensorboard=tensorboard, as_json=as_json)
+
+    arms = len(options["lrs"]) + len(options["schedules"])
+    return concluded(run, conclude, runs=arms * len(options["seeds"]))
 
 
 def _check(options: dict[str, Any]) -> None:
@@ -130,26 +123,20 @@ def _check(options: dict[str, Any]) -> None:
     check_installed("jinja2", "plotly", extra="compare")
 
 
-def _teller(console: Console) -> Callable[[Event], None]:
-    """Print a line as each run ends, where there is no terminal that shows bars."""
-
-    def tell(event: Event) -> None:
-        if console.is_terminal:
-            return
-        if event.kind in ("searching", "found"):
-            console.print(f"{event.kind} a rate for {event.arm} {event.words}".rstrip(), markup=False)
-        elif event.kind in ("kept", "finished", "failed", "died"):
-            console.print(f"{event.kind}: {event.arm}, seed {event.seed} {event.words}".rstrip(), markup=False)
-
-    return tell
-
-
-def _conclude(comparison: Comparison, out: Path, *, as_json: bool) -> None:
+def _conclude(comparison: Comparison, out: Path, *, tensorboard: bool, as_json: bool) -> None:
+    """Write the report, and show what it says."""
     from lrfind.cli.views import say, show_comparison
+    from lrfind.report import write_report
+    from lrfind.report.loggers import write_tensorboard
 
+    page = write_report(comparison, out)
+    if tensorboard:
+        write_tensorboard(comparison, out / "tensorboard")
     if as_json:
         print(json.dumps(comparison.to_dict(), indent=1))
         return
     console = Console(highlight=False)
     show_comparison(console, comparison)
-    say(console, f"Report: {out / 'report.html'}")
+    say(console, f"Report: {page}")
+    if tensorboard:
+        say(console, f"TensorBoard: tensorboard --logdir {out / 'tensorboard'}")

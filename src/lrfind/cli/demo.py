@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from lrfind.cli.comparing import concluded
 from lrfind.cli.faults import UsageError, check_folder, spoken_faults
 from lrfind.cli.options import parse_lrs
 from lrfind.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from lrfind.compare.comparison import Comparison
-    from lrfind.compare.running import Event
 
 
 def demo(
@@ -67,21 +66,18 @@ def run_demo(
     console = Console(markup=False)
     place = None if data_dir is None else str(data_dir)
     _load(console, dataset, place)
-    from lrfind.compare import CutShort
     from lrfind.demo.experiment import SCHEDULES, Experiment, run
     from lrfind.report import forget_report
 
-    experiment = Experiment(dataset=dataset, data_dir=place, tensorboard=out / "tensorboard", seed=seed)
+    events = out / "tensorboard"
+    experiment = Experiment(dataset=dataset, data_dir=place, tensorboard=events, seed=seed)
     forget_report(out)  # not before: a mistake in the options costs nobody a finished report
-    tell = _teller(seeds * (len(lrs) + len(SCHEDULES)))
     which: dict[str, Any] = {"seeds": tuple(range(seed, seed + seeds)), "jobs": jobs}
-    try:
-        comparison = run(experiment, lrs=lrs, epochs=epochs, on_event=tell, **which)
-    except CutShort as cut:
-        if cut.comparison.runs:
-            _conclude(console, cut.comparison, out)
-        raise
-    _conclude(console, comparison, out)
+    concluded(
+        lambda tell: run(experiment, lrs=lrs, epochs=epochs, on_event=tell, **which),
+        lambda comparison: _conclude(console, comparison, out, events),
+        runs=seeds * (len(lrs) + len(SCHEDULES)),
+    )
 
 
 def check_extras() -> None:
@@ -105,31 +101,14 @@ def _load(console: Console, name: str, data_dir: str | None) -> None:
         console.print(images.note, soft_wrap=True, highlight=False)
 
 
-def _teller(runs: int) -> Callable[[Event], None]:
-    """Print a line as each run begins, where there is no terminal that shows bars."""
-    console, count = Console(stderr=True, highlight=False, markup=False), 0
-
-    def tell(event: Event) -> None:
-        nonlocal count
-        if console.is_terminal:
-            return
-        if event.kind == "searching":
-            console.print(f"searching a rate for {event.arm}")
-        elif event.kind == "started":
-            count += 1
-            console.print(f"run {count} of {runs}: {event.arm}, seed {event.seed}")
-        elif event.kind in ("failed", "died"):
-            console.print(f"{event.kind}: {event.arm}, seed {event.seed}: {event.words}")
-
-    return tell
-
-
-def _conclude(console: Console, comparison: Comparison, out: Path) -> None:
-    """Write the report, and show what it says."""
+def _conclude(console: Console, comparison: Comparison, out: Path, events: Path) -> None:
+    """Write the report, add to TensorBoard's files what only the end knows, and show what it all says."""
     from lrfind.cli.views import say, show_comparison
     from lrfind.report import write_report
+    from lrfind.report.loggers import complete_tensorboard
 
     page = write_report(comparison, out)
+    complete_tensorboard(comparison, events)
     show_comparison(console, comparison)
     say(console, f"Report: {page}")
-    say(console, f"TensorBoard: tensorboard --logdir {out / 'tensorboard'}")
+    say(console, f"TensorBoard: tensorboard --logdir {events}")

@@ -78,8 +78,9 @@ def _cells(comparison: Comparison, arm: Arm) -> tuple[str, str, str]:
     """Return an arm's rate, mean and number of seeds."""
     rate = f"{arm.lr:.3g}" if arm.base_lr is None else f"{arm.base_lr:.2g}..{arm.lr:.3g}"
     summary = comparison.summaries.get(arm.name)
-    mean = "no run" if summary is None else f"{summary.mean:.4g}" if math.isfinite(summary.mean) else "not finite"
-    return rate, mean, str(len(comparison.runs_of(arm.name)))
+    runs = comparison.runs_of(arm.name)
+    mean = f"{summary.mean:.4g}" if summary is not None else "not finite" if runs else "no run"
+    return rate, mean, str(len(runs))
 
 
 def _bars(comparison: Comparison, width: int) -> dict[str, str]:

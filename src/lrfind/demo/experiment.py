@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -22,6 +20,7 @@ from lrfind.demo.data import Dataset, load
 from lrfind.demo.lenet import LeNet
 from lrfind.lightning import LRFinder
 from lrfind.lightning.framework import lightning_package
+from lrfind.report.loggers import forget_events
 
 BATCH_SIZE = 64
 
@@ -114,20 +113,11 @@ def _loaded(name: str, data_dir: str | None, variable: str | None) -> Dataset:
     return load(name, data_dir)
 
 
-def forget_events(folder: Path) -> None:
-    """Remove the event files of earlier runs, which are known by their names; what else is there stays."""
-    for old in folder.glob("*/seed-*"):
-        with suppress(ValueError):
-            int(old.name.removeprefix("seed-"))
-            shutil.rmtree(old, ignore_errors=True)
-    for old in folder.glob("*"):
-        with suppress(OSError):  # of a folder that is not empty
-            old.rmdir()
-
-
 def _loaders(name: str, data_dir: str | None) -> tuple[Any, Any, Any]:
     return dataset_of(name, data_dir).loaders(batch_size=BATCH_SIZE, seed=0)
 
 
 def _logger(folder: Path, arm: str, seed: int) -> Any:
-    return lightning_package().loggers.TensorBoardLogger(folder, name=arm, version=f"seed-{seed}")
+    return lightning_package().loggers.TensorBoardLogger(
+        folder, name=arm, version=f"seed-{seed}", default_hp_metric=False
+    )

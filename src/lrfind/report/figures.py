@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from lrfind.compare.comparison import Comparison
 from lrfind.compare.series import families
 from lrfind.plots import plot_finals, plot_finding, plot_rates, plot_runs
+from lrfind.records import Finding
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Plot = Callable[["Axes"], "Axes"]
 
@@ -43,6 +45,15 @@ def draw(comparison: Comparison, folder: Path) -> list[Path]:
         old.unlink()
     height = HEIGHT + 0.12 * max(0, len(comparison.arms) - 6)
     return [file for name, plot in plots.items() for file in _save(plot, folder, name, height)]
+
+
+def curve_figure(finding: Finding) -> Figure:
+    """Return the curve of a finding as a figure of matplotlib's."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained", facecolor="white")
+    plot_finding(finding, figure.subplots())
+    return figure
 
 
 def figure_files(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lrfind.errors import LRFindError
 from lrfind.records import Finding
+from lrfind.report.figures import curve_figure
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -70,11 +71,9 @@ def _spans(finding: Finding) -> dict[str, tuple[float, float]]:
 def _figure(finding: Finding) -> str:
     """Return the plot as an SVG element."""
     from matplotlib import rc_context
-    from matplotlib.figure import Figure
 
-    figure, drawing = Figure(figsize=(7.6, 4.9), layout="constrained"), StringIO()
-    finding.plot(figure.subplots())
+    drawing = StringIO()
     with rc_context({"svg.hashsalt": "lrfind"}):
-        figure.savefig(drawing, format="svg", metadata={"Date": None})
+        curve_figure(finding).savefig(drawing, format="svg", metadata={"Date": None})
     text = drawing.getvalue()
     return text[text.index("<svg") :]

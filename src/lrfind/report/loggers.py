@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import inspect
 import re
+import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from lrfind.compare.comparison import Comparison
 from lrfind.compare.runs import Arm, Run
 from lrfind.errors import MissingExtraError
-from lrfind.plots import plot_finding
 from lrfind.records import Finding
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from lrfind.report.figures import curve_figure
 
 SEARCH = "search"
 """What the logger of the search is called; no run is called so."""
@@ -34,7 +33,26 @@ class Logger(Protocol):
         """Write what is not written yet."""
 
 
-def log_comparison(comparison: Comparison, open_logger: Callable[[str], Logger]) -> None:
+def log_run(logger: Logger, arm: Arm, run: Run) -> None:
+    """Log one run, and finalize the logger."""
+    for row in run.rows:
+        logger.log_metrics({**row.metrics, "lr": row.lr}, step=row.step)
+    log_end(logger, arm, run)
+
+
+def log_end(logger: Logger, arm: Arm, run: Run) -> None:
+    """Log what a run was and its metrics at the end; finalize the logger."""
+    last = {**run.tested, **run.last.metrics}
+    about = {"arm": arm.name, "lr": arm.lr, "schedule": arm.schedule, "origin": arm.origin, "seed": run.seed}
+    optional = {"base_lr": arm.base_lr, "cycles": arm.cycles}
+    params = {**about, **{name: value for name, value in optional.items() if value is not None}}
+    _log_settings(logger, params, {f"final/{name}": value for name, value in last.items()}, run.steps)
+    logger.finalize("success")
+
+
+def log_comparison(
+    comparison: Comparison, open_logger: Callable[[str], Logger], *, log: Callable[[Logger, Arm, Run], None] = log_run
+) -> None:
     """Log every run of a comparison, and its search, each to a logger of its own.
 
     A run's logger gets each row's metrics and rate, the arm as hyperparameters, and the metrics at the end as
@@ -44,34 +62,43 @@ def log_comparison(comparison: Comparison, open_logger: Callable[[str], Logger])
         comparison: A comparison.
         open_logger: Called with ``"search"`` and with names like ``"found/seed-0"``, that a folder can have; returns
             the logger, for example ``lambda name: CSVLogger("logs", name=name)``. It is finalized here.
+        log: Logs a run and finalizes its logger; ``log_end`` where the rows were logged while it trained.
     """
     if comparison.finding is not None:
         log_finding(open_logger(SEARCH), comparison.finding)
     names = _folder_names(comparison.arms)
     arms = {arm.name: arm for arm in comparison.arms}
     for run in comparison.runs:
-        log_run(open_logger(f"{names[run.arm]}/seed-{run.seed}"), arms[run.arm], run)
+        log(open_logger(f"{names[run.arm]}/seed-{run.seed}"), arms[run.arm], run)
 
 
 def write_tensorboard(comparison: Comparison, folder: Path) -> None:
-    """Write a comparison as TensorBoard event files, a folder per run.
+    """Write a comparison as TensorBoard event files, a folder per run; those of an earlier one there are removed.
 
     Raises:
         MissingExtraError: If TensorBoard is not installed.
     """
+    forget_events(folder)
     log_comparison(comparison, lambda name: TensorBoard(folder / name))
 
 
-def log_run(logger: Logger, arm: Arm, run: Run) -> None:
-    """Log one run, and finalize the logger."""
-    last = {**run.tested, **run.last.metrics}
-    about = {"arm": arm.name, "lr": arm.lr, "schedule": arm.schedule, "origin": arm.origin, "seed": run.seed}
-    optional = {"base_lr": arm.base_lr, "cycles": arm.cycles}
-    params = {**about, **{name: value for name, value in optional.items() if value is not None}}
-    _log_settings(logger, params, {f"final/{name}": value for name, value in last.items()}, run.steps)
-    for row in run.rows:
-        logger.log_metrics({**row.metrics, "lr": row.lr}, step=row.step)
-    logger.finalize("success")
+def complete_tensorboard(comparison: Comparison, folder: Path) -> None:
+    """Add to the event files that were written while the runs trained what only the end knows.
+
+    Raises:
+        MissingExtraError: If TensorBoard is not installed.
+    """
+    log_comparison(comparison, lambda name: TensorBoard(folder / name), log=log_end)
+
+
+def forget_events(folder: Path) -> None:
+    """Remove the event files of an earlier comparison, which are known by their names; what else is there stays."""
+    runs = [old for old in folder.glob("*/seed-*") if old.name.removeprefix("seed-").isdecimal()]
+    for old in (folder / SEARCH, *runs):
+        shutil.rmtree(old, ignore_errors=True)
+    for old in folder.glob("*"):
+        with suppress(OSError):  # of a folder that is not empty
+            old.rmdir()
 
 
 def log_finding(logger: Logger, finding: Finding) -> None:
@@ -136,19 +163,11 @@ def _log_figure(logger: Any, finding: Finding) -> None:
     """Log the curve as a figure; Lightning's interface has none, so that each tool's own is used where it has one."""
     experiment: Any = getattr(logger, "experiment", None)
     if hasattr(experiment, "add_figure"):  # TensorBoard
-        experiment.add_figure("rate curve", _figure(finding))
+        experiment.add_figure("rate curve", curve_figure(finding))
     elif hasattr(logger, "log_image"):  # Weights & Biases
-        logger.log_image(key="rate curve", images=[_figure(finding)])
+        logger.log_image(key="rate curve", images=[curve_figure(finding)])
     elif hasattr(experiment, "log_figure") and hasattr(logger, "run_id"):  # MLflow
-        experiment.log_figure(logger.run_id, _figure(finding), "rate-curve.png")
-
-
-def _figure(finding: Finding) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.6, 4.9), layout="constrained", facecolor="white")
-    plot_finding(finding, figure.subplots())
-    return figure
+        experiment.log_figure(logger.run_id, curve_figure(finding), "rate-curve.png")
 
 
 def _folder_names(arms: tuple[Arm, ...]) -> dict[str, str]:
