@@ -1,4 +1,4 @@
-"""The experiment of the README and docs/experiment.md: run what is missing, write the tables. Run: ``make experiment``."""
+"""The experiment of docs/experiment.md and the README: train what is missing, write the tables: ``make experiment``."""
 
 from __future__ import annotations
 
