@@ -3,6 +3,7 @@
 .DELETE_ON_ERROR:
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .PHONY: help demo test test-all truth matrix bench bench-overhead experiment docs lint format clean
@@ -14,10 +15,10 @@ demo: .venv/.demo ## Run the experiment and write runs/demo/report.html; options
 	$(BIN)/lrfind demo $(ARGS)
 
 test: .venv/.dev lint ## Check style and types, run the tests that take seconds
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: .venv/.dev lint ## Run every test
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 truth: .venv/.bench ## Compute what the benchmark's table of truth lacks; stop and start again at will
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.truth $(ARGS)

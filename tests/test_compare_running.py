@@ -155,17 +155,18 @@ def test_a_run_that_cannot_be_read_is_named(tmp_path):
         ({"lrs": (2e-3,)}, r"its lrs is \[0.001\], not \[0.002\]"),
         ({"schedules": ("constant",)}, "its schedules is"),
         ({"cycles": 2}, "its cycles is 4, not 2"),
-        ({"target": PyTorchTarget("compared:make", {"width": 8})}, "its target is"),
+        ({"target": PyTorchTarget("compared:make", {"width": 8})}, "its target.arguments.width is null"),
+        ({"target": PyTorchTarget(lambda: make())}, "its target.factory is"),
+        ({"min_lr": 1e-5}, "its search.min_lr is null"),
     ],
 )
 def test_the_runs_of_another_comparison_are_refused(tmp_path, change, named):
-    what = {**WHAT, "lrs": (1e-3, 1e-2), "schedules": (), "seeds": 1} if "lrs" not in change else WHAT
-    what = WHAT if "schedules" in change else what
-    (tmp_path / "runs").mkdir()
-    plan = {"target": PLAIN.identity(), "lrs": [float(lr) for lr in what["lrs"]], "schedules": list(what["schedules"])}
-    plan |= {"schema": "lrfind/runs/1", "cycles": 4, "steps": 32, "search": {"seed": "0"}}
-    (tmp_path / "runs" / "plan.json").write_text(json.dumps(plan))
-    asked = {**what, **change}
+    def stop(event):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(PLAIN, **WHAT, out=tmp_path, on_event=stop)
+    asked = {**WHAT, **change}
     with pytest.raises(BadInputError, match=f"holds the runs of another comparison: {named}"):
         compare(asked.pop("target", PLAIN), **asked, out=tmp_path)
 

@@ -85,3 +85,15 @@ def test_nothing_optional_is_imported_before_it_is_used():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     new = {name.split(".")[0] for name in done.stdout.split()} - set(sys.stdlib_module_names)
     assert {name for name in new if "cython" not in name} <= {"lrfind", "numpy"}  # Cython's runtime comes with NumPy
+
+
+def test_help_and_completion_wait_for_no_torch():
+    code = "import sys, lrfind.cli; assert not {'torch', 'scipy', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_loops_are_there_without_being_imported_first():
+    code = "import lrfind; print(lrfind.find, lrfind.lightning.find, lrfind.huggingface.find, lrfind.compare.compare)"
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
+    with pytest.raises(AttributeError, match="'lrfind' has no attribute 'fnd'"):
+        lrfind.fnd  # noqa: B018

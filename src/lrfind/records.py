@@ -283,7 +283,9 @@ def read_json(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
     """
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be read as {what} ({error.strerror}); give another file.") from error
+    except ValueError as error:
         raise BadInputError(f"{path} cannot be read as {what} ({error}); give another file, or delete it.") from error
     if not isinstance(data, dict):
         raise BadInputError(f"{path} does not hold {what} but a {type(data).__name__}.")

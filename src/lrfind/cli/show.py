@@ -47,13 +47,10 @@ def show(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInputError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise BadInputError(f"{path} is no JSON file: {error}.") from error
-    if not isinstance(data, dict) or "schema" not in data:
+    from lrfind.records import read_json
+
+    data = read_json(path, "a finding or a comparison")
+    if "schema" not in data:
         raise BadInputError(f"{path} holds neither a finding nor a comparison: it has no schema.")
     return data
 

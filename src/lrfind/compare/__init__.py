@@ -1,17 +1,18 @@
 """The comparison that settles it: found rates against given ones, fixed against scheduled, over paired seeds."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lrfind.compare.arms import ARMS, to_arms
 from lrfind.compare.comparison import Comparison, Interval, Pair, Verdict
-from lrfind.compare.function import CutShort, compare
-from lrfind.compare.running import Event
 from lrfind.compare.runs import Arm, Failure, Row, Run
-from lrfind.compare.targets.protocol import Survey, Target
-from lrfind.compare.targets.pytorch import PyTorchTarget, Training
 
 if TYPE_CHECKING:
+    from lrfind.compare.function import CutShort, compare
+    from lrfind.compare.running import Event
     from lrfind.compare.targets.lightning import LightningTarget
+    from lrfind.compare.targets.protocol import Survey, Target
+    from lrfind.compare.targets.pytorch import PyTorchTarget, Training
 
 __all__ = [
     "ARMS",
@@ -34,11 +35,20 @@ __all__ = [
     "to_arms",
 ]
 
+_HOMES = {
+    "compare": "function",
+    "CutShort": "function",
+    "Event": "running",
+    "LightningTarget": "targets.lightning",
+    "PyTorchTarget": "targets.pytorch",
+    "Survey": "targets.protocol",
+    "Target": "targets.protocol",
+    "Training": "targets.pytorch",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """Import what needs Lightning when it is asked for."""
-    if name == "LightningTarget":
-        from lrfind.compare.targets.lightning import LightningTarget
-
-        return LightningTarget
+    """Import what needs torch or Lightning when it is asked for."""
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
