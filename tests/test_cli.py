@@ -174,6 +174,15 @@ class TestFind:
         assert json.loads(printed.out) == json.loads(Path("f.json").read_text())
         assert printed.err == ""
 
+    def test_the_search_costs_what_it_may_and_goes_on_where_it_was(self, folder, monkeypatch):
+        costs = []
+        for words in ("--strategy range", "--budget 400", "--budget 400 --resume search.json"):
+            assert run(monkeypatch, f"find --task mine:task --horizon 4000 {words} --out f.json") == 0
+            costs.append(lrfind.Finding.load("f.json").cost.steps)
+        assert costs[0] <= 128 < costs[1] == costs[2] <= 400
+        Path("search.json").write_text("{")
+        assert run(monkeypatch, "find --task mine:task --resume search.json") == 1
+
     @pytest.mark.parametrize("name", ["task", "as_dict"])
     def test_a_plain_task_gives_what_the_function_does(self, folder, monkeypatch, name):
         assert (
@@ -304,6 +313,7 @@ def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, argu
         (f"find {MINE_OF} --schedule sideways", 2, "schedule must be one of"),
         (f"find {MINE_OF} --method oracle", 2, "method must be one of"),
         (f"find {MINE_OF} --horizon -3", 2, "horizon must be above 0"),
+        (f"find {MINE_OF} --strategy range --budget 0.1", 2, 'budget is for strategy="auto"'),
         (f"find {MINE_OF} --min-lr 3 --max-lr 2", 2, "min_lr must be below max_lr"),
         (f"find {MINE_OF} --plot curve.bmp", 2, "the name must end in one of .png, .svg, .pdf"),
         (f"find {MINE_OF} --out .", 1, "--out . is a folder; name a file in it"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -48,6 +48,18 @@ def find(
     max_lr: Annotated[float, typer.Option(help="The greatest rate to try.", rich_help_panel=_SEARCH)] = 30.0,
     steps: Annotated[int, typer.Option(help="Optimizer steps of the range test.", rich_help_panel=_SEARCH)] = 128,
     seed: Annotated[int, typer.Option(help="Seeds the weights, batches and search.", rich_help_panel=_SEARCH)] = 0,
+    strategy: Annotated[
+        Literal["auto", "range"],
+        typer.Option(help="One range test (range), or shorter ones beside it (auto).", rich_help_panel=_SEARCH),
+    ] = "auto",
+    budget: Annotated[
+        float | None,
+        typer.Option(help="What auto may cost: a share of training below 1, else steps.", rich_help_panel=_SEARCH),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Keep the search in this file; killed, it goes on from it.", rich_help_panel=_SEARCH),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Keep the finding in this JSON file.", rich_help_panel=_OUTPUT)
     ] = None,
@@ -74,9 +86,10 @@ def find(
         "max_lr": max_lr,
         "steps": steps,
         "seed": seed,
-        **({} if horizon is None else {"horizon": horizon}),
-        **({} if epochs is None else {"epochs": epochs}),
+        "strategy": strategy,
     }
+    given = {"horizon": horizon, "epochs": epochs, "budget": budget, "resume": resume}
+    search |= {name: value for name, value in given.items() if value is not None}
     with spoken_faults():
         check_search(search)
         check_figure(plot)
