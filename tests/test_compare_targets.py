@@ -98,6 +98,25 @@ def test_ratios_of_groups_are_kept(target, monkeypatch):
     assert run.lr_applied == (0.01, 0.01)
 
 
+def test_either_lightnings_modules_can_be_trained(pl):
+    class Mine(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = compared.net()
+
+        def training_step(self, batch, batch_idx):
+            return torch.nn.functional.mse_loss(self.net(batch[0]), batch[1])
+
+        def validation_step(self, batch, batch_idx):
+            self.log("val_loss", self.training_step(batch, batch_idx))
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.01, momentum=0.9)
+
+    run = train(LightningTarget(Mine, compared.loaders))
+    assert run.final("train_loss") == train(LightningTarget(Net, compared.loaders)).final("train_loss")
+
+
 def test_the_modules_own_scheduler_is_overruled_and_that_is_said():
     target = LightningTarget(Net, Points, model_args={"scheduler": True})
     assert timeless(train(target)) == timeless(train(LIGHTNING))

@@ -103,11 +103,11 @@ class LightningTargetOf(LightningTarget):
         given = self.once.option("callbacks")
         return given if isinstance(given, list) else [given] if given else []
 
-    def _trainer(self, steps: int, callbacks: list[Any], **changes: Any) -> Any:
+    def options(self) -> dict[str, Any]:
+        """Return the options of the Trainer, those that are objects built beside the module."""
         parsed = self.once.described.parsed
         built = {name: self.once.option(name) for name in _options(parsed) if _is_built(parsed.config["trainer"][name])}
-        others = {name: value for name, value in built.items() if name not in (*OURS, "callbacks")}
-        return super()._trainer(steps, callbacks, **others, **changes)
+        return {**self.trainer, **{name: value for name, value in built.items() if name not in (*OURS, "callbacks")}}
 
 
 def _options(parsed: Any) -> list[str]:

@@ -50,6 +50,15 @@ def package_of(trainer: Any) -> Any:
     raise BadInputError(f"trainer must be a Lightning Trainer, got {type(trainer).__name__}.")
 
 
+def package_of_module(module: Any) -> Any:
+    """Return the Lightning package that a module comes from; the one installed for anything else."""
+    for kind in type(module).__mro__:
+        for package in PACKAGES.values():
+            if kind.__module__.startswith(f"{package}."):
+                return import_module(package)
+    return lightning_package()
+
+
 def fit(trainer: Any, module: Any, **data: Any) -> None:
     """Call ``trainer.fit``; where Lightning makes an exit of Ctrl-C, turn it back into ``KeyboardInterrupt``."""
     is_main = threading.current_thread() is threading.main_thread()

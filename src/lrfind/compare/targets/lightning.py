@@ -19,7 +19,7 @@ from lrfind.compare.targets.specs import Builder, build, name_of_builder, to_cal
 from lrfind.errors import BadInputError
 from lrfind.isolation import seed_all
 from lrfind.lightning import find
-from lrfind.lightning.framework import TALKERS, callback_bases, fit, lightning_package
+from lrfind.lightning.framework import TALKERS, callback_bases, fit, package_of_module
 from lrfind.lightning.loop import chosen_optimizers
 from lrfind.loop import quiet
 from lrfind.records import Finding
@@ -86,7 +86,7 @@ class LightningTarget:
         surveyor = _Surveyor()
         with quiet(*TALKERS), one_thread():
             module, data = self._build(0)
-            trainer = self._trainer(-1, [surveyor], num_sanity_val_steps=1)
+            trainer = self._trainer(module, -1, [surveyor], num_sanity_val_steps=1)
             fit(trainer, module, **data.fit)
         return surveyor.survey
 
@@ -94,7 +94,7 @@ class LightningTarget:
         """See ``lrfind.compare.targets.Target``."""
         with quiet(*TALKERS), one_thread():
             module, data = self._build(seed)
-            trainer, loader = self._trainer(horizon, []), data.fit.get("train_dataloaders")
+            trainer, loader = self._trainer(module, horizon, []), data.fit.get("train_dataloaders")
             return find(trainer, module, loader, datamodule=data.module, seed=seed, schedule=schedule, **options)
 
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:
@@ -103,7 +103,8 @@ class LightningTarget:
             module, data = self._build(seed)
             history = History(arm, steps, told)
             logger = None if self.loggers is None else self.loggers(arm.name, seed)
-            trainer = self._trainer(steps, [*self.callbacks(arm, seed), history], logger=logger or False)
+            callbacks = [*self.callbacks(arm, seed), history]
+            trainer = self._trainer(module, steps, callbacks, logger=logger or False)
             fit(trainer, module, **data.fit)
             tested = data.test(trainer, module)
         return Run(arm.name, seed, history.pace.span, history.pace.steps, history.seconds, tuple(history.rows), tested)
@@ -111,6 +112,10 @@ class LightningTarget:
     def callbacks(self, arm: Arm, seed: int) -> list[Any]:
         """Return callbacks that come before the comparison's own; for targets built on this one."""
         return []
+
+    def options(self) -> dict[str, Any]:
+        """Return the options of the Trainer beside the comparison's own, for a module just built."""
+        return dict(self.trainer)
 
     def _build(self, seed: int) -> tuple[Any, _Data]:
         seed_all(seed)
@@ -121,14 +126,15 @@ class LightningTarget:
         seed_all(seed, data.made)
         return module, data
 
-    def _trainer(self, steps: int, callbacks: list[Any], **changes: Any) -> Any:
-        every = evaluation_steps(steps) * int(self.trainer.get("accumulate_grad_batches", 1)) if steps > 0 else None
+    def _trainer(self, module: Any, steps: int, callbacks: list[Any], **changes: Any) -> Any:
+        given = self.options()
+        every = evaluation_steps(steps) * int(given.get("accumulate_grad_batches", 1)) if steps > 0 else None
         ours: dict[str, Any] = {
             "devices": 1,
             "enable_progress_bar": False,
             "enable_model_summary": False,
-            **self.trainer,
-            "callbacks": [*self.trainer.get("callbacks", ()), *callbacks],
+            **given,
+            "callbacks": [*given.get("callbacks", ()), *callbacks],
             "max_steps": steps,
             "max_epochs": -1,
             "val_check_interval": every,
@@ -138,7 +144,7 @@ class LightningTarget:
             "logger": False,
             **changes,
         }
-        return lightning_package().Trainer(**ours)
+        return package_of_module(module).Trainer(**ours)
 
 
 class _Data:
