@@ -12,7 +12,7 @@ import lrfind
 ROOT = Path(lrfind.__file__).parent
 
 ROOMS = [
-    ["errors"],
+    ["errors", "words"],
     ["records"],
     ["schedules"],
     ["curves"],

@@ -13,6 +13,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lrfind.errors import BadInputError, LRFindError
+from lrfind.words import sentences
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -163,13 +164,18 @@ class Finding:
                 raise BadInputError(f"the {name} must hold lr={self.lr}, got {first}..{second}.")
 
     def __str__(self) -> str:
-        return fill(" ".join(_sentences(self)), 100, break_long_words=False, break_on_hyphens=False)
+        return fill(" ".join(sentences(self)), 100, break_long_words=False, break_on_hyphens=False)
+
+    @property
+    def headline(self) -> str:
+        """The answer in a sentence."""
+        return sentences(self)[0]
 
     def _repr_html_(self) -> str:
         """Return the picture and the words, for notebooks; nothing in it is loaded from elsewhere."""
         from lrfind.plots import picture
 
-        words = "".join(f"<p>{escape(sentence)}</p>" for sentence in _sentences(self))
+        words = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences(self))
         return f'<div style="max-width: 46em">{picture(self)}{words}</div>'
 
     def to_dict(self) -> dict[str, Any]:
@@ -321,34 +327,3 @@ def _plain(value: Any) -> Any:
 
 def _number(value: Any) -> float | None:
     return None if value is None else float(value)
-
-
-def _sentences(finding: Finding) -> list[str]:
-    """What to use, how sure that is, what it rests on and cost, and what else a person should know."""
-    low, high = finding.interval
-    if finding.method == "calibrated":
-        sure = (
-            f"The best rate of a grid search should lie between {low:.2g} and {high:.2g} (so it does on nine in ten of "
-            f"the benchmark's tasks), and most of these rates are often as good."
-        )
-    else:
-        sure = f"With other seeds the {finding.method} reading would mostly lie between {low:.2g} and {high:.2g}."
-    ramps = f"{len(finding.records)} range tests" if len(finding.records) > 1 else "one range test"
-    return [
-        _use(finding),
-        sure,
-        f"A cyclical schedule may go from {finding.base_lr:.2g} to {finding.max_lr:.2g}.",
-        f"This is the {finding.method} reading of {ramps}: {finding.cost.steps} steps in {finding.cost.seconds:.1f} s.",
-        *finding.notes,
-    ]
-
-
-def _use(finding: Finding) -> str:
-    """What to train with, and for which training."""
-    name = finding.records[0].optimizer if finding.records else ""
-    with_what = f"Train {name} with" if name else "Train with"
-    schedule = "held constant" if finding.schedule == "constant" else f"as the peak of the {finding.schedule} schedule"
-    length = " or ".join(
-        f"{count:,g} {unit}" for count, unit in ((finding.horizon, "steps"), (finding.epochs, "epochs")) if count
-    )
-    return f"{with_what} lr {finding.lr:.3g}, {schedule}{', for ' + length if length else ''}."

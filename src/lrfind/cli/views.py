@@ -49,7 +49,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     for note in comparison.notes:
         say(console, note)
     if comparison.finding is not None:
-        say(console, f"Found: {str(comparison.finding).splitlines()[0]}")
+        say(console, f"The search says: {comparison.finding.headline}")
 
 
 def _table(comparison: Comparison, width: int) -> RenderableType:
