@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 FENCE = re.compile(r"^```python(.*?)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
-RUN, BEFORE = ("", ' title="With lrfind"'), ' title="Before"'
-"""What marks code that runs, and another library's code, which is compiled and not run."""
+RUN, BEFORE, SCRIPT = ("", ' title="With lrfind"'), ' title="Before"', ' title="ddp.py"'
+"""What marks code that runs, another library's code, which is compiled and not run, and a script that is a file."""
 
 NAMED_TEST = re.compile(r"tests/test_\w+\.py::[\w:]+")
 FETCHED = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=["']?(?:https?:)?//""")
@@ -44,7 +44,7 @@ def test_every_block_runs_in_order(page, tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     names = {"__name__": "docs"}
     for kind, block in blocks_of(page):
-        assert kind in (*RUN, BEFORE)
+        assert kind in (*RUN, BEFORE, SCRIPT)
         code = compile(block, page.name, "exec")
         if kind in RUN:
             exec(code, names)
@@ -54,6 +54,18 @@ def test_every_block_runs_in_order(page, tmp_path, monkeypatch):
         assert finding.base_lr <= finding.lr <= finding.max_lr
         assert finding.cost.steps == sum(len(record.lrs) for record in finding.records)
     assert {path.name for path in tmp_path.iterdir()} <= {"out", "finding.json"}  # what the pages say they write
+
+
+def test_the_script_for_several_processes_runs_and_they_agree(tmp_path):
+    (script,) = [block for page in PAGES for kind, block in blocks_of(page) if kind == SCRIPT]
+    (tmp_path / "ddp.py").write_text(script, encoding="utf-8")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "ddp.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = dict(re.findall(r"rank (\d): lr (\S+)", done.stdout))
+    assert sorted(said) == ["0", "1"]
+    assert said["0"] == said["1"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -66,6 +78,19 @@ def test_every_file_a_page_links_to_is_there(page):
 def test_every_test_a_page_names_is_there(page):
     named = [test.split("::", 1) for test in named_tests(page)]
     assert [f"{path}::{name}" for path, name in named if name not in names_in(ROOT / path)] == []
+
+
+TRAPS = """Lightning 21141 14167 4846 16561 1850 1726 21401 11737 13856; fastai 962 2487 3688; ignite 1482; darts 2334;
+pytorch-forecasting 941; torch-lr-finder 11 61 71 73 78 55 21 80"""
+"""The threads in which other finders were seen to fail."""
+
+
+@pytest.mark.parametrize("threads", TRAPS.split(";"), ids=lambda threads: threads.split()[0])
+def test_every_known_trap_names_its_tests(threads):
+    library, *numbers = threads.split()
+    rows = [row.split("|")[2:4] for row in (DOCS / "promises.md").read_text().splitlines() if row.count("|") == 4]
+    for number in numbers:
+        assert any(re.search(rf"{library}[ #\d,]* #{number}\b", seen) and named.strip() for seen, named in rows), number
 
 
 @cache

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 from lrfind.errors import BadInputError
 from lrfind.isolation import clone, fresh, preserved, seed_all
+from lrfind.isolation.copies import fits
 
 
 def data(**options):
@@ -113,3 +114,11 @@ def test_a_method_that_an_object_holds_sees_the_copies():
     assert twin.build.__func__.__wrapped__ is nn.Module.train
     assert module.build()[1] is optimizer
     assert module.weigh() is module.weight
+
+
+def test_room_for_what_is_noted_is_asked_of_host_memory_wherever_the_model_is():
+    model = nn.Linear(10, 10, bias=False, device="meta")  # 400 bytes
+    free = {"meta": 2400.0, "cpu": 1200.0}
+    assert fits([model], lambda device: free[device.type])
+    for short in free:
+        assert not fits([model], lambda device, short=short: free[device.type] - (device.type == short))

@@ -1,9 +1,12 @@
 import pytest
 import torch
+from torch import nn
 from torch.optim import lr_scheduler as schedulers
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim import AppliedRate, apply_rate, rates_of, read_rate, set_rate
+from lrfind.pytorch import PyTorchLoop
+from lrfind.records import Probe
 
 
 def parameter():
@@ -202,3 +205,44 @@ def test_a_rate_nobody_can_step_with(lr):
 def test_an_optimizer_without_a_rate_of_its_own():
     with pytest.raises(BadInputError, match=r"Adam has lr=0\.0"):
         rates_of(adam(0.0))
+
+
+class Nested(torch.optim.Adam):
+    """A subclass whose step calls its parent's: torch calls the step hooks of both."""
+
+    def step(self, closure=None):
+        return super().step(closure)
+
+
+def test_a_step_that_calls_its_parents_is_one_step():
+    model = nn.Linear(1, 1)
+    torch.optim.Adam(model.parameters())  # from the first one on, torch calls the hooks of Adam's own step
+    optimizer, calls = Nested(model.parameters(), lr=0.1), []
+    optimizer.register_step_pre_hook(lambda *_: calls.append("hook"))
+    watch = AppliedRate(optimizer)
+    for _ in range(3):
+        model(torch.ones(1, 1)).sum().backward()
+        optimizer.step()
+    assert (len(calls), watch.steps, watch.least, watch.greatest) == (6, 3, 0.1, 0.1)
+
+
+def test_a_step_that_fails_is_not_counted_and_the_next_one_is():
+    class Fails(torch.optim.SGD):
+        def step(self, closure=None):
+            if closure is not None:
+                raise RuntimeError("boom")
+
+    optimizer = Fails([nn.Parameter(torch.ones(1))], lr=0.1)
+    watch = AppliedRate(optimizer)
+    with pytest.raises(RuntimeError, match="boom"):
+        optimizer.step(lambda: None)
+    optimizer.step()
+    assert watch.steps == 1
+
+
+def test_a_probe_of_an_optimizer_whose_step_calls_its_parents_records_each_step_once():
+    model = nn.Linear(4, 1)
+    torch.optim.Adam(model.parameters())
+    rates, batches = (1e-3, 2e-3, 3e-3), [(torch.randn(8, 4), torch.randn(8, 1))] * 5
+    ran = PyTorchLoop(model, Nested(model.parameters(), lr=0.1), batches, nn.MSELoss()).run(Probe(rates))
+    assert (ran.lrs, len(ran.losses)) == (rates, 3)

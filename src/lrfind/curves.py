@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -44,7 +45,7 @@ class DivergenceWatch:
     """
 
     _start: list[float] = field(default_factory=list)
-    _last: list[float] = field(default_factory=list)
+    _last: deque[float] = field(default_factory=lambda: deque(maxlen=PATIENCE))
     _level: float = math.nan
     _noise: float = math.nan
     _lowest: float = math.inf
@@ -57,12 +58,12 @@ class DivergenceWatch:
             self._gaps += 1
             return "non-finite" if self._gaps >= PATIENCE else None
         self._gaps = 0
-        self._last = [*self._last[1 - PATIENCE :], loss]
-        now = sorted(self._last)[len(self._last) // 2]
+        self._last.append(loss)
         if len(self._start) < START:
             self._start.append(loss)
             self._level, self._noise = median(self._start), spread_of(self._start)
             return None
+        now = sorted(self._last)[PATIENCE // 2]
         if now < self._lowest:
             self._lowest = now
             self._bound = self._level + max(2.0 * self._noise, self._level - now, 1e-6 * abs(self._level))

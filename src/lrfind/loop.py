@@ -20,6 +20,11 @@ from lrfind.records import Probe, Record, Stop
 OnStep = Callable[[float, float], None]
 """Told the rate and the loss of each step of a probe, for showing progress."""
 
+
+def ignore(lr: float, loss: float) -> None:
+    """Do nothing: the ``OnStep`` of a probe that nobody follows."""
+
+
 _IDLE = 1_000
 """After this many batches without an optimizer step, training is taken to make none."""
 
@@ -49,12 +54,14 @@ class Recorder:
 
     Attributes:
         stop: Why the probe has ended; None while it goes on.
+        batches: How many were observed.
     """
 
-    def __init__(self, probe: Probe, optimizers: Optimizers, on_step: OnStep = lambda lr, loss: None) -> None:
+    def __init__(self, probe: Probe, optimizers: Optimizers, on_step: OnStep = ignore) -> None:
         self.stop: Stop | None = None
-        self._passes, self._length, self._batches, self._bad = 0, 0.0, 0, 0
-        self._probe, self._on_step, self._rate = probe, on_step, probe.lrs[0]
+        self.batches, self._passes, self._length, self._bad = 0, 0, 0.0, 0
+        self._probe, self._rate = probe, probe.lrs[0]
+        self._on_step = None if on_step is ignore else on_step  # at every step, also a call of nothing costs
         self._optimizers = as_list(optimizers)
         self._ratios = rates_of(self._optimizers).ratios
         self._is_fresh = not self._optimizers[0].state
@@ -91,7 +98,7 @@ class Recorder:
         Raises:
             BadInputError: If there are many batches and no step.
         """
-        self._batches += 1
+        self.batches += 1
         self._bad = 0 if math.isfinite(loss) else self._bad + 1
         if self._read is None or self.stop:
             self._wait(loss)
@@ -101,7 +108,8 @@ class Recorder:
             mean, self._open = _mean([*self._open, loss]), []
         self._lrs.append(self._read)
         self._losses.append(mean)
-        self._on_step(self._read, mean)
+        if self._on_step is not None:
+            self._on_step(self._read, mean)
         self._read, self.stop = None, self._watch.observe(mean)
         if len(self._lrs) < len(self._probe.lrs):
             self._rate = self._probe.lrs[len(self._lrs)]
@@ -149,7 +157,7 @@ class Recorder:
             self._ratios,
             type(self._optimizers[0]).__name__,
             self._is_fresh,
-            self._length * len(self._lrs) / self._batches,
+            self._length * len(self._lrs) / self.batches,
         )
 
     def _wait(self, loss: float) -> None:
@@ -163,7 +171,7 @@ class Recorder:
                 f"searched, or name another one."
             )
 
-    def _before(self, *_: Any) -> None:
+    def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Set the rate of every group, those included that were added a moment ago."""
         each = self._optimizers
         self._groups = each[0].param_groups if len(each) == 1 else [group for one in each for group in one.param_groups]
@@ -174,7 +182,7 @@ class Recorder:
             )
         set_rate(self._groups, self._rate, self._ratios)
 
-    def _after(self, *_: Any) -> None:
+    def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         self._read = read_rate(self._groups, self._ratios)
 
 

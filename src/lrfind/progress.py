@@ -35,6 +35,11 @@ class Display:
         self._done, self._steps, self._drawn = 0, 0, 0.0
         self._best = self.line = ""
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether anybody sees the line."""
+        return not self._bar.disable
+
     def on_round(self, probes: Sequence[Probe]) -> None:
         """Take the probes of one more round."""
         self._probes = [*self._probes[: self._done], *probes]
@@ -43,14 +48,14 @@ class Display:
     def on_step(self, lr: float, loss: float) -> None:
         """Take one more step of a probe."""
         self._steps += 1
-        if not self._bar.disable and perf_counter() - self._drawn > _REDRAWN:
+        if self.is_seen and perf_counter() - self._drawn > _REDRAWN:
             self._drawn = perf_counter()
             self._draw(f"lr {lr:.1e}  loss {loss:<7.3g}")
 
     def on_record(self, records: Sequence[Record]) -> None:
         """Take the records up to the probe that has just ended."""
         self._done = len(records)
-        if not self._bar.disable and hasattr(self._strategy, "so_far"):
+        if self.is_seen and hasattr(self._strategy, "so_far"):
             best = self._strategy.so_far(records)
             self._best = "" if best is None else f"so far {best:.1e}"
         self._begin()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Any, cast
 
 import torch
@@ -23,7 +24,7 @@ from lrfind.isolation import (
     seed_all,
     untouched,
 )
-from lrfind.loop import OnStep, Recorder
+from lrfind.loop import OnStep, Recorder, ignore
 from lrfind.optim import Optimizers, as_list
 from lrfind.records import Finding, Probe, Record
 from lrfind.search import SearchOptions, find_with
@@ -116,7 +117,7 @@ class PyTorchLoop:
         self._isolation: Isolation = isolation
         self._is_checked = False
 
-    def run(self, probe: Probe, on_step: OnStep = lambda lr, loss: None) -> Record:
+    def run(self, probe: Probe, on_step: OnStep = ignore) -> Record:
         """Run one probe; see ``lrfind.loop.Loop``."""
         loader = fresh(self._loader)
         copies = copies_of(self._parts, self._isolation)
@@ -137,54 +138,41 @@ class PyTorchLoop:
     ) -> Record:
         model, optimizer, step = parts
         if self._is_ours:
-            step = _to_step(optimizer, _to_gradients(_to_step_loss(step), self._accumulate))
+            step = to_step(optimizer, step, self._accumulate)
             if not model.training:
                 model.train()
+        else:
+            step = _to_number(step)
         with Recorder(probe, optimizer, on_step) as recorder:
-            batches = _cycle(loader, recorder, self._accumulate)
-            for count, batch in enumerate(batches if self._accumulate == 1 else _grouped(batches, self._accumulate)):
-                loss = step(model, optimizer, batch)
-                if count == 0 and check is not None:
-                    check()
-                if count == 0 and self._is_ours:
-                    _check_reached(optimizer)
-                if recorder.observe(_to_float(loss)):
+            batches = _cycled(loader, recorder, self._accumulate)
+            for batch in batches if self._accumulate == 1 else _grouped(batches, self._accumulate):
+                stop = recorder.observe(step(model, optimizer, batch))
+                if recorder.batches == 1:
+                    self._check_first(optimizer, check)
+                if stop:
                     break
         return recorder.record()
 
-
-def to_step(optimizer: Optimizers, loss_fn: LossFn, accumulate: int = 1) -> Step:
-    """Return the training step that ``find`` makes of a loss function, for trainings that are to be the same."""
-    return _to_step(optimizer, _to_gradients(_to_step_loss(loss_fn), accumulate))
-
-
-def to_loss(loss_fn: LossFn) -> Callable[[nn.Module, Any], torch.Tensor]:
-    """Return ``loss_fn(model, batch)``, also for a criterion."""
-    return _to_step_loss(loss_fn)
+    def _check_first(self, optimizer: Optimizers, check: Callable[[], None] | None) -> None:
+        """Check what a first step can show."""
+        if check is not None:
+            check()
+        if self._is_ours:
+            _check_reached(optimizer)
 
 
-def _to_gradients(loss_fn: Callable[[nn.Module, Any], torch.Tensor], accumulate: int) -> Gradients:
-    """Return what adds to the gradients those of one batch, or the mean of several, and returns the loss."""
+def to_step(optimizers: Optimizers, loss_fn: LossFn, accumulate: int = 1) -> Step:
+    """Return the training step that ``find`` makes of a loss function, for trainings that are to be the same.
 
-    def of_one(model: nn.Module, batch: Any) -> torch.Tensor:
-        loss = checked_loss(loss_fn(model, batch))
-        torch.autograd.backward(loss)
-        return loss
+    Args:
+        optimizers: One or several; one that needs a closure is given one.
+        loss_fn: As ``find`` takes it.
+        accumulate: How many batches the step takes the mean gradient of; above 1 it takes them as a list.
 
-    def of_several(model: nn.Module, batches: Sequence[Any]) -> torch.Tensor:
-        losses = []
-        for batch in batches:
-            loss = checked_loss(loss_fn(model, batch))
-            torch.autograd.backward(loss / len(batches))
-            losses.append(loss.detach())
-        return torch.stack(losses).mean()
-
-    return of_one if accumulate == 1 else of_several
-
-
-def _to_step(optimizers: Optimizers, gradients: Gradients) -> Step:
-    """Return the training step of one optimizer, or of several, with or without a closure; it returns a number."""
-    each = as_list(optimizers)
+    Returns:
+        The step, which returns the loss as a number.
+    """
+    each, gradients = as_list(optimizers), _to_gradients(to_loss(loss_fn), accumulate)
 
     def step(model: nn.Module, _: Any, batch: Any) -> float:
         for one in each:
@@ -204,6 +192,63 @@ def _to_step(optimizers: Optimizers, gradients: Gradients) -> Step:
         return cast(torch.Tensor, losses[0]).item()
 
     return step_with_closure if any(map(needs_closure, each)) else step
+
+
+def to_loss(loss_fn: LossFn) -> Callable[[nn.Module, Any], torch.Tensor]:
+    """Return ``loss_fn(model, batch)``, also for a criterion on outputs and targets."""
+    if not (isinstance(loss_fn, nn.Module) or getattr(loss_fn, "__module__", "") == "torch.nn.functional"):
+        return loss_fn
+    device: torch.device | None = None
+    moves = False
+
+    def loss_of(model: nn.Module, batch: Any) -> torch.Tensor:
+        nonlocal device, moves
+        if device is None:
+            device = _device_for(model, batch)
+            moves = device.type != "cpu"  # where data is anyway
+        inputs, targets = batch
+        if moves:
+            inputs, targets = inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+        return loss_fn(model(inputs), targets)
+
+    return loss_of
+
+
+def _device_for(model: nn.Module, batch: Any) -> torch.device:
+    """Return where a criterion's batches are to go.
+
+    Raises:
+        BadInputError: If they are not made for a criterion.
+    """
+    if not (isinstance(batch, (list, tuple)) and len(batch) == 2):
+        raise BadInputError(
+            f"a criterion needs batches of (inputs, targets), got {type(batch).__name__}; "
+            f"pass loss_fn=lambda model, batch: ... instead."
+        )
+    return next(model.parameters()).device
+
+
+def _to_gradients(loss_fn: Callable[[nn.Module, Any], torch.Tensor], accumulate: int) -> Gradients:
+    """Return what adds to the gradients those of one batch, or the mean of several, and returns the loss."""
+
+    def of_one(model: nn.Module, batch: Any) -> torch.Tensor:
+        loss = loss_fn(model, batch)
+        try:
+            loss.backward()  # type: ignore[no-untyped-call]
+        except Exception:
+            checked_loss(loss)  # which says what is wrong with it, if that was the loss
+            raise
+        return loss
+
+    def of_several(model: nn.Module, batches: Sequence[Any]) -> torch.Tensor:
+        losses = []
+        for batch in batches:
+            loss = checked_loss(loss_fn(model, batch))
+            torch.autograd.backward(loss / len(batches))
+            losses.append(loss.detach())
+        return torch.stack(losses).mean()
+
+    return of_one if accumulate == 1 else of_several
 
 
 def needs_closure(optimizer: Optimizer) -> bool:
@@ -230,25 +275,36 @@ def checked_loss(loss: Any) -> torch.Tensor:
     return loss
 
 
-def _to_float(loss: Any) -> float:
-    if isinstance(loss, (int, float)):
-        return float(loss)
-    if isinstance(loss, torch.Tensor) and loss.numel() == 1:
-        return loss.item()
-    got = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
-    raise BadInputError(f"step must return the loss of its batch, a number or a tensor of one, got {got}.")
+def _to_number(step: Step) -> Step:
+    """Return a step whose loss is a number."""
+
+    def numbered(model: nn.Module, optimizer: Any, batch: Any) -> float:
+        loss = step(model, optimizer, batch)
+        if isinstance(loss, (int, float)):
+            return float(loss)
+        if isinstance(loss, torch.Tensor) and loss.numel() == 1:
+            return loss.item()
+        got = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
+        raise BadInputError(f"step must return the loss of its batch, a number or a tensor of one, got {got}.")
+
+    return numbered
 
 
-def _cycle(loader: Iterable[Any], recorder: Recorder, accumulate: int) -> Iterator[Any]:
-    """Yield batches for ever; the recorder counts how often the loader was begun."""
-    while True:
-        recorder.begin_pass(length_of(loader) / accumulate)
-        is_empty = True
-        for batch in loader:
-            is_empty = False
-            yield batch
-        if is_empty:
-            raise BadInputError("the loader gave no batch; check its dataset, batch_size and drop_last.")
+def _cycled(loader: Iterable[Any], recorder: Recorder, accumulate: int) -> Iterator[Any]:
+    """Return batches for ever; the recorder counts how often the loader was begun."""
+
+    def passes() -> Iterator[Iterable[Any]]:
+        while True:
+            recorder.begin_pass(length_of(loader) / accumulate)
+            batches = iter(loader)
+            first = list(islice(batches, 1))
+            if not first:
+                raise BadInputError("the loader gave no batch; check its dataset, batch_size and drop_last.")
+            yield first
+            del first
+            yield batches
+
+    return chain.from_iterable(passes())  # which costs less per batch than a generator of batches
 
 
 def _grouped(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
@@ -275,30 +331,3 @@ def _check_reached(optimizer: Optimizers) -> None:
             f"the loss gives no parameter of {type(lead).__name__} a gradient; "
             f"compute it with the model that loss_fn is given, not with another one."
         )
-
-
-def _to_step_loss(loss_fn: Any) -> Callable[[nn.Module, Any], torch.Tensor]:
-    """Return ``loss_fn(model, batch)``, also for a criterion on outputs and targets."""
-    if not (isinstance(loss_fn, nn.Module) or getattr(loss_fn, "__module__", "") == "torch.nn.functional"):
-        return loss_fn  # type: ignore[no-any-return]
-
-    device: torch.device | None = None
-
-    def loss_of(model: nn.Module, batch: Any) -> torch.Tensor:
-        nonlocal device
-        if not (isinstance(batch, (list, tuple)) and len(batch) == 2):
-            raise BadInputError(
-                f"a criterion needs batches of (inputs, targets), got {type(batch).__name__}; "
-                f"pass loss_fn=lambda model, batch: ... instead."
-            )
-        if device is None:
-            device = next(model.parameters()).device
-        inputs, targets = batch
-        return loss_fn(model(_on(inputs, device)), _on(targets, device))  # type: ignore[no-any-return]
-
-    return loss_of
-
-
-def _on(data: Any, device: torch.device) -> Any:
-    """Return data on a device: most often it is there, and asking is faster than ``to``."""
-    return data if getattr(data, "device", None) == device else data.to(device, non_blocking=True)

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import TypedDict, Unpack
 
 from lrfind.errors import BadInputError
-from lrfind.loop import Loop, OnStep
+from lrfind.loop import Loop, OnStep, ignore
 from lrfind.optim import Scheduled
 from lrfind.progress import display
 from lrfind.records import Cost, Finding, Probe, Record
@@ -75,9 +75,8 @@ def find_with(loop: Loop, **options: Unpack[SearchOptions]) -> Finding:
             keep(records)
             shown.on_record(records)
 
-        return search(
-            strategy, loop, records=records, on_round=shown.on_round, on_step=shown.on_step, on_record=on_record
-        )
+        on_step = shown.on_step if shown.is_seen else ignore
+        return search(strategy, loop, records=records, on_round=shown.on_round, on_step=on_step, on_record=on_record)
 
 
 def to_strategy(**options: Unpack[SearchOptions]) -> Strategy:
@@ -116,7 +115,7 @@ def search(
     *,
     records: Sequence[Record] = (),
     on_round: Callable[[Sequence[Probe]], None] = lambda probes: None,
-    on_step: OnStep = lambda lr, loss: None,
+    on_step: OnStep = ignore,
     on_record: Callable[[Sequence[Record]], None] = lambda records: None,
 ) -> Finding:
     """Run the rounds that a strategy proposes until it answers.

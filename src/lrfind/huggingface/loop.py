@@ -22,7 +22,7 @@ from lrfind.isolation import (
     seed_all,
     untouched,
 )
-from lrfind.loop import Driver, OnStep, quiet
+from lrfind.loop import Driver, OnStep, ignore, quiet
 from lrfind.records import Probe, Record
 
 _SHAPES = {"linear": "linear", "cosine": "cosine", "constant": "constant", "constant_with_warmup": "constant"}
@@ -51,7 +51,7 @@ class HuggingFaceLoop:
         self._trainer, self._isolation, self._is_training = trainer, isolation, is_training
         self._is_checked = False
 
-    def run(self, probe: Probe, on_step: OnStep = lambda lr, loss: None) -> Record:
+    def run(self, probe: Probe, on_step: OnStep = ignore) -> Record:
         """Run one probe; see ``lrfind.loop.Loop``."""
         trainer = self._trainer
         with ExitStack() as stack:

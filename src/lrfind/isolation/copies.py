@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FunctionType
@@ -27,7 +28,7 @@ _TORCHS_OWN = {"step", "_zero_grad_profile_name"}
 _ROOM = 6
 """A probe on a copy needs at most this many times the weights: weights, gradients, two moments, and some room."""
 _NOTED = 3
-"""And this many more in host memory: what a first step must not touch is noted there."""
+"""And this many more in host memory, wherever the model is: what a first step must not touch is noted there."""
 
 
 def check_isolation(isolation: str) -> None:
@@ -89,15 +90,15 @@ def fits(modules: Iterable[nn.Module], available: Callable[[torch.device], float
         modules: What would be copied.
         available: Bytes free on a device; asked of the driver, or of the system, where not given.
     """
-    needed: dict[torch.device, int] = {}
+    needed: Counter[torch.device] = Counter()
     for module in modules:
         for tensor in module.parameters():
             if not isinstance(tensor, nn.parameter.UninitializedParameter):
-                needed[tensor.device] = needed.get(tensor.device, 0) + tensor.numel() * tensor.element_size()
+                size = tensor.numel() * tensor.element_size()
+                needed[tensor.device] += _ROOM * size
+                needed[torch.device("cpu")] += _NOTED * size
     ask = available or _available
-    return all(
-        (_ROOM + (_NOTED if device.type == "cpu" else 0)) * size <= ask(device) for device, size in needed.items()
-    )
+    return all(size <= ask(device) for device, size in needed.items())
 
 
 def _copied(part: Any, memo: Memo) -> Any:

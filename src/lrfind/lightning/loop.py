@@ -13,7 +13,7 @@ from lrfind.errors import BadInputError
 from lrfind.isolation import KINDS, Isolation, check_isolation, copies_of, generators_in, preserved, seed_all
 from lrfind.lightning.framework import TALKERS, callback_bases, fit
 from lrfind.lightning.inner import check_strategy, detached, inner_trainer, lift_limits, silence
-from lrfind.loop import Driver, OnStep, quiet
+from lrfind.loop import Driver, OnStep, ignore, quiet
 from lrfind.records import Probe, Record
 
 
@@ -47,7 +47,7 @@ class LightningLoop:
         self._optimizer, self._is_fitting = optimizer, is_fitting
         self._isolation = isolation
 
-    def run(self, probe: Probe, on_step: OnStep = lambda lr, loss: None) -> Record:
+    def run(self, probe: Probe, on_step: OnStep = ignore) -> Record:
         """Run one probe; see ``lrfind.loop.Loop``."""
         data = detached(self._data, is_set_up=self._is_fitting)
         originals = (self._module, list(self._trainer.optimizers) if self._is_fitting else [])

@@ -77,7 +77,10 @@ def rates_of(optimizers: Optimizers) -> Rates:
 def set_rate(groups: Sequence[Group], lr: float, ratios: Sequence[float]) -> None:
     """Give each param group ``lr`` times its ratio; a tensor rate is filled in place."""
     for group, ratio in zip(groups, ratios, strict=True):
-        write(group, "lr", lr * ratio)
+        if type(group["lr"]) is float:  # the usual case, at every step
+            group["lr"] = lr * ratio
+        else:
+            write(group, "lr", lr * ratio)
 
 
 def read_rate(groups: Sequence[Group], ratios: Sequence[float]) -> float:
@@ -101,7 +104,7 @@ def read_rate(groups: Sequence[Group], ratios: Sequence[float]) -> float:
 
 def write(group: Group, name: str, value: float) -> None:
     """Set a rate in a param group; a tensor is filled in place."""
-    if type(group[name]) is not float and isinstance(group[name], torch.Tensor):  # the first is the faster question
+    if isinstance(group[name], torch.Tensor):
         group[name].fill_(value)
     else:
         group[name] = value

@@ -45,7 +45,9 @@ class AppliedRate:
         self._held = {id(one): [float(group["lr"]) for group in one.param_groups] for one in self.optimizers}
         ratios = rates_of(self.optimizers).ratios[: len(self.optimizers[0].param_groups)]
         self._lead = next(((index, ratio) for index, ratio in enumerate(ratios) if ratio), (0, 1.0))
+        self._is_within = False
         self._hooks = [one.register_step_pre_hook(self._observe) for one in self.optimizers]
+        self._hooks.append(self.optimizers[0].register_step_post_hook(self._count))
 
     def verify(self) -> None:
         """Check that every param group holds the rate that was applied, or that its scheduler last set.
@@ -69,7 +71,12 @@ class AppliedRate:
         index, ratio = self._lead
         rate = float(optimizer.param_groups[index]["lr"]) / ratio
         self.least, self.greatest = min(self.least, rate), max(self.greatest, rate)
-        self.steps += 1
+        self._is_within = True
+
+    def _count(self, *_: Any) -> None:
+        """Count a step once, also where it calls its parent's: torch calls the hooks of both."""
+        self.steps += self._is_within
+        self._is_within = False
 
     def _verify(self, optimizer: Optimizer) -> None:
         drivers = [one for one in self.schedulers if unwrapped(one.optimizer) is optimizer]
