@@ -44,10 +44,24 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if not arguments.stored:
-        whole = [_train(seed, arguments.out / f"seed-{seed}", arguments.jobs) for seed in SEEDS]
+        whole = trained(arguments.out, jobs=arguments.jobs)
         RESULTS.write_text(json.dumps([_results(one) for one in whole], indent=1) + "\n", encoding="utf-8")
         curve_figure(_found(whole[0])).savefig(PICTURE, dpi=180)
     write(json.loads(RESULTS.read_text(encoding="utf-8")))
+
+
+def trained(out: Path, *, jobs: int) -> list[Comparison]:
+    """Train what is missing of every seed.
+
+    Raises:
+        RuntimeError: If a run failed.
+    """
+    whole = []
+    for seed in SEEDS:
+        whole.append(_train(seed, out / f"seed-{seed}", jobs))
+        for failure in whole[-1].failures:
+            raise RuntimeError(f"seed {seed}: {failure.arm} failed: {failure.error}")
+    return whole
 
 
 def write(results: list[dict[str, Any]]) -> None:

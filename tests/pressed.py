@@ -26,5 +26,6 @@ class Pressing:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where this was begun in the background, it is ignored
     sys.stderr = Pressing(sys.stderr, sys.argv.pop(1))
     main()

@@ -7,10 +7,11 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from comparisons import made_up_comparison
 
 pytest.importorskip("sklearn")
 
-from benchmarks import calibrate, collect, peers, rules, store, sweeps, tasks, truth
+from benchmarks import calibrate, collect, experiment, peers, rules, store, sweeps, tasks, truth
 from benchmarks.__main__ import CHOSEN
 from benchmarks.measures import Score, bootstrap, difference, score, summary, to_truth
 from benchmarks.peer import Peer, Suggestion
@@ -333,3 +334,22 @@ def test_stored_files_hold_plain_rows_with_their_origin():
         first = json.loads(path.read_text().splitlines()[0])
         assert {"torch", "python"} <= set(first["versions"])
         assert first["commit"]
+
+
+def test_the_experiments_tables_are_those_of_its_numbers():
+    results = json.loads(experiment.RESULTS.read_text(encoding="utf-8"))
+    assert [one["seed"] for one in results] == list(experiment.SEEDS)
+    page, readme = (path.read_text(encoding="utf-8") for path in (experiment.PAGE, experiment.README))
+    for name, table in experiment.page_tables(results).items():
+        assert f"<!-- {name} -->\n{table}\n<!-- end -->" in page
+    assert f"<!-- experiment -->\n{experiment.readme_table(results)}\n<!-- end -->" in readme
+    changed = [{**one, "search_steps": 999} for one in results]
+    assert "999" in experiment.readme_table(changed)
+
+
+def test_an_experiment_with_a_failed_run_is_not_written_down(monkeypatch, tmp_path):
+    failed = made_up_comparison()
+    assert failed.failures
+    monkeypatch.setattr(experiment, "_train", lambda *arguments: failed)
+    with pytest.raises(RuntimeError, match=r"seed 0: .* failed"):
+        experiment.trained(tmp_path, jobs=1)

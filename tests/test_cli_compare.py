@@ -196,9 +196,10 @@ def test_ctrl_c_in_the_search_is_said(folder):
 
 
 def test_tensorboard_gets_the_runs_and_the_search(folder, monkeypatch, capsys):
-    assert run(monkeypatch, f"compare {OF_MINE} {TWO} --steps 8 --seeds 2 --tensorboard --out out") == 0
+    command = f"compare {OF_MINE} --lrs 0.01 --schedules constant --steps 8 --seeds 2 --tensorboard --out out"
+    assert run(monkeypatch, command) == 0
     logs = {str(file.parent.relative_to("out/tensorboard")) for file in Path("out/tensorboard").rglob("events.*")}
-    assert logs >= {"0.01/seed-0", "0.01/seed-1"}
+    assert logs == {"search", "0.01/seed-0", "0.01/seed-1", "found/seed-0", "found/seed-1"}
     assert "tensorboard --logdir out/tensorboard" in capsys.readouterr().out
 
 

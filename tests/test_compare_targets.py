@@ -1,8 +1,12 @@
 """What is trained gets the arm's rates, and the same start and batches whatever the arm."""
 
+import json
 import math
+import os
 import pickle
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from importlib import import_module
 
@@ -176,8 +180,8 @@ def test_steps_that_a_scaler_skips_are_not_counted():
     run = train(skipped(2), LINEAR)
     assert run.steps == STEPS
     assert run.lr_applied == (min(rates(LINEAR, STEPS)), max(rates(LINEAR, STEPS)))
-    with pytest.raises(BadInputError, match="made no step for 101 batches"):
-        train(skipped(1000))
+    with pytest.raises(BadInputError, match="made no step for 1001 batches"):
+        train(skipped(2000))
 
 
 class Overflowing(Net):
@@ -213,41 +217,154 @@ class Drawn(torch.utils.data.Dataset):
         return torch.full((4,), float(self.generator.random())), torch.zeros(1)
 
 
-@pytest.mark.parametrize("generator", [np.random.default_rng(3), np.random.RandomState(3), random.Random(3)])
+@pytest.mark.parametrize(
+    "generator",
+    [np.random.default_rng(3), np.random.RandomState(3), random.Random(3), np.random.RandomState(np.random.PCG64(3))],
+)
 def test_generators_that_the_data_holds_begin_anew_with_each_run(generator):
     loader = torch.utils.data.DataLoader(Drawn(generator), batch_size=8)
-    target = PyTorchTarget(lambda: replace(make(validation=False), loader=loader, metrics=None))
+    target = PyTorchTarget(lambda: replace(make(), loader=loader, validation=loader, test=None))
     assert timeless(train(target)) == timeless(train(target))
     assert train(target).final("train_loss") != train(target, seed=1).final("train_loss")
 
 
 def of_width(width):
-    return lambda: make(width)
+    def inner():
+        return make(width)
+
+    return lambda: inner()
 
 
-def test_what_trains_otherwise_is_another_target():
-    """Functions without a name of their own are told apart by their code and by what they hold."""
-    same = [PyTorchTarget(of_width(8)).identity() for _ in range(2)]
-    assert same[0] == same[1]
-    others = [PyTorchTarget(factory).identity() for factory in (of_width(9), lambda: make(8), make)]
-    assert all(same[0] != other for other in others)
-    assert others[2] == PyTorchTarget("compared:make").identity()
-    arrays = [identity_of({"x": np.zeros(5000)}), identity_of({"x": torch.zeros(5000)})]
-    changed = np.zeros(5000)
-    changed[2500] = 1
-    assert identity_of({"x": np.zeros(5000)}) == arrays[0]
-    assert identity_of({"x": changed}) not in arrays
-    assert identity_of({1, 2, 3}) == identity_of({3, 2, 1})
+WIDTH = 8
 
 
-def test_comments_and_layout_make_no_other_target(tmp_path, monkeypatch):
+class Maker:
+    def __init__(self, width):
+        self.width, self.rng = width, np.random.default_rng(0)
+
+    def __call__(self):
+        return make(self.width)
+
+
+TWO = [lambda: make(8), lambda: make(64)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (of_width(8), of_width(9)),
+        (TWO[0], TWO[1]),
+        (Maker(8), Maker(9)),
+        (lambda: make(WIDTH), lambda: make(8)),
+        (make, lambda: make()),
+        ({"w": 8}, {"w": "8"}),
+        (None, "None"),
+        (np.zeros(5000), np.eye(1, 5000, 2500)[0]),
+        (torch.zeros(3), torch.zeros(3, dtype=torch.bfloat16)),
+        (torch.eye(3).to_sparse(), torch.ones(3, 3).to_sparse()),
+        (torch.nn.Linear(2, 2), torch.nn.Linear(2, 3)),
+        ([make, compared.net, make], [make, compared.net, compared.net]),
+        (compile("1", "", "eval").co_consts, compile("2", "", "eval").co_consts),
+    ],
+)
+def test_what_trains_otherwise_is_another_target(one, other):
+    assert identity_of(one) == identity_of(one) != identity_of(other)
+
+
+def test_whatever_there_is_has_a_name():
+    own = {"a": 1}
+    own["self"] = own
+    for value in (own, str.upper, torch.Tensor.relu, torch.empty(2, device="meta"), torch.Generator(), {1, 2}, len):
+        assert json.loads(json.dumps(identity_of(value))) == identity_of(value)
+    assert identity_of({"x", "y", "z"}) == identity_of({"z", "y", "x"})
+    assert identity_of(of_width(8)) == identity_of(of_width(8))
+
+
+SCRIPT = """
+import sys
+sys.path[:0] = {path!r}
+from lrfind.compare.targets.identity import identity_of
+WIDTH = 8
+class Base:
+    def step(self):
+        return {step}
+class Net(Base):
+    tags = {{"a", "b", "c"}}
+    def tagged(self, tag):
+        return tag in {{"a", "b", "c"}}
+def make():
+    # {said}
+    return {text}, Net, "x" in {{"a", "b", "c"}}
+print(identity_of([make, Net, Net().tagged, {{"a", "b"}}]))
+"""
+
+
+def named(**words):
+    words = {"path": [p for p in sys.path if p], "step": "1", "said": "", "text": "WIDTH", **words}
+    seed = {**os.environ, "PYTHONHASHSEED": str(len(words["said"]))}
+    done = subprocess.run([sys.executable, "-c", SCRIPT.format(**words)], env=seed, capture_output=True, check=True)
+    return done.stdout
+
+
+def test_names_are_the_same_in_every_process_and_change_with_the_code():
+    plain = named()
+    assert plain == named(said="a comment and another seed of hashes")
+    assert len({plain, named(step="2"), named(text="WIDTH + 1")}) == 3
+
+
+@pytest.mark.parametrize("change", ["SIZE = 4", "class Base:\n    size = 4"])
+def test_a_name_covers_the_module_and_those_of_the_base_classes(tmp_path, monkeypatch, change):
     monkeypatch.syspath_prepend(tmp_path)
-    bodies = {"one": "return 1", "again": "# said\n    return (1)", "other": "return 2"}
-    named = {}
-    for name, body in bodies.items():
-        (tmp_path / f"{name}_made.py").write_text(f"def made():\n    {body}\n")
-        named[name] = identity_of(import_module(f"{name}_made").made).split(":")[1]
-    assert named["one"] == named["again"] != named["other"]
+    names = set()
+    for count, base in enumerate(("SIZE = 3\n\n\nclass Base:\n    size = 3", f"# {change}\n" + change)):
+        text = base if "class" in base else f"{base}\nclass Base:\n    size = 3"
+        (tmp_path / f"base_{count}.py").write_text(text)
+        (tmp_path / f"net_{count}.py").write_text(f"from base_{count} import Base\n\n\nclass Net(Base):\n    pass\n")
+        names.add(str(identity_of(import_module(f"net_{count}").Net)).split("#")[1])
+    assert len(names) == 2
+
+
+def test_callbacks_that_have_been_used_make_no_other_target():
+    from lightning.pytorch.callbacks import Timer
+
+    target = LightningTarget(Net, Points, trainer={"callbacks": [Timer()]})
+    before = target.identity()
+    target.survey()
+    assert target.identity() == before == LightningTarget(Net, Points, trainer={"callbacks": [Timer()]}).identity()
+
+
+ASKED = set()
+
+
+class Annealed(Net):
+    """Asks its trainer how long it will train."""
+
+    def training_step(self, batch, batch_idx):
+        ASKED.add((self.trainer.max_steps, self.trainer.estimated_stepping_batches))
+        return super().training_step(batch, batch_idx)
+
+
+def test_a_module_sees_how_long_it_trains():
+    train(LightningTarget(Annealed, Points))
+    assert {(STEPS, STEPS)} == ASKED
+
+
+def test_a_step_of_several_batches_is_said_in_epochs():
+    """A step= that accumulates by itself takes more of the data than a step of one batch."""
+
+    def step(model, optimizer, batch, seen=[]):  # noqa: B006  it counts the batches
+        seen.append(batch)
+        loss = torch.nn.functional.mse_loss(model(batch[0]), batch[1])
+        loss.backward()
+        if len(seen) % 4 == 0:
+            optimizer.step()
+            optimizer.zero_grad()
+        return loss.item()
+
+    target = PyTorchTarget(lambda: replace(make(), loss_fn=None, step=step))
+    found = compare(target, lrs=(0.01, 0.02), schedules=(), seeds=1, epochs=1, metric="val_error", progress=False)
+    assert found.runs[0].last.epoch == 4.0
+    assert f"{EPOCH} optimizer steps (4 epochs)" in found.setting
 
 
 def test_without_validation_the_training_loss_judges_and_that_is_said():

@@ -8,12 +8,13 @@ import sys
 import pytest
 import yaml
 from comparisons import ARMS, FINDING, made_up_comparison
+from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from lrfind.compare.runs import Arm
 from lrfind.errors import MissingExtraError
-from lrfind.report.loggers import log_comparison, write_tensorboard
+from lrfind.report.loggers import complete_tensorboard, forget_events, log_comparison, log_finding, write_tensorboard
 
 FEW = (ARMS[3], ARMS[5])
 TRIED = [pair for record in FINDING.records for pair in zip(record.lrs, record.losses, strict=True)]
@@ -85,6 +86,58 @@ def test_lightnings_csv_logger_gets_the_same(pl, tmp_path):
     assert [
         (float(row["range_test/lr"]), float(row["range_test/loss"])) for row in rows if row["range_test/lr"]
     ] == TRIED
+
+
+def test_event_files_of_earlier_runs_go_and_what_is_not_a_run_stays(tmp_path):
+    kept = ("search/optuna.db", "resnet/seed-0/model.pt", "found/seed-best/events.out.tfevents.1", "2024/notes")
+    gone = ("search/events.out.tfevents.1", "resnet/seed-0/events.out.tfevents.2", "0.5/seed-3/hparams.yaml")
+    for name in (*kept, *gone):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "mine").mkdir()
+    forget_events(tmp_path)
+    assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()} == set(kept)
+    assert (tmp_path / "mine").exists()
+    assert not (tmp_path / "0.5").exists()
+
+
+def test_what_only_the_end_knows_is_added_to_what_was_logged_meanwhile(tmp_path):
+    whole = made_up_comparison(FEW, 1, failed=None)
+    complete_tensorboard(whole, tmp_path)
+    for run in whole.runs:
+        log = events(tmp_path / run.arm / f"seed-{run.seed}")
+        assert "val_loss" not in log.Tags()["scalars"]
+        assert settings(log)[0]["lr"] == next(arm.lr for arm in FEW if arm.name == run.arm)
+    assert events(tmp_path / "search").Images("rate curve")
+
+
+@pytest.mark.parametrize("tool", ["wandb", "mlflow"])
+def test_the_curve_goes_where_the_tool_takes_figures(tool):
+    """Their loggers' own methods, by the signatures that they have; neither tool is needed for this."""
+    taken = []
+
+    class Experiment:
+        def log_figure(self, run_id, figure, artifact_file):
+            taken.append((run_id, figure, artifact_file))
+
+    class Logger:
+        experiment, run_id = (object(), None) if tool == "wandb" else (Experiment(), "7")
+
+        def log_hyperparams(self, params):
+            pass
+
+        def log_metrics(self, metrics, step=None):
+            pass
+
+        def finalize(self, status):
+            pass
+
+    if tool == "wandb":
+        Logger.log_image = lambda self, key, images, step=None, **named: taken.append((key, *images))
+    log_finding(Logger(), FINDING)
+    (one,) = taken
+    assert one[0] == ("rate curve" if tool == "wandb" else "7")
+    assert isinstance(one[1], Figure)
 
 
 def test_a_loss_that_is_not_finite_is_logged_as_it_was(tmp_path):

@@ -25,7 +25,7 @@ def ignore(lr: float, loss: float) -> None:
     """Do nothing: the ``OnStep`` of a probe that nobody follows."""
 
 
-_IDLE = 1_000
+IDLE = 1_000
 """After this many batches without an optimizer step, training is taken to make none."""
 
 
@@ -165,9 +165,9 @@ class Recorder:
         self._open.append(loss)
         if self._read is None and self._bad >= PATIENCE:
             self.stop = self.stop or "non-finite"
-        if len(self._open) > _IDLE:
+        if len(self._open) > IDLE:
             raise BadInputError(
-                f"{type(self._optimizers[0]).__name__} was not stepped in {_IDLE} batches; step the optimizer that is "
+                f"{type(self._optimizers[0]).__name__} was not stepped in {IDLE} batches; step the optimizer that is "
                 f"searched, or name another one."
             )
 

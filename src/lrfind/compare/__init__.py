@@ -46,9 +46,14 @@ _HOMES = {
     "Training": "targets.pytorch",
 }
 
+if not TYPE_CHECKING:  # else every name would be taken for one of the package's
 
-def __getattr__(name: str) -> Any:
-    """Import what needs torch or Lightning when it is asked for."""
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        """Import what needs torch or Lightning when it is asked for."""
+        if name in _HOMES:
+            return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

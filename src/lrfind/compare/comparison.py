@@ -150,8 +150,8 @@ class Comparison:
 def _verdict(data: Mapping[str, Any]) -> Verdict:
     pairs = tuple(map(_pair, data["pairs"]))
     kinds = None if data["kinds"] is None else _pair(data["kinds"])
-    lost, apart = tuple(data["lost"]), tuple(data["apart"])
-    return Verdict(data["sentence"], data["winner"], data["best"], pairs, kinds, lost, apart, int(data["seeds"]))
+    lost, apart, seeds = data.get("lost", ()), data.get("apart", ()), int(data.get("seeds", 0))  # of late
+    return Verdict(data["sentence"], data["winner"], data["best"], pairs, kinds, tuple(lost), tuple(apart), seeds)
 
 
 def _pair(data: Mapping[str, Any]) -> Pair:

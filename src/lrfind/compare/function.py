@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from lrfind.compare.running import Event, OnEvent, Todo, in_turn
 from lrfind.compare.runs import Arm, Failure, Run
 from lrfind.compare.statistics import Mode, check_mode, judge
 from lrfind.compare.store import Store
+from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Target
 from lrfind.errors import BadInputError
 from lrfind.records import Finding
@@ -88,17 +90,19 @@ def compare(
         raise BadInputError(f"{taken[0]} of the search is what is compared; say it with schedules=, steps= or epochs=.")
     which = _seeds(seeds)
     _check_place(target, jobs, ray)
+    identity = {} if out is None else target.identity()  # before anything has run, which may change what it holds
     survey = target.survey()
     steps = _steps(steps, epochs, survey)
     check_cycles(schedules, cycles, steps)
     metric = _metric(metric, survey)
     plan = {
-        "target": target.identity(),
+        "target": identity,
+        "data": {"epoch_steps": survey.epoch_steps, "metrics": list(survey.metrics)},
         "lrs": [float(lr) for lr in lrs],
         "schedules": list(schedules),
         "cycles": cycles,
         "steps": steps,
-        "search": {name: repr(value) for name, value in search.items()},
+        "search": identity_of(search),
         "versions": versions(),
     }
     store = Store(None if out is None else Path(out), plan)
@@ -204,8 +208,7 @@ def _conclude(what: _What, store: Store, failures: Iterable[Failure], *, is_whol
     pairs = [(arm, seed) for arm in what.arms for seed in what.seeds]
     runs = tuple(run for arm, seed in pairs if (run := store.run(arm, seed)) is not None)
     failures = tuple(failures)
-    failed = {failure.arm for failure in failures}
-    verdict, summaries = judge(what.arms, runs, what.metric, what.mode, failed=failed)
+    verdict, summaries = judge(what.arms, runs, what.metric, what.mode, failures)
     ranks = {(arm.name, seed): rank for rank, (arm, seed) in enumerate(pairs)}
     lacking = len(pairs) - len(runs)
     cut = (
@@ -213,7 +216,7 @@ def _conclude(what: _What, store: Store, failures: Iterable[Failure], *, is_whol
     )
     return Comparison(
         title=what.target.title,
-        setting=_setting(what),
+        setting=_setting(what, runs),
         metric=what.metric,
         mode=what.mode,
         arms=what.arms,
@@ -227,10 +230,11 @@ def _conclude(what: _What, store: Store, failures: Iterable[Failure], *, is_whol
     )
 
 
-def _setting(what: _What) -> str:
+def _setting(what: _What, runs: Sequence[Run]) -> str:
     given = f"{what.target.setting}; " if what.target.setting else ""
     length = what.survey.epoch_steps
-    passes = f" ({what.steps / length:.3g} epochs)" if length else ""
+    epochs = runs[0].last.epoch if runs else what.steps / length if length else math.nan
+    passes = f" ({epochs:.3g} epochs)" if math.isfinite(epochs) else ""
     return f"Each run: {given}{what.steps} optimizer steps{passes}; the same start and the same batches for every arm."
 
 

@@ -29,6 +29,8 @@ def in_words(verdict: Verdict, metric: str, mode: str) -> str:
 
 
 def _answer(verdict: Verdict, metric: str, mode: str) -> str:
+    if verdict.best is None and not verdict.lost:
+        return "No winner: no arm finished all its runs."
     if verdict.best is None:
         return f"No winner: no arm ended every run with a finite {metric}."
     if not verdict.pairs:
@@ -41,7 +43,7 @@ def _answer(verdict: Verdict, metric: str, mode: str) -> str:
 def _alone(verdict: Verdict, metric: str) -> str:
     """One arm is left to compare."""
     if not verdict.lost:
-        return f"No winner: only {verdict.best} ended with a {metric}, so there is nothing to compare it with."
+        return f"No winner: only {verdict.best} finished all its runs, so there is nothing to compare it with."
     if verdict.winner is None:
         return f"No winner: {verdict.best} alone ended with a finite {metric}, but one seed settles nothing."
     return f"{verdict.best} wins: it alone ended every run with a finite {metric}."

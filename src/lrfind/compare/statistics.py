@@ -6,7 +6,7 @@ docs/decisions/0009-paired-intervals.md says why these intervals, with their mea
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, get_args
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrfind.compare.comparison import Interval, Pair, Verdict
-from lrfind.compare.runs import Arm, Run
+from lrfind.compare.runs import Arm, Failure, Run
 from lrfind.compare.sentences import in_words
 from lrfind.errors import BadInputError
 
@@ -33,20 +33,20 @@ _MOST_SEEDS = 1_000
 
 
 def judge(
-    arms: Sequence[Arm], runs: Sequence[Run], metric: str, mode: Mode, *, failed: Collection[str] = ()
+    arms: Sequence[Arm], runs: Sequence[Run], metric: str, mode: Mode, failures: Sequence[Failure] = ()
 ) -> tuple[Verdict, dict[str, Interval]]:
     """Say which arm wins, or that it is too close to call.
 
     An arm with a run that did not end with a finite metric has lost: it is not among the pairs. An arm with a run that
-    failed is not compared, since that says nothing of its rate, and takes no seed from the others. The others are
-    compared on the seeds that all of them have.
+    failed is not compared, since that says nothing of its rate, and takes no seed from the others; a seed that failed
+    with every arm is left out. The others are compared on the seeds that all of them have.
 
     Args:
         arms: The arms, in the order to show.
         runs: The finished runs.
         metric: What is compared, at the end of training.
         mode: Whether the least or the greatest is best.
-        failed: The names of the arms with a run that failed.
+        failures: The runs that ended with an error.
 
     Returns:
         The verdict, and the mean of each arm's finite metrics with its own 95 % interval.
@@ -60,12 +60,21 @@ def judge(
         name: summary(list(of.values())) for name, of in scores.items() if any(map(math.isfinite, of.values()))
     }
     lost = tuple(name for name, of in scores.items() if of and not all(map(math.isfinite, of.values())))
+    failed = _failed(arms, failures)
     whole = {name: of for name, of in scores.items() if of and name not in lost and name not in failed}
     names, table = _complete(whole)
     apart = tuple(name for name in scores if name not in names and name not in lost)
     found = _settled(arms, names, table if mode == "min" else -table)
     found = replace(found, lost=lost, apart=apart, winner=found.winner if found.pairs or lost else None)
     return replace(found, sentence=in_words(found, metric, mode)), summaries
+
+
+def _failed(arms: Sequence[Arm], failures: Sequence[Failure]) -> set[str]:
+    """The arms with a failed run of a seed that did not fail with all of them."""
+    by_seed: dict[int, set[str]] = {}
+    for failure in failures:
+        by_seed.setdefault(failure.seed, set()).add(failure.arm)
+    return set().union(*(names for names in by_seed.values() if len(names) < len(arms)))
 
 
 def _settled(arms: Sequence[Arm], names: Sequence[str], table: Floats) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Ran
 
 _DEPTH = 5
 
-_BARREN = (torch.Tensor, np.ndarray, torch.nn.Module, type, str, bytes)
+_BARREN = (torch.Tensor, np.ndarray, torch.nn.Module, type, str, bytes, ModuleType, FunctionType)
 """Kinds that are not searched for generators."""
 
 
@@ -32,8 +33,11 @@ def _seed(generator: Any, seed: int) -> None:
     elif isinstance(generator, np.random.Generator):
         bits = generator.bit_generator
         bits.state = type(bits)(seed).state
+    elif isinstance(generator, np.random.RandomState):
+        kind = type(generator._bit_generator)
+        generator.set_state({**kind(seed).state, "has_gauss": 0, "gauss": 0.0})
     else:
-        generator.seed(seed % 2**32)
+        generator.seed(seed)
 
 
 def remember_globals() -> Callable[[], None]:
@@ -63,7 +67,7 @@ def remember(generator: Any) -> Callable[[], None] | None:
         bits = generator.bit_generator.state
         return lambda: setattr(generator.bit_generator, "state", bits)
     if isinstance(generator, np.random.RandomState):
-        legacy = generator.get_state()
+        legacy = generator.get_state(legacy=False)
         return lambda: generator.set_state(legacy)
     if isinstance(generator, random.Random):
         python = generator.getstate()

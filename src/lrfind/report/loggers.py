@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -95,10 +94,13 @@ def forget_events(folder: Path) -> None:
     """Remove the event files of an earlier comparison, which are known by their names; what else is there stays."""
     runs = [old for old in folder.glob("*/seed-*") if old.name.removeprefix("seed-").isdecimal()]
     for old in (folder / SEARCH, *runs):
-        shutil.rmtree(old, ignore_errors=True)
-    for old in folder.glob("*"):
-        with suppress(OSError):  # of a folder that is not empty
-            old.rmdir()
+        files = [*old.glob("events.out.tfevents.*"), *old.glob("hparams.yaml")]
+        for file in files:
+            file.unlink(missing_ok=True)
+        for emptied in (old, old.parent) if files else ():
+            if emptied != folder:
+                with suppress(OSError):  # it is not empty
+                    emptied.rmdir()
 
 
 def log_finding(logger: Logger, finding: Finding) -> None:

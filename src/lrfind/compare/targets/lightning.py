@@ -55,6 +55,8 @@ class LightningTarget:
     data_args: Mapping[str, Any] = field(default_factory=dict)
     trainer: Mapping[str, Any] = field(default_factory=dict)
     loggers: Loggers | None = None
+    trainer_name: Any = field(init=False, repr=False, compare=False, default=None)
+    """What names the Trainer's options: callbacks change as they are used."""
 
     def __post_init__(self) -> None:
         to_callable(self.model, "model")
@@ -62,6 +64,7 @@ class LightningTarget:
             to_callable(self.data, "data")
         if taken := sorted(set(OURS) & set(self.trainer)):
             raise BadInputError(f"the comparison sets {', '.join(taken)} of the trainer itself; leave it out.")
+        object.__setattr__(self, "trainer_name", identity_of(self.trainer))
 
     @property
     def title(self) -> str:
@@ -79,7 +82,8 @@ class LightningTarget:
         """Return plain data that names what is trained."""
         parts = {"model": self.model, "data": self.data}
         built = {name: None if one is None else identity_of(to_callable(one, name)) for name, one in parts.items()}
-        return {**built, **{name: identity_of(getattr(self, name)) for name in ("model_args", "data_args", "trainer")}}
+        arguments = {name: identity_of(getattr(self, name)) for name in ("model_args", "data_args")}
+        return {**built, **arguments, "trainer": self.trainer_name}
 
     def survey(self) -> Survey:
         """See ``lrfind.compare.targets.Target``."""
@@ -187,7 +191,7 @@ class History(*callback_bases()):  # type: ignore[misc]
     def __init__(self, arm: Arm, steps: int, told: Told) -> None:
         self.rows: list[Row] = []
         self.seconds = 0.0
-        self._rates, self._every, self._told = rates(arm, steps), evaluation_steps(steps), told
+        self._rates, self._steps, self._every, self._told = rates(arm, steps), steps, evaluation_steps(steps), told
         self._means: dict[str, list[float]] = {}
         self._start = perf_counter()
         self._pace: Pace | None = None
@@ -211,16 +215,16 @@ class History(*callback_bases()):  # type: ignore[misc]
         self._pace = Pace(chosen_optimizers(trainer), self._rates).__enter__()
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Count the steps that the first optimizer made; Lightning counts all that were tried, of all optimizers."""
-        trainer.fit_loop.epoch_loop.max_steps = -1
+        """Begin to count."""
         self._start = perf_counter()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Keep the losses; stop after the last step, which Lightning ends with an evaluation."""
+        self._let_go_on(trainer)
         scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
         for name, value in _scalars(outputs).items():
             self._means.setdefault(f"train_{name}", []).append(value * scale if name == "loss" else value)
-        if self._pace is None or not self._patience.check(self._pace.steps, trainer.accumulate_grad_batches):
+        if self._pace is None or not self._patience.check(self._pace.steps):
             return  # batches are accumulated, or the gradients were not finite
         loss = self._means.get(TRAIN_LOSS, [math.nan])[-1]
         is_due = self._pace.is_done or self._pace.steps % self._every == 0
@@ -228,6 +232,12 @@ class History(*callback_bases()):  # type: ignore[misc]
             self._add(trainer, {})
         trainer.should_stop = self._pace.is_done
         self._told(self._pace.steps, f"loss {loss:.3g}")
+
+    def _let_go_on(self, trainer: Any) -> None:
+        """Lightning counts the steps of all optimizers, also those that a scaler skips: move its end as far away."""
+        if self._pace is not None:
+            left = self._steps - self._pace.steps
+            trainer.fit_loop.epoch_loop.max_steps = trainer.global_step + left
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Keep a row."""
@@ -247,7 +257,7 @@ class History(*callback_bases()):  # type: ignore[misc]
         if self._pace is None or self._pace.steps == (self.rows[-1].step if self.rows else 0):
             return
         trained = {name: sum(values) / len(values) for name, values in self._means.items()}
-        epoch = self.pace.steps / _epoch_steps(trainer)
+        epoch = (trainer.fit_loop.epoch_loop.total_batch_idx + 1) / trainer.num_training_batches or math.nan
         self.rows.append(Row(self.pace.steps, epoch, self.pace.last, {**metrics, **trained}))
         self._means = {}
         for logger in trainer.loggers:
@@ -273,6 +283,12 @@ class _Surveyor(*callback_bases()):  # type: ignore[misc]
             self._notes.append(
                 f"{type(pl_module).__name__} brings {', '.join(names)}, which the arms' schedules take the place of."
             )
+
+    def _let_go_on(self, trainer: Any) -> None:
+        """Lightning counts the steps of all optimizers, also those that a scaler skips: move its end as far away."""
+        if self._pace is not None:
+            left = self._steps - self._pace.steps
+            trainer.fit_loop.epoch_loop.max_steps = trainer.global_step + left
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         self._metrics = tuple(_scalars(trainer.callback_metrics))

@@ -9,12 +9,10 @@ from typing import Any
 from typing_extensions import Self
 
 from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.loop import IDLE
 from lrfind.optim import Group, Optimizers, as_list, rates_of, read_rate, set_rate
 
 _CLOSE = 1e-6
-
-
-_MOST_IDLE = 100
 
 
 class Patience:
@@ -23,21 +21,20 @@ class Patience:
     def __init__(self) -> None:
         self._idle, self._steps = 0, 0
 
-    def check(self, steps: int, batches: int = 1) -> bool:
-        """Say whether a step was made since the last call.
+    def check(self, steps: int) -> bool:
+        """Say whether a step was made since the last batch.
 
         Args:
             steps: How many have been made.
-            batches: How many batches a step takes.
 
         Raises:
-            BadInputError: If no step was made for too many batches.
+            BadInputError: If there are many batches and no step.
         """
         if steps > self._steps:
             self._idle, self._steps = 0, steps
             return True
         self._idle += 1
-        if self._idle > _MOST_IDLE * batches:
+        if self._idle > IDLE:
             raise BadInputError(
                 f"the optimizer made no step for {self._idle} batches: the gradients may never be finite, or step= "
                 f"does not step it."

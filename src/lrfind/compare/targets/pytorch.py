@@ -129,7 +129,7 @@ class PyTorchTarget:
             )
         if (training.loss_fn is None) == (training.step is None):
             raise BadInputError("the factory must give either loss_fn or step: one says how to train on a batch.")
-        seed_all(seed, training.loader)
+        seed_all(seed, training.loader, training.validation, training.test)
         return training
 
 
@@ -137,10 +137,10 @@ def _rows(training: Training, pace: Pace, steps: int, told: Told) -> Iterator[Ro
     """Train to the end; yield a row per evaluation."""
     model, optimizer = training.model, training.optimizer
     step = _step(training)
-    epoch = length_of(training.loader) / training.accumulate
+    length = length_of(training.loader) / training.accumulate
     every, losses, patience = evaluation_steps(steps), [], Patience()
     model.train()
-    for batch in _batches(training):
+    for count, batch in enumerate(_batches(training), 1):
         losses.append(float(step(model, optimizer, batch)))
         if not patience.check(pace.steps):
             continue
@@ -148,7 +148,7 @@ def _rows(training: Training, pace: Pace, steps: int, told: Told) -> Iterator[Ro
         if pace.steps % every == 0 or pace.is_done:
             found = {} if training.validation is None else _evaluated(training, "val", training.validation)
             metrics = {TRAIN_LOSS: sum(losses) / len(losses), **found}
-            yield Row(pace.steps, pace.steps / epoch if epoch else math.nan, pace.last, metrics)
+            yield Row(pace.steps, count / length if length else math.nan, pace.last, metrics)
             losses = []
             model.train()
         if pace.is_done:
