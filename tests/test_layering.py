@@ -20,7 +20,7 @@ ROOMS = [
     ["strategies"],
     ["optim"],
     ["isolation"],
-    ["loop"],
+    ["loop", "steps"],
     ["progress", "resume"],
     ["search"],
     ["pytorch", "lightning", "huggingface"],

@@ -456,6 +456,17 @@ class TestBadInput:
         with pytest.raises(BadInputError, match="training_step returns no loss"):
             lrl.find(trainer(pl), silent, loader(), progress=False)
 
+    def test_a_training_step_that_forgets_its_loss(self, pl):
+        silent = module(pl, training_step=lambda self, batch, batch_idx: None)()
+        with pytest.raises(BadInputError, match=r"training_step of .* returns no loss; return it"):
+            lrl.find(trainer(pl), silent, loader(), progress=False)
+
+    def test_what_is_no_module(self, pl):
+        with pytest.raises(BadInputError, match="must be a LightningModule, got the class LightningModule; make one"):
+            lrl.find(trainer(pl), pl.LightningModule, loader(), progress=False)
+        with pytest.raises(BadInputError, match="must be a LightningModule, got a Linear"):
+            lrl.find(trainer(pl), nn.Linear(1, 1), loader(), progress=False)
+
     def test_every_and_isolation(self):
         with pytest.raises(BadInputError, match="every must be a number of epochs"):
             lrl.LRFinder(every=0)

@@ -246,3 +246,13 @@ def test_a_probe_of_an_optimizer_whose_step_calls_its_parents_records_each_step_
     rates, batches = (1e-3, 2e-3, 3e-3), [(torch.randn(8, 4), torch.randn(8, 1))] * 5
     ran = PyTorchLoop(model, Nested(model.parameters(), lr=0.1), batches, nn.MSELoss()).run(Probe(rates))
     assert (ran.lrs, len(ran.losses)) == (rates, 3)
+
+
+def test_a_rate_is_applied_to_an_optimizer_and_the_watch_says_what_it_saw():
+    model = nn.Linear(2, 1)
+    with pytest.raises(BadInputError, match=r"got a Linear; a LightningModule's is by lrfind.lightning.apply"):
+        apply_rate(model, 0.1)
+    watch = apply_rate(torch.optim.SGD(model.parameters(), lr=1.0), 0.1)
+    assert repr(watch) == "<AppliedRate of SGD: 0 steps, no step yet>"
+    watch.optimizers[0].step()
+    assert repr(watch) == "<AppliedRate of SGD: 1 steps, rates used 0.1 to 0.1>"

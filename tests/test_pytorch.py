@@ -254,6 +254,19 @@ def test_models_that_cannot_be_used():
         find(Net(), optimizer, batches)
 
 
+def test_arguments_in_each_others_places():
+    model, optimizer, batches = setup()
+    for arguments, message in (
+        ((optimizer, model, batches), "model must be a torch.nn.Module, got Adam"),
+        ((model, model, batches), "optimizer must be a torch optimizer, or several, got Net"),
+        ((Net, optimizer, batches), r"model must be a torch.nn.Module, got the class Net; make one: Net\(\)"),
+    ):
+        with pytest.raises(BadInputError, match=message):
+            find(*arguments)
+    with pytest.raises(BadInputError, match=r"got the class MSELoss; make one: MSELoss\(\)"):
+        lrfind.find(model, optimizer, batches, nn.MSELoss)
+
+
 class TestAnyStep:
     """``step=``: the user's own loop body, with whatever it closes over."""
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
@@ -28,13 +26,7 @@ from lrfind.loop import OnStep, Recorder, ignore
 from lrfind.optim import Optimizers, as_list
 from lrfind.records import Finding, Probe, Record
 from lrfind.search import SearchOptions, find_with
-
-LossFn = Callable[[nn.Module, Any], torch.Tensor] | nn.Module | Callable[..., torch.Tensor]
-
-Step = Callable[[nn.Module, Any, Any], Any]
-"""The body of a training loop, for one batch: ``step(model, optimizer, batch)`` returns the loss."""
-
-Gradients = Callable[[nn.Module, Any], torch.Tensor]
+from lrfind.steps import LossFn, Step, to_number, to_step
 
 _REMEDY = "compute the loss with the model that loss_fn (or step) is given, not with another one"
 
@@ -110,7 +102,7 @@ class PyTorchLoop:
         if accumulate < 1 or (step is not None and accumulate != 1):
             raise BadInputError(f"accumulate must be at least 1, and is for loss_fn only, got {accumulate=}.")
         check_isolation(isolation)
-        _check(model, optimizer)
+        _check(model, optimizer, loss_fn)
         check_loader(loader)
         self._parts = (model, optimizer, step or loss_fn)
         self._loader, self._accumulate, self._is_ours = loader, accumulate, step is None
@@ -142,7 +134,7 @@ class PyTorchLoop:
             if not model.training:
                 model.train()
         else:
-            step = _to_number(step)
+            step = to_number(step)
         with Recorder(probe, optimizer, on_step) as recorder:
             batches = _cycled(loader, recorder, self._accumulate)
             for batch in batches if self._accumulate == 1 else _grouped(batches, self._accumulate):
@@ -159,135 +151,6 @@ class PyTorchLoop:
             check()
         if self._is_ours:
             _check_reached(optimizer)
-
-
-def to_step(optimizers: Optimizers, loss_fn: LossFn, accumulate: int = 1) -> Step:
-    """Return the training step that ``find`` makes of a loss function, for trainings that are to be the same.
-
-    Args:
-        optimizers: One or several; one that needs a closure is given one.
-        loss_fn: As ``find`` takes it.
-        accumulate: How many batches the step takes the mean gradient of; above 1 it takes them as a list.
-
-    Returns:
-        The step, which returns the loss as a number.
-    """
-    each, gradients = as_list(optimizers), _to_gradients(to_loss(loss_fn), accumulate)
-
-    def step(model: nn.Module, _: Any, batch: Any) -> float:
-        for one in each:
-            one.zero_grad()
-        loss = gradients(model, batch)
-        for one in each:
-            one.step()
-        return loss.item()
-
-    def step_with_closure(model: nn.Module, _: Any, batch: Any) -> float:
-        def closure() -> torch.Tensor:
-            for one in each:
-                one.zero_grad()
-            return gradients(model, batch)
-
-        losses = [one.step(closure) for one in each]  # type: ignore[arg-type]
-        return cast(torch.Tensor, losses[0]).item()
-
-    return step_with_closure if any(map(needs_closure, each)) else step
-
-
-def to_loss(loss_fn: LossFn) -> Callable[[nn.Module, Any], torch.Tensor]:
-    """Return ``loss_fn(model, batch)``, also for a criterion on outputs and targets."""
-    if not (isinstance(loss_fn, nn.Module) or getattr(loss_fn, "__module__", "") == "torch.nn.functional"):
-        return loss_fn
-    device: torch.device | None = None
-    moves = False
-
-    def loss_of(model: nn.Module, batch: Any) -> torch.Tensor:
-        nonlocal device, moves
-        if device is None:
-            device = _device_for(model, batch)
-            moves = device.type != "cpu"  # where data is anyway
-        inputs, targets = batch
-        if moves:
-            inputs, targets = inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True)
-        return loss_fn(model(inputs), targets)
-
-    return loss_of
-
-
-def _device_for(model: nn.Module, batch: Any) -> torch.device:
-    """Return where a criterion's batches are to go.
-
-    Raises:
-        BadInputError: If they are not made for a criterion.
-    """
-    if not (isinstance(batch, (list, tuple)) and len(batch) == 2):
-        raise BadInputError(
-            f"a criterion needs batches of (inputs, targets), got {type(batch).__name__}; "
-            f"pass loss_fn=lambda model, batch: ... instead."
-        )
-    return next(model.parameters()).device
-
-
-def _to_gradients(loss_fn: Callable[[nn.Module, Any], torch.Tensor], accumulate: int) -> Gradients:
-    """Return what adds to the gradients those of one batch, or the mean of several, and returns the loss."""
-
-    def of_one(model: nn.Module, batch: Any) -> torch.Tensor:
-        loss = loss_fn(model, batch)
-        try:
-            loss.backward()  # type: ignore[no-untyped-call]
-        except Exception:
-            checked_loss(loss)  # which says what is wrong with it, if that was the loss
-            raise
-        return loss
-
-    def of_several(model: nn.Module, batches: Sequence[Any]) -> torch.Tensor:
-        losses = []
-        for batch in batches:
-            loss = checked_loss(loss_fn(model, batch))
-            torch.autograd.backward(loss / len(batches))
-            losses.append(loss.detach())
-        return torch.stack(losses).mean()
-
-    return of_one if accumulate == 1 else of_several
-
-
-def needs_closure(optimizer: Optimizer) -> bool:
-    """Say whether an optimizer's ``step`` cannot do without a closure, as LBFGS's."""
-    parameters = list(inspect.signature(type(optimizer).step).parameters.values())[1:2]
-    return bool(parameters) and parameters[0].default is inspect.Parameter.empty and parameters[0].name == "closure"
-
-
-def checked_loss(loss: Any) -> torch.Tensor:
-    """Return the loss if one can step on it.
-
-    Raises:
-        BadInputError: If it is no tensor, not a scalar, or has no gradient.
-    """
-    if not isinstance(loss, torch.Tensor):
-        raise BadInputError(f"loss_fn must return a tensor, got {type(loss).__name__}; return the loss itself.")
-    if loss.numel() != 1:
-        raise BadInputError(f"the loss must be a scalar, got shape {tuple(loss.shape)}; take its mean.")
-    if not loss.requires_grad:
-        raise BadInputError(
-            "the loss has no gradient; compute it from the model's outputs without detach() or no_grad(), "
-            "and leave at least one parameter with requires_grad=True."
-        )
-    return loss
-
-
-def _to_number(step: Step) -> Step:
-    """Return a step whose loss is a number."""
-
-    def numbered(model: nn.Module, optimizer: Any, batch: Any) -> float:
-        loss = step(model, optimizer, batch)
-        if isinstance(loss, (int, float)):
-            return float(loss)
-        if isinstance(loss, torch.Tensor) and loss.numel() == 1:
-            return loss.item()
-        got = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
-        raise BadInputError(f"step must return the loss of its batch, a number or a tensor of one, got {got}.")
-
-    return numbered
 
 
 def _cycled(loader: Iterable[Any], recorder: Recorder, accumulate: int) -> Iterator[Any]:
@@ -312,7 +175,14 @@ def _grouped(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
         yield [next(batches) for _ in range(size)]
 
 
-def _check(model: nn.Module, optimizer: Optimizers) -> None:
+def _check(model: nn.Module, optimizer: Optimizers, loss_fn: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise BadInputError(f"model must be a torch.nn.Module, got {_described(model)}.")
+    for one in as_list(optimizer):
+        if not hasattr(one, "param_groups"):
+            raise BadInputError(f"optimizer must be a torch optimizer, or several, got {_described(one)}.")
+    if isinstance(loss_fn, type):
+        raise BadInputError(f"loss_fn must be a function or a criterion, got {_described(loss_fn)}.")
     parameters = {id(parameter) for parameter in model.parameters()}
     if not parameters:
         raise BadInputError(f"{type(model).__name__} has no parameters, so there is nothing to train.")
@@ -322,6 +192,11 @@ def _check(model: nn.Module, optimizer: Optimizers) -> None:
                 f"{type(one).__name__} holds no parameter of {type(model).__name__}; "
                 f"construct it with model.parameters()."
             )
+
+
+def _described(value: Any) -> str:
+    """What was given instead, in a few words."""
+    return f"the class {value.__name__}; make one: {value.__name__}()" if isinstance(value, type) else f"{value!r:.60}"
 
 
 def _check_reached(optimizer: Optimizers) -> None:

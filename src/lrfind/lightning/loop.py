@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from lrfind.curves import PATIENCE
 from lrfind.errors import BadInputError
 from lrfind.isolation import KINDS, Isolation, check_isolation, copies_of, generators_in, preserved, seed_all
 from lrfind.lightning.framework import TALKERS, callback_bases, fit
@@ -40,6 +41,7 @@ class LightningLoop:
         is_fitting: bool = False,
     ) -> None:
         check_strategy(trainer, is_fitting=is_fitting)
+        _check_module(module)
         if not any(True for _ in module.parameters()):
             raise BadInputError(f"{type(module).__name__} has no parameters, so there is nothing to train.")
         check_isolation(isolation)
@@ -78,7 +80,7 @@ class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
     def __init__(self, probe: Probe, on_step: OnStep, optimizers: Sequence[Any], index: int | None) -> None:
         super().__init__(probe, on_step)
         self._optimizers, self._index = list(optimizers), index
-        self._is_parallel = False
+        self._is_parallel, self._silent = False, 0
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         lift_limits(trainer)
@@ -109,11 +111,21 @@ class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
                 raise BadInputError(
                     f"{type(module).__name__} optimizes manually and its training_step returns no loss; return it."
                 )
+            self._silent += 1
+            if self._silent >= PATIENCE and self._silent > self.recorder.batches:
+                raise BadInputError(f"training_step of {type(module).__name__} returns no loss; return it.")
             loss = math.nan
         if self._is_parallel:
             loss = torch.as_tensor(loss).detach().to(trainer.strategy.root_device, copy=True)
             loss = trainer.strategy.reduce(loss, reduce_op="mean")
         return float(loss) * (trainer.accumulate_grad_batches if is_automatic else 1)
+
+
+def _check_module(module: Any) -> None:
+    if isinstance(module, type):
+        raise BadInputError(f"model must be a LightningModule, got the class {module.__name__}; make one of it.")
+    if not hasattr(module, "training_step"):
+        raise BadInputError(f"model must be a LightningModule, got a {type(module).__name__}.")
 
 
 def chosen_optimizers(trainer: Any, index: int | None = None) -> list[torch.optim.Optimizer]:

@@ -38,6 +38,11 @@ def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> Appl
     schedulers = tuple(flatten(scheduler))
     each = as_list(optimizers)
     for one in each:
+        if not hasattr(one, "param_groups"):
+            raise BadInputError(
+                f"a rate is applied to an optimizer, got a {type(one).__name__}; a LightningModule's is by "
+                f"lrfind.lightning.apply(finding, model)."
+            )
         _check_driven(one, schedulers)
     for one in _with_inner(schedulers):
         for group, peak in zip(one.optimizer.param_groups, getattr(one, "max_lrs", ()), strict=False):

@@ -49,6 +49,11 @@ class AppliedRate:
         self._hooks = [one.register_step_pre_hook(self._observe) for one in self.optimizers]
         self._hooks.append(self.optimizers[0].register_step_post_hook(self._count))
 
+    def __repr__(self) -> str:
+        names = ", ".join(type(one).__name__ for one in self.optimizers)
+        used = f"rates used {self.least:.3g} to {self.greatest:.3g}" if self.steps else "no step yet"
+        return f"<AppliedRate of {names}: {self.steps} steps, {used}>"
+
     def verify(self) -> None:
         """Check that every param group holds the rate that was applied, or that its scheduler last set.
 

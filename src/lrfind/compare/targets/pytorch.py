@@ -20,8 +20,9 @@ from lrfind.compare.targets.specs import Builder, build, name_of_builder, to_cal
 from lrfind.errors import BadInputError
 from lrfind.isolation import length_of, seed_all
 from lrfind.optim import Optimizers
-from lrfind.pytorch import LossFn, Step, find, to_loss, to_step
+from lrfind.pytorch import find
 from lrfind.records import Finding
+from lrfind.steps import LossFn, Step, to_loss, to_step
 
 Metrics = Callable[[nn.Module, Any], Mapping[str, Any]]
 """``metrics(model, batch)`` returns numbers by name, means over the batch."""
