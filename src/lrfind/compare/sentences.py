@@ -77,7 +77,8 @@ def _remedy(rivals: Sequence[Pair]) -> str:
         return f"about {max(known)} seeds in all would settle it"
     if all(one.difference.low == one.difference.high for one in rivals if one.seeds_needed is None):
         return "the seeds do not differ, so that nothing is known about chance"
-    return "no number of seeds within reason would settle it, so either will do"
+    alike = [one.second for one in rivals if one.seeds_needed is None]
+    return f"no number of seeds within reason would tell {_listed(alike)} from it, so either will do"
 
 
 def _question(kinds: Pair) -> str:
