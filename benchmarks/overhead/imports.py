@@ -1,4 +1,4 @@
-"""How much longer ``import lrfind`` takes than ``import torch`` alone, in CPU time of fresh processes, in turns.
+"""How much longer it takes to have ``lrfind.find`` than ``import torch`` alone, in CPU time of fresh processes, in turns.
 
 Run: ``python -m benchmarks.overhead.imports``.
 """
@@ -13,21 +13,22 @@ import numpy as np
 
 REPEATS = 5
 
-CODE = "import time; start = time.process_time(); import {}; print(time.process_time() - start)"
+CODE = "import time; start = time.process_time(); {}; print(time.process_time() - start)"
+TORCH, OURS = "import torch", "import lrfind; lrfind.find"
 
 
-def seconds(module: str) -> float:
-    """Import a module in a fresh process; return the CPU time that took."""
-    command = [sys.executable, "-c", CODE.format(module)]
+def seconds(code: str) -> float:
+    """Run code in a fresh process; return the CPU time that took."""
+    command = [sys.executable, "-c", CODE.format(code)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def line() -> str:
     """Measure; return it as one line."""
-    pairs = [(seconds("torch"), seconds("lrfind")) for _ in range(REPEATS)]
+    pairs = [(seconds(TORCH), seconds(OURS)) for _ in range(REPEATS)]
     low, middle, high = np.quantile([ours / torchs for torchs, ours in pairs], (0.25, 0.5, 0.75)).tolist()
     return (
-        f"import torch {median(one for one, _ in pairs):.2f} s, import lrfind {median(one for _, one in pairs):.2f} s "
+        f"`{TORCH}` {median(one for one, _ in pairs):.2f} s, `{OURS}` {median(one for _, one in pairs):.2f} s "
         f"of CPU time; ratio {middle:.3f} (quartiles {low:.3f}..{high:.3f}, {REPEATS} pairs)"
     )
 

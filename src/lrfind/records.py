@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
 from textwrap import fill
@@ -150,7 +150,7 @@ class Finding:
     interval: tuple[float, float]
     method: str
     schedule: str
-    records: tuple[Record, ...]
+    records: tuple[Record, ...] = field(repr=False)
     cost: Cost
     notes: tuple[str, ...] = ()
     left: float | None = None

@@ -34,6 +34,8 @@ def _use(finding: Finding) -> str:
     with_what = f"Train {name} with" if name else "Train with"
     schedule = "held constant" if finding.schedule == "constant" else f"as the peak of the {finding.schedule} schedule"
     length = " or ".join(
-        f"{count:,g} {unit}" for count, unit in ((finding.horizon, "steps"), (finding.epochs, "epochs")) if count
+        f"{count:,g} {unit}{'' if count == 1 else 's'}"
+        for count, unit in ((finding.horizon, "step"), (finding.epochs, "epoch"))
+        if count
     )
     return f"{with_what} lr {finding.lr:.3g}, {schedule}{', for ' + length if length else ''}."

@@ -66,7 +66,7 @@ def compare(
         lrs: Rates given by hand, constant over training; may be none.
         schedules: What the found rates are trained under; ``"constant"`` is the found fixed rate. Names of
             ``lrfind.schedules.SCHEDULES``, and ``"triangular"``, ``"triangular2"``, ``"exp_range"``, ``"restarts"``.
-        seeds: How many, or which. Runs of more seeds can be added to those in ``out``.
+        seeds: How many, or which.
         epochs: How long each run trains, in passes over the data; 5 where ``steps`` is not given.
         steps: Instead, in optimizer steps.
         cycles: How many cycles a cyclical schedule goes through.
@@ -74,7 +74,8 @@ def compare(
         mode: Whether its least or its greatest value is best.
         jobs: In how many processes to train at once.
         ray: Instead, train through Ray: ``"local"``, ``"auto"`` or a cluster's address.
-        out: Where finished runs are kept, so that a comparison that was cut short goes on where it was.
+        out: Where finished runs are kept, so that a comparison that was cut short goes on where it was, and more rates,
+            schedules and seeds can be added.
         progress: Whether to show bars in a terminal.
         on_event: Told what happens, as it happens.
         **search: Options of the search; see ``lrfind.search.SearchOptions``.
@@ -98,8 +99,6 @@ def compare(
     plan = {
         "target": identity,
         "data": {"epoch_steps": survey.epoch_steps, "metrics": list(survey.metrics)},
-        "lrs": [float(lr) for lr in lrs],
-        "schedules": list(schedules),
         "cycles": cycles,
         "steps": steps,
         "search": identity_of(search),
@@ -111,7 +110,7 @@ def compare(
         search = {"seed": which[0], **search, "progress": False}
         findings: dict[str, Finding] = {}
         for name in needs(schedules):
-            findings[name] = _finding(target, name, steps, store, tell, search, next(iter(findings.values()), None))
+            findings[name] = _finding(target, name, steps, store, tell, search)
         arms = to_arms(findings, lrs=lrs, schedules=schedules, cycles=cycles)
         what = _What(target, survey, steps, metric, mode, arms, which, findings)
         failures: list[Failure] = []
@@ -144,13 +143,12 @@ def _finding(
     store: Store,
     tell: OnEvent,
     options: Mapping[str, Any],
-    earlier: Finding | None,
 ) -> Finding:
     """Return what is known of a schedule, read it off an earlier search, or search."""
     found = store.finding(schedule)
     if found is None:
         tell(Event("searching", schedule, int(options["seed"])))
-        found = None if earlier is None else _read_again(earlier, schedule)
+        found = None if store.earlier is None else _read_again(store.earlier, schedule)
         if found is None:
             asked = dict(options)
             found = target.find(schedule, asked.pop("seed"), steps, **asked)

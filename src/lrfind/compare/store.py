@@ -22,7 +22,7 @@ class Store:
 
     Args:
         out: The folder of the comparison; None keeps nothing on disk.
-        plan: What the comparison is of, as plain data; seeds are no part of it, so that more can be added.
+        plan: What the comparison is of, as plain data; arms and seeds are no part of it, so that more can be added.
 
     Raises:
         BadInputError: If the folder holds the runs of another comparison.
@@ -42,6 +42,11 @@ class Store:
     def finding(self, schedule: str) -> Finding | None:
         """Return a finished search, or None."""
         return self._findings.get(schedule)
+
+    @property
+    def earlier(self) -> Finding | None:
+        """The first finished search, whose records may answer for other schedules too."""
+        return next(iter(self._findings.values()), None)
 
     def keep_run(self, run: Run) -> None:
         """Keep a run.

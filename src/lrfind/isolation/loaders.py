@@ -15,8 +15,8 @@ def fresh(loader: Any) -> Any:
     """Return a loader over the same data whose iteration leaves the given one untouched.
 
     A ``DataLoader`` with persistent workers keeps its iterator; a shallow copy keeps its own. A dataset that is
-    its own iterator is copied, where it can be. Containers of loaders are copied likewise; anything else is
-    returned as it is.
+    its own iterator, or keeps one, is copied, where it can be. Containers of loaders are copied likewise; anything else
+    is returned as it is.
 
     Raises:
         BadInputError: If a loader can be iterated only once.
@@ -24,14 +24,14 @@ def fresh(loader: Any) -> Any:
     if isinstance(loader, torch.utils.data.DataLoader):
         twin = copy.copy(loader)
         twin._iterator = None
-        if isinstance(loader.dataset, Iterator):
-            object.__setattr__(twin, "dataset", _restartable(loader.dataset))
+        object.__setattr__(twin, "dataset", fresh(loader.dataset))
         return twin
     if type(loader) is dict:
         return {name: fresh(one) for name, one in loader.items()}
     if type(loader) in (list, tuple) and loader and isinstance(loader[0], torch.utils.data.DataLoader):
         return type(loader)(fresh(one) for one in loader)
-    return _restartable(loader) if isinstance(loader, Iterator) else loader
+    keeps = isinstance(loader, torch.utils.data.IterableDataset) and any(map(_is_iterator, vars(loader).values()))
+    return _restartable(loader) if keeps or isinstance(loader, Iterator) else loader
 
 
 def is_loader(value: Any) -> bool:
@@ -62,12 +62,20 @@ def check_loader(loader: Any) -> None:
         fresh(loader)
 
 
-def _restartable(iterator: Iterator[Any]) -> Iterator[Any]:
-    """Copy an iterator from where it stands."""
+def _is_iterator(value: Any) -> bool:
+    return isinstance(value, Iterator)
+
+
+def _restartable(iterator: Any) -> Any:
+    """Copy an iterator, or a dataset that keeps one, from where it stands."""
     try:
         return copy.deepcopy(iterator)
     except Exception as error:
-        raise BadInputError(
-            f"the loader is a one-shot iterator ({type(iterator).__name__}) and a search would use it up; "
-            f"pass the DataLoader or a list of batches, or an object whose __iter__ begins anew."
-        ) from error
+        name = type(iterator).__name__
+        if isinstance(iterator, Iterator):
+            what = f"the loader is a one-shot iterator ({name}) and a search would use it up"
+            remedy = "pass the DataLoader or a list of batches, or an object whose __iter__ begins anew"
+        else:
+            what = f"{name} reads from an iterator that it keeps, and a search would use that up"
+            remedy = "make the iterator in __iter__, so that it begins anew"
+        raise BadInputError(f"{what}; {remedy}.") from error

@@ -76,11 +76,11 @@ def rates_of(optimizers: Optimizers) -> Rates:
 
 def set_rate(groups: Sequence[Group], lr: float, ratios: Sequence[float]) -> None:
     """Give each param group ``lr`` times its ratio; a tensor rate is filled in place."""
+    if len(groups) == 1 == ratios[0] and type(groups[0]["lr"]) is float:  # the usual case, at every step
+        groups[0]["lr"] = lr
+        return
     for group, ratio in zip(groups, ratios, strict=True):
-        if type(group["lr"]) is float:  # the usual case, at every step
-            group["lr"] = lr * ratio
-        else:
-            write(group, "lr", lr * ratio)
+        write(group, "lr", lr * ratio)
 
 
 def read_rate(groups: Sequence[Group], ratios: Sequence[float]) -> float:
