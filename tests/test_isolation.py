@@ -122,3 +122,24 @@ def test_room_for_what_is_noted_is_asked_of_host_memory_wherever_the_model_is():
     assert fits([model], lambda device: free[device.type])
     for short in free:
         assert not fits([model], lambda device, short=short: free[device.type] - (device.type == short))
+
+
+class Kept(torch.utils.data.IterableDataset):
+    """A dataset that reads from an iterator that it keeps."""
+
+    def __init__(self, iterator):
+        self.iterator = iterator
+
+    def __iter__(self):
+        return self.iterator
+
+
+def test_data_that_keeps_its_iterator_is_copied_or_refused():
+    batches = [torch.ones(2) * number for number in range(4)]
+    for wrapped in (lambda one: one, torch.utils.data.DataLoader):
+        data = Kept(iter(batches))
+        first = next(iter(fresh(wrapped(data))))
+        assert first.sum() == 0
+        assert next(iter(data)).sum() == 0  # not read from by the other one
+        with pytest.raises(BadInputError, match=r"Kept reads from an iterator that it keeps, .* make the iterator in"):
+            fresh(wrapped(Kept(one for one in batches)))

@@ -461,6 +461,27 @@ class TestBadInput:
         with pytest.raises(BadInputError, match=r"training_step of .* returns no loss; return it"):
             lrl.find(trainer(pl), silent, loader(), progress=False)
 
+    def test_find_reads_the_schedule_off_the_module_as_the_callback_does(self, pl):
+        def configure(self):
+            optimizer = torch.optim.Adam(self.parameters(), lr=0.1)
+            total = self.trainer.estimated_stepping_batches
+            scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=total)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+        scheduled = module(pl, configure_optimizers=configure)
+        finder = lrl.LRFinder(apply=False, progress=False)
+        torch.manual_seed(0)
+        trainer(pl, finder).fit(scheduled(), loader())
+        torch.manual_seed(0)
+        model = scheduled()
+        before = torch.get_rng_state(), [one.clone() for one in model.parameters()]
+        finding = lrl.find(trainer(pl), model, loader(), progress=False)
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert all(map(torch.equal, model.parameters(), before[1]))
+        assert finding.schedule == finder.finding.schedule == "LinearLR"
+        assert finding.lr == finder.finding.lr
+        assert lrl.find(trainer(pl), scheduled(), loader(), schedule="constant", progress=False).schedule == "constant"
+
     def test_what_is_no_module(self, pl):
         with pytest.raises(BadInputError, match="must be a LightningModule, got the class LightningModule; make one"):
             lrl.find(trainer(pl), pl.LightningModule, loader(), progress=False)
@@ -507,7 +528,7 @@ class TestBadInput:
 )
 def test_a_search_knows_how_long_the_trainer_will_train(pl, options, given, known):
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, **options)
-    assert with_plan(given, trainer) == (given if known is None else known)
+    assert with_plan(given, trainer, []) == (given if known is None else known)
 
 
 class TestTheScheduleOfTheTrainer:

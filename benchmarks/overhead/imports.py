@@ -1,4 +1,4 @@
-"""How much longer it takes to have ``lrfind.find`` than ``import torch`` alone, in CPU time of fresh processes, in turns.
+"""How much longer it takes to have ``lrfind.find`` than ``import torch``, in CPU time of fresh processes, in turns.
 
 Run: ``python -m benchmarks.overhead.imports``.
 """

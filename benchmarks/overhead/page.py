@@ -35,8 +35,8 @@ its steps; the reading of the curve is in nobody's time."""
 
 IMPORTS = """## Importing
 
-`import lrfind` imports torch when `lrfind.find` is asked for; the target is less than 1.10 of `import torch` alone. {}. Each in a fresh process, in
-turns, by `python -m benchmarks.overhead.imports`."""
+`import lrfind` imports torch when `lrfind.find` is asked for; the target is less than 1.10 of `import torch` alone.
+{}. Each in a fresh process, in turns, by `python -m benchmarks.overhead.imports`."""
 
 
 def page(measured: Measured, imports: str, seconds: float) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lrfind.cli.comparing import concluded
 from lrfind.cli.faults import FAILED, UsageError, check_folder, check_installed, refusals, spoken_faults
-from lrfind.cli.options import Data, Json, Model, Task, parse_lrs, parse_names, parse_seeds
+from lrfind.cli.options import Data, Json, Model, Task, check_words, parse_lrs, parse_names, parse_seeds
 from lrfind.compare.arms import ARMS, CYCLES, check_schedules
 from lrfind.errors import BadInputError
 
@@ -89,6 +89,7 @@ def compare(
         _check(options)
         if tensorboard:
             check_installed("tensorboard", extra="demo")
+        check_words(context, model, task)
         from lrfind.cli.targets import to_target
 
         target, length, note = to_target(model, data, task, tuple(context.args))

@@ -19,6 +19,8 @@ FAILED = 1
 MISUSED = 2
 INTERRUPTED = 130
 
+WHAT_TO_TRAIN = "what is to be trained? Give --model, --task, or a --config that has a model with a class_path."
+
 
 class UsageError(BadInputError):
     """An option that is missing, unknown, or has a value that it cannot have."""
@@ -119,5 +121,5 @@ def condensed(message: str) -> str:
     if "'init_args." in words or "'class_path'" in words:
         words += "; where the configuration names a class_path and init_args, leave out --model or --data"
     if words == "the following arguments are required: model":
-        words = "what is to be trained? Give --model, --task, or a --config that has a model with a class_path"
+        return WHAT_TO_TRAIN
     return words.rstrip(".") + "."

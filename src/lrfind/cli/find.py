@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from lrfind.cli.faults import UsageError, check_file, refusals, spoken_faults
-from lrfind.cli.options import Data, Json, Model, Task, check_figure
+from lrfind.cli.options import Data, Json, Model, Task, check_figure, check_words
 from lrfind.errors import BadInputError
 from lrfind.schedules import SCHEDULES
 from lrfind.suggest import METHODS
@@ -29,8 +29,12 @@ def find(
     data: Data = None,
     task: Task = None,
     schedule: Annotated[
-        str, typer.Option(help=f"What the rate will do: {', '.join(SCHEDULES)}.", rich_help_panel=_TRAINING)
-    ] = "constant",
+        str | None,
+        typer.Option(
+            help=f"What the rate will do: {', '.join(SCHEDULES)}. By default what the module's schedulers do.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
     horizon: Annotated[
         int | None, typer.Option(help="How many optimizer steps training will take.", rich_help_panel=_TRAINING)
     ] = None,
@@ -80,7 +84,6 @@ def find(
     ```
     """
     search: dict[str, Any] = {
-        "schedule": schedule,
         "method": method,
         "min_lr": min_lr,
         "max_lr": max_lr,
@@ -88,9 +91,10 @@ def find(
         "seed": seed,
         "strategy": strategy,
     }
-    given = {"horizon": horizon, "epochs": epochs, "budget": budget, "resume": resume}
+    given = {"schedule": schedule, "horizon": horizon, "epochs": epochs, "budget": budget, "resume": resume}
     search |= {name: value for name, value in given.items() if value is not None}
     with spoken_faults():
+        check_words(context, model, task)
         check_search(search)
         check_figure(plot)
         check_file(out, option="--out")

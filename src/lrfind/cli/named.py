@@ -28,7 +28,7 @@ def load_named(spec: str, option: str) -> Any:
     """
     separator = ":" if ":" in spec else "."
     module, _, name = spec.rpartition(separator)
-    if not (module and name) or "/" in spec or module.endswith(".py"):
+    if not (module and name) or "/" in spec or module.endswith(".py") or name == "py":
         raise UsageError(f"{option} must be written module:name, as in train:Net for Net in train.py, got {spec!r}.")
     found = _load_module(module, option)
     for part in name.split("."):

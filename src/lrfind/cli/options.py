@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lrfind.cli.faults import UsageError
+from lrfind.cli.faults import WHAT_TO_TRAIN, UsageError
 
 PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 """For commands that hand on ``--model.*``, ``--data.*``, ``--trainer.*``, ``--task.*`` and ``--config``."""
+
+_LIGHTNINGS = ("--config", "--print_config", "--trainer", "--model", "--data", "--optimizer", "--lr_scheduler")
+"""Options of LightningCLI's own."""
 
 _WHAT = "What to train"
 
@@ -41,6 +45,26 @@ Task = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
+
+
+def check_words(context: typer.Context, model: str | None, task: str | None) -> None:
+    """Find out before any work whether what is left of the command line can be meant.
+
+    Raises:
+        UsageError: If nothing is named to be trained, a word stands alone, or one is close to an option's name.
+    """
+    names = [name for option in context.command.params for name in option.opts]
+    before = ""
+    for word in context.args:
+        name = word.split("=")[0]
+        if not word.startswith("-") and not before.startswith("-"):
+            raise UsageError(f"{word} stands alone; write lists with commas: --lrs 1e-4,1e-2.")
+        near = get_close_matches(name, names, n=1, cutoff=0.8) if "." not in name and word.startswith("--") else []
+        if near and name not in _LIGHTNINGS:
+            raise UsageError(f"no such option: {name}; did you mean {near[0]}?")
+        before = word
+    if model is None and task is None and not any(word.startswith("--config") for word in context.args):
+        raise UsageError(WHAT_TO_TRAIN)
 
 
 def parse_lrs(text: str) -> tuple[float, ...]:

@@ -37,6 +37,11 @@ class DescribedTask:
             BadInputError: If it cannot be imported or is none.
         """
         function = load_named(self.spec, "--task")
+        if isinstance(function, type):
+            raise BadInputError(
+                f"--task {self.spec} must be a function that returns (model, optimizer, loader, loss_fn), got a class; "
+                f"a LightningModule goes to --model."
+            )
         if not callable(function):
             raise BadInputError(f"--task {self.spec} must be a function, got a {type(function).__name__}.")
         return function  # type: ignore[no-any-return]

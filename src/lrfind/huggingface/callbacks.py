@@ -44,7 +44,8 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
         if self.lr is not None and not math.isclose(used, self.lr, rel_tol=1e-12):
             raise RateNotAppliedError(
                 f"the optimizer starts with lr={used}, not with lr={self.lr}; set learning_rate={self.lr} in the "
-                f"TrainingArguments before the Trainer makes its optimizer, or use LRFinder(), which applies it."
+                f"TrainingArguments before the Trainer makes its optimizer, set it in the optimizer where you pass one "
+                f"of your own, or use LRFinder(), which applies it."
             )
         self.watch(**kwargs)
 

@@ -179,7 +179,7 @@ class LRFinder(VerifyLR):
             isolation=self._isolation,
             is_fitting=True,
         )
-        finding = find_with(loop, **with_plan(self._options, trainer))
+        finding = find_with(loop, **with_plan(self._options, trainer, trainer.lr_scheduler_configs))
         if wiring is not None:
             self._set(trainer, module, finding.lr, wiring, is_fresh=is_fresh)
             finding = replace(finding, notes=(*finding.notes, *_stale(module, finding.lr, wiring)))
@@ -242,7 +242,8 @@ def _liar(module: Any, lr: float, used: float) -> RateNotAppliedError:
     if holders and holders[0] not in wiring.read:
         return complain(module, holders[0], wiring)
     source = f" from self.{wiring.read[0]}" if wiring.read else ""
+    remedy = f"set self.{wiring.read[0]}" if wiring.read else "let configure_optimizers read an attribute and set that"
     return RateNotAppliedError(
-        f"the optimizer of {type(module).__name__} starts with lr={used}{source}, not with lr={lr}; "
-        f"call lrfind.lightning.apply(finding, model) before fit."
+        f"the optimizer of {type(module).__name__} starts with lr={used}{source}, not with lr={lr}; {remedy} before "
+        f"fit, which lrfind.lightning.apply(finding, model) does with a finding."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from typing_extensions import Unpack
@@ -37,8 +38,8 @@ def find(
         datamodule: Instead, a datamodule.
         optimizer: Of several optimizers, the index of the one to search; by default all move together.
         isolation: As ``lrfind.find`` takes it.
-        **options: See ``lrfind.search.SearchOptions``; ``horizon`` and ``epochs`` are the trainer's own by default, and
-            ``schedule`` is once its schedulers are there (in the callback).
+        **options: See ``lrfind.search.SearchOptions``; ``horizon``, ``epochs`` and ``schedule`` are by default the
+            trainer's and its module's own.
 
     Returns:
         The finding; ``lrfind.lightning.apply(finding, model)`` sets the rate.
@@ -51,15 +52,23 @@ def find(
         raise BadInputError("give train_dataloaders or datamodule, not both.")
     data = datamodule if datamodule is not None else train_dataloaders
     loop = LightningLoop(trainer, model, data, optimizer=optimizer, isolation=isolation)
-    return find_with(loop, **with_plan(options, trainer))
+    is_asked = "schedule" in options or not isinstance(options.get("strategy", "auto"), str)
+    configs = [] if is_asked else loop.scheduler_configs()
+    return find_with(loop, **with_plan(options, trainer, configs))
 
 
-def with_plan(options: SearchOptions, trainer: Any) -> SearchOptions:
-    """Return the options of a search with what a trainer will do, where the user does not say: length and schedule."""
+def with_plan(options: SearchOptions, trainer: Any, configs: Sequence[Any]) -> SearchOptions:
+    """Return the options of a search with what a trainer will do, where the user does not say: length and schedule.
+
+    Args:
+        options: What the user says.
+        trainer: The trainer.
+        configs: Lightning's configurations of the schedulers that it will step.
+    """
     if not isinstance(options.get("strategy", "auto"), str):
         return options
     plan: SearchOptions = {}
-    if (schedule := _schedule_of(trainer)) is not None:
+    if (schedule := _schedule_of(trainer, configs)) is not None:
         plan["schedule"] = schedule
     if not {"horizon", "epochs"} & set(options):
         if (steps := trainer.max_steps - trainer.global_step) > 0:
@@ -69,9 +78,9 @@ def with_plan(options: SearchOptions, trainer: Any) -> SearchOptions:
     return {**plan, **options}
 
 
-def _schedule_of(trainer: Any) -> Scheduled | None:
+def _schedule_of(trainer: Any, configs: Sequence[Any]) -> Scheduled | None:
     """Return the schedule that drives the first optimizer, where it is known already and has a peak of its own."""
-    for config in trainer.lr_scheduler_configs:
+    for config in configs:
         per_epoch = config.interval == "epoch"
         every = config.frequency
         steps = (trainer.max_epochs or -1) // every if per_epoch else None
@@ -99,6 +108,6 @@ def apply(finding: Finding, model: Any, *, attr: str | None = None) -> None:
     """
     wiring = trace(model, also=attr)
     if not (attr or wiring.read) or (attr and attr not in wiring.read):
-        raise complain(model, attr or "lr", wiring)
+        raise complain(model, attr or (*wiring.unread, "lr")[0], wiring)
     for name in (attr,) if attr else wiring.read:
         put(model, name, finding.lr)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -51,21 +51,47 @@ class LightningLoop:
 
     def run(self, probe: Probe, on_step: OnStep = ignore) -> Record:
         """Run one probe; see ``lrfind.loop.Loop``."""
+        with self._apart(probe.seed) as (module, optimizers, data):
+            with _Driver(probe, on_step, optimizers, self._optimizer) as driver:
+                fit(inner_trainer(self._trainer, driver), module, **_as_fit_argument(data))
+            return driver.recorder.record()
+
+    def scheduler_configs(self) -> list[Any]:
+        """Return Lightning's configurations of the schedulers that training would have; nothing is trained."""
+        with self._apart(0) as (module, _, data):
+            look = _Look()
+            with suppress(_Seen):
+                fit(inner_trainer(self._trainer, look), module, **_as_fit_argument(data))
+        return look.configs
+
+    @contextmanager
+    def _apart(self, seed: int) -> Iterator[tuple[Any, list[Any], Any]]:
+        """Yield a module, its optimizers where there are any yet, and data that can be trained with; put all back."""
         data = detached(self._data, is_set_up=self._is_fitting)
         originals = (self._module, list(self._trainer.optimizers) if self._is_fitting else [])
         copies = copies_of(originals, self._isolation)
-        with ExitStack() as stack:
-            stack.enter_context(quiet(*TALKERS))
-            generators = generators_in(vars(self._module), kinds=KINDS)
-            state = originals if copies is None else ()
-            stack.enter_context(preserved(self._data, data, *generators, state=state, apart=(self._trainer,)))
+        generators = generators_in(vars(self._module), kinds=KINDS)
+        state = originals if copies is None else ()
+        with quiet(*TALKERS), preserved(self._data, data, *generators, state=state, apart=(self._trainer,)):
             module, optimizers = copies or originals
             silence(module, is_set_up=self._is_fitting)
-            seed_all(probe.seed, data)
-            driver = stack.enter_context(_Driver(probe, on_step, optimizers, self._optimizer))
-            inner = inner_trainer(self._trainer, driver)
-            fit(inner, module, **_as_fit_argument(data))
-        return driver.recorder.record()
+            seed_all(seed, data)
+            yield module, optimizers, data
+
+
+class _Seen(Exception):
+    """Ends a fit that was only looked at."""
+
+
+class _Look(*callback_bases()):  # type: ignore[misc]
+    """Notes the schedulers of a fit that is about to begin, and ends it."""
+
+    def __init__(self) -> None:
+        self.configs: list[Any] = []
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        self.configs = list(trainer.lr_scheduler_configs)
+        raise _Seen
 
 
 class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
