@@ -468,19 +468,19 @@ class TestBadInput:
             scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=total)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-        scheduled = module(pl, configure_optimizers=configure)
+        scheduled, data = module(pl, configure_optimizers=configure), loader()
         finder = lrl.LRFinder(apply=False, progress=False)
         torch.manual_seed(0)
-        trainer(pl, finder).fit(scheduled(), loader())
+        trainer(pl, finder).fit(scheduled(), data)
         torch.manual_seed(0)
         model = scheduled()
         before = torch.get_rng_state(), [one.clone() for one in model.parameters()]
-        finding = lrl.find(trainer(pl), model, loader(), progress=False)
+        finding = lrl.find(trainer(pl), model, data, progress=False)
         assert torch.equal(torch.get_rng_state(), before[0])
         assert all(map(torch.equal, model.parameters(), before[1]))
         assert finding.schedule == finder.finding.schedule == "LinearLR"
         assert finding.lr == finder.finding.lr
-        assert lrl.find(trainer(pl), scheduled(), loader(), schedule="constant", progress=False).schedule == "constant"
+        assert lrl.find(trainer(pl), scheduled(), data, schedule="constant", progress=False).schedule == "constant"
 
     def test_what_is_no_module(self, pl):
         with pytest.raises(BadInputError, match="must be a LightningModule, got the class LightningModule; make one"):
