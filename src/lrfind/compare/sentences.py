@@ -64,10 +64,12 @@ def _close(pairs: Sequence[Pair], best: str, metric: str, mode: str) -> str:
     if pairs[0].seeds == 1:
         return f"Too close to call: {best} has the {degree} {metric}, but one seed settles nothing; train 3 or more."
     rivals = [one for one in pairs if not one.is_settled]
-    closest, *rest = rivals
-    behind = f"{closest.second} is behind by {_span(closest)} over {closest.seeds} seeds"
-    told = f"{behind}, and {_listed([one.second for one in rest])} cannot be told from it either" if rest else behind
-    return f"Too close to call: {best} has the {degree} mean {metric}, but {told}; {_remedy(rivals)}."
+    closest = rivals[0]
+    return (
+        f"Too close to call: {best} has the {degree} mean {metric}, but over {closest.seeds} seeds "
+        f"{_listed([one.second for one in rivals])} cannot be told from it. "
+        f"{closest.second} is behind by {_span(closest)}; {_remedy(rivals)}."
+    )
 
 
 def _remedy(rivals: Sequence[Pair]) -> str:
