@@ -706,6 +706,19 @@ class TestBadInput:
             lrh.find(trainer(data=data, max_steps=5), **ROUGH)
         assert len(list(data)) == 320
 
+    def test_a_dataset_that_keeps_what_it_reads_from(self):
+        class Keeps(torch.utils.data.IterableDataset):
+            def __init__(self):
+                self.rows = (row for row in Rows())
+
+            def __iter__(self):
+                return self.rows
+
+        data = Keeps()
+        with pytest.raises(BadInputError, match="Keeps reads from an iterator that it keeps"):
+            lrh.find(trainer(data=data, max_steps=5), **ROUGH)
+        assert len(list(data)) == 320
+
     def test_a_model_without_parameters(self):
         class Empty(nn.Module):
             def forward(self, x, labels=None):
