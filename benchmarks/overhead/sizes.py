@@ -50,7 +50,7 @@ def sizes() -> list[Size]:
     """
     torch.manual_seed(0)
     return [
-        Size("0.5 ms", mlp(32), (32, 32), steps=120, repeats=35),
-        Size("5 ms", mlp(256, 512), (128, 256), steps=30, repeats=28),
-        Size("100 ms", convnet(3, 256, 256), (12, 3, 8, 8), steps=6, repeats=16),
+        Size("0.5 ms", mlp(32), (32, 32), steps=120, repeats=80),
+        Size("5 ms", mlp(256, 512), (128, 256), steps=30, repeats=120),
+        Size("100 ms", convnet(3, 256, 256), (12, 3, 8, 8), steps=6, repeats=100),
     ]

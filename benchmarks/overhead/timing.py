@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import gc
 import math
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter, process_time
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,8 +19,6 @@ from benchmarks.overhead.sizes import Size
 
 WARM_UP = 2
 """Steps at the start of each run that are not timed as steps: what they take above one is setup."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,28 +113,16 @@ class Clocked(Dataset[Batch]):
 
 
 def measure(size: Size) -> Runs:
-    """Run every contestant once per repeat, in an order that rotates; return its runs, in the order of repeats."""
+    """Run every contestant once per repeat, in an order drawn anew each time; return its runs, by repeat."""
     contestants = list({**PYTORCH, **LIGHTNING}.items())
     runs: Runs = {name: [] for name, _ in contestants}
     for _, contestant in contestants:
         timed(contestant, size)
     gc.freeze()
     for repeat in range(size.repeats):
-        for name, contestant in turned(contestants, repeat):
+        for name, contestant in random.Random(repeat).sample(contestants, len(contestants)):
             runs[name].append(timed(contestant, size))
     return runs
-
-
-def turned(items: Sequence[T], turn: int) -> list[T]:
-    """Return the items from another first one at every turn, every other time backwards.
-
-    Example:
-        >>> turned("abc", 1), turned("abc", 2)
-        (['a', 'c', 'b'], ['c', 'a', 'b'])
-    """
-    shift = turn % len(items)
-    order = [*items[shift:], *items[:shift]]
-    return order[::-1] if turn % 2 else order
 
 
 def timed(contestant: Contestant, size: Size) -> Run:
