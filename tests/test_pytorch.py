@@ -204,6 +204,8 @@ def loss_of(change):
         (loss_of(lambda loss: loss.expand(3)), BadInputError, r"must be a scalar, got shape \(3,\)"),
         (loss_of(lambda loss: loss.item()), BadInputError, "must return a tensor, got float"),
         (loss_of(lambda loss: loss.detach()), BadInputError, "the loss has no gradient"),
+        (lambda outputs, targets: ((outputs - targets) ** 2).mean(), BadInputError, "takes outputs and targets; pass"),
+        (lambda model, batch: model.body(batch[0]).mean(), AttributeError, "no attribute 'body'"),
     ],
 )
 def test_losses_that_cannot_be_used(loss_fn, error, message):

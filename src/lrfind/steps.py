@@ -92,7 +92,11 @@ def _to_gradients(loss_fn: Callable[[nn.Module, Any], torch.Tensor], accumulate:
     """Return what adds to the gradients those of one batch, or the mean of several, and returns the loss."""
 
     def of_one(model: nn.Module, batch: Any) -> torch.Tensor:
-        loss = loss_fn(model, batch)
+        try:
+            loss = loss_fn(model, batch)
+        except (TypeError, AttributeError):
+            _check_takes_model(loss_fn, model, batch)
+            raise
         try:
             loss.backward()  # type: ignore[no-untyped-call]
         except Exception:
@@ -109,6 +113,25 @@ def _to_gradients(loss_fn: Callable[[nn.Module, Any], torch.Tensor], accumulate:
         return torch.stack(losses).mean()
 
     return of_one if accumulate == 1 else of_several
+
+
+def _check_takes_model(loss_fn: Callable[..., Any], model: nn.Module, batch: Any) -> None:
+    """Find out whether a loss function that failed takes outputs and targets instead of a model and a batch.
+
+    Raises:
+        BadInputError: If it does.
+    """
+    try:
+        inputs, targets = batch
+        with torch.no_grad():
+            loss = loss_fn(model(inputs), targets)
+    except Exception:  # noqa: BLE001, the error that called for this says more
+        return
+    if isinstance(loss, torch.Tensor) and loss.numel() == 1:
+        raise BadInputError(
+            "loss_fn is called as loss_fn(model, batch), and this one takes outputs and targets; "
+            "pass loss_fn=lambda model, batch: your_loss(model(batch[0]), batch[1])."
+        )
 
 
 def needs_closure(optimizer: Optimizer) -> bool:
