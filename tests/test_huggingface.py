@@ -248,6 +248,19 @@ class Weighted(Trainer):
         return (loss, outputs) if return_outputs else loss
 
 
+def test_it_says_in_a_line_what_it_found_and_whether_training_uses_it(capsys):
+    for options, fate in (
+        ({}, "training uses it."),
+        ({"apply": False}, "does not use it."),
+        ({"progress": False}, None),
+    ):
+        finder = lrh.LRFinder(strategy=Rough(), **options)
+        trained(finder, max_steps=2)
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lrfind:")]
+        start = f"lrfind: lr {finder.finding.lr:.3g} found in 24 steps ("
+        assert [(line.startswith(start), line.endswith(fate or "")) for line in said] == [(True, True)] * bool(fate)
+
+
 TRAININGS = {
     "plain": {},
     "accumulation, no clipping": {"gradient_accumulation_steps": 3, "max_grad_norm": 0.0},

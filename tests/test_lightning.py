@@ -280,6 +280,25 @@ class TestWhenItSearches:
         assert finder.span == (finder.finding.lr, finder.finding.lr)
         assert (len(finder.findings), net.lr) == (1, finder.finding.lr)
 
+    def test_it_says_in_a_line_what_it_found_and_whether_training_uses_it(self, pl, capsys):
+        for options, fate in (
+            ({}, "training uses it."),
+            ({"apply": False}, "does not use it."),
+            ({"progress": False}, None),
+        ):
+            finder = lrl.LRFinder(strategy="range", **options)
+            trained(pl, module(pl), finder, max_epochs=1)
+            said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lrfind:")]
+            start = f"lrfind: lr {finder.finding.lr:.3g} found in {finder.finding.cost.steps} steps ("
+            assert [(line.startswith(start), line.endswith(fate or "")) for line in said] == [(True, True)] * bool(fate)
+
+    @pytest.mark.filterwarnings("ignore:.*Running in `fast_dev_run` mode")
+    def test_a_run_of_one_batch_to_see_that_it_works_searches_nothing_and_says_so(self, pl):
+        finder = lrl.LRFinder(every=1)
+        with pytest.warns(UserWarning, match="fast_dev_run: no rate is searched; training keeps its own"):
+            net, fitted = trained(pl, module(pl), finder, fast_dev_run=True)
+        assert (finder.finding, net.count, fitted.optimizers[0].param_groups[0]["lr"]) == (None, 1, 2e-3)
+
     def test_its_checkpoint_loads_weights_only(self, pl, tmp_path):
         finder = lrl.LRFinder()
         _, fitted = trained(pl, module(pl), finder, max_epochs=1)

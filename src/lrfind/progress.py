@@ -1,13 +1,15 @@
-"""What a person sees while a search goes on."""
+"""What a person sees of a search: a bar while it goes on, a line where its rate is used."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from lrfind.records import Probe, Record
+from lrfind.resume import is_first
 from lrfind.strategies import Strategy
 
 if TYPE_CHECKING:
@@ -71,6 +73,12 @@ class Display:
         which = f"{kind} {min(self._done + 1, count)}" + (f" of {count}" if count > 1 else "")
         self.line = "  |  ".join(words for words in (f"{which}  {now}".strip(), self._best) if words)
         self._bar.update(self._task, total=len(probe.lrs), completed=self._steps, description=self.line)
+
+
+def say(line: str) -> None:
+    """Print a line to the error stream, once for all processes of a training."""
+    if is_first():
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ class SearchOptions(RangeOptions, total=False):
         strategy: ``"auto"`` (a range test, and shorter ones beside it: ``lrfind.strategies.replicated``), ``"range"``
             (one range test) or an object with ``propose``.
         budget: What ``"auto"`` may cost: a share of the horizon if below 1, else steps.
-        progress: Whether to show a bar in a terminal.
+        progress: Whether to show a bar in a terminal, and, of a callback, to say in a line what was found.
         resume: A file for what the search has run so far; started again with the same options after a kill, the search
             goes on from it and gives the same finding. It is removed at the end. Another search, another model or
             other data need another file: only the probes are compared.

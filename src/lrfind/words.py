@@ -8,13 +8,20 @@ if TYPE_CHECKING:
     from lrfind.records import Finding
 
 
+_WIDE = 1000
+"""An interval whose ends are further apart than this, as a ratio, tells next to nothing."""
+
+
 def sentences(finding: Finding) -> list[str]:
     """Return what to use, how sure that is, what it rests on and cost, and what else a person should know."""
     low, high = finding.interval
     if finding.method == "calibrated":
+        meaning = (
+            "so wide a span that the search says little" if high > _WIDE * low else "and most of it is often as good"
+        )
         sure = (
-            f"The best rate of a grid search should lie between {low:.2g} and {high:.2g} (so it does on nine in ten of "
-            f"the benchmark's tasks), and most of these rates are often as good."
+            f"The best rate of a grid search should lie between {low:.2g} and {high:.2g}, {meaning}; such intervals "
+            f"hold it on nine in ten of the benchmark's tasks."
         )
     else:
         sure = f"With other seeds the {finding.method} reading would mostly lie between {low:.2g} and {high:.2g}."
@@ -26,6 +33,12 @@ def sentences(finding: Finding) -> list[str]:
         f"This is the {finding.method} reading of {ramps}: {finding.cost.steps} steps in {finding.cost.seconds:.1f} s.",
         *finding.notes,
     ]
+
+
+def announcement(finding: Finding, *, is_applied: bool) -> str:
+    """Return the line that a callback says: the rate, what it cost and whether training uses it."""
+    cost = f"{finding.cost.steps} steps ({finding.cost.seconds:.1f} s)"
+    return f"lrfind: lr {finding.lr:.3g} found in {cost}; training {'uses' if is_applied else 'does not use'} it."
 
 
 def _use(finding: Finding) -> str:

@@ -14,8 +14,10 @@ from lrfind.huggingface.framework import callback_base, trainer_of
 from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
 from lrfind.isolation import Isolation, check_isolation
 from lrfind.optim import AppliedRate, Verifier, apply_rate, handling_groups, rates_of
+from lrfind.progress import say
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with, to_strategy
+from lrfind.words import announcement
 
 _KEY = "lrfind"
 """Where the finding is kept in the state that the Trainer saves with its checkpoints."""
@@ -138,6 +140,12 @@ class LRFinder(VerifyLR):
         self.findings.append(find_with(loop, **cast(SearchOptions, with_plan(self._options, trainer))))
         if self._apply:
             self._use(self.findings[-1], args, state, **kwargs)
+        else:
+            self._announce()
+
+    def _announce(self) -> None:
+        if self._options.get("progress", True):
+            say(announcement(self.findings[-1], is_applied=self._apply))
 
     def _use(self, finding: Finding, args: Any, state: Any, **kwargs: Any) -> None:
         """Put the rate where training reads it, say so in what the Trainer saves, and watch it."""
@@ -146,6 +154,7 @@ class LRFinder(VerifyLR):
         args.learning_rate = finding.lr
         state.stateful_callbacks[_KEY] = {"findings": [each.to_dict() for each in self.findings]}
         self.watch(**kwargs)
+        self._announce()
 
 
 def _suspects(trainer: Any, watcher: Any) -> list[str]:

@@ -17,8 +17,10 @@ from lrfind.lightning.framework import callback_bases
 from lrfind.lightning.functions import with_plan
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers
 from lrfind.optim import AppliedRate, Verifier, apply_rate, handling_groups, rates_of
+from lrfind.progress import say
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with, to_strategy
+from lrfind.words import announcement
 
 
 class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
@@ -137,7 +139,9 @@ class LRFinder(VerifyLR):
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Find, apply, and start watching; not yet where a checkpoint will be resumed from."""
-        if not self._is_resumed:
+        if trainer.fast_dev_run:
+            warnings.warn("fast_dev_run: no rate is searched; training keeps its own.", stacklevel=2)
+        elif not self._is_resumed:
             self.findings = []
             if trainer.ckpt_path is None:
                 self._find(trainer, pl_module, is_fresh=True)
@@ -145,8 +149,9 @@ class LRFinder(VerifyLR):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Find now, or take the finding of the run that is resumed; the checkpoint is in place."""
         if self._is_resumed and self._apply:
+            self._announce()
             self.watch(trainer)
-        elif not self.findings:
+        elif not self.findings and not trainer.fast_dev_run:
             self._find(trainer, pl_module, is_fresh=False)
         self._is_resumed = False
 
@@ -185,6 +190,11 @@ class LRFinder(VerifyLR):
             finding = replace(finding, notes=(*finding.notes, *_stale(module, finding.lr, wiring)))
             self.watch(trainer)
         self.findings.append(finding)
+        self._announce()
+
+    def _announce(self) -> None:
+        if self._options.get("progress", True):
+            say(announcement(self.findings[-1], is_applied=self._apply))
 
     def _wiring(self, module: Any) -> Wiring:
         wiring = trace(module, also=self._attr, optimizer=self._optimizer or 0)
