@@ -134,6 +134,65 @@ class Kept(torch.utils.data.IterableDataset):
         return self.iterator
 
 
+class Infinite:
+    """A loader of one's own, not of torch's, that goes on where it was left."""
+
+    def __init__(self, batches):
+        self.iterator = iter(batches)
+
+    def __iter__(self):
+        yield from self.iterator
+
+
+class Anew:
+    """A loader that keeps an iterator, and makes it anew each time."""
+
+    def __init__(self, batches):
+        self.batches = batches
+        self.iterator = (one for one in batches)
+
+    def __iter__(self):
+        self.iterator = iter(self.batches)
+        return self.iterator
+
+
+class Lines(torch.utils.data.IterableDataset):
+    """A dataset that reads on in a file, or begins at its start."""
+
+    def __init__(self, path, *, rewinds):
+        self.file, self.rewinds = path.open(), rewinds
+
+    def __iter__(self):
+        if self.rewinds:
+            self.file.seek(0)
+        while line := self.file.readline():
+            yield torch.tensor(float(line))
+
+
+def test_a_loader_of_ones_own_that_keeps_its_iterator_is_copied_or_refused():
+    loader = Infinite([torch.ones(2) * number for number in range(4)])
+    assert len(list(fresh(loader))) == len(list(loader)) == 4
+    with pytest.raises(BadInputError, match="Infinite reads from an iterator that it keeps"):
+        fresh(Infinite(one for one in [torch.ones(2)]))
+
+
+def test_one_that_makes_its_iterator_anew_is_taken_as_it_is():
+    loader = Anew([torch.ones(2)])
+    assert fresh(loader) is loader
+
+
+@pytest.mark.parametrize("rewinds", [False, True])
+def test_a_file_that_data_reads_is_left_where_it_was(tmp_path, rewinds):
+    (tmp_path / "lines").write_text("1\n2\n3\n")
+    data = Lines(tmp_path / "lines", rewinds=rewinds)
+    data.file.readline()
+    loader = torch.utils.data.DataLoader(data, batch_size=None)
+    with preserved(loader, twin := fresh(loader)):
+        assert len(list(twin)) == (3 if rewinds else 2)
+    assert data.file.readline() == "2\n"
+    data.file.close()
+
+
 def test_data_that_keeps_its_iterator_is_copied_or_refused():
     batches = [torch.ones(2) * number for number in range(4)]
     for wrapped in (lambda one: one, torch.utils.data.DataLoader):
@@ -141,5 +200,5 @@ def test_data_that_keeps_its_iterator_is_copied_or_refused():
         first = next(iter(fresh(wrapped(data))))
         assert first.sum() == 0
         assert next(iter(data)).sum() == 0  # not read from by the other one
-        with pytest.raises(BadInputError, match=r"Kept reads from an iterator that it keeps, .* make the iterator in"):
+        with pytest.raises(BadInputError, match=r"Kept reads from an iterator that it keeps, .* make it in __iter__"):
             fresh(wrapped(Kept(one for one in batches)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dis
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -14,9 +16,9 @@ from lrfind.errors import BadInputError
 def fresh(loader: Any) -> Any:
     """Return a loader over the same data whose iteration leaves the given one untouched.
 
-    A ``DataLoader`` with persistent workers keeps its iterator; a shallow copy keeps its own. A dataset that is
-    its own iterator, or keeps one, is copied, where it can be. Containers of loaders are copied likewise; anything else
-    is returned as it is.
+    A ``DataLoader`` with persistent workers keeps its iterator; a shallow copy keeps its own. What is its own iterator,
+    or keeps one that its ``__iter__`` does not make anew, is copied, where it can be. Containers of loaders are copied
+    likewise; anything else is returned as it is.
 
     Raises:
         BadInputError: If a loader can be iterated only once.
@@ -30,8 +32,7 @@ def fresh(loader: Any) -> Any:
         return {name: fresh(one) for name, one in loader.items()}
     if type(loader) in (list, tuple) and loader and isinstance(loader[0], torch.utils.data.DataLoader):
         return type(loader)(fresh(one) for one in loader)
-    keeps = isinstance(loader, torch.utils.data.IterableDataset) and any(map(_is_iterator, vars(loader).values()))
-    return _restartable(loader) if keeps or isinstance(loader, Iterator) else loader
+    return _restartable(loader) if isinstance(loader, Iterator) or _keeps_iterator(loader) else loader
 
 
 def is_loader(value: Any) -> bool:
@@ -62,8 +63,18 @@ def check_loader(loader: Any) -> None:
         fresh(loader)
 
 
-def _is_iterator(value: Any) -> bool:
-    return isinstance(value, Iterator)
+def _keeps_iterator(data: Any) -> bool:
+    """Say whether iterating over data uses up an iterator that it holds."""
+    begin = getattr(type(data), "__iter__", None)
+    code = getattr(begin, "__code__", ())
+    made = {one.argval for one in dis.get_instructions(code) if one.opname == "STORE_ATTR"} if code else set()
+    held = getattr(data, "__dict__", {}) if begin else {}
+    return any(isinstance(value, Iterator) and not is_file(value) for name, value in held.items() if name not in made)
+
+
+def is_file(value: Any) -> bool:
+    """Say whether a value is an open file whose place can be told, and put back."""
+    return isinstance(value, io.IOBase) and not value.closed and value.seekable()
 
 
 def _restartable(iterator: Any) -> Any:
@@ -77,5 +88,5 @@ def _restartable(iterator: Any) -> Any:
             remedy = "pass the DataLoader or a list of batches, or an object whose __iter__ begins anew"
         else:
             what = f"{name} reads from an iterator that it keeps, and a search would use that up"
-            remedy = "make the iterator in __iter__, so that it begins anew"
+            remedy = "make it in __iter__, so that it begins anew"
         raise BadInputError(f"{what}; {remedy}.") from error

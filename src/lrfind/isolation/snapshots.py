@@ -16,7 +16,7 @@ from torch import nn
 from lrfind.errors import BadInputError
 from lrfind.isolation.functions import cells_of, globals_of
 from lrfind.isolation.generators import remember, remember_globals
-from lrfind.isolation.loaders import is_loader
+from lrfind.isolation.loaders import is_file, is_loader
 
 PutBack = Callable[[], None]
 
@@ -134,6 +134,8 @@ class _Snapshot:
             return None, []
         if self._is_state and is_loader(each):
             return None, []
+        if not self._is_state and is_file(each):
+            return _file(each), []
         if isinstance(attributes := getattr(each, "__dict__", None), dict):
             return _mapping(attributes), list(attributes.values())
         return None, []
@@ -171,6 +173,14 @@ def _tensor(tensor: torch.Tensor) -> tuple[PutBack, list[Any]]:
             tensor.grad = grad
 
     return put_back, [grad] if grad is not None else []
+
+
+def _file(file: Any) -> PutBack | None:
+    try:
+        place = file.tell()
+    except OSError:  # in the middle of being iterated over
+        return None
+    return lambda: None if file.closed else file.seek(place)
 
 
 def _array(array: np.ndarray[Any, Any]) -> PutBack:
