@@ -235,6 +235,7 @@ class TestFind:
         (("mine:Net", "mine:Data", "--config", "flat.yaml"), 32, 16, 3),
         (("mine:Net", "mine:Data", "--config", "flat.yaml", "--model.hidden", "5", "--trainer.max_epochs=9"), 5, 16, 9),
         ((None, None, "--config", "full.yaml"), 32, 16, 3),
+        ((None, None, "-c", "full.yaml"), 32, 16, 3),
         ((None, None, "--config", "full.yaml", "--model.hidden", "5", "--data.batch_size", "8"), 5, 8, 3),
         ((None, None, "--model", "mine.Net", "--data", "mine.Data", "--model.hidden", "5"), 5, 16, None),
     ],
@@ -258,7 +259,7 @@ def test_parsing_and_building_move_no_random_number_but_those_of_the_model(folde
 
 def test_the_seed_is_the_one_given_but_for_one_in_the_configuration(folder, monkeypatch):
     finding = {}
-    for name, words in {"given": "--seed 3 --model.hidden 32", "configured": "--seed 1 --config full.yaml"}.items():
+    for name, words in {"given": "--seed 3 --model.hidden 32", "configured": "--seed 1 -c full.yaml"}.items():
         what = MINE_OF if name == "given" else ""
         assert run(monkeypatch, f"find {what} {words} --epochs 3 --out {name}.json") == 0
         finding[name] = lrfind.Finding.load(f"{name}.json")
@@ -274,6 +275,9 @@ def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, argu
     ("command", "code", "message"),
     [
         ("find", 2, "what is to be trained? Give --model, --task, or a --config"),
+        ("find mine:Net", 2, "mine:Net stands alone; did you mean --model mine:Net?"),
+        ("find full.yaml", 2, "full.yaml stands alone; did you mean --config full.yaml?"),
+        ("find 1e-3", 2, "1e-3 stands alone; write the option that it is for before it."),
         ("find --model Net", 2, "--model must be written module:name"),
         ("find --model mine.py:Net", 2, "as in train:Net for Net in train.py"),
         ("find --model nothere:Net", 1, "there is no module nothere in "),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
@@ -58,13 +59,25 @@ def check_words(context: typer.Context, model: str | None, task: str | None) -> 
     for word in context.args:
         name = word.split("=")[0]
         if not word.startswith("-") and not before.startswith("-"):
-            raise UsageError(f"{word} stands alone; write lists with commas: --lrs 1e-4,1e-2.")
+            raise UsageError(f"{word} stands alone; {_meant(word, names)}")
         near = get_close_matches(name, names, n=1, cutoff=0.8) if "." not in name and word.startswith("--") else []
         if near and name not in _LIGHTNINGS:
             raise UsageError(f"no such option: {name}; did you mean {near[0]}?")
         before = word
-    if model is None and task is None and not any(word.startswith("--config") for word in context.args):
+    is_configured = any(word == "-c" or word.startswith(("--config", "-c=")) for word in context.args)
+    if model is None and task is None and not is_configured:
         raise UsageError(WHAT_TO_TRAIN)
+
+
+def _meant(word: str, names: Sequence[str]) -> str:
+    """Guess what a word was meant for that follows no option."""
+    if word.endswith((".yaml", ".yml")):
+        return f"did you mean --config {word}?"
+    if ":" in word or all(part.isidentifier() for part in word.split(".")):
+        return f"did you mean --model {word}?"
+    if "--lrs" in names:
+        return "write lists with commas: --lrs 1e-4,1e-2."
+    return "write the option that it is for before it."
 
 
 def parse_lrs(text: str) -> tuple[float, ...]:
