@@ -16,6 +16,7 @@ from torch_lr_finder import LRFinder
 
 import lrfind
 import lrfind.lightning
+from lrfind.lightning.loop import LightningLoop
 from lrfind.records import Cost
 from lrfind.schedules import ramp
 
@@ -123,7 +124,12 @@ def fit(net: nn.Module, loader: DataLoader[Batch]) -> Call:
 def ours_lightning(net: nn.Module, loader: DataLoader[Batch]) -> Call:
     """``lrfind.lightning.find``."""
     trainer, module, options = _trainer(len(loader)), Module(net), _search(loader)
-    return lambda: lrfind.lightning.find(trainer, module, loader, **options)
+
+    def call() -> None:
+        LightningLoop(trainer, module, loader).scheduler_configs()  # as the call does with a strategy of its own
+        lrfind.lightning.find(trainer, module, loader, **options)
+
+    return call
 
 
 def tuner(net: nn.Module, loader: DataLoader[Batch]) -> Call:

@@ -97,7 +97,7 @@ def detached(data: Any, *, is_set_up: bool) -> Any:
     if is_set_up:
         twin.setup = twin.prepare_data = _nothing
     twin.train_dataloader = lambda: fresh(type(data).train_dataloader(twin))
-    twin.teardown = _nothing
+    twin.teardown = twin.on_exception = _nothing
     return twin
 
 

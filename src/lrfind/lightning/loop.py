@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -60,8 +60,7 @@ class LightningLoop:
         """Return Lightning's configurations of the schedulers that training would have; nothing is trained."""
         with self._apart(0) as (module, _, data):
             look = _Look()
-            with suppress(_Seen):
-                fit(inner_trainer(self._trainer, look), module, **_as_fit_argument(data))
+            fit(inner_trainer(self._trainer, look), module, **_as_fit_argument(data))
         return look.configs
 
     @contextmanager
@@ -79,19 +78,15 @@ class LightningLoop:
             yield module, optimizers, data
 
 
-class _Seen(Exception):
-    """Ends a fit that was only looked at."""
-
-
 class _Look(*callback_bases()):  # type: ignore[misc]
-    """Notes the schedulers of a fit that is about to begin, and ends it."""
+    """Notes the schedulers of a fit, which is given no batch."""
 
     def __init__(self) -> None:
         self.configs: list[Any] = []
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         self.configs = list(trainer.lr_scheduler_configs)
-        raise _Seen
+        trainer.limit_train_batches = 0
 
 
 class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
