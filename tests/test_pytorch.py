@@ -261,6 +261,8 @@ def test_arguments_in_each_others_places():
     for arguments, message in (
         ((optimizer, model, batches), "model must be a torch.nn.Module, got Adam"),
         ((model, model, batches), "optimizer must be a torch optimizer, or several, got Net"),
+        ((model, [], batches), "optimizer is an empty list; give the optimizer, or several"),
+        ((model, optimizer, batches, "mse"), "loss_fn must be a function or a criterion, got 'mse'"),
         ((Net, optimizer, batches), r"model must be a torch.nn.Module, got the class Net; make one: Net\(\)"),
     ):
         with pytest.raises(BadInputError, match=message):
@@ -361,6 +363,13 @@ class TestAnyStep:
         for loss_fn, step in ((None, None), (F.mse_loss, F.mse_loss)):
             with pytest.raises(BadInputError, match="give either loss_fn or step"):
                 find(*setup(), loss_fn, step=step)
+
+    @pytest.mark.parametrize("accumulate", [0, 2.0])
+    def test_a_number_of_batches_that_is_none(self, accumulate):
+        with pytest.raises(
+            BadInputError, match=f"accumulate must be 1 or more batches, .* got accumulate={accumulate}"
+        ):
+            find(*setup(), accumulate=accumulate)
 
 
 class TestOptimizers:

@@ -99,10 +99,10 @@ class PyTorchLoop:
     ) -> None:
         if (loss_fn is None) == (step is None):
             raise BadInputError("give either loss_fn or step: one of them says how to train on a batch.")
-        if accumulate < 1 or (step is not None and accumulate != 1):
-            raise BadInputError(f"accumulate must be at least 1, and is for loss_fn only, got {accumulate=}.")
+        if not isinstance(accumulate, int) or accumulate < 1 or (step is not None and accumulate != 1):
+            raise BadInputError(f"accumulate must be 1 or more batches, and is for loss_fn only, got {accumulate=}.")
         check_isolation(isolation)
-        _check(model, optimizer, loss_fn)
+        _check(model, optimizer, **({"loss_fn": loss_fn} if step is None else {"step": step}))
         check_loader(loader)
         self._parts = (model, optimizer, step or loss_fn)
         self._loader, self._accumulate, self._is_ours = loader, accumulate, step is None
@@ -175,14 +175,18 @@ def _grouped(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
         yield [next(batches) for _ in range(size)]
 
 
-def _check(model: nn.Module, optimizer: Optimizers, loss_fn: Any) -> None:
+def _check(model: nn.Module, optimizer: Optimizers, **given: Any) -> None:
     if not isinstance(model, nn.Module):
         raise BadInputError(f"model must be a torch.nn.Module, got {_described(model)}.")
+    if not as_list(optimizer):
+        raise BadInputError("optimizer is an empty list; give the optimizer, or several.")
     for one in as_list(optimizer):
         if not hasattr(one, "param_groups"):
             raise BadInputError(f"optimizer must be a torch optimizer, or several, got {_described(one)}.")
-    if isinstance(loss_fn, type):
-        raise BadInputError(f"loss_fn must be a function or a criterion, got {_described(loss_fn)}.")
+    for name, function in given.items():
+        if isinstance(function, type) or not callable(function):
+            kinds = "a function or a criterion" if name == "loss_fn" else "a function"
+            raise BadInputError(f"{name} must be {kinds}, got {_described(function)}.")
     parameters = {id(parameter) for parameter in model.parameters()}
     if not parameters:
         raise BadInputError(f"{type(model).__name__} has no parameters, so there is nothing to train.")
