@@ -31,7 +31,7 @@ import lrfind.huggingface as lrh
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
 from lrfind.records import Cost, Finding, Probe
-from lrfind.schedules import ramp
+from lrfind.schedules import AsConstant, ramp
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Please use the new API settings to control TF32"),
@@ -791,7 +791,16 @@ def test_the_page_runs(capsys):
     ("lasts", "given", "known"),
     [
         ({"num_train_epochs": 4}, {}, {"schedule": "linear", "epochs": 4}),
-        ({"max_steps": 50, "lr_scheduler_type": "polynomial"}, {}, {"horizon": 50}),
+        (
+            {"max_steps": 50, "lr_scheduler_type": "polynomial"},
+            {},
+            {
+                "schedule": AsConstant(
+                    "The schedule 'polynomial'", "only linear, cosine, constant, constant_with_warmup are known"
+                ),
+                "horizon": 50,
+            },
+        ),
         ({"num_train_epochs": 4}, {"epochs": 2, "schedule": "cosine"}, {"schedule": "cosine", "epochs": 2}),
     ],
 )

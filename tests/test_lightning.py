@@ -2,6 +2,8 @@
 
 import math
 import random
+import re
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -166,6 +168,29 @@ class TestWhatTheTrainingDoesTheProbeDoes:
         one = trainer(pl, finder)
         one.fit(module(pl)(), datamodule=data)
         assert (data.setups, finder.applied.steps) == (1, 40)
+
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_a_module_is_torn_down_as_often_as_set_up_and_a_datamodule_hears_of_no_exception(self, pl, fails):
+        calls = []
+
+        class Data(pl.LightningDataModule):
+            def on_exception(self, exception):
+                calls.append("exception")
+
+            def train_dataloader(self):
+                return loader()
+
+        def step(self, batch, batch_idx):
+            if fails:
+                raise RuntimeError("boom")
+            return F.mse_loss(self.net(batch[0]), batch[1])
+
+        hooks = {name: lambda self, stage, name=name: calls.append(name) for name in ("setup", "teardown")}
+        net = module(pl, training_step=step, **hooks)()
+        with pytest.raises(RuntimeError, match="boom") if fails else nullcontext():
+            lrl.find(trainer(pl), net, datamodule=Data(), strategy="range", progress=False)
+        assert calls[:4] == ["setup", "teardown", "setup", "teardown"][: 3 if fails else 4]
+        assert "exception" not in calls
 
     def test_the_modules_own_loader_is_used(self, pl):
         net = module(pl, train_dataloader=lambda self: loader())()
@@ -573,9 +598,28 @@ class TestTheScheduleOfTheTrainer:
         said = self.finding(pl, lambda one: torch.optim.lr_scheduler.CosineAnnealingLR(one, 4), schedule="constant")
         assert (said.schedule, said.lr) == ("constant", self.finding(pl, None).lr)
 
-    def test_one_that_has_no_peak_of_its_own_counts_as_constant(self, pl):
-        odd = self.finding(pl, lambda one: torch.optim.lr_scheduler.LambdaLR(one, lambda epoch: 10.0))
-        assert odd.schedule == "constant"
+    @pytest.mark.parametrize(
+        ("driver", "how", "options", "why"),
+        [
+            ("LambdaLR", {}, {}, "LambdaLR was read as constant, since its peak is not the rate that the optimizer"),
+            ("StepLR", {}, {"max_steps": 40, "max_epochs": -1}, "StepLR was .* how many epochs training takes is not"),
+            ("StepLR", {"interval": "step", "frequency": 10}, {}, "StepLR was .* it is stepped at every 10 steps only"),
+            ("ReduceLROnPlateau", {"monitor": "loss"}, {}, "ReduceLROnPlateau was read as constant: when it will"),
+        ],
+    )
+    def test_one_that_cannot_be_read_counts_as_constant_and_that_is_said(self, pl, driver, how, options, why):
+        arguments = {"LambdaLR": [lambda epoch: 10.0], "StepLR": [2], "ReduceLROnPlateau": []}[driver]
+
+        class Net(module(pl)):
+            def configure_optimizers(self):
+                optimizer = torch.optim.SGD(self.parameters(), lr=self.lr)
+                scheduler = getattr(torch.optim.lr_scheduler, driver)(optimizer, *arguments)
+                return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, **how}}
+
+        finding = lrl.find(trainer(pl, **options), Net(), loader(), strategy="range", seed=1, progress=False)
+        assert finding.schedule == ("constant" if driver != "ReduceLROnPlateau" else driver)
+        assert [note for note in finding.notes if re.search(why, note)]
+        assert finding.left == 1
 
     def test_a_module_sees_the_limits_of_its_own_trainer(self, pl):
         seen = set()

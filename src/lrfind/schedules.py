@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol, get_args, runtime_checkable
 
@@ -22,6 +23,29 @@ class Stretched(Protocol):
     def over(self, steps: int) -> Shape:
         """Return the shape over so many optimizer steps."""
         ...
+
+
+@dataclass(frozen=True)
+class AsConstant:
+    """A schedule that cannot be read, taken for a constant rate.
+
+    Attributes:
+        name: What it is called.
+        why: Why it cannot be read, to follow "since".
+    """
+
+    name: str
+    why: str
+    __name__ = "constant"
+
+    @property
+    def note(self) -> str:
+        """What a person should know."""
+        return f"{self.name} was read as constant, since {self.why}; pass schedule=."
+
+    def over(self, steps: int) -> Shape:
+        """Return a constant shape."""
+        return constant
 
 
 _PEAK = 0.9

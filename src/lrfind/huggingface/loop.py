@@ -24,6 +24,7 @@ from lrfind.isolation import (
 )
 from lrfind.loop import Driver, OnStep, ignore, quiet
 from lrfind.records import Probe, Record
+from lrfind.schedules import AsConstant
 
 _SHAPES = {"linear": "linear", "cosine": "cosine", "constant": "constant", "constant_with_warmup": "constant"}
 """The schedules of transformers that have a shape of ours; a warmup only delays them."""
@@ -119,16 +120,18 @@ def with_plan(options: dict[str, Any], trainer: Any) -> dict[str, Any]:
     """Return the options of a search with what a Trainer will do, where the user does not say: schedule and length."""
     if not isinstance(options.get("strategy", "auto"), str):
         return options
-    shape, args = _shape_of(trainer), trainer.args
-    plan: dict[str, Any] = {} if shape is None else {"schedule": shape}
+    args, plan = trainer.args, {"schedule": _schedule_of(trainer)}
     if not {"horizon", "epochs"} & set(options):
         plan |= {"horizon": args.max_steps} if args.max_steps > 0 else {"epochs": args.num_train_epochs}
     return {**plan, **options}
 
 
-def _shape_of(trainer: Any) -> str | None:
+def _schedule_of(trainer: Any) -> str | AsConstant:
     """Name the schedule that a Trainer will use, where it has a shape of ours."""
     is_default = type(trainer).create_scheduler is transformers().Trainer.create_scheduler
     is_own = trainer.lr_scheduler is None or trainer._created_lr_scheduler
     kind = trainer.args.lr_scheduler_type
-    return _SHAPES.get(str(getattr(kind, "value", kind))) if is_default and is_own else None
+    name = str(getattr(kind, "value", kind))
+    if is_default and is_own:
+        return _SHAPES.get(name) or AsConstant(f"The schedule {name!r}", f"only {', '.join(_SHAPES)} are known")
+    return AsConstant("The Trainer's schedule", "it is not one of transformers' own")

@@ -13,6 +13,7 @@ from lrfind.lightning.attributes import complain, put, trace
 from lrfind.lightning.loop import LightningLoop
 from lrfind.optim import Scheduled
 from lrfind.records import Finding
+from lrfind.schedules import AsConstant
 from lrfind.search import SearchOptions, find_with
 
 _ENOUGH = 10_000
@@ -78,19 +79,20 @@ def with_plan(options: SearchOptions, trainer: Any, configs: Sequence[Any]) -> S
     return {**plan, **options}
 
 
-def _schedule_of(trainer: Any, configs: Sequence[Any]) -> Scheduled | None:
-    """Return the schedule that drives the first optimizer, where it is known already and has a peak of its own."""
+def _schedule_of(trainer: Any, configs: Sequence[Any]) -> Scheduled | AsConstant | None:
+    """Return the schedule that drives the first optimizer; None where nothing does."""
     for config in configs:
-        per_epoch = config.interval == "epoch"
-        every = config.frequency
+        name, every, per_epoch = type(config.scheduler).__name__, config.frequency, config.interval == "epoch"
         steps = (trainer.max_epochs or -1) // every if per_epoch else None
-        if (per_epoch and (steps or 0) < 1) or (not per_epoch and every != 1):
-            return None
+        if per_epoch and (steps or 0) < 1:
+            return AsConstant(name, "how many epochs training takes is not known before it")
+        if not per_epoch and every != 1:
+            return AsConstant(name, f"it is stepped at every {every} steps only")
         schedule = Scheduled(config.scheduler, steps)
         try:
             schedule.over(_ENOUGH)
         except BadInputError:
-            return None
+            return AsConstant(name, "its peak is not the rate that the optimizer is given")
         return schedule
     return None
 

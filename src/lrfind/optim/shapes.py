@@ -39,6 +39,12 @@ class Scheduled:
         self._base = max(cyclical, default=rates_of(unwrapped(scheduler.optimizer)).lr)
         self._scheduler = scheduler if self._is_steady else _on_dummy(scheduler)
 
+    @property
+    def note(self) -> str:
+        """What a person should know about how it is read."""
+        name = self.__name__
+        return f"{name} was read as constant: when it will lower the rate is not known." if self._is_steady else ""
+
     def over(self, steps: int) -> Shape:
         """Return the shape over a training of so many optimizer steps.
 

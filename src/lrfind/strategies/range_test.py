@@ -88,7 +88,8 @@ class RangeTest:
             ProbeError: If the first one cannot be read.
         """
         finding, assumed = read_all(records, self.method, self.training(records[0])), self._assumed(records[0])
-        return replace(finding, left=None if assumed else finding.left, notes=(*assumed, *finding.notes))
+        notes = (*filter(None, (assumed, self._note)), *finding.notes)
+        return replace(finding, left=None if assumed else finding.left, notes=notes)
 
     def read(self, record: Record) -> float:
         """Return the rate that the method reads off one record.
@@ -113,12 +114,18 @@ class RangeTest:
         steps = steps_of(record, self.horizon, self.epochs)
         return self.schedule.over(max(round(steps), 1)) if steps else constant
 
-    def _assumed(self, record: Record) -> list[str]:
-        """Say where a schedule had to be taken for a constant rate."""
-        if not isinstance(self.schedule, Stretched) or steps_of(record, self.horizon, self.epochs):
-            return []
+    @property
+    def _note(self) -> str:
+        """What the schedule has to say about how it is read."""
+        return getattr(self.schedule, "note", "")
+
+    def _assumed(self, record: Record) -> str:
+        """Say where a schedule had to be taken for a constant rate until its length is known."""
+        is_known = not isinstance(self.schedule, Stretched) or self._note
+        if is_known or steps_of(record, self.horizon, self.epochs):
+            return ""
         name = name_of(self.schedule)
-        return [f"How long training will be is not known, so {name} was read as constant; pass horizon=."]
+        return f"How long training will be is not known, so {name} was read as constant; pass horizon=."
 
     def _probe(self) -> Probe:
         return Probe(ramp(self.min_lr, self.max_lr, self.steps, kind=self.ramp), self.seed)
