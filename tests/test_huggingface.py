@@ -527,6 +527,16 @@ class TestWhatTheTrainingDoesTheProbeDoes:
         assert lrh.find(cosine, schedule="constant", progress=False).schedule == "constant"
         assert lrh.find(trainer(lr_scheduler_type="inverse_sqrt"), progress=False).schedule == "constant"
 
+    def test_the_schedule_of_a_scheduler_that_the_user_gives_is_read_off_it(self):
+        model = net()
+        before = (one := trainer(model=model, given={"optimizers": one_cycle(model)})).lr_scheduler.state_dict()
+        assert lrh.find(one, progress=False).schedule == "OneCycleLR"
+        assert one.lr_scheduler.state_dict() == before
+        finder = lrh.LRFinder(progress=False)
+        trained(finder, model=(model := net()), given={"optimizers": one_cycle(model)}, num_train_epochs=3)
+        assert finder.finding.schedule == "OneCycleLR"
+        assert finder.span[1] == pytest.approx(finder.finding.lr, rel=1e-6)
+
     def test_param_groups_keep_their_ratios(self):
         model = net()
         groups = [{"params": model.net[0].parameters(), "lr": 1e-2}, {"params": model.net[4].parameters(), "lr": 1e-3}]

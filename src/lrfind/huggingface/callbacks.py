@@ -80,8 +80,8 @@ class LRFinder(VerifyLR):
         every: Search again at the start of every so many epochs, from the state that training is in; where that
             curve cannot be read, the rate is kept, with a warning.
         isolation: As ``lrfind.find`` takes it.
-        **options: See ``lrfind.search.SearchOptions``; ``schedule`` (where it is
-            linear, cosine or constant), ``horizon`` and ``epochs`` are the Trainer's own by default.
+        **options: See ``lrfind.search.SearchOptions``; ``schedule``, ``horizon`` and ``epochs`` are
+            by default the Trainer's own; a schedule that cannot be read counts as constant, and that is said.
 
     Attributes:
         finding: The latest finding, once ``train`` has started.

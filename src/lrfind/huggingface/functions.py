@@ -19,8 +19,8 @@ def find(trainer: Any, *, isolation: Isolation = "auto", **options: Unpack[Searc
         trainer: The Trainer, or a subclass's; its model, data, optimizer, precision, accumulation, clipping, loss
             and ``training_step`` are used.
         isolation: As ``lrfind.find`` takes it.
-        **options: See ``lrfind.search.SearchOptions``; ``schedule`` (where it is
-            linear, cosine or constant), ``horizon`` and ``epochs`` are the Trainer's own by default.
+        **options: See ``lrfind.search.SearchOptions``; ``schedule``, ``horizon`` and ``epochs`` are
+            by default the Trainer's own; a schedule that cannot be read counts as constant, and that is said.
 
     Returns:
         The finding; train with ``learning_rate=finding.lr`` in the ``TrainingArguments``.

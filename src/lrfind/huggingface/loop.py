@@ -23,6 +23,7 @@ from lrfind.isolation import (
     untouched,
 )
 from lrfind.loop import Driver, OnStep, ignore, quiet
+from lrfind.optim import Scheduled, to_schedule
 from lrfind.records import Probe, Record
 from lrfind.schedules import AsConstant
 
@@ -126,12 +127,14 @@ def with_plan(options: dict[str, Any], trainer: Any) -> dict[str, Any]:
     return {**plan, **options}
 
 
-def _schedule_of(trainer: Any) -> str | AsConstant:
-    """Name the schedule that a Trainer will use, where it has a shape of ours."""
+def _schedule_of(trainer: Any) -> str | Scheduled | AsConstant:
+    """Return the schedule that a Trainer will use: the name of one of its own, where it has a shape of ours."""
     is_default = type(trainer).create_scheduler is transformers().Trainer.create_scheduler
     is_own = trainer.lr_scheduler is None or trainer._created_lr_scheduler
     kind = trainer.args.lr_scheduler_type
     name = str(getattr(kind, "value", kind))
     if is_default and is_own:
         return _SHAPES.get(name) or AsConstant(f"The schedule {name!r}", f"only {', '.join(_SHAPES)} are known")
-    return AsConstant("The Trainer's schedule", "it is not one of transformers' own")
+    if is_default:
+        return to_schedule(trainer.lr_scheduler)
+    return AsConstant("The Trainer's schedule", "its create_scheduler is not that of transformers")

@@ -11,13 +11,10 @@ from lrfind.errors import BadInputError
 from lrfind.isolation import Isolation
 from lrfind.lightning.attributes import complain, put, trace
 from lrfind.lightning.loop import LightningLoop
-from lrfind.optim import Scheduled
+from lrfind.optim import Scheduled, to_schedule
 from lrfind.records import Finding
 from lrfind.schedules import AsConstant
 from lrfind.search import SearchOptions, find_with
-
-_ENOUGH = 10_000
-"""Steps by which a schedule is expected to have come to its peak."""
 
 
 def find(
@@ -88,12 +85,7 @@ def _schedule_of(trainer: Any, configs: Sequence[Any]) -> Scheduled | AsConstant
             return AsConstant(name, "how many epochs training takes is not known before it")
         if not per_epoch and every != 1:
             return AsConstant(name, f"it is stepped at every {every} steps only")
-        schedule = Scheduled(config.scheduler, steps)
-        try:
-            schedule.over(_ENOUGH)
-        except BadInputError:
-            return AsConstant(name, "its peak is not the rate that the optimizer is given")
-        return schedule
+        return to_schedule(config.scheduler, steps)
     return None
 
 

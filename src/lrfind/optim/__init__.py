@@ -2,7 +2,7 @@
 
 from lrfind.optim.apply import apply_rate
 from lrfind.optim.rates import Group, Optimizers, Rates, as_list, rates_of, read_rate, set_rate, unwrapped
-from lrfind.optim.shapes import Scheduled
+from lrfind.optim.shapes import Scheduled, to_schedule
 from lrfind.optim.watch import AppliedRate, Verifier, handling_groups
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "rates_of",
     "read_rate",
     "set_rate",
+    "to_schedule",
     "unwrapped",
 ]

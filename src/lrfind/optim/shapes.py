@@ -11,10 +11,13 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lrfind.errors import BadInputError
 from lrfind.optim.rates import rates_of, unwrapped
-from lrfind.schedules import Shape, constant
+from lrfind.schedules import AsConstant, Shape, constant
 
 _LEAST, _MOST = 0.5, 1.1
 """A schedule whose peak is between these multiples of the optimizer's rate is taken to have that rate as its peak."""
+
+_ENOUGH = 10_000
+"""Steps by which a schedule is expected to have come to its peak."""
 
 
 class Scheduled:
@@ -75,6 +78,21 @@ class Scheduled:
                 except ValueError:  # OneCycleLR beyond its end
                     break
         return found
+
+
+def to_schedule(scheduler: Any, steps: int | None = None) -> Scheduled | AsConstant:
+    """Return what a scheduler will make of the rate; a constant rate, with the reason, where that cannot be read.
+
+    Args:
+        scheduler: As ``Scheduled`` takes it.
+        steps: Likewise.
+    """
+    schedule = Scheduled(scheduler, steps)
+    try:
+        schedule.over(_ENOUGH)
+    except BadInputError:
+        return AsConstant(schedule.__name__, "its peak is not the rate that the optimizer is given")
+    return schedule
 
 
 def _on_dummy(scheduler: Any) -> Any:
