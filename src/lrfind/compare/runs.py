@@ -53,7 +53,7 @@ class Row:
 
     Attributes:
         step: Optimizer steps done.
-        epoch: Passes over the data done.
+        epoch: Passes over the data done; NaN where the data do not say how long they are.
         lr: The rate read back from the optimizer at the last step.
         metrics: By name: ``train_loss`` (mean since the last row), ``val_loss`` and whatever else was evaluated,
             accuracies in [0, 1]; may be non-finite.
@@ -105,16 +105,16 @@ class Run:
     def from_dict(cls, data: Mapping[str, Any]) -> Run:
         """Build a run from what ``to_dict`` returned; None in place of a number becomes NaN."""
         rows = tuple(
-            Row(int(row["step"]), float(row["epoch"]), float(row["lr"]), _floats(row["metrics"]))
+            Row(int(row["step"]), _float(row["epoch"]), _float(row["lr"]), _floats(row["metrics"]))
             for row in data["rows"]
         )
         least, greatest = data["lr_applied"]
         return cls(
             arm=data["arm"],
             seed=int(data["seed"]),
-            lr_applied=(float(least), float(greatest)),
+            lr_applied=(_float(least), _float(greatest)),
             steps=int(data["steps"]),
-            seconds=float(data["seconds"]),
+            seconds=_float(data["seconds"]),
             rows=rows,
             tested=_floats(data["tested"]),
         )
@@ -145,4 +145,8 @@ def to_json(value: Any) -> Any:
 
 
 def _floats(values: Mapping[str, Any]) -> dict[str, float]:
-    return {name: math.nan if value is None else float(value) for name, value in values.items()}
+    return {name: _float(value) for name, value in values.items()}
+
+
+def _float(value: Any) -> float:
+    return math.nan if value is None else float(value)
