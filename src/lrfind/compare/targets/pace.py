@@ -12,7 +12,8 @@ from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.loop import IDLE
 from lrfind.optim import Group, Optimizers, as_list, rates_of, read_rate, set_rate
 
-_CLOSE = 1e-6
+CLOSE = 1e-6
+"""How far, relatively, a rate may be from the one that was asked for."""
 
 
 class Patience:
@@ -60,7 +61,7 @@ class Pace:
         self._optimizers, self._rates = as_list(optimizers), rates
         self._ratios = rates_of(self._optimizers).ratios
         self._groups: list[Group] = []
-        self._depth = 0
+        self._is_within = False
         self._hooks: list[Any] = []
 
     @property
@@ -80,28 +81,27 @@ class Pace:
             hook.remove()
 
     def _before(self, optimizer: Any, *_: Any) -> None:
-        self._depth += optimizer is self._optimizers[0]
         self._groups = [group for one in self._optimizers for group in one.param_groups]
         if len(self._groups) != len(self._ratios):
             raise BadInputError(
                 f"the optimizers had {len(self._ratios)} param groups when training began and have "
                 f"{len(self._groups)} now, so the ratios of their rates are unknown; add the groups before it."
             )
-        set_rate(self._groups, self._wanted, self._ratios)
+        set_rate(self._groups, self._rate(self.steps), self._ratios)
+        self._is_within |= optimizer is self._optimizers[0]
 
     def _after(self, *_: Any) -> None:
-        self._depth -= 1
-        if self._depth:
-            return  # a step that calls its parent's: torch calls the hooks of both
-        held, wanted = read_rate(self._groups, self._ratios), self._wanted
-        if not math.isclose(held, wanted, rel_tol=_CLOSE):
+        """Check a step; count it once, also where it calls its parent's: torch calls the hooks of both."""
+        self.steps += self._is_within
+        self._is_within = False
+        held, wanted = read_rate(self._groups, self._ratios), self._rate(self.steps - 1)
+        if not math.isclose(held, wanted, rel_tol=CLOSE):
             raise RateNotAppliedError(
-                f"step {self.steps + 1} was made with lr={held}, not {wanted}: "
+                f"step {self.steps} was made with lr={held}, not {wanted}: "
                 f"the step itself changes the rate, so that arms cannot be compared on it."
             )
-        self.last, self.steps = held, self.steps + 1
+        self.last = held
         self.span = (min(self.span[0], held), max(self.span[1], held))
 
-    @property
-    def _wanted(self) -> float:
-        return self._rates[min(self.steps, len(self._rates) - 1)]
+    def _rate(self, step: int) -> float:
+        return self._rates[min(step, len(self._rates) - 1)]
