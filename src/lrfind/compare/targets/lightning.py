@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -42,7 +44,8 @@ class LightningTarget:
             for training, validation and test (the last two may be left out); None for the module's own loaders.
         model_args: What ``model`` is called with.
         data_args: What ``data`` is called with.
-        trainer: Options of the Trainer: precision, accumulation, clipping, device; by default one device.
+        trainer: Options of the Trainer: precision, accumulation, clipping, device; by default one device. Every run has
+            its own copy of them, callbacks and plugins too.
         loggers: Returns the loggers of a run; by default there are none.
 
     Example:
@@ -55,8 +58,6 @@ class LightningTarget:
     data_args: Mapping[str, Any] = field(default_factory=dict)
     trainer: Mapping[str, Any] = field(default_factory=dict)
     loggers: Loggers | None = None
-    trainer_name: Any = field(init=False, repr=False, compare=False, default=None)
-    """What names the Trainer's options: callbacks change as they are used."""
 
     def __post_init__(self) -> None:
         to_callable(self.model, "model")
@@ -64,7 +65,6 @@ class LightningTarget:
             to_callable(self.data, "data")
         if taken := sorted(set(OURS) & set(self.trainer)):
             raise BadInputError(f"the comparison sets {', '.join(taken)} of the trainer itself; leave it out.")
-        object.__setattr__(self, "trainer_name", identity_of(self.trainer))
 
     @property
     def title(self) -> str:
@@ -82,8 +82,7 @@ class LightningTarget:
         """Return plain data that names what is trained."""
         parts = {"model": self.model, "data": self.data}
         built = {name: None if one is None else identity_of(to_callable(one, name)) for name, one in parts.items()}
-        arguments = {name: identity_of(getattr(self, name)) for name in ("model_args", "data_args")}
-        return {**built, **arguments, "trainer": self.trainer_name}
+        return {**built, **{name: identity_of(getattr(self, name)) for name in ("model_args", "data_args", "trainer")}}
 
     def survey(self) -> Survey:
         """See ``lrfind.compare.targets.Target``."""
@@ -118,8 +117,19 @@ class LightningTarget:
         return []
 
     def options(self) -> dict[str, Any]:
-        """Return the options of the Trainer beside the comparison's own, for a module just built."""
-        return dict(self.trainer)
+        """Return the options of the Trainer beside the comparison's own, for a module just built.
+
+        Raises:
+            BadInputError: If they cannot be copied: no run may see what another left in a callback.
+        """
+        modules = {id(one): one for one in sys.modules.values()}  # Python's own, which have no copies
+        try:
+            return copy.deepcopy(dict(self.trainer), modules)
+        except Exception as error:
+            raise BadInputError(
+                f"trainer= cannot be deep-copied, so that runs would share it ({type(error).__name__}: {error}); give "
+                f"what cannot a __deepcopy__, or return it anew from the method callbacks of a subclass of the target."
+            ) from error
 
     def _build(self, seed: int) -> tuple[Any, _Data]:
         seed_all(seed)
@@ -283,12 +293,6 @@ class _Surveyor(*callback_bases()):  # type: ignore[misc]
             self._notes.append(
                 f"{type(pl_module).__name__} brings {', '.join(names)}, which the arms' schedules take the place of."
             )
-
-    def _let_go_on(self, trainer: Any) -> None:
-        """Lightning counts the steps of all optimizers, also those that a scaler skips: move its end as far away."""
-        if self._pace is not None:
-            left = self._steps - self._pace.steps
-            trainer.fit_loop.epoch_loop.max_steps = trainer.global_step + left
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         self._metrics = tuple(_scalars(trainer.callback_metrics))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from functools import partial, reduce
 from importlib import import_module
 from typing import Any, cast
@@ -50,14 +51,16 @@ def to_callable(builder: Builder, argument: str) -> Callable[..., Any]:
 
 
 def build(builder: Builder, arguments: Mapping[str, Any], argument: str) -> Any:
-    """Build a part.
+    """Build a part; a module among its arguments is copied, so that no part trains what another one has trained.
 
     Raises:
         BadInputError: If it cannot be imported or does not take the arguments.
     """
+    memo: dict[int, Any] = {}
     made = to_callable(builder, argument)
+    own = {name: deepcopy(one, memo) if isinstance(one, nn.Module) else one for name, one in arguments.items()}
     try:
-        return made(**arguments)
+        return made(**own)
     except TypeError as error:
         if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # the call itself, not its body
             raise BadInputError(f"{argument}: {error}.") from error
