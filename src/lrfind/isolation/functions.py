@@ -59,7 +59,7 @@ def rebind_attributes(original: Any, twin: Any, memo: Memo) -> None:
 
 def globals_of(function: FunctionType) -> list[str]:
     """Return the names of its module that a function, or one defined in it, may read."""
-    names = dict.fromkeys(name for code in _codes(function.__code__) for name in code.co_names)
+    names = dict.fromkeys(name for code in codes(function.__code__) for name in code.co_names)
     return [name for name in names if name in function.__globals__]
 
 
@@ -182,8 +182,8 @@ def _is_filled(cell: CellType) -> bool:
     return True
 
 
-def _codes(code: CodeType) -> Iterator[CodeType]:
+def codes(code: CodeType) -> Iterator[CodeType]:
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _codes(constant)
+            yield from codes(constant)
