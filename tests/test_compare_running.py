@@ -1,14 +1,18 @@
 """The same comparison whichever way it runs, and however often it is cut short."""
 
 import json
+import math
 import os
 import random
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import compared
 import pytest
+import torch
 from compared import Fragile, make
 
 from lrfind.compare import Comparison, CutShort, LightningTarget, PyTorchTarget, compare
@@ -28,6 +32,10 @@ def timeless(comparison):
         return [without(one) for one in value] if isinstance(value, list) else value
 
     return json.dumps(without(comparison.to_dict()), allow_nan=False)
+
+
+def timeful(comparison):
+    return json.dumps(comparison.to_dict(), allow_nan=False)
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +131,59 @@ def test_what_is_finished_is_not_trained_again(tmp_path, in_turn):
     assert set(seen) == {"found", "kept"}
     assert again.to_dict() == first.to_dict()  # times included: nothing ran
     assert timeless(first) == timeless(in_turn)
+
+
+class Endless(torch.utils.data.IterableDataset):
+    """Data that do not say how many they are."""
+
+    def __iter__(self):
+        return iter(compared.data())
+
+
+def endless():
+    return replace(make(), loader=torch.utils.data.DataLoader(Endless(), batch_size=8))
+
+
+def test_data_without_a_length_are_compared_kept_and_read_back(tmp_path):
+    target, what = PyTorchTarget(endless), {"lrs": (0.01, 0.02), "schedules": (), "steps": 8, "progress": False}
+    one = compare(target, **what, seeds=1, out=tmp_path)
+    assert math.isnan(one.runs[0].last.epoch)
+    assert Comparison.from_dict(json.loads(timeful(one))).to_dict() == one.to_dict()
+    seen = []
+    both = compare(target, **what, seeds=2, out=tmp_path, on_event=lambda event: seen.append((event.kind, event.seed)))
+    assert (seen.count(("kept", 0)), seen.count(("started", 1)), seen.count(("started", 0))) == (2, 2, 0)
+    assert timeful(both) == timeful(compare(target, **what, seeds=2, out=tmp_path))
+
+
+def test_runs_of_a_rate_that_is_no_longer_the_found_one_are_made_anew(tmp_path):
+    what = {**WHAT, "schedules": ("constant",)}
+    first = compare(PLAIN, **what, out=tmp_path)
+    (tmp_path / "runs" / "finding-constant.json").unlink()
+    began = []
+    second = compare(
+        PLAIN, **{**what, "seeds": (1, 0)}, out=tmp_path, on_event=lambda event: began.append((event.kind, event.arm))
+    )
+    assert second.finding.lr != first.finding.lr
+    assert {run.lr_applied for run in second.runs_of("found")} == {(second.finding.lr, second.finding.lr)}
+    assert (began.count(("kept", "0.001")), began.count(("started", "found"))) == (2, 2)
+    assert timeless(compare(PLAIN, **{**what, "seeds": (1, 0)}, out=tmp_path)) == timeless(second)
+
+
+@dataclass(frozen=True)
+class Astray(PyTorchTarget):
+    """A training that does not take the rate it is given."""
+
+    def train(self, arm, seed, steps, told):
+        return super().train(replace(arm, lr=arm.lr * (2 if arm.lr == 0.02 else 1)), seed, steps, told)
+
+
+def test_a_run_at_other_rates_than_its_arms_is_a_failure():
+    target = Astray("compared:make")
+    found = compare(target, lrs=(0.01, 0.02, 0.03), schedules=(), seeds=1, steps=8, progress=False)
+    assert [(one.arm, one.error) for one in found.failures] == [
+        ("0.02", "it trained with rates from 0.04 to 0.04, and its arm asks for 0.02 to 0.02")
+    ]
+    assert [run.arm for run in found.runs] == ["0.01", "0.03"]
 
 
 def test_seeds_can_be_added(tmp_path, in_turn):

@@ -1,12 +1,14 @@
 """What is trained gets the arm's rates, and the same start and batches whatever the arm."""
 
 import json
+import logging
 import math
 import os
 import pickle
 import random
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from importlib import import_module
 
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from compared import EPOCH, Net, Points, make
+from lightning.pytorch import Callback, LightningModule
 
 from lrfind.compare import Arm, LightningTarget, PyTorchTarget, compare
 from lrfind.compare.arms import rates
@@ -235,6 +238,30 @@ def of_width(width):
     return lambda: inner()
 
 
+def class_of_width(width, depth=1):
+    class Local:
+        layers = depth
+
+        def __init__(self):
+            self.net = compared.net(width)
+
+        @property
+        def twin(self):
+            return type(self)() or Local
+
+    return Local
+
+
+def class_of(module, method=lambda self: None):
+    class Local:
+        step = staticmethod(method)
+
+        def relu(self, x):
+            return module.relu(x)
+
+    return Local
+
+
 WIDTH = 8
 
 
@@ -265,6 +292,11 @@ TWO = [lambda: make(8), lambda: make(64)]
         (torch.nn.Linear(2, 2), torch.nn.Linear(2, 3)),
         ([make, compared.net, make], [make, compared.net, compared.net]),
         (compile("1", "", "eval").co_consts, compile("2", "", "eval").co_consts),
+        (class_of_width(8), class_of_width(16)),
+        (class_of_width(8)(), class_of_width(16)()),
+        (class_of_width(8), class_of_width(8, depth=2)),
+        (class_of(torch, of_width(8)), class_of(torch, of_width(9))),
+        (class_of(torch), class_of(torch.nn.functional)),
     ],
 )
 def test_what_trains_otherwise_is_another_target(one, other):
@@ -280,20 +312,77 @@ def test_whatever_there_is_has_a_name():
     assert identity_of(of_width(8)) == identity_of(of_width(8))
 
 
+def test_a_logger_and_a_module_are_named_by_their_names():
+    import torch as local  # a module that a function closes over
+
+    class Holder:
+        def __init__(self):
+            self.log, self.ns = logging.getLogger("held"), torch.nn.functional
+
+    before = identity_of([Holder(), lambda: local.ops.aten, local.ops.aten])
+    logging.getLogger("held.by.another").addHandler(logging.NullHandler())
+    assert identity_of([Holder(), lambda: local.ops.aten, local.ops.aten])[0] == before[0]
+    assert before[0][1] == {"log": "Logger held", "ns": "module torch.nn.functional"}
+    assert before[2] == "_OpNamespace torch.ops.aten"
+
+
+def test_using_an_optimizer_of_ones_own_does_not_rename_it():
+    class Own(torch.optim.SGD):
+        def step(self, closure=None):
+            return super().step(closure)
+
+    class Heir(Own):
+        pass
+
+    def names():
+        return identity_of(Heir), identity_of(Own)
+
+    before = names()
+    for kind in (Heir, Own):
+        kind([torch.zeros(1)])
+        assert hasattr(vars(kind)["step"], "hooked")  # torch wraps its step, or its parent's
+        assert names() == before
+
+
+def test_what_cannot_be_named_is_said_where_a_name_is_needed(tmp_path):
+    chain = []
+    for _ in range(5000):
+        chain = [chain]
+    target = PyTorchTarget(lambda: chain and make())
+    with pytest.raises(BadInputError, match=r"a function cannot be named .*RecursionError.*out="):
+        compare(target, lrs=(0.01, 0.02), schedules=(), seeds=1, steps=8, progress=False, out=tmp_path)
+    found = compare(target, lrs=(0.01, 0.02), schedules=(), seeds=1, steps=8, progress=False, batch_size=chain)
+    assert len(found.runs) == 2
+
+
 SCRIPT = """
 import sys
+from types import SimpleNamespace
 sys.path[:0] = {path!r}
 from lrfind.compare.targets.identity import identity_of
 WIDTH = 8
+CFG = SimpleNamespace(width={width}, own=None)
+CFG.own = CFG
+HIDDEN, DEEP, BODY, unread = {hidden}, {deep}, {body}, {unread}
+def odd(n):
+    return n and even(n - 1)
+def even(n):
+    return not n or odd(n - 1)
 class Base:
     def step(self):
         return {step}
 class Net(Base):
     tags = {{"a", "b", "c"}}
+    body = BODY
+    def __init__(self, other=None):
+        super().__init__()
+        self.hidden, self.other = HIDDEN, other or Net
     def tagged(self, tag):
         return tag in {{"a", "b", "c"}}
 def make():
     # {said}
+    def inner():
+        return lambda: (DEEP, CFG.width, CFG.unread, even(2))
     return {text}, Net, "x" in {{"a", "b", "c"}}
 print(identity_of([make, Net, Net().tagged, {{"a", "b"}}]))
 """
@@ -301,6 +390,7 @@ print(identity_of([make, Net, Net().tagged, {{"a", "b"}}]))
 
 def named(**words):
     words = {"path": [p for p in sys.path if p], "step": "1", "said": "", "text": "WIDTH", **words}
+    words = {"width": 1, "hidden": 2, "deep": 3, "body": 4, "unread": 5, **words}
     seed = {**os.environ, "PYTHONHASHSEED": str(len(words["said"]))}
     done = subprocess.run([sys.executable, "-c", SCRIPT.format(**words)], env=seed, capture_output=True, check=True)
     return done.stdout
@@ -309,7 +399,9 @@ def named(**words):
 def test_names_are_the_same_in_every_process_and_change_with_the_code():
     plain = named()
     assert plain == named(said="a comment and another seed of hashes")
-    assert len({plain, named(step="2"), named(text="WIDTH + 1")}) == 3
+    assert plain == named(unread=6)  # an attribute of this name is read, not what the script calls so
+    changes = {"step": "2", "text": "WIDTH + 1", "width": 6, "hidden": 6, "deep": 6, "body": 6}
+    assert len({plain, *(named(**{name: value}) for name, value in changes.items())}) == 1 + len(changes)
 
 
 @pytest.mark.parametrize("change", ["SIZE = 4", "class Base:\n    size = 4"])
@@ -331,6 +423,69 @@ def test_callbacks_that_have_been_used_make_no_other_target():
     before = target.identity()
     target.survey()
     assert target.identity() == before == LightningTarget(Net, Points, trainer={"callbacks": [Timer()]}).identity()
+
+
+BEGAN = []
+
+
+class Averaging(Callback):
+    """Keeps a mean of the weights over all steps it ever saw, and gives the module that."""
+
+    def __init__(self):
+        self.seen, self.mean, self.math = 0, None, torch.nn.functional
+
+    def on_train_start(self, trainer, pl_module):
+        BEGAN.append(self.seen)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        weights = torch.nn.utils.parameters_to_vector(pl_module.parameters()).detach()
+        self.mean = weights if self.mean is None else 0.9 * self.mean + 0.1 * weights
+        self.seen += 1
+        torch.nn.utils.vector_to_parameters(self.mean, pl_module.parameters())
+
+
+def test_every_run_has_callbacks_of_its_own_so_that_the_order_of_arms_does_not_matter():
+    BEGAN.clear()
+    callback, what = Averaging(), {"schedules": (), "seeds": 2, "steps": 8, "progress": False}
+    target = LightningTarget(Net, Points, trainer={"callbacks": [callback]})
+    there, back = compare(target, lrs=(0.01, 0.05), **what), compare(target, lrs=(0.05, 0.01), **what)
+    assert BEGAN == [0] * 2 * (1 + 4)
+    assert (callback.seen, callback.mean) == (0, None)
+    assert list(map(timeless, there.runs)) == sorted(map(timeless, back.runs), key=lambda run: (run.arm, run.seed))
+
+
+class Around(LightningModule):
+    """Trains a net that it is given."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def training_step(self, batch, batch_idx):
+        return torch.nn.functional.mse_loss(self.net(batch[0]), batch[1])
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+def test_every_run_begins_with_the_weights_of_a_net_that_it_is_given():
+    torch.manual_seed(0)
+    first = compared.net()
+    before = [each.detach().clone() for each in first.parameters()]
+    target = LightningTarget(Around, Points, model_args={"net": first})
+    there, back = train(target), train(target)
+    assert there.rows[-1].metrics == back.rows[-1].metrics
+    assert all(map(torch.equal, first.parameters(), before))
+
+
+def test_what_every_run_needs_of_its_own_must_be_copyable():
+    class Holding(Callback):
+        def __init__(self):
+            self.lock = threading.Lock()
+
+    target = LightningTarget(Net, Points, trainer={"callbacks": [Holding()]})
+    with pytest.raises(BadInputError, match=r"trainer= cannot be deep-copied.*cannot pickle '_thread.lock'"):
+        target.survey()
 
 
 ASKED = set()
@@ -395,6 +550,26 @@ def test_a_rate_that_does_not_hold_is_an_error():
     weights.grad = torch.ones(1)
     with Pace(optimizer, (0.5, 0.5)), pytest.raises(RateNotAppliedError, match=r"step 1 was made with lr=1.0, not 0.5"):
         optimizer.step()
+
+
+def test_a_step_that_fails_is_not_counted_and_the_next_ones_are():
+    class Fails(torch.optim.SGD):
+        def step(self, closure=None):
+            if closure is not None:
+                closure()
+            super().step()
+
+    weights = torch.zeros(1, requires_grad=True)
+    torch.optim.SGD([weights])  # from the first one on, torch calls the hooks of SGD's own step
+    optimizer, rates = Fails([weights], lr=0.1), (0.5, 0.25, 0.125)
+    with Pace(optimizer, rates) as pace:
+        with pytest.raises(ZeroDivisionError):
+            optimizer.step(lambda: 1 / 0)
+        assert pace.steps == 0
+        for count, rate in enumerate(rates, 1):
+            optimizer.step()
+            assert (pace.steps, pace.last, pace.is_done) == (count, rate, count == 3)
+    assert pace.span == (0.125, 0.5)
 
 
 @pytest.mark.parametrize(

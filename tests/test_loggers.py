@@ -146,8 +146,10 @@ def test_a_loss_that_is_not_finite_is_logged_as_it_was(tmp_path):
     assert (math.isnan(logged[-1]), math.isnan(logged[0])) == (True, False)
 
 
-def test_every_arm_gets_a_folder_of_its_own_inside(tmp_path):
-    names = ("../../up", "a/b", "A-b", "search", "..", "")
+@pytest.mark.parametrize(
+    "names", [("../../up", "a/b", "A-b", "search", "..", ""), ("x-2", "x", "x!"), ("x!", "x", "x-2")]
+)
+def test_every_arm_gets_a_folder_of_its_own_inside(names, tmp_path):
     made = []
 
     class Quiet:

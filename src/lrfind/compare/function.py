@@ -17,7 +17,7 @@ from lrfind.compare.progress import progress_shown
 from lrfind.compare.running import Event, OnEvent, Todo, in_turn
 from lrfind.compare.runs import Arm, Failure, Run
 from lrfind.compare.statistics import Mode, check_mode, judge
-from lrfind.compare.store import Store
+from lrfind.compare.store import Store, strayed
 from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Target
 from lrfind.errors import BadInputError
@@ -101,7 +101,7 @@ def compare(
         "data": {"epoch_steps": survey.epoch_steps, "metrics": list(survey.metrics)},
         "cycles": cycles,
         "steps": steps,
-        "search": identity_of(search),
+        "search": {} if out is None else identity_of(search),
         "versions": versions(),
     }
     store = Store(None if out is None else Path(out), plan)
@@ -116,7 +116,7 @@ def compare(
         failures: list[Failure] = []
         try:
             for outcome in _outcomes(what, store, tell, jobs, ray):
-                _take(outcome, store, failures, steps, tell)
+                _take(outcome, what, store, failures, tell)
         except KeyboardInterrupt:
             raise CutShort(_conclude(what, store, failures, is_whole=False)) from None
     return _conclude(what, store, failures, is_whole=True)
@@ -187,12 +187,9 @@ def _trained(what: _What, todo: Todo, tell: OnEvent, jobs: int, ray: str | None)
     return in_turn(what.target, todo, what.steps, tell)
 
 
-def _take(outcome: Run | Failure, store: Store, failures: list[Failure], steps: int, tell: OnEvent) -> None:
-    if isinstance(outcome, Run) and outcome.steps != steps:
-        error = (
-            f"it trained {outcome.steps} of {steps} steps, and arms are compared after equally many; leave out what "
-            f"ends a training early (EarlyStopping, max_time, fast_dev_run)"
-        )
+def _take(outcome: Run | Failure, what: _What, store: Store, failures: list[Failure], tell: OnEvent) -> None:
+    steps = what.steps
+    if isinstance(outcome, Run) and (error := _fault(outcome, what)):
         outcome = Failure(outcome.arm, outcome.seed, error)
     if isinstance(outcome, Failure):
         failures.append(outcome)
@@ -200,6 +197,16 @@ def _take(outcome: Run | Failure, store: Store, failures: list[Failure], steps: 
     else:
         store.keep_run(outcome)
         tell(Event("finished", outcome.arm, outcome.seed, outcome.steps, steps))
+
+
+def _fault(run: Run, what: _What) -> str:
+    """Say why a run cannot stand for its arm; nothing where it can."""
+    if run.steps != what.steps:
+        return (
+            f"it trained {run.steps} of {what.steps} steps, and arms are compared after equally many; leave out what "
+            f"ends a training early (EarlyStopping, max_time, fast_dev_run)"
+        )
+    return strayed(run, next(arm for arm in what.arms if arm.name == run.arm))
 
 
 def _conclude(what: _What, store: Store, failures: Iterable[Failure], *, is_whole: bool) -> Comparison:

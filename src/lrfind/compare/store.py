@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from lrfind.compare.arms import rates
 from lrfind.compare.runs import Arm, Run
+from lrfind.compare.targets.pace import CLOSE
 from lrfind.errors import BadInputError
 from lrfind.records import Finding, read_json, write_json
 
@@ -36,8 +39,9 @@ class Store:
             self._open(self._folder, {"schema": SCHEMA, **plan})
 
     def run(self, arm: Arm, seed: int) -> Run | None:
-        """Return a finished run, or None."""
-        return self._runs.get((arm.name, seed))
+        """Return a finished run at the rates that the arm has now, or None."""
+        run = self._runs.get((arm.name, seed))
+        return None if run is None or strayed(run, arm) else run
 
     def finding(self, schedule: str) -> Finding | None:
         """Return a finished search, or None."""
@@ -85,6 +89,15 @@ class Store:
             self._runs[run.arm, run.seed] = run
         for path in sorted(folder.glob("finding-*.json")):
             self._findings[path.stem.removeprefix("finding-")] = Finding.load(path)
+
+
+def strayed(run: Run, arm: Arm) -> str:
+    """Say how the rates that a run applied are not those of an arm; nothing where they are."""
+    asked = rates(arm, run.steps)
+    (low, high), (least, greatest) = run.lr_applied, (min(asked), max(asked))
+    if math.isclose(low, least, rel_tol=CLOSE) and math.isclose(high, greatest, rel_tol=CLOSE):
+        return ""
+    return f"it trained with rates from {low:.6g} to {high:.6g}, and its arm asks for {least:.6g} to {greatest:.6g}"
 
 
 def _run(path: Path) -> Run:

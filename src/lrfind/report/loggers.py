@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -178,6 +179,7 @@ def _folder_names(arms: tuple[Arm, ...]) -> dict[str, str]:
     taken = {SEARCH}
     for number, arm in enumerate(arms):
         name = re.sub(r"[^\w.+-]+", "-", arm.name).strip("-.")[:60] or "arm"
-        names[arm.name] = name if name.lower() not in taken else f"{name}-{number}"
+        tries = chain((name,), (f"{name}-{one}" for one in count(number)))
+        names[arm.name] = next(one for one in tries if one.lower() not in taken)
         taken.add(names[arm.name].lower())
     return names
