@@ -183,6 +183,7 @@ def _is_filled(cell: CellType) -> bool:
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of a function and of those defined in it."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
