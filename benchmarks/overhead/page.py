@@ -25,8 +25,8 @@ The same model, weights, batches, optimizer (SGD with momentum) and number of st
 from 1e-6 to 1e-4 so that nothing diverges, no early stop, no bars. All run in one process, in an order drawn anew for
 each repeat; every ratio is taken within one repeat, and what is shown is the median with the quartiles over the
 repeats. Each step is timed from outside, by the loader, from one request for a batch to the next, so that it holds
-everything a contestant does in it: the median over a run's steps, in CPU time of the process. `benchmarks/overhead/`
-says how and why.
+everything a contestant does in it: the median over a run's steps, in CPU time of the process. Memory that is freed is
+kept (glibc's `mallopt`), since page faults come and go by luck. `benchmarks/overhead/` says how and why.
 
 The bare loop of PyTorch does not read its loss; with `loss.item()`, which a search cannot do without, it stands
 beside it. The baseline for Lightning is its own `Trainer.fit` without logger, checkpoints and bars. A target is met or

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -34,7 +33,7 @@ BANDWIDTH = 1.0
 class DivergenceWatch:
     """Says, loss by loss, whether a probe should stop.
 
-    A probe has diverged when the median of its last losses lies above the starting level by more than the
+    A probe has diverged when the median of its last three losses lies above the starting level by more than the
     starting noise allows and by more than it had fallen below it. That is judged against the start, so that
     losses may be negative or zero, scaled or shifted.
 
@@ -45,7 +44,8 @@ class DivergenceWatch:
     """
 
     _start: list[float] = field(default_factory=list)
-    _last: deque[float] = field(default_factory=lambda: deque(maxlen=PATIENCE))
+    _last: float = math.nan
+    _before_last: float = math.nan
     _level: float = math.nan
     _noise: float = math.nan
     _lowest: float = math.inf
@@ -58,12 +58,15 @@ class DivergenceWatch:
             self._gaps += 1
             return "non-finite" if self._gaps >= PATIENCE else None
         self._gaps = 0
-        self._last.append(loss)
+        low, high = self._before_last, self._last
+        self._before_last, self._last = high, loss
         if len(self._start) < START:
             self._start.append(loss)
             self._level, self._noise = median(self._start), spread_of(self._start)
             return None
-        now = sorted(self._last)[PATIENCE // 2]
+        if low > high:  # at every step, a list and a sort would cost more than all the rest
+            low, high = high, low
+        now = low if loss < low else high if loss > high else loss
         if now < self._lowest:
             self._lowest = now
             self._bound = self._level + max(2.0 * self._noise, self._level - now, 1e-6 * abs(self._level))

@@ -60,15 +60,18 @@ class Recorder:
     def __init__(self, probe: Probe, optimizers: Optimizers, on_step: OnStep = ignore) -> None:
         self.stop: Stop | None = None
         self.batches, self._passes, self._length, self._bad = 0, 0, 0.0, 0
-        self._probe, self._rate = probe, probe.lrs[0]
+        self._probe, self._wanted, self._rate = probe, probe.lrs, probe.lrs[0]
         self._on_step = None if on_step is ignore else on_step  # at every step, also a call of nothing costs
         self._optimizers = as_list(optimizers)
         self._ratios = rates_of(self._optimizers).ratios
-        self._is_fresh = not self._optimizers[0].state
+        self._lead = self._optimizers[0]
+        self._is_fresh = not self._lead.state
         self._lrs: list[float] = []
         self._losses: list[float] = []
         self._open: list[float] = []
         self._groups: list[Group] = []
+        self._is_usual = self._ratios == (1.0,)
+        self._only: Group | None = None
         self._read: float | None = None
         self._watch = DivergenceWatch()
         self._start = perf_counter()
@@ -103,19 +106,20 @@ class Recorder:
         if self._read is None or self.stop:
             self._wait(loss)
             return self.stop
-        mean = loss
+        rate, self._read = self._read, None
         if self._open:
-            mean, self._open = _mean([*self._open, loss]), []
-        self._lrs.append(self._read)
-        self._losses.append(mean)
+            loss, self._open = _mean([*self._open, loss]), []
+        self._lrs.append(rate)
+        self._losses.append(loss)
         if self._on_step is not None:
-            self._on_step(self._read, mean)
-        self._read, self.stop = None, self._watch.observe(mean)
-        if len(self._lrs) < len(self._probe.lrs):
-            self._rate = self._probe.lrs[len(self._lrs)]
+            self._on_step(rate, loss)
+        stop, step = self._watch.observe(loss), len(self._lrs)
+        if step < len(self._wanted):
+            self._rate = self._wanted[step]
         else:
-            self.stop = self.stop or "done"
-        return self.stop
+            stop = stop or "done"
+        self.stop = stop
+        return stop
 
     @property
     def steps(self) -> int:
@@ -125,7 +129,7 @@ class Recorder:
     def __enter__(self) -> Recorder:
         """Begin to set rates."""
         self._hooks = [one.register_step_pre_hook(self._before) for one in self._optimizers]
-        self._hooks.append(self._optimizers[0].register_step_post_hook(self._after))
+        self._hooks.append(self._lead.register_step_post_hook(self._after))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -155,7 +159,7 @@ class Recorder:
             self._passes,
             perf_counter() - self._start,
             self._ratios,
-            type(self._optimizers[0]).__name__,
+            type(self._lead).__name__,
             self._is_fresh,
             self._length * len(self._lrs) / self.batches,
         )
@@ -167,12 +171,21 @@ class Recorder:
             self.stop = self.stop or "non-finite"
         if len(self._open) > IDLE:
             raise BadInputError(
-                f"{type(self._optimizers[0]).__name__} was not stepped in {IDLE} batches; step the optimizer that is "
+                f"{type(self._lead).__name__} was not stepped in {IDLE} batches; step the optimizer that is "
                 f"searched, or name another one."
             )
 
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Set the rate of every group, those included that were added a moment ago."""
+        groups = self._lead.param_groups
+        if self._is_usual and len(groups) == 1 and type(groups[0]["lr"]) is float:  # one group, the usual case
+            self._only = groups[0]
+            self._only["lr"] = self._rate
+            return
+        self._only = None
+        self._set_all()
+
+    def _set_all(self) -> None:
         each = self._optimizers
         self._groups = each[0].param_groups if len(each) == 1 else [group for one in each for group in one.param_groups]
         if len(self._groups) != len(self._ratios):
@@ -183,7 +196,8 @@ class Recorder:
         set_rate(self._groups, self._rate, self._ratios)
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        self._read = read_rate(self._groups, self._ratios)
+        only = self._only
+        self._read = float(only["lr"]) if only is not None else read_rate(self._groups, self._ratios)
 
 
 class Driver:
