@@ -468,6 +468,18 @@ class Around(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
 
+@pytest.mark.parametrize("as_given", [dict, lambda parts: tuple(parts.values())])
+def test_a_factory_may_return_a_dict_or_the_first_four_parts(as_given):
+    def parts():
+        made = make(validation=False)
+        return as_given({name: getattr(made, name) for name in ("model", "optimizer", "loader", "loss_fn")})
+
+    assert train(PyTorchTarget(parts)).lr_applied == (0.01, 0.01)
+    losses = [row.metrics["train_loss"] for row in train(PyTorchTarget(parts)).rows]
+    whole = train(PyTorchTarget(make, arguments={"validation": False}))
+    assert losses == [row.metrics["train_loss"] for row in whole.rows]
+
+
 def test_every_run_begins_with_the_weights_of_a_net_that_it_is_given():
     torch.manual_seed(0)
     first = compared.net()

@@ -17,7 +17,7 @@ from lrfind.compare.runs import Arm, Row, Run
 from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.pace import Pace, Patience
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told, evaluation_steps, one_thread
-from lrfind.compare.targets.specs import Builder, build, name_of_builder, to_callable
+from lrfind.compare.targets.specs import Builder, build, name_of_builder, own, to_callable
 from lrfind.errors import BadInputError
 from lrfind.isolation import seed_all
 from lrfind.lightning import find
@@ -133,10 +133,10 @@ class LightningTarget:
 
     def _build(self, seed: int) -> tuple[Any, _Data]:
         seed_all(seed)
-        module = build(self.model, self.model_args, "model")
+        module = build(self.model, own(self.model_args), "model")
         if not hasattr(module, "training_step"):
             raise BadInputError(f"model must build a LightningModule, got a {type(module).__name__}.")
-        data = _Data(None if self.data is None else build(self.data, self.data_args, "data"))
+        data = _Data(None if self.data is None else build(self.data, own(self.data_args), "data"))
         seed_all(seed, data.made)
         return module, data
 

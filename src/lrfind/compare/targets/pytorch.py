@@ -16,7 +16,7 @@ from lrfind.compare.runs import Arm, Row, Run
 from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.pace import Pace, Patience
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told, evaluation_steps, one_thread
-from lrfind.compare.targets.specs import Builder, build, name_of_builder, to_callable
+from lrfind.compare.targets.specs import Builder, build, name_of_builder, own, to_callable
 from lrfind.errors import BadInputError
 from lrfind.isolation import length_of, seed_all
 from lrfind.optim import Optimizers
@@ -118,7 +118,7 @@ class PyTorchTarget:
 
     def _build(self, seed: int) -> Training:
         seed_all(seed)
-        training = build(self.factory, self.arguments, "factory")
+        training = build(self.factory, own(self.arguments), "factory")
         if isinstance(training, tuple) and len(training) == 4:
             training = Training(*training)
         if isinstance(training, Mapping):

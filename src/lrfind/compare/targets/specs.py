@@ -51,20 +51,24 @@ def to_callable(builder: Builder, argument: str) -> Callable[..., Any]:
 
 
 def build(builder: Builder, arguments: Mapping[str, Any], argument: str) -> Any:
-    """Build a part; a module among its arguments is copied, so that no part trains what another one has trained.
+    """Build a part.
 
     Raises:
         BadInputError: If it cannot be imported or does not take the arguments.
     """
-    memo: dict[int, Any] = {}
     made = to_callable(builder, argument)
-    own = {name: deepcopy(one, memo) if isinstance(one, nn.Module) else one for name, one in arguments.items()}
     try:
-        return made(**own)
+        return made(**arguments)
     except TypeError as error:
         if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # the call itself, not its body
             raise BadInputError(f"{argument}: {error}.") from error
         raise
+
+
+def own(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a user's arguments with copies of the modules among them: no run trains what another one has trained."""
+    memo: dict[int, Any] = {}
+    return {name: deepcopy(one, memo) if isinstance(one, nn.Module) else one for name, one in arguments.items()}
 
 
 def name_of_builder(builder: Builder) -> str:
