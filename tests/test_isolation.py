@@ -193,6 +193,15 @@ def test_a_file_that_data_reads_is_left_where_it_was(tmp_path, rewinds):
     data.file.close()
 
 
+def test_a_file_that_is_being_iterated_over_is_an_iterator_like_another(tmp_path):
+    (tmp_path / "lines").write_text("1\n2\n")
+    data = Lines(tmp_path / "lines", rewinds=False)
+    next(data.file)
+    with pytest.raises(BadInputError, match="Lines reads from an iterator that it keeps"):
+        fresh(data)
+    data.file.close()
+
+
 def test_data_that_keeps_its_iterator_is_copied_or_refused():
     batches = [torch.ones(2) * number for number in range(4)]
     for wrapped in (lambda one: one, torch.utils.data.DataLoader):

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from lrfind.records import Probe, Record
+from lrfind.records import Finding, Probe, Record
 from lrfind.resume import is_first
 from lrfind.strategies import Strategy
+from lrfind.words import announcement
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -75,10 +76,10 @@ class Display:
         self._bar.update(self._task, total=len(probe.lrs), completed=self._steps, description=self.line)
 
 
-def say(line: str) -> None:
-    """Print a line to the error stream, once for all processes of a training."""
-    if is_first():
-        print(line, file=sys.stderr, flush=True)
+def announce(finding: Finding, *, is_applied: bool, shown: bool) -> None:
+    """Say on the error stream what a callback found, once for all processes of a training."""
+    if shown and is_first():
+        print(announcement(finding, is_applied=is_applied), file=sys.stderr, flush=True)
 
 
 @contextmanager

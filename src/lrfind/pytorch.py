@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -99,10 +100,14 @@ class PyTorchLoop:
     ) -> None:
         if (loss_fn is None) == (step is None):
             raise BadInputError("give either loss_fn or step: one of them says how to train on a batch.")
-        if not isinstance(accumulate, int) or accumulate < 1 or (step is not None and accumulate != 1):
+        if not isinstance(accumulate, (int, Integral)) or accumulate < 1 or (step is not None and accumulate != 1):
             raise BadInputError(f"accumulate must be 1 or more batches, and is for loss_fn only, got {accumulate=}.")
         check_isolation(isolation)
-        _check(model, optimizer, **({"loss_fn": loss_fn} if step is None else {"step": step}))
+        _check(model, optimizer)
+        if step is None:
+            _check_function("loss_fn", loss_fn, "a function or a criterion")
+        else:
+            _check_function("step", step, "a function")
         check_loader(loader)
         self._parts = (model, optimizer, step or loss_fn)
         self._loader, self._accumulate, self._is_ours = loader, accumulate, step is None
@@ -175,7 +180,7 @@ def _grouped(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
         yield [next(batches) for _ in range(size)]
 
 
-def _check(model: nn.Module, optimizer: Optimizers, **given: Any) -> None:
+def _check(model: nn.Module, optimizer: Optimizers) -> None:
     if not isinstance(model, nn.Module):
         raise BadInputError(f"model must be a torch.nn.Module, got {_described(model)}.")
     if not as_list(optimizer):
@@ -183,10 +188,6 @@ def _check(model: nn.Module, optimizer: Optimizers, **given: Any) -> None:
     for one in as_list(optimizer):
         if not hasattr(one, "param_groups"):
             raise BadInputError(f"optimizer must be a torch optimizer, or several, got {_described(one)}.")
-    for name, function in given.items():
-        if isinstance(function, type) or not callable(function):
-            kinds = "a function or a criterion" if name == "loss_fn" else "a function"
-            raise BadInputError(f"{name} must be {kinds}, got {_described(function)}.")
     parameters = {id(parameter) for parameter in model.parameters()}
     if not parameters:
         raise BadInputError(f"{type(model).__name__} has no parameters, so there is nothing to train.")
@@ -196,6 +197,11 @@ def _check(model: nn.Module, optimizer: Optimizers, **given: Any) -> None:
                 f"{type(one).__name__} holds no parameter of {type(model).__name__}; "
                 f"construct it with model.parameters()."
             )
+
+
+def _check_function(name: str, given: Any, kinds: str) -> None:
+    if isinstance(given, type) or not callable(given):
+        raise BadInputError(f"{name} must be {kinds}, got {_described(given)}.")
 
 
 def _described(value: Any) -> str:

@@ -14,10 +14,9 @@ from lrfind.huggingface.framework import callback_base, trainer_of
 from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
 from lrfind.isolation import Isolation, check_isolation
 from lrfind.optim import AppliedRate, Verifier, apply_rate, handling_groups, rates_of
-from lrfind.progress import say
+from lrfind.progress import announce
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with, to_strategy
-from lrfind.words import announcement
 
 _KEY = "lrfind"
 """Where the finding is kept in the state that the Trainer saves with its checkpoints."""
@@ -144,8 +143,7 @@ class LRFinder(VerifyLR):
             self._announce()
 
     def _announce(self) -> None:
-        if self._options.get("progress", True):
-            say(announcement(self.findings[-1], is_applied=self._apply))
+        announce(self.findings[-1], is_applied=self._apply, shown=bool(self._options.get("progress", True)))
 
     def _use(self, finding: Finding, args: Any, state: Any, **kwargs: Any) -> None:
         """Put the rate where training reads it, say so in what the Trainer saves, and watch it."""

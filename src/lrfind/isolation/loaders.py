@@ -74,7 +74,13 @@ def _keeps_iterator(data: Any) -> bool:
 
 def is_file(value: Any) -> bool:
     """Say whether a value is an open file whose place can be told, and put back."""
-    return isinstance(value, io.IOBase) and not value.closed and value.seekable()
+    if not isinstance(value, io.IOBase) or value.closed or not value.seekable():
+        return False
+    try:
+        value.tell()
+    except OSError:  # in the middle of being iterated over
+        return False
+    return True
 
 
 def _restartable(iterator: Any) -> Any:

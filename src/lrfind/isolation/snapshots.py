@@ -175,11 +175,8 @@ def _tensor(tensor: torch.Tensor) -> tuple[PutBack, list[Any]]:
     return put_back, [grad] if grad is not None else []
 
 
-def _file(file: Any) -> PutBack | None:
-    try:
-        place = file.tell()
-    except OSError:  # in the middle of being iterated over
-        return None
+def _file(file: Any) -> PutBack:
+    place = file.tell()
     return lambda: None if file.closed else file.seek(place)
 
 

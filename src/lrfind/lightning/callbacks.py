@@ -17,10 +17,9 @@ from lrfind.lightning.framework import callback_bases
 from lrfind.lightning.functions import with_plan
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers
 from lrfind.optim import AppliedRate, Verifier, apply_rate, handling_groups, rates_of
-from lrfind.progress import say
+from lrfind.progress import announce
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with, to_strategy
-from lrfind.words import announcement
 
 
 class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
@@ -193,8 +192,7 @@ class LRFinder(VerifyLR):
         self._announce()
 
     def _announce(self) -> None:
-        if self._options.get("progress", True):
-            say(announcement(self.findings[-1], is_applied=self._apply))
+        announce(self.findings[-1], is_applied=self._apply, shown=bool(self._options.get("progress", True)))
 
     def _wiring(self, module: Any) -> Wiring:
         wiring = trace(module, also=self._attr, optimizer=self._optimizer or 0)

@@ -76,9 +76,6 @@ def rates_of(optimizers: Optimizers) -> Rates:
 
 def set_rate(groups: Sequence[Group], lr: float, ratios: Sequence[float]) -> None:
     """Give each param group ``lr`` times its ratio; a tensor rate is filled in place."""
-    if len(groups) == 1 == ratios[0] and type(groups[0]["lr"]) is float:  # the usual case, at every step
-        groups[0]["lr"] = lr
-        return
     for group, ratio in zip(groups, ratios, strict=True):
         write(group, "lr", lr * ratio)
 
@@ -89,8 +86,6 @@ def read_rate(groups: Sequence[Group], ratios: Sequence[float]) -> float:
     Raises:
         RateNotAppliedError: If the groups do not hold one rate in these ratios.
     """
-    if len(groups) == 1 == ratios[0]:  # the usual case, at every step
-        return float(groups[0]["lr"])
     held = [float(group["lr"]) for group in groups]
     base = next((rate / ratio for rate, ratio in zip(held, ratios, strict=True) if ratio), held[0])
     for index, (rate, ratio) in enumerate(zip(held, ratios, strict=True)):
