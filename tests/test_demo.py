@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import TensorDataset
 
 from lrfind import cli
+from lrfind.cli import faults
 from lrfind.cli.options import parse_lrs
 from lrfind.compare import Arm
 from lrfind.demo import data, experiment
@@ -207,6 +208,14 @@ def test_ctrl_c_in_the_search_leaves_nothing_of_an_earlier_report_either_and_say
     assert "interrupted" in words
     assert "Traceback" not in words
     assert not [file for file in tmp_path.rglob("*") if file.is_file() and "events" not in file.name]
+
+
+@pytest.mark.parametrize("package", ["jinja2", "plotly", "tensorboard"])
+def test_what_the_report_needs_is_missed_before_any_work(monkeypatch, capsys, tmp_path, package):
+    monkeypatch.setattr(faults, "find_spec", lambda name: None if name == package else True)
+    assert demo(monkeypatch, "--dataset", "digits", "--out", tmp_path / "out") == 1
+    assert f"{package} is not installed; install it with: pip install 'lrfind[demo]'" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_mistake_in_the_options_costs_no_report(monkeypatch, tmp_path):

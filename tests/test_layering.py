@@ -1,8 +1,10 @@
 """Imports point down only, and what is optional is imported when it is used."""
 
 import ast
+import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,22 @@ def test_nothing_optional_is_imported_before_it_is_used():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     new = {name.split(".")[0] for name in done.stdout.split()} - set(sys.stdlib_module_names)
     assert {name for name in new if "cython" not in name} <= {"lrfind", "numpy"}  # Cython's runtime comes with NumPy
+
+
+def installed_with(extra):
+    """The names of what an extra installs, beside what everybody has."""
+    wanted = [line for line in metadata.requires("lrfind") if re.search(rf"extra == ['\"]{extra}['\"]", line)]
+    return {re.split(r"[\[<>=~!; ]", line)[0].lower() for line in wanted}
+
+
+def test_an_extra_brings_what_its_users_are_told_to_install_it_for():
+    told = set()
+    for path in MODULES:
+        for call in re.findall(r"(?:check_installed|MissingExtraError)\(([^)]*)\)", path.read_text()):
+            *packages, extra = re.findall(r'"([\w-]+)"', call) or [None]
+            told |= {(package.lower(), extra) for package in packages}
+    assert ("plotly", "demo") in told
+    assert [one for one in sorted(told) if one[0] not in installed_with(one[1])] == []
 
 
 def test_help_and_completion_wait_for_no_torch():

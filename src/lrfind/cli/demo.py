@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,9 +9,8 @@ import typer
 from rich.console import Console
 
 from lrfind.cli.comparing import concluded
-from lrfind.cli.faults import UsageError, check_folder, spoken_faults
+from lrfind.cli.faults import UsageError, check_folder, check_installed, spoken_faults
 from lrfind.cli.options import parse_lrs
-from lrfind.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from lrfind.compare.comparison import Comparison
@@ -62,7 +60,7 @@ def run_demo(
         if value is not None and value < least:
             raise UsageError(f"--{name} must be at least {least}, got {value}.")
     check_folder(out)
-    check_extras()
+    check_installed("jinja2", "plotly", "tensorboard", extra="demo")
     console = Console(markup=False)
     place = None if data_dir is None else str(data_dir)
     _load(console, dataset, place)
@@ -78,17 +76,6 @@ def run_demo(
         lambda comparison: _conclude(console, comparison, out, events),
         runs=seeds * (len(lrs) + len(SCHEDULES)),
     )
-
-
-def check_extras() -> None:
-    """Find out before any work whether everything that the report needs is installed.
-
-    Raises:
-        MissingExtraError: If something is missing.
-    """
-    for package in ("jinja2", "tensorboard"):
-        if find_spec(package) is None:
-            raise MissingExtraError(package, "demo")
 
 
 def _load(console: Console, name: str, data_dir: str | None) -> None:
