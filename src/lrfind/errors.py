@@ -19,6 +19,10 @@ class RateNotAppliedError(LRFindError, RuntimeError):
     """The optimizer steps with another rate than the one that was asked for."""
 
 
+class NotPutBackError(LRFindError, RuntimeError):
+    """Something that a search moved could not be put back; the message names it."""
+
+
 class DataError(LRFindError, OSError):
     """A data file is missing, truncated or altered."""
 

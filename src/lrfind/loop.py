@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
+import torch
 from typing_extensions import Self
 
 from lrfind.curves import PATIENCE, DivergenceWatch
 from lrfind.errors import BadInputError, ProbeError
+from lrfind.isolation import Kept, generators_kept
 from lrfind.optim import Group, Optimizers, as_list, rates_of, read_rate, set_rate
 from lrfind.records import Probe, Record, Stop
 
@@ -30,15 +33,59 @@ IDLE = 1_000
 
 
 class Loop(Protocol):
-    """What the search needs of a framework.
+    """What the search needs of a framework; entered (``with loop:``) for the time of a search.
 
     The probes of a round are independent: each begins at the same starting point and knows nothing of the others, so
     that they may run in any order, side by side or on several machines.
     """
 
+    def __enter__(self) -> Any:
+        """Note once how everything is."""
+        ...
+
+    def __exit__(self, *error: Any) -> None:
+        """Check that everything is as it was."""
+        ...
+
     def run(self, probe: Probe, on_step: OnStep) -> Record:
         """Run one probe from the starting point and put everything back, on every exit."""
         ...
+
+
+class LoopInPlace(ABC):
+    """A loop that probes the originals: notes everything that training can move, once, and puts it back after each probe.
+
+    A probe that runs outside of ``with loop:`` is a search of its own.
+    """
+
+    _kept: Kept | None = None
+    _open: ExitStack
+
+    @abstractmethod
+    def _begin(self, stack: ExitStack) -> Kept:
+        """Begin a search: what is not put back by itself goes on the stack; return what is."""
+
+    @abstractmethod
+    def _run(self, probe: Probe, on_step: OnStep) -> Record:
+        """Run one probe."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(generators_kept())
+            self._kept = stack.enter_context(self._begin(stack))
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._kept = None
+        self._open.__exit__(*error)
+
+    def run(self, probe: Probe, on_step: OnStep = ignore) -> Record:
+        """Run one probe; see ``Loop``."""
+        with nullcontext() if self._kept else self:
+            kept = cast(Kept, self._kept)
+            with torch.enable_grad(), kept.probe(probe.seed):
+                return self._run(probe, on_step)
 
 
 class Recorder:

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from itertools import chain, islice
 from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
-import torch
 from torch import nn
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
-from lrfind.isolation import (
-    Isolation,
-    check_isolation,
-    check_loader,
-    copies_of,
-    fresh,
-    length_of,
-    preserved,
-    seed_all,
-    untouched,
-)
-from lrfind.loop import OnStep, Recorder, ignore
+from lrfind.isolation import Kept, check_loader, data_of, end_workers, fresh, generators_kept, length_of
+from lrfind.loop import LoopInPlace, OnStep, Recorder
 from lrfind.optim import Optimizers, as_list
 from lrfind.records import Finding, Probe, Record
 from lrfind.search import SearchOptions, find_with
 from lrfind.steps import LossFn, Step, to_number, to_step
-
-_REMEDY = "compute the loss with the model that loss_fn (or step) is given, not with another one"
-
 
 def find(
     model: nn.Module,
@@ -40,7 +27,6 @@ def find(
     *,
     step: Step | None = None,
     accumulate: int = 1,
-    isolation: Isolation = "auto",
     **options: Unpack[SearchOptions],
 ) -> Finding:
     """Find a learning rate and a range for a model, and leave everything as it was.
@@ -55,11 +41,8 @@ def find(
             inputs and targets.
         step: Instead of ``loss_fn``, the whole body of the training loop for one batch,
             ``step(model, optimizer, batch) -> loss``: backward, clipping, scaler, ``optimizer.step()``, EMA, whatever
-            training does. What it closes over (a scaler, a scheduler, another optimizer, the model itself) is
-            copied with the model, and it sees the copies.
+            training does. What it reaches besides (a scaler, a scheduler, a teacher, a counter) is put back too.
         accumulate: With ``loss_fn``, how many batches an optimizer step takes the mean gradient of.
-        isolation: ``"copy"`` probes deep copies, ``"snapshot"`` the originals, put back from copies in host memory;
-            ``"auto"`` copies where there is room and the model can be copied.
         **options: ``strategy``, ``schedule``, ``min_lr``, ``max_lr``, ``steps``, ``ramp``, ``method``, ``horizon``,
             ``epochs``, ``budget``, ``seed``, ``progress``, ``resume``; see ``lrfind.search.SearchOptions``.
 
@@ -80,12 +63,25 @@ def find(
         >>> finding.base_lr <= finding.lr <= finding.max_lr
         True
     """
-    loop = PyTorchLoop(model, optimizer, loader, loss_fn, step=step, accumulate=accumulate, isolation=isolation)
-    return find_with(loop, **options)
+    with generators_kept():  # first of all: whatever is imported or called from here on may draw from them
+        loop = PyTorchLoop(model, optimizer, loader, loss_fn, step=step, accumulate=accumulate)
+        return find_with(loop, **options)
 
 
-class PyTorchLoop:
-    """Runs probes from the state that a model and its optimizer are in; the arguments are those of ``find``."""
+class PyTorchLoop(LoopInPlace):
+    """Probes a model in a plain training loop.
+
+    Args:
+        model: As ``find`` takes it.
+        optimizer: As ``find`` takes it.
+        loader: As ``find`` takes it.
+        loss_fn: As ``find`` takes it.
+        step: As ``find`` takes it.
+        accumulate: As ``find`` takes it.
+
+    Raises:
+        BadInputError: If an argument cannot be used.
+    """
 
     def __init__(
         self,
@@ -96,66 +92,44 @@ class PyTorchLoop:
         *,
         step: Step | None = None,
         accumulate: int = 1,
-        isolation: Isolation = "auto",
     ) -> None:
         if (loss_fn is None) == (step is None):
             raise BadInputError("give either loss_fn or step: one of them says how to train on a batch.")
         if not isinstance(accumulate, (int, Integral)) or accumulate < 1 or (step is not None and accumulate != 1):
             raise BadInputError(f"accumulate must be 1 or more batches, and is for loss_fn only, got {accumulate=}.")
-        check_isolation(isolation)
         _check(model, optimizer)
         if step is None:
             _check_function("loss_fn", loss_fn, "a function or a criterion")
         else:
             _check_function("step", step, "a function")
         check_loader(loader)
-        self._parts = (model, optimizer, step or loss_fn)
-        self._loader, self._accumulate, self._is_ours = loader, accumulate, step is None
-        self._isolation: Isolation = isolation
-        self._is_checked = False
+        self._model, self._optimizer, self._loader, self._accumulate = model, optimizer, loader, accumulate
+        self._loss_fn, self._step = loss_fn, step
+        self._batches: Iterable[Any] = loader
 
-    def run(self, probe: Probe, on_step: OnStep = ignore) -> Record:
-        """Run one probe; see ``lrfind.loop.Loop``."""
-        loader = fresh(self._loader)
-        copies = copies_of(self._parts, self._isolation)
-        state = self._parts if copies is None else ()
-        with torch.enable_grad(), preserved(self._loader, loader, state=state):
-            seed_all(probe.seed, loader)
-            check = untouched(*self._parts[:2], _REMEDY) if copies and not self._is_checked else None
-            self._is_checked = True
-            return self._run(probe, copies or self._parts, loader, on_step, check)
+    def _begin(self, stack: ExitStack) -> Kept:
+        self._batches = fresh(self._loader)
+        stack.callback(end_workers, self._batches)
+        state = self._model, self._optimizer, self._loss_fn, self._step
+        return Kept(state, data=(self._loader, *data_of(self._batches)))
 
-    def _run(
-        self,
-        probe: Probe,
-        parts: tuple[nn.Module, Optimizers, Any],
-        loader: Iterable[Any],
-        on_step: OnStep,
-        check: Callable[[], None] | None,
-    ) -> Record:
-        model, optimizer, step = parts
-        if self._is_ours:
-            step = to_step(optimizer, step, self._accumulate)
+    def _run(self, probe: Probe, on_step: OnStep) -> Record:
+        model, optimizer = self._model, self._optimizer
+        if self._loss_fn is not None:
+            step = to_step(optimizer, self._loss_fn, self._accumulate)
             if not model.training:
                 model.train()
         else:
-            step = to_number(step)
+            step = to_number(cast(Step, self._step))
         with Recorder(probe, optimizer, on_step) as recorder:
-            batches = _cycled(loader, recorder, self._accumulate)
+            batches = _cycled(self._batches, recorder, self._accumulate)
             for batch in batches if self._accumulate == 1 else _grouped(batches, self._accumulate):
                 stop = recorder.observe(step(model, optimizer, batch))
-                if recorder.batches == 1:
-                    self._check_first(optimizer, check)
+                if recorder.batches == 1 and self._step is None:
+                    _check_reached(optimizer)
                 if stop:
                     break
         return recorder.record()
-
-    def _check_first(self, optimizer: Optimizers, check: Callable[[], None] | None) -> None:
-        """Check what a first step can show."""
-        if check is not None:
-            check()
-        if self._is_ours:
-            _check_reached(optimizer)
 
 
 def _cycled(loader: Iterable[Any], recorder: Recorder, accumulate: int) -> Iterator[Any]:

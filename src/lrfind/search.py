@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
@@ -52,12 +53,14 @@ class SearchOptions(RangeOptions, total=False):
         resume: A file for what the search has run so far; started again with the same options after a kill, the search
             goes on from it and gives the same finding. It is removed at the end. Another search, another model or
             other data need another file: only the probes are compared.
+        isolation: Has no effect any more: the originals are probed, and put back, always.
     """
 
     strategy: Literal["auto", "range"] | Strategy
     budget: float
     progress: bool
     resume: str | os.PathLike[str] | None
+    isolation: str
 
 
 def find_with(loop: Loop, **options: Unpack[SearchOptions]) -> Finding:
@@ -69,7 +72,7 @@ def find_with(loop: Loop, **options: Unpack[SearchOptions]) -> Finding:
     """
     progress, resume = options.pop("progress", True), options.pop("resume", None)
     strategy = to_strategy(**options)
-    with kept(resume) as (records, keep), display(strategy, shown=progress and is_first()) as shown:
+    with kept(resume) as (records, keep), display(strategy, shown=progress and is_first()) as shown, loop:
 
         def on_record(records: Sequence[Record]) -> None:
             keep(records)
@@ -88,6 +91,8 @@ def to_strategy(**options: Unpack[SearchOptions]) -> Strategy:
     strategy = options.pop("strategy", "auto")
     for name in ("progress", "resume"):
         options.pop(name, None)  # type: ignore[misc]
+    if options.pop("isolation", None) is not None:
+        warnings.warn("isolation= has no effect any more, leave it out: nothing moves.", DeprecationWarning, stacklevel=3)
     if "schedule" in options:
         options["schedule"] = _unstepped(options["schedule"])
     known = {*RangeOptions.__annotations__, "budget"}

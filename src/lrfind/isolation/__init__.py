@@ -1,22 +1,16 @@
-"""Nothing moves: probe on copies or on what a snapshot puts back, and put back every random number generator."""
+"""Nothing moves: the originals are probed, and everything that a probe can reach is put back."""
 
-from lrfind.isolation.copies import Isolation, check_isolation, clone, copies_of, fits
-from lrfind.isolation.generators import KINDS, generators_in, seed_all
-from lrfind.isolation.loaders import check_loader, fresh, length_of
-from lrfind.isolation.snapshots import preserved, untouched
+from lrfind.isolation.generators import generators_kept, seed_all
+from lrfind.isolation.kept import Kept
+from lrfind.isolation.loaders import check_loader, data_of, end_workers, fresh, length_of
 
 __all__ = [
-    "KINDS",
-    "Isolation",
-    "check_isolation",
+    "Kept",
     "check_loader",
-    "clone",
-    "copies_of",
-    "fits",
+    "data_of",
+    "end_workers",
     "fresh",
-    "generators_in",
+    "generators_kept",
     "length_of",
-    "preserved",
     "seed_all",
-    "untouched",
 ]

@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
-from types import FunctionType, ModuleType
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
+from lrfind.isolation.reach import reach
+
 KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 
-_DEPTH = 5
 
-_BARREN = (torch.Tensor, np.ndarray, torch.nn.Module, type, str, bytes, ModuleType, FunctionType)
-"""Kinds that are not searched for generators."""
+def global_generators() -> list[Any]:
+    """Return the generators that a process has without making any: of Python, of NumPy, of torch on every device."""
+    found: list[Any] = [random.getstate.__self__, np.random.get_state.__self__, torch.default_generator]  # type: ignore[attr-defined]
+    if torch.cuda.is_available():
+        torch.cuda.init()
+        found += torch.cuda.default_generators
+    if torch.backends.mps.is_available():
+        found.append(torch.mps._get_default_mps_generator())
+    return found
+
+
+def generators_in(*holders: Any) -> list[Any]:
+    """Return the generators that objects hold, each once."""
+    return [each for each, _ in reach(holders).values() if isinstance(each, KINDS)]
 
 
 def seed_all(seed: int, *holders: Any) -> None:
     """Seed Python, NumPy, torch (every device) and the generators that the holders hold, of torch, NumPy and Python."""
+    seed_each(seed, generators_in(*holders))
+
+
+def seed_each(seed: int, generators: Iterable[Any]) -> None:
+    """Seed generators of any of the ``KINDS``, and the global ones."""
+    for generator in generators:
+        _seed(generator, seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-    for generator in generators_in(*holders, kinds=KINDS):
-        _seed(generator, seed)
 
 
 def _seed(generator: Any, seed: int) -> None:
@@ -40,67 +58,46 @@ def _seed(generator: Any, seed: int) -> None:
         generator.seed(seed)
 
 
-def remember_globals() -> Callable[[], None]:
-    """Note the state of the global generators; return what puts them back."""
-    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
-
-    def put_back() -> None:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(cpu)
-        if cuda:
-            torch.cuda.set_rng_state_all(cuda)
-        if mps is not None:
-            torch.mps.set_rng_state(mps)
-
-    return put_back
-
-
-def remember(generator: Any) -> Callable[[], None] | None:
-    """Note the state of a generator; return what puts it back, or None for anything else."""
+def state_of(generator: Any) -> Any:
+    """Return the state of a generator, as something that compares with ``same_state``; None if it has none."""
     if isinstance(generator, torch.Generator):
-        state = generator.get_state()
-        return lambda: _ignore(generator.set_state(state))
+        return generator.get_state()
     if isinstance(generator, np.random.Generator):
-        bits = generator.bit_generator.state
-        return lambda: setattr(generator.bit_generator, "state", bits)
+        return generator.bit_generator.state
     if isinstance(generator, np.random.RandomState):
-        legacy = generator.get_state(legacy=False)
-        return lambda: generator.set_state(legacy)
-    if isinstance(generator, random.Random):
-        python = generator.getstate()
-        return lambda: generator.setstate(python)
-    return None
+        return generator.get_state(legacy=False)
+    try:
+        return generator.getstate()
+    except NotImplementedError:  # of the operating system
+        return None
 
 
-def generators_in(*holders: Any, kinds: tuple[type[Any], ...] = (torch.Generator,)) -> Iterator[Any]:
-    """Yield the generators that objects hold, each once, looking a few attributes deep."""
-    seen: set[int] = set()
-    level = list(holders)
-    for _ in range(_DEPTH):
-        below: list[Any] = []
-        for holder in level:
-            if id(holder) in seen:
-                continue
-            seen.add(id(holder))
-            if isinstance(holder, kinds):
-                yield holder
-            else:
-                below.extend(_parts(holder))
-        level = below
+def set_state(generator: Any, state: Any) -> None:
+    """Put a generator into a state that ``state_of`` gave."""
+    if isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif isinstance(generator, (torch.Generator, np.random.RandomState)):
+        generator.set_state(state)
+    elif state is not None:
+        generator.setstate(state)
 
 
-def _parts(holder: Any) -> list[Any]:
-    if isinstance(holder, Mapping):
-        return list(holder.values()) if len(holder) < 100 else []
-    if isinstance(holder, (list, tuple)):
-        return list(holder) if len(holder) < 100 else []
-    if isinstance(holder, _BARREN):
-        return []
-    return list(getattr(holder, "__dict__", {}).values())
+def same_state(one: Any, other: Any) -> bool:
+    """Say whether two states of a generator are the same."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same_state(one[name], other[name]) for name in one)
+    if isinstance(one, (torch.Tensor, np.ndarray)):
+        return bool((one == other).all())
+    return bool(one == other)
 
 
-def _ignore(_: object) -> None:
-    pass
+@contextmanager
+def generators_kept(*generators: Any) -> Iterator[None]:
+    """Put the global generators, and those given, back on leaving, however that comes about."""
+    each = [*global_generators(), *generators]
+    states: list[tuple[Any, Any]] = [(one, state_of(one)) for one in each]
+    try:
+        yield
+    finally:
+        for generator, state in states:
+            set_state(generator, state)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import copy
 import dis
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 
 from lrfind.errors import BadInputError
+from lrfind.isolation.iterators import is_file
+
+DATA = (torch.utils.data.DataLoader, torch.utils.data.Dataset, torch.utils.data.Sampler)
+"""Kinds that hold data rather than state."""
 
 
 def fresh(loader: Any) -> Any:
     """Return a loader over the same data whose iteration leaves the given one untouched.
 
-    A ``DataLoader`` with persistent workers keeps its iterator; a shallow copy keeps its own. What is its own iterator,
-    or keeps one that its ``__iter__`` does not make anew, is copied, where it can be. Containers of loaders are copied
+    A ``DataLoader`` with persistent workers keeps its iterator; a shallow copy keeps its own, and its workers from one
+    probe to the next: ``end_workers`` ends them. What is its own iterator, or keeps one that its ``__iter__`` does not make anew, is copied, where it can be. Containers of loaders are copied
     likewise; anything else is returned as it is.
 
     Raises:
@@ -27,17 +30,13 @@ def fresh(loader: Any) -> Any:
         twin = copy.copy(loader)
         twin._iterator = None
         object.__setattr__(twin, "dataset", fresh(loader.dataset))
+        object.__setattr__(twin, "persistent_workers", loader.num_workers > 0)
         return twin
     if type(loader) is dict:
         return {name: fresh(one) for name, one in loader.items()}
     if type(loader) in (list, tuple) and loader and isinstance(loader[0], torch.utils.data.DataLoader):
         return type(loader)(fresh(one) for one in loader)
     return _restartable(loader) if isinstance(loader, Iterator) or _keeps_iterator(loader) else loader
-
-
-def is_loader(value: Any) -> bool:
-    """Say whether an object holds data rather than state: a loader, a dataset, a sampler."""
-    return isinstance(value, (torch.utils.data.DataLoader, torch.utils.data.Dataset, torch.utils.data.Sampler))
 
 
 def length_of(loader: Any) -> int:
@@ -72,17 +71,6 @@ def _keeps_iterator(data: Any) -> bool:
     return any(isinstance(value, Iterator) and not is_file(value) for name, value in held.items() if name not in made)
 
 
-def is_file(value: Any) -> bool:
-    """Say whether a value is an open file whose place can be told, and put back."""
-    if not isinstance(value, io.IOBase) or value.closed or not value.seekable():
-        return False
-    try:
-        value.tell()
-    except OSError:  # in the middle of being iterated over
-        return False
-    return True
-
-
 def _restartable(iterator: Any) -> Any:
     """Copy an iterator, or a dataset that keeps one, from where it stands."""
     try:
@@ -96,3 +84,25 @@ def _restartable(iterator: Any) -> Any:
             what = f"{name} reads from an iterator that it keeps, and a search would use that up"
             remedy = "make it in __iter__, so that it begins anew"
         raise BadInputError(f"{what}; {remedy}.") from error
+
+
+def loaders_in(data: Any) -> list[Any]:
+    """Return the loaders in one loader, or in a dictionary or list of them."""
+    each = list(data.values()) if isinstance(data, Mapping) else data if isinstance(data, (list, tuple)) else [data]
+    return [one for one in each if isinstance(one, torch.utils.data.DataLoader)]
+
+
+def data_of(twin: Any) -> list[Any]:
+    """Return what a probe moves of a loader that ``fresh`` returned: all but the workers, which it keeps."""
+    return [one.dataset for one in loaders_in(twin)] or [twin]
+
+
+def end_workers(twin: Any) -> None:
+    """End the workers of a loader that ``fresh`` returned, or of several.
+
+    They would wait for the garbage collector, and it for them: 5 s for each.
+    """
+    for one in loaders_in(twin):
+        iterator, one._iterator = one._iterator, None
+        if hasattr(iterator, "_shutdown_workers"):
+            iterator._shutdown_workers()

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from lrfind.errors import BadInputError
-from lrfind.isolation.functions import cells_of, codes
+from lrfind.isolation.reach import cells_of, codes
 
 _PLAIN = (str, int, float, complex, bool, bytes, type(None), PurePath, torch.dtype, torch.device, np.generic)
 
