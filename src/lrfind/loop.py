@@ -7,9 +7,9 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from time import perf_counter
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
 from typing_extensions import Self
@@ -58,7 +58,8 @@ class LoopInPlace(ABC):
     A probe that runs outside of ``with loop:`` is a search of its own.
     """
 
-    _kept: Kept | None = None
+    kept: Kept
+    _depth = 0
     _open: ExitStack
 
     @abstractmethod
@@ -70,22 +71,23 @@ class LoopInPlace(ABC):
         """Run one probe."""
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            stack.enter_context(generators_kept())
-            self._kept = stack.enter_context(self._begin(stack))
-            self._open = stack.pop_all()
+        if self._depth == 0:
+            with ExitStack() as stack:
+                stack.enter_context(generators_kept())
+                self.kept = stack.enter_context(self._begin(stack))
+                self._open = stack.pop_all()
+        self._depth += 1
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._kept = None
-        self._open.__exit__(*error)
+        self._depth -= 1
+        if self._depth == 0:
+            self._open.__exit__(*error)
 
     def run(self, probe: Probe, on_step: OnStep = ignore) -> Record:
         """Run one probe; see ``Loop``."""
-        with nullcontext() if self._kept else self:
-            kept = cast(Kept, self._kept)
-            with torch.enable_grad(), kept.probe(probe.seed):
-                return self._run(probe, on_step)
+        with self, torch.enable_grad(), self.kept.probe(probe.seed):
+            return self._run(probe, on_step)
 
 
 class Recorder:

@@ -17,7 +17,7 @@ import torch
 from lrfind.cli.faults import UsageError, condensed
 from lrfind.cli.named import described, load_named
 from lrfind.errors import BadInputError, LRFindError
-from lrfind.isolation import preserved
+from lrfind.isolation import generators_kept
 from lrfind.lightning.framework import PACKAGES, TALKERS, lightning_package
 from lrfind.loop import quiet
 
@@ -68,7 +68,7 @@ class Described:
         """
         model = None if self.model is None else _checked(self.model, "--model", "LightningModule")
         data = None if self.data is None else _checked(self.data, "--data", "LightningDataModule")
-        with quiet(*TALKERS), preserved():
+        with quiet(*TALKERS), generators_kept():
             return _parse(_package_of(model, data), model, data, self.arguments)
 
     def build(self) -> Built:

@@ -10,7 +10,7 @@ from lrfind.cli.faults import UsageError, condensed
 from lrfind.cli.named import described, load_named
 from lrfind.compare import Training
 from lrfind.errors import BadInputError, LRFindError
-from lrfind.isolation import preserved
+from lrfind.isolation import generators_kept
 from lrfind.loop import quiet
 
 _PARTS = ("model", "optimizer", "loader", "loss_fn")
@@ -60,7 +60,7 @@ class DescribedTask:
         parser.add_argument("--config", action=ActionConfigFile)
         parser.add_function_arguments(self.function, "task", fail_untyped=False)
         try:
-            with quiet(), preserved():  # quiet on what jsonargparse will change in its next major version
+            with quiet(), generators_kept():  # quiet on what jsonargparse will change in its next major version
                 config = parser.instantiate_classes(parser.parse_args(list(self.given)))
         except ArgumentError as error:
             raise UsageError(condensed(str(error))) from error

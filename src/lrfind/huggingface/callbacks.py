@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.huggingface.framework import callback_base, trainer_of
 from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
-from lrfind.isolation import Isolation, check_isolation
+from lrfind.isolation import generators_kept
 from lrfind.optim import AppliedRate, Verifier, apply_rate, handling_groups, rates_of
 from lrfind.progress import announce
 from lrfind.records import Finding
@@ -68,8 +68,8 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
 class LRFinder(VerifyLR):
     """Finds a learning rate when ``train`` starts, applies it, and verifies it to the end of training.
 
-    The search trains copies in a Trainer of its own; training itself is bit for bit what it would be without the
-    callback at the same rate. The rate takes the place of ``args.learning_rate`` under the scheduler: it is the
+    The search trains the model in a Trainer of its own and puts everything back; training itself is bit for bit what it
+    would be without the callback at the same rate. The rate takes the place of ``args.learning_rate`` under the scheduler: it is the
     peak of the schedule, after the warmup. Where ``train`` resumes from a checkpoint, the resume happens: of a run
     that had the callback, its finding is used and nothing is searched; of another, the search starts from the weights
     and the optimizer state of the checkpoint.
@@ -78,7 +78,6 @@ class LRFinder(VerifyLR):
         apply: Whether to train with the found rate; else it is only found, and nothing at all is changed.
         every: Search again at the start of every so many epochs, from the state that training is in; where that
             curve cannot be read, the rate is kept, with a warning.
-        isolation: As ``lrfind.find`` takes it.
         **options: See ``lrfind.search.SearchOptions``; ``schedule``, ``horizon`` and ``epochs`` are
             by default the Trainer's own; a schedule that cannot be read counts as constant, and that is said.
 
@@ -97,18 +96,16 @@ class LRFinder(VerifyLR):
         *,
         apply: bool = True,
         every: int | None = None,
-        isolation: Isolation = "auto",
         **options: Unpack[SearchOptions],
     ) -> None:
         to_strategy(**options)
-        check_isolation(isolation)
         if every is not None and every < 1:
             raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")
         if every is not None and options.get("resume") is not None:
             raise BadInputError("resume= is for the one search at the start; leave it out where every= asks for more.")
         self.lr = None
         self.findings: list[Finding] = []
-        self._apply, self._every, self._isolation, self._options = apply, every, isolation, dict(options)
+        self._apply, self._every, self._options = apply, every, dict(options)
 
     @property
     def finding(self) -> Finding | None:
@@ -135,8 +132,10 @@ class LRFinder(VerifyLR):
 
     def _find(self, args: Any, state: Any, **kwargs: Any) -> None:
         trainer = trainer_of(self)
-        loop = HuggingFaceLoop(trainer, isolation=self._isolation, is_training=True)
-        self.findings.append(find_with(loop, **cast(SearchOptions, with_plan(self._options, trainer))))
+        with generators_kept():  # first of all
+            loop = HuggingFaceLoop(trainer, is_training=True)
+            finding = find_with(loop, **cast(SearchOptions, with_plan(self._options, trainer)))
+        self.findings.append(finding)
         if self._apply:
             self._use(self.findings[-1], args, state, **kwargs)
         else:

@@ -1,10 +1,8 @@
-"""What is asked of transformers and accelerate: their classes, one device, and their singletons left as they were."""
+"""What is asked of transformers and accelerate: their classes, one device, and their singletons."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -70,18 +68,10 @@ def trainer_of(callback: Any) -> Any:
     )
 
 
-@contextmanager
-def singletons_as_they_were() -> Iterator[None]:
-    """Put back what every Accelerator of the process shares: its state, and that of gradient accumulation."""
+def shared_states() -> list[dict[str, Any]]:
+    """Return what every Accelerator of the process shares: its state, and that of gradient accumulation."""
     state = import_module("accelerate.state")
-    shared = [kind._shared_state for kind in (state.PartialState, state.AcceleratorState, state.GradientState)]
-    before = [dict(each) for each in shared]
-    try:
-        yield
-    finally:
-        for each, old in zip(shared, before, strict=True):
-            each.clear()
-            each.update(old)
+    return [kind._shared_state for kind in (state.PartialState, state.AcceleratorState, state.GradientState)]
 
 
 def _spread(trainer: Any) -> str:

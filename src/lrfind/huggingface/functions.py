@@ -7,18 +7,17 @@ from typing import Any, cast
 from typing_extensions import Unpack
 
 from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
-from lrfind.isolation import Isolation
+from lrfind.isolation import generators_kept
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with
 
 
-def find(trainer: Any, *, isolation: Isolation = "auto", **options: Unpack[SearchOptions]) -> Finding:
+def find(trainer: Any, **options: Unpack[SearchOptions]) -> Finding:
     """Find a learning rate for the training that a Trainer would give its model; nothing is applied, nothing moves.
 
     Args:
         trainer: The Trainer, or a subclass's; its model, data, optimizer, precision, accumulation, clipping, loss
             and ``training_step`` are used.
-        isolation: As ``lrfind.find`` takes it.
         **options: See ``lrfind.search.SearchOptions``; ``schedule``, ``horizon`` and ``epochs`` are
             by default the Trainer's own; a schedule that cannot be read counts as constant, and that is said.
 
@@ -29,5 +28,6 @@ def find(trainer: Any, *, isolation: Isolation = "auto", **options: Unpack[Searc
         BadInputError: If an argument cannot be used; the message says what to change.
         ProbeError: If the losses cannot be read.
     """
-    loop = HuggingFaceLoop(trainer, isolation=isolation, is_training=bool(getattr(trainer, "is_in_train", False)))
-    return find_with(loop, **cast(SearchOptions, with_plan(dict(options), trainer)))
+    with generators_kept():  # first of all
+        loop = HuggingFaceLoop(trainer, is_training=bool(getattr(trainer, "is_in_train", False)))
+        return find_with(loop, **cast(SearchOptions, with_plan(dict(options), trainer)))

@@ -1,4 +1,4 @@
-"""The inner Trainer that a probe trains in: the user's own code on copies, of which nobody hears."""
+"""The inner Trainer that a probe trains in: the user's own code, without callbacks, loggers and checkpoints."""
 
 from __future__ import annotations
 
@@ -34,10 +34,6 @@ _ONCE = {"activation_checkpointing": False, "gradient_checkpointing": False, "us
 _SPARE = 2
 """The inner Trainer may take this many times the probe's steps, for those that a gradient scaler skips."""
 
-_CORE = ("model", "model_wrapped", "deepspeed")
-_NO_DATA = (*_CORE, "args", "accelerator", "callback_handler", "state", "control", "optimizer", "lr_scheduler")
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a probe moves, apart from data.
@@ -47,24 +43,12 @@ class Parts:
         optimizer: Its optimizer; None where the Trainer will make it.
         loss: The user's ``compute_loss_func``, or None.
         choice: The keyword arguments of the optimizer that the user chose the class of.
-        modules: Other modules that the Trainer holds, by attribute: a teacher, a reference, an average.
     """
 
     model: nn.Module
     optimizer: Optimizer | None
     loss: Any
     choice: dict[str, Any]
-    modules: dict[str, Any]
-
-    def as_tuple(self) -> tuple[Any, ...]:
-        """Return the parts in a row, to be copied or noted together."""
-        return self.model, [] if self.optimizer is None else [self.optimizer], self.loss, self.choice, self.modules
-
-    @classmethod
-    def from_tuple(cls, parts: tuple[Any, ...]) -> Parts:
-        """Return the parts that ``as_tuple`` gave, or copies of them."""
-        model, optimizers, loss, choice, modules = parts
-        return cls(model, optimizers[0] if optimizers else None, loss, choice, modules)
 
 
 def parts_of(trainer: Any, *, is_training: bool) -> Parts:
@@ -81,21 +65,13 @@ def parts_of(trainer: Any, *, is_training: bool) -> Parts:
         optimizer=None if optimizer is None else unwrapped(optimizer),
         loss=getattr(trainer, "compute_loss_func", None),
         choice=dict(chosen[1]) if chosen and optimizer is None else {},
-        modules={name: value for name, value in vars(trainer).items() if name not in _CORE and _has_modules(value)},
     )
-
-
-def data_of(trainer: Any) -> list[Any]:
-    """Return what a Trainer holds besides what a probe has copies of: datasets, collators, the user's own lists."""
-    held = [value for name, value in vars(trainer).items() if name not in _NO_DATA]
-    return [*held, trainer.callback_handler.train_dataloader]
 
 
 def inner_trainer(outer: Any, parts: Parts, *, steps: int, seed: int, is_training: bool) -> Any:
     """Return a Trainer that trains the parts as the outer one would, says nothing and writes nothing."""
     inner = copy.copy(outer)
     _rebind(inner, outer)
-    vars(inner).update(parts.modules)
     inner.args = _args(outer.args, steps=steps, seed=seed, is_training=is_training)
     inner.accelerator = _accelerator(outer.accelerator, seed)
     inner.model = inner.model_wrapped = parts.model
@@ -152,7 +128,6 @@ def _args(outer: Any, *, steps: int, seed: int, is_training: bool) -> Any:
 
 def _accelerator(outer: Any, seed: int) -> Any:
     twin = copy.copy(outer)
-    twin.scaler = copy.deepcopy(outer.scaler)
     twin.dataloader_config = copy.copy(outer.dataloader_config)
     twin.dataloader_config.data_seed = seed
     return twin
@@ -163,14 +138,6 @@ def _rebind(inner: Any, outer: Any) -> None:
     for name, value in vars(outer).items():
         if isinstance(value, MethodType) and value.__self__ is outer:
             setattr(inner, name, MethodType(value.__func__, inner))
-
-
-def _has_modules(value: Any) -> bool:
-    if isinstance(value, dict):
-        value = list(value.values())
-    return isinstance(value, nn.Module) or (
-        isinstance(value, (list, tuple)) and any(isinstance(one, nn.Module) for one in value)
-    )
 
 
 def _nothing(*_: Any, **__: Any) -> None:

@@ -8,21 +8,11 @@ from typing import Any
 
 import torch
 
+from lrfind.huggingface.framework import TALKERS, callback_base, check_trainer, shared_states, transformers
+from lrfind.huggingface.inner import Parts, end_workers, inner_trainer, parts_of
+from lrfind.isolation import Kept, length_of, seed_all
+from lrfind.loop import Driver, LoopInPlace, OnStep, quiet
 from lrfind.errors import BadInputError
-from lrfind.huggingface.framework import TALKERS, callback_base, check_trainer, singletons_as_they_were, transformers
-from lrfind.huggingface.inner import Parts, data_of, end_workers, inner_trainer, parts_of
-from lrfind.isolation import (
-    KINDS,
-    Isolation,
-    check_isolation,
-    copies_of,
-    generators_in,
-    length_of,
-    preserved,
-    seed_all,
-    untouched,
-)
-from lrfind.loop import Driver, OnStep, ignore, quiet
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.records import Probe, Record
 from lrfind.schedules import AsConstant
@@ -30,52 +20,38 @@ from lrfind.schedules import AsConstant
 _SHAPES = {"linear": "linear", "cosine": "cosine", "constant": "constant", "constant_with_warmup": "constant"}
 """The schedules of transformers that have a shape of ours; a warmup only delays them."""
 
-_REMEDY = "compute the loss with the model that compute_loss is given, or with self.model, not with another one"
-
-
-class HuggingFaceLoop:
+class HuggingFaceLoop(LoopInPlace):
     """Probes a model inside the training that a Trainer would give it.
 
     Args:
         trainer: The Trainer that will train, or is training; it is only read.
-        isolation: As ``lrfind.find`` takes it.
         is_training: Whether the Trainer is within ``train``.
 
     Raises:
         BadInputError: If the Trainer, or an argument, cannot be used.
     """
 
-    def __init__(self, trainer: Any, *, isolation: Isolation = "auto", is_training: bool = False) -> None:
+    def __init__(self, trainer: Any, *, is_training: bool = False) -> None:
         check_trainer(trainer)
         if not any(True for _ in trainer.model.parameters()):
             raise BadInputError(f"{type(trainer.model).__name__} has no parameters, so there is nothing to train.")
-        check_isolation(isolation)
-        self._trainer, self._isolation, self._is_training = trainer, isolation, is_training
-        self._is_checked = False
+        self._trainer, self._is_training = trainer, is_training
+        self._parts: Parts
 
-    def run(self, probe: Probe, on_step: OnStep = ignore) -> Record:
-        """Run one probe; see ``lrfind.loop.Loop``."""
+    def _begin(self, stack: ExitStack) -> Kept:
+        stack.enter_context(quiet(*TALKERS))
         trainer = self._trainer
+        self._parts = parts_of(trainer, is_training=self._is_training)
+        return Kept((trainer, self._parts, *shared_states()), data=(trainer.train_dataset, trainer.eval_dataset))
+
+    def _run(self, probe: Probe, on_step: OnStep) -> Record:
+        steps, is_training = len(probe.lrs), self._is_training
+        inner = inner_trainer(self._trainer, self._parts, steps=steps, seed=probe.seed, is_training=is_training)
         with ExitStack() as stack:
-            for context in (quiet(*TALKERS), singletons_as_they_were(), torch.enable_grad(), preserved()):
-                stack.enter_context(context)
-            parts = parts_of(trainer, is_training=self._is_training)
-            copies = copies_of(parts.as_tuple(), self._isolation)
-            check = untouched(parts.model, (), _REMEDY) if copies and not self._is_checked else None
-            self._is_checked = True
-            data = [*data_of(trainer), *generators_in(vars(parts.model), kinds=KINDS)]
-            state = () if copies else parts.as_tuple()
-            apart = (trainer, trainer.accelerator, trainer.args, trainer.callback_handler)
-            stack.enter_context(preserved(*data, state=state, apart=apart))
-            if copies:
-                parts = Parts.from_tuple(copies)
-            seed_all(probe.seed, *data)
-            steps, is_training = len(probe.lrs), self._is_training
-            inner = inner_trainer(trainer, parts, steps=steps, seed=probe.seed, is_training=is_training)
             stack.callback(end_workers, inner)
             driver = stack.enter_context(_Driver(probe, on_step))
             inner.callback_handler.callbacks = [driver]
-            inner.training_step = driver.watched(inner.training_step, check)
+            inner.training_step = driver.watched(inner.training_step)
             transformers().Trainer.train(inner)
         return driver.recorder.record()
 
@@ -89,16 +65,11 @@ class _Driver(Driver, callback_base()):  # type: ignore[misc]
         super().__init__(probe, on_step)
         self._losses: list[torch.Tensor] = []
 
-    def watched(self, training_step: Callable[..., Any], check: Callable[[], None] | None) -> Callable[..., Any]:
+    def watched(self, training_step: Callable[..., Any]) -> Callable[..., Any]:
         """Return a training step that also keeps its loss, which the Trainer has scaled to its share of a step."""
-        is_first = True
 
         def step(*args: Any, **kwargs: Any) -> Any:
-            nonlocal is_first
             loss = training_step(*args, **kwargs)
-            if is_first and check is not None:
-                check()
-            is_first = False
             self._losses.append(loss.detach())
             return loss
 

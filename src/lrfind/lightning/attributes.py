@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrfind.errors import RateNotAppliedError
-from lrfind.isolation import clone, preserved
+from lrfind.isolation import Kept, generators_kept
 from lrfind.optim import rates_of
 
 _USUAL = ("lr", "learning_rate")
@@ -29,15 +29,15 @@ class Wiring:
 
 
 def trace(module: Any, *, also: str | None = None, optimizer: int = 0) -> Wiring:
-    """Find out what a module's optimizer reads, by changing each candidate on a copy and building the optimizer.
+    """Find out what a module's optimizer reads, by changing each candidate, building the optimizer and putting it back.
 
     Args:
         module: The module; it is not changed.
         also: One more attribute to try, whatever its value.
         optimizer: Which of several optimizers is meant.
     """
-    with preserved():
-        lr = _built_lr(module, optimizer)
+    with generators_kept(), Kept((module,)) as kept:
+        lr = _built_lr(module, optimizer, kept)
         usual = [name for prefix in ("", "hparams.") for name in (prefix + usual for usual in _USUAL)]
         floats = [name for name, value in vars(module).items() if type(value) is float and value == lr]
         hparams = [
@@ -45,7 +45,7 @@ def trace(module: Any, *, also: str | None = None, optimizer: int = 0) -> Wiring
         ]
         names = dict.fromkeys([*usual, *floats, *hparams, *([also] if also else [])])
         present = [name for name in names if _is_rate(get(module, name))]
-        read = tuple(name for name in present if _follows(module, name, lr, optimizer))
+        read = tuple(name for name in present if _follows(module, name, lr, optimizer, kept))
         unread = tuple(name for name in present if name not in read and (name in usual or name == also))
     return Wiring(read, unread, lr)
 
@@ -85,21 +85,20 @@ def _is_rate(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
 
 
-def _follows(module: Any, name: str, lr: float, optimizer: int) -> bool:
-    (twin,) = clone((module,))
-    put(twin, name, float(get(twin, name)) * 0.5)
-    changed = _built_lr(twin, optimizer)
+def _follows(module: Any, name: str, lr: float, optimizer: int, kept: Kept) -> bool:
+    put(module, name, float(get(module, name)) * 0.5)
+    changed = _built_lr(module, optimizer, kept)
     return math.isfinite(changed) and math.isfinite(lr) and changed != lr
 
 
-def _built_lr(module: Any, optimizer: int) -> float:
-    """The rate of the optimizer that a copy of the module builds; NaN where it needs a trainer to build one."""
-    (twin,) = clone((module,))
+def _built_lr(module: Any, optimizer: int, kept: Kept) -> float:
+    """The rate of the optimizer that the module builds, put back after it; NaN where it needs a trainer to build one."""
     try:
-        built = twin.configure_optimizers()
+        return rates_of(_optimizers(module.configure_optimizers())[optimizer]).lr
     except RuntimeError:
         return math.nan
-    return rates_of(_optimizers(built)[optimizer]).lr
+    finally:
+        kept.put_back()
 
 
 def _optimizers(built: Any) -> list[Any]:

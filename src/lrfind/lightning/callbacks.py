@@ -11,7 +11,7 @@ from typing import Any
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
-from lrfind.isolation import Isolation, preserved
+from lrfind.isolation import generators_kept
 from lrfind.lightning.attributes import Wiring, complain, get, put, trace
 from lrfind.lightning.framework import callback_bases
 from lrfind.lightning.functions import with_plan
@@ -83,8 +83,8 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
 class LRFinder(VerifyLR):
     """Finds a learning rate when ``fit`` starts, applies it, and verifies it to the end of training.
 
-    The search runs on a copy of the module in a Trainer of its own; training itself is bit for bit what it would
-    be without the callback at the same rate. Where ``fit`` resumes from a checkpoint, the resume happens: of a run
+    The search trains the module in a Trainer of its own and puts everything back; training itself is bit for bit what it
+    would be without the callback at the same rate. Where ``fit`` resumes from a checkpoint, the resume happens: of a run
     that had the callback, its finding is used and nothing is searched; of another, the search starts from the
     weights and the optimizer state of the checkpoint.
 
@@ -96,7 +96,6 @@ class LRFinder(VerifyLR):
             and ``finding.lr`` is the first one's.
         every: Search again at the start of every so many epochs, from the state that training is in; where that
             curve cannot be read, the rate is kept, with a warning.
-        isolation: As ``lrfind.find`` takes it.
         **options: See ``lrfind.search.SearchOptions``; ``horizon``, ``epochs`` and ``schedule`` are by default the
             trainer's own.
 
@@ -117,7 +116,6 @@ class LRFinder(VerifyLR):
         attr: str | None = None,
         optimizer: int | None = None,
         every: int | None = None,
-        isolation: Isolation = "auto",
         **options: Unpack[SearchOptions],
     ) -> None:
         to_strategy(**options)
@@ -128,7 +126,7 @@ class LRFinder(VerifyLR):
         self.lr = None
         self.findings: list[Finding] = []
         self._is_resumed = False
-        self._optimizer, self._every, self._isolation = optimizer, every, isolation
+        self._optimizer, self._every = optimizer, every
         self._apply, self._attr, self._options = apply, attr, options
 
     @property
@@ -174,16 +172,12 @@ class LRFinder(VerifyLR):
 
     def _find(self, trainer: Any, module: Any, *, is_fresh: bool) -> None:
         chosen_optimizers(trainer, self._optimizer)
-        wiring = self._wiring(module) if self._apply else None
-        loop = LightningLoop(
-            trainer,
-            module,
-            data_of(trainer, module),
-            optimizer=self._optimizer,
-            isolation=self._isolation,
-            is_fitting=True,
-        )
-        finding = find_with(loop, **with_plan(self._options, trainer, trainer.lr_scheduler_configs))
+        with generators_kept():  # first of all
+            wiring = self._wiring(module) if self._apply else None
+            loop = LightningLoop(
+                trainer, module, data_of(trainer, module), optimizer=self._optimizer, is_fitting=True
+            )
+            finding = find_with(loop, **with_plan(self._options, trainer, trainer.lr_scheduler_configs))
         if wiring is not None:
             self._set(trainer, module, finding.lr, wiring, is_fresh=is_fresh)
             finding = replace(finding, notes=(*finding.notes, *_stale(module, finding.lr, wiring)))
@@ -206,7 +200,7 @@ class LRFinder(VerifyLR):
         for name in names:
             put(module, name, lr)
         if names and is_fresh and len(trainer.optimizers) == 1:
-            with preserved():
+            with generators_kept():
                 trainer.strategy.setup_optimizers(trainer)
         chosen = chosen_optimizers(trainer, self._optimizer)
         if rates_of(chosen).lr != lr:

@@ -8,7 +8,7 @@ from typing import Any
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
-from lrfind.isolation import Isolation
+from lrfind.isolation import generators_kept
 from lrfind.lightning.attributes import complain, put, trace
 from lrfind.lightning.loop import LightningLoop
 from lrfind.optim import Scheduled, to_schedule
@@ -24,7 +24,6 @@ def find(
     *,
     datamodule: Any = None,
     optimizer: int | None = None,
-    isolation: Isolation = "auto",
     **options: Unpack[SearchOptions],
 ) -> Finding:
     """Find a learning rate for a module as a trainer would train it; nothing is applied and nothing moves.
@@ -35,7 +34,6 @@ def find(
         train_dataloaders: What ``trainer.fit`` would be given; by default the module's own ``train_dataloader``.
         datamodule: Instead, a datamodule.
         optimizer: Of several optimizers, the index of the one to search; by default all move together.
-        isolation: As ``lrfind.find`` takes it.
         **options: See ``lrfind.search.SearchOptions``; ``horizon``, ``epochs`` and ``schedule`` are by default the
             trainer's and its module's own.
 
@@ -49,10 +47,12 @@ def find(
     if train_dataloaders is not None and datamodule is not None:
         raise BadInputError("give train_dataloaders or datamodule, not both.")
     data = datamodule if datamodule is not None else train_dataloaders
-    loop = LightningLoop(trainer, model, data, optimizer=optimizer, isolation=isolation)
-    is_asked = "schedule" in options or not isinstance(options.get("strategy", "auto"), str)
-    configs = [] if is_asked else loop.scheduler_configs()
-    return find_with(loop, **with_plan(options, trainer, configs))
+    with generators_kept():  # first of all
+        loop = LightningLoop(trainer, model, data, optimizer=optimizer)
+        is_asked = "schedule" in options or not isinstance(options.get("strategy", "auto"), str)
+        with loop:
+            configs = [] if is_asked else loop.scheduler_configs()
+            return find_with(loop, **with_plan(options, trainer, configs))
 
 
 def with_plan(options: SearchOptions, trainer: Any, configs: Sequence[Any]) -> SearchOptions:

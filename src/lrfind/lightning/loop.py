@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 
 from lrfind.curves import PATIENCE
 from lrfind.errors import BadInputError
-from lrfind.isolation import KINDS, Isolation, check_isolation, copies_of, generators_in, preserved, seed_all
+from lrfind.isolation import Kept, seed_all
 from lrfind.lightning.framework import TALKERS, callback_bases, fit
 from lrfind.lightning.inner import check_strategy, detached, inner_trainer, lift_limits, silence
-from lrfind.loop import Driver, OnStep, ignore, quiet
+from lrfind.loop import Driver, LoopInPlace, OnStep, quiet
 from lrfind.records import Probe, Record
 
 
-class LightningLoop:
+class LightningLoop(LoopInPlace):
     """Probes a module inside the kind of training that a trainer would give it.
 
     Args:
@@ -26,56 +26,42 @@ class LightningLoop:
         module: The module, in the state that training starts from.
         data: What training reads: a datamodule, a loader, or None for the module's own ``train_dataloader``.
         optimizer: Which of several optimizers to probe, by index; None moves all of them together.
-        isolation: As ``lrfind.find`` takes it.
         is_fitting: Whether the trainer is within ``fit``: its optimizers exist, setup hooks have run.
     """
 
     def __init__(
-        self,
-        trainer: Any,
-        module: Any,
-        data: Any = None,
-        *,
-        optimizer: int | None = None,
-        isolation: Isolation = "auto",
-        is_fitting: bool = False,
+        self, trainer: Any, module: Any, data: Any = None, *, optimizer: int | None = None, is_fitting: bool = False
     ) -> None:
         check_strategy(trainer, is_fitting=is_fitting)
         _check_module(module)
-        if not any(True for _ in module.parameters()):
-            raise BadInputError(f"{type(module).__name__} has no parameters, so there is nothing to train.")
-        check_isolation(isolation)
         self._trainer, self._module, self._data = trainer, module, data
         self._optimizer, self._is_fitting = optimizer, is_fitting
-        self._isolation = isolation
+        self._twin: Any = None
 
-    def run(self, probe: Probe, on_step: OnStep = ignore) -> Record:
-        """Run one probe; see ``lrfind.loop.Loop``."""
-        with self._apart(probe.seed) as (module, optimizers, data):
-            with _Driver(probe, on_step, optimizers, self._optimizer) as driver:
-                fit(inner_trainer(self._trainer, driver), module, **_as_fit_argument(data))
-            return driver.recorder.record()
+    def _begin(self, stack: ExitStack) -> Kept:
+        self._twin = detached(self._data, is_set_up=self._is_fitting)
+        stack.enter_context(quiet(*TALKERS))
+        optimizers = self._trainer.optimizers if self._is_fitting else ()
+        return Kept((self._module, *optimizers), data=(self._data, self._twin), apart=(self._trainer,))
+
+    def _run(self, probe: Probe, on_step: OnStep) -> Record:
+        optimizers = list(self._trainer.optimizers) if self._is_fitting else []
+        with _Driver(probe, on_step, optimizers, self._optimizer) as driver:
+            self._fit(driver)
+        return driver.recorder.record()
 
     def scheduler_configs(self) -> list[Any]:
         """Return Lightning's configurations of the schedulers that training would have; nothing is trained."""
-        with self._apart(0) as (module, _, data):
-            look = _Look()
-            fit(inner_trainer(self._trainer, look), module, **_as_fit_argument(data))
+        look = _Look()
+        with self, self.kept.probe(0):
+            self._fit(look)
         return look.configs
 
-    @contextmanager
-    def _apart(self, seed: int) -> Iterator[tuple[Any, list[Any], Any]]:
-        """Yield a module, its optimizers where there are any yet, and data that can be trained with; put all back."""
-        data = detached(self._data, is_set_up=self._is_fitting)
-        originals = (self._module, list(self._trainer.optimizers) if self._is_fitting else [])
-        copies = copies_of(originals, self._isolation)
-        generators = generators_in(vars(self._module), kinds=KINDS)
-        state = originals if copies is None else ()
-        with quiet(*TALKERS), preserved(self._data, data, *generators, state=state, apart=(self._trainer,)):
-            module, optimizers = copies or originals
-            silence(module, is_set_up=self._is_fitting)
-            seed_all(seed, data)
-            yield module, optimizers, data
+    def _fit(self, callback: Any) -> None:
+        """Fit the module in an inner Trainer, with one callback."""
+        silence(self._module, is_set_up=self._is_fitting)
+        name = "datamodule" if hasattr(self._twin, "train_dataloader") else "train_dataloaders"
+        fit(inner_trainer(self._trainer, callback), self._module, **{name: self._twin})
 
 
 class _Look(*callback_bases()):  # type: ignore[misc]
@@ -163,7 +149,3 @@ def chosen_optimizers(trainer: Any, index: int | None = None) -> list[torch.opti
     if not 0 <= index < len(optimizers):
         raise BadInputError(f"optimizer={index} was asked for, and configure_optimizers returned {len(optimizers)}.")
     return [optimizers[index]]
-
-
-def _as_fit_argument(data: Any) -> dict[str, Any]:
-    return {"datamodule" if hasattr(data, "train_dataloader") else "train_dataloaders": data}
