@@ -60,14 +60,13 @@ def accelerate():
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("isolation", ["auto", "snapshot"])
 @pytest.mark.parametrize("make", [lambda: fabric("lightning.fabric"), accelerate], ids=["fabric", "accelerate"])
-def test_training_after_a_find_equals_training_without(make, isolation):
+def test_training_after_a_find_equals_training_without(make):
     outcomes = []
     for search in (False, True):
         model, optimizer, loader, step, extra = make()
         if search:
-            finding = lrfind.find(model, optimizer, loader, step=step, isolation=isolation, progress=False, steps=64)
+            finding = lrfind.find(model, optimizer, loader, step=step, progress=False, steps=64)
             assert finding.lr > 0
             assert finding.records[0].lrs == finding.records[0].probe.lrs[: len(finding.records[0].lrs)]
         losses = [step(model, optimizer, batch).item() for _ in range(2) for batch in loader]

@@ -267,9 +267,8 @@ class TestSeveralOptimizers:
 
 
 class TestWhenItSearches:
-    @pytest.mark.parametrize("isolation", ["copy", "snapshot"])
-    def test_in_the_middle_of_training_from_the_state_it_is_in(self, pl, isolation):
-        finder = lrl.LRFinder(apply=False, every=2, isolation=isolation)
+    def test_in_the_middle_of_training_from_the_state_it_is_in(self, pl):
+        finder = lrl.LRFinder(apply=False, every=2)
         both = ([finder], [])
         outcomes = [state(*trained(pl, module(pl), *each, max_epochs=5, lr=2e-4)) for each in both]
         assert outcomes[0] == outcomes[1]
@@ -532,7 +531,7 @@ class TestBadInput:
         with pytest.raises(BadInputError, match="must be a LightningModule, got a Linear"):
             lrl.find(trainer(pl), nn.Linear(1, 1), loader(), progress=False)
 
-    def test_every_and_isolation(self):
+    def test_every(self):
         with pytest.raises(BadInputError, match="every must be a number of epochs"):
             lrl.LRFinder(every=0)
 

@@ -423,14 +423,16 @@ class TestOptimizers:
             outcomes.append((train(model, optimizer, batches), model[0].weight.tolist()))
         assert outcomes[0] == outcomes[1]
 
-    def test_hooks_come_along_and_stay(self):
+    def test_hooks_run_in_a_probe_and_stay(self, capsys):
         model, optimizer, batches = setup("momentum")
         seen = []
         model.layers[0].weight.register_hook(lambda gradient: gradient.clamp(-1e-3, 1e-3))
-        optimizer.register_step_post_hook(lambda *_: seen.append(1))
-        model.register_forward_hook(lambda module, inputs, output: seen.append(2))
+        optimizer.register_step_post_hook(lambda *_: seen.append(1) or print("step"))
+        model.register_forward_hook(lambda *_: seen.append(2) or print("forward"))
         clamped = find(model, optimizer, batches)
         assert seen == []
+        said = capsys.readouterr().out.split()
+        assert said.count("step") == said.count("forward") == clamped.cost.steps
         free = find(*setup("momentum"))
         assert clamped.records[0].losses[0] == free.records[0].losses[0]
         assert clamped.records[0].losses != free.records[0].losses
@@ -438,20 +440,8 @@ class TestOptimizers:
         assert seen.count(1) == seen.count(2) == 20
 
 
-class TestSnapshots:
-    """``isolation="snapshot"``: probes run on the originals, which are put back."""
-
-    @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-    def test_nothing_moves(self, optimizer):
-        outcomes = []
-        for isolation in (None, "snapshot", "copy"):
-            model, stepper, batches = setup(optimizer)
-            first = train(model, stepper, batches, 1)
-            found = find(model, stepper, batches, isolation=isolation).records[0].losses if isolation else None
-            outcomes.append((first, train(model, stepper, batches), everything(model, stepper)))
-            if found:
-                assert found == find(*prepared(optimizer), isolation="copy").records[0].losses
-        assert outcomes[0] == outcomes[1] == outcomes[2]
+class TestInPlace:
+    """Probes run on the originals, which are put back."""
 
     def test_a_model_that_cannot_be_copied_is_put_back(self):
         model, optimizer, batches = setup()
@@ -459,60 +449,87 @@ class TestSnapshots:
         before = everything(model, optimizer)
         assert find(model, optimizer, batches).lr > 0
         assert everything(model, optimizer) == before
-        with pytest.raises(BadInputError, match=r'cannot be deep-copied.*isolation="snapshot"'):
-            find(model, optimizer, batches, isolation="copy")
 
-    def test_lazy_parameters_need_a_copy(self):
-        _, _, batches = setup()
-        model = nn.Sequential(nn.LazyLinear(1))
-        with pytest.raises(BadInputError, match="lazy parameters cannot be put back in place"):
-            find(model, torch.optim.SGD(model.parameters(), lr=0.1), batches, isolation="snapshot")
-
-    def test_an_unknown_isolation(self):
-        with pytest.raises(BadInputError, match='"auto", "copy" or "snapshot", got \'disk\''):
-            find(*setup(), isolation="disk")
+    def test_isolation_is_accepted_and_does_nothing(self):
+        with pytest.warns(DeprecationWarning, match="isolation= has no effect any more, leave it out"):
+            found = find(*setup(), isolation="copy")
+        assert found.records[0].losses == find(*setup()).records[0].losses
 
 
-def prepared(optimizer):
-    model, stepper, batches = setup(optimizer)
-    train(model, stepper, batches, 1)
-    return model, stepper, batches
+class Registry:
+    """Where some trainings keep the model."""
+
+    model = None
 
 
-class TestTheLossOfAnotherModel:
-    def test_a_closure_over_the_original_sees_the_copy(self):
+class Engine:
+    """A training in one object."""
+
+    def __init__(self, model):
+        self.model, self.history = model, []
+
+    def loss(self, _, batch):
+        self.history.append(1)
+        return F.mse_loss(self.model(batch[0]), batch[1])
+
+
+MODEL = None
+
+
+def loss_of_a_global(_, batch):
+    return F.mse_loss(MODEL(batch[0]), batch[1])
+
+
+def loss_of_a_class_attribute(_, batch):
+    return F.mse_loss(Registry.model(batch[0]), batch[1])
+
+
+def loss_of_a_default(model):
+    return lambda _, batch, net=model: F.mse_loss(net(batch[0]), batch[1])
+
+
+def loss_of_a_closure(model):
+    return lambda _, batch: F.mse_loss(model(batch[0]), batch[1])
+
+
+class TestTheLossOfAModelFromElsewhere:
+    """A loss that takes the model from where it finds it, and not as its argument."""
+
+    @pytest.mark.parametrize(
+        "to_loss",
+        [
+            loss_of_a_closure,
+            loss_of_a_default,
+            lambda model: loss_of_a_global,
+            lambda model: loss_of_a_class_attribute,
+            lambda model: Engine(model).loss,
+        ],
+        ids=["closure", "default", "global", "class attribute", "bound method"],
+    )
+    def test_it_is_the_model_that_is_searched_and_put_back(self, to_loss, monkeypatch):
         model, optimizer, batches = setup()
         plain = find(*setup()).records[0].losses
-        before = everything(model, optimizer)
-        found = find(model, optimizer, batches, lambda _, batch: F.mse_loss(model(batch[0]), batch[1]))
-        assert found.records[0].losses == plain
+        monkeypatch.setattr(Registry, "model", model)
+        monkeypatch.setitem(globals(), "MODEL", model)
+        before, loss_fn = everything(model, optimizer), to_loss(model)
+        assert find(model, optimizer, batches, loss_fn).records[0].losses == plain
         assert everything(model, optimizer) == before
+        assert all(parameter.grad is None for parameter in model.parameters())
 
-    def test_a_bound_method_sees_the_copy(self):
-        class Engine:
-            def __init__(self):
-                self.model, self.optimizer, self.loader = setup()
-                self.history = []
-
-            def loss(self, _, batch):
-                self.history.append(1)
-                return F.mse_loss(self.model(batch[0]), batch[1])
-
-        engine = Engine()
-        found = find(engine.model, engine.optimizer, engine.loader, engine.loss)
-        assert found.records[0].losses == find(*setup()).records[0].losses
+    def test_what_the_object_of_a_bound_method_collects_is_put_back(self):
+        model, optimizer, batches = setup()
+        engine = Engine(model)
+        find(model, optimizer, batches, engine.loss)
         assert engine.history == []
 
-    def test_an_original_that_is_out_of_sight_is_refused_and_put_back(self):
-        class Registry:
-            model = None
-
-        Registry.model, optimizer, batches = setup()
-        before = everything(Registry.model, optimizer)
-        with pytest.raises(BadInputError, match="touched the original Net"):
-            find(Registry.model, optimizer, batches, lambda _, batch: F.mse_loss(Registry.model(batch[0]), batch[1]))
-        assert everything(Registry.model, optimizer) == before
-        assert all(parameter.grad is None for parameter in Registry.model.parameters())
+    def test_a_loss_of_another_model_is_refused_and_that_is_put_back(self):
+        model, optimizer, batches = setup()
+        other = Net()
+        before = everything(other, optimizer)
+        with pytest.raises(BadInputError, match="the loss gives no parameter of Adam a gradient"):
+            find(model, optimizer, batches, lambda _, batch: F.mse_loss(other(batch[0]), batch[1]))
+        assert everything(other, optimizer) == before
+        assert all(parameter.grad is None for parameter in other.parameters())
 
 
 class Counting(torch.utils.data.IterableDataset):

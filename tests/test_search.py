@@ -30,6 +30,12 @@ class MadeUpLoop:
     def __init__(self):
         self.probes = []
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
     def run(self, probe, on_step):
         self.probes.append(probe)
         losses = tuple(

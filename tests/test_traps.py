@@ -113,12 +113,11 @@ class TestTheSweep:
 
 
 class TestAfterwards:
-    @pytest.mark.parametrize("isolation", ["copy", "snapshot"])
-    def test_nobody_has_to_call_reset(self, isolation):
+    def test_nobody_has_to_call_reset(self):
         """torch-lr-finder #11: users forgot to, and trained on from the diverged weights."""
         model, optimizer, batches = setup()
         before = everything(model, optimizer)
-        find(model, optimizer, batches, isolation=isolation)
+        find(model, optimizer, batches)
         assert everything(model, optimizer) == before
 
     def test_resuming_from_a_checkpoint_still_happens(self, pl, tmp_path):
@@ -238,7 +237,7 @@ net = Net()
 trainer = pl.Trainer(accelerator="cpu", max_epochs=1)
 sys.addaudithook(watch)
 lrl.find(trainer, net, loader)
-lrfind.find(net.net, torch.optim.SGD(net.net.parameters(), lr=0.1), loader, F.mse_loss, isolation="snapshot")
+lrfind.find(net.net, torch.optim.SGD(net.net.parameters(), lr=0.1), loader, F.mse_loss)
 print("DONE")
 """
 

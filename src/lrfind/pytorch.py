@@ -12,7 +12,7 @@ from torch import nn
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
-from lrfind.isolation import Kept, check_loader, data_of, end_workers, fresh, generators_kept, length_of
+from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in
 from lrfind.loop import LoopInPlace, OnStep, Recorder
 from lrfind.optim import Optimizers, as_list
 from lrfind.records import Finding, Probe, Record
@@ -102,16 +102,17 @@ class PyTorchLoop(LoopInPlace):
             _check_function("loss_fn", loss_fn, "a function or a criterion")
         else:
             _check_function("step", step, "a function")
-        check_loader(loader)
+        fresh(loader)  # which checks it
         self._model, self._optimizer, self._loader, self._accumulate = model, optimizer, loader, accumulate
         self._loss_fn, self._step = loss_fn, step
-        self._batches: Iterable[Any] = loader
+        self._twins: list[Any] = []
 
     def _begin(self, stack: ExitStack) -> Kept:
-        self._batches = fresh(self._loader)
-        stack.callback(end_workers, self._batches)
+        twin = fresh(self._loader)
+        stack.callback(end_workers, twin)
+        self._twins = [twin]  # a list, in which an iterator gives way to a copy for each probe
         state = self._model, self._optimizer, self._loss_fn, self._step
-        return Kept(state, data=(self._loader, *data_of(self._batches)))
+        return Kept(state, data=(self._loader, self._twins), apart=loaders_in(twin))
 
     def _run(self, probe: Probe, on_step: OnStep) -> Record:
         model, optimizer = self._model, self._optimizer
@@ -122,7 +123,7 @@ class PyTorchLoop(LoopInPlace):
         else:
             step = to_number(cast(Step, self._step))
         with Recorder(probe, optimizer, on_step) as recorder:
-            batches = _cycled(self._batches, recorder, self._accumulate)
+            batches = _cycled(self._twins[0], recorder, self._accumulate)
             for batch in batches if self._accumulate == 1 else _grouped(batches, self._accumulate):
                 stop = recorder.observe(step(model, optimizer, batch))
                 if recorder.batches == 1 and self._step is None:

@@ -2,15 +2,14 @@
 
 from lrfind.isolation.generators import generators_kept, seed_all
 from lrfind.isolation.kept import Kept
-from lrfind.isolation.loaders import check_loader, data_of, end_workers, fresh, length_of
+from lrfind.isolation.loaders import end_workers, fresh, length_of, loaders_in
 
 __all__ = [
     "Kept",
-    "check_loader",
-    "data_of",
     "end_workers",
     "fresh",
     "generators_kept",
     "length_of",
+    "loaders_in",
     "seed_all",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -15,13 +16,10 @@ from typing_extensions import Self
 
 from lrfind.errors import NotPutBackError
 from lrfind.isolation.generators import KINDS, global_generators, seed_each
-from lrfind.isolation.iterators import Place, places_of
-from lrfind.isolation.loaders import DATA
+from lrfind.isolation.iterators import is_half_consumed, stand_in
 from lrfind.isolation.memory import Block, blocks_of
-from lrfind.isolation.notes import Kind, kinds_of
-from lrfind.isolation.reach import Found, path_to, reach
-
-_WAY_OUT = "load it anew, and leave it alone in the step or make it anew there"
+from lrfind.isolation.notes import Note, notes_of
+from lrfind.isolation.reach import Found, instances, path_to, reach
 
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
@@ -39,124 +37,142 @@ class Kept:
     """
 
     def __init__(self, state: Iterable[Any], data: Iterable[Any] = (), apart: Iterable[Any] = ()) -> None:
-        self._state, self._data, self._apart = [*global_generators(), *state], list(data), list(apart)
+        self._roots = [*global_generators(), *state], list(data), list(apart)
         self._found: Found = {}
-        self._notes: list[tuple[Kind, Any, Any]] = []
+        self._notes: list[Note] = []
         self._blocks: list[Block] = []
-        self._places: list[Place] = []
+        self._iterators: dict[int, Any] = {}
+        self._generators: list[Any] = []
         self._sharded: list[Any] = []
 
     def __enter__(self) -> Self:
-        with torch._C.DisableTorchFunctionSubclass():
+        with _undisturbed():
             state, data = self._walk()
-            self._sharded = [each for each, _ in state.values() if _is_sharded(each)]
-            if self._sharded:
+            self._sharded = instances(state, _sharded_kinds())
+            if self._sharded:  # noted as shards, which the walk finds only now
                 self._reshard()
                 state, data = self._walk()
             self._found = {**data, **state}
-            each = [one for one, _ in self._found.values()]
-            self._notes = [(kind, one, kind.keep(one)) for one in each for kind in kinds_of(type(one))]
-            only_data = [one for key, (one, _) in data.items() if key not in state]
-            self._blocks = blocks_of([one for one, _ in state.values()], only_data)
-            self._places = places_of(self._found)
+            self._notes = [note for each, _ in self._found.values() for note in notes_of(each)]
+            self._blocks = blocks_of(state, {key: each for key, each in data.items() if key not in state})
+            self._iterators = {key: each for key, (each, _) in self._found.items() if is_half_consumed(each)}
+            self._generators = instances(self._found, KINDS)
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self.put_back()
-        moved = [] if error else self._moved()
-        if moved:
+        moved = self._moved()
+        if moved:  # since the last probe
+            self.put_back()
+            moved = self._moved()
+        if moved and error is None:
             more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
-            raise NotPutBackError(f"the search moved {', '.join(moved[:3])}{more} and could not put it back; {_WAY_OUT}")
+            raise NotPutBackError(
+                f"the search moved {', '.join(moved[:3])}{more} and could not put it back; make it anew before training, "
+                f"and in the step where a search is to leave it alone."
+            )
 
     @contextmanager
     def probe(self, seed: int) -> Iterator[None]:
         """Seed every generator, let a probe run, and put everything back after it, on every exit."""
         try:
-            for put in self._places:
-                put()
-            self._stop_watching()
-            self.seed(seed)
+            self._give_stand_ins()
+            for optimizer in instances(self._found, Optimizer):
+                _stop_watching(optimizer)
+            seed_each(seed, self._generators)
             yield
         finally:
             self.put_back()
 
-    def seed(self, seed: int) -> None:
-        """Seed every generator that the process and training have."""
-        seed_each(seed, [each for each, _ in self._found.values() if isinstance(each, KINDS)])
-
     def put_back(self) -> None:
         """Put everything back. A Ctrl-C, or another signal, that comes meanwhile is heard when all is back."""
-        with _signals_later(), torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
+        with _undisturbed():
             self._reshard()
             for block in self._blocks:
-                _try(block.put_back)
+                with suppress(Exception):  # all the others are put back all the same, and the check finds it
+                    block.put_back()
             for kind, it, kept in self._notes:
-                if not kind.is_same(it, kept):
-                    _try(kind.put_back, it, kept)
+                with suppress(Exception):
+                    if not kind.is_same(it, kept):
+                        kind.put_back(it, kept)
 
     def _moved(self) -> list[str]:
         """Name what is not as it was."""
-        with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
+        with _undisturbed():
             moved = [block.holder for block in self._blocks if not block.is_same()]
             moved += [it for kind, it, kept in self._notes if not kind.is_same(it, kept)]
         return list(dict.fromkeys(path_to(each, self._found) for each in moved))
 
     def _walk(self) -> tuple[Found, Found]:
         """Return what the state reaches without going through data, and what data reaches."""
-        data = list(self._data)
+        roots, data, apart = self._roots
+        later = list(data)
+        state = reach(roots, apart, later)
+        return state, reach(later, apart)
 
-        def is_later(each: Any) -> bool:
-            if not isinstance(each, DATA):
-                return False
-            data.append(each)
-            return True
-
-        state = reach(self._state, self._apart, is_later)
-        return state, reach(data, self._apart)
-
-    def _stop_watching(self) -> None:
-        """Take off, for a probe, the hooks that watch a rate in training; the notes put them back."""
-        for each, _ in self._found.values():
-            for name in _HOOKS if isinstance(each, Optimizer) else ():
-                hooks = getattr(each, name, {})
-                for key in [key for key, hook in hooks.items() if _only_watches(hook)]:
-                    del hooks[key]
+    def _give_stand_ins(self) -> None:
+        """Put copies, or what refuses, where training keeps iterators; the notes put the iterators back."""
+        if not self._iterators:
+            return
+        twins = {key: stand_in(each, path_to(each, self._found)) for key, each in self._iterators.items()}
+        for kind, it, kept in self._notes:
+            swapped = _swapped(kept, twins)
+            if swapped is not kept:
+                kind.put_back(it, swapped)
 
     def _reshard(self) -> None:
         for each in self._sharded:
             each.reshard()
 
 
-def _only_watches(hook: Any) -> bool:
-    return bool(getattr(getattr(hook, "__self__", None), "watches_only", False))
+def _swapped(kept: Any, twins: dict[int, Any]) -> Any:
+    """Return what was kept of a thing with stand-ins in it; itself where there is nothing to be stood in for."""
+    if id(kept) in twins:
+        return twins[id(kept)]
+    if type(kept) is dict and any(map(_holds(twins), kept.values())):
+        return {name: _swapped(one, twins) if _holds(twins)(one) else one for name, one in kept.items()}
+    if type(kept) in (list, tuple) and any(map(_holds(twins), kept)):
+        return type(kept)(_swapped(one, twins) if _holds(twins)(one) else one for one in kept)
+    return kept
 
 
-def _is_sharded(each: Any) -> bool:
-    """Say whether a module is one of FSDP2's, whose weights are whole or in shards as it has last run."""
-    module = sys.modules.get("torch.distributed.fsdp")
-    return module is not None and hasattr(module, "FSDPModule") and isinstance(each, module.FSDPModule)
+def _holds(twins: dict[int, Any]) -> Any:
+    """Return what says whether a value is stood in for, or is a tuple with such a value in it."""
+    return lambda one: id(one) in twins or (type(one) is tuple and any(id(part) in twins for part in one))
 
 
-def _try(put_back: Callable[..., None], *arguments: Any) -> None:
-    """Put one thing back; where that fails, the others must be all the same, and the check finds it."""
-    with suppress(Exception):
-        put_back(*arguments)
+def _stop_watching(optimizer: Any) -> None:
+    """Take off the hooks that watch a rate in training, until the notes put them back."""
+    for hooks in (getattr(optimizer, name, {}) for name in _HOOKS):
+        for key in [key for key, hook in hooks.items() if getattr(getattr(hook, "__self__", None), "watches_only", False)]:
+            del hooks[key]
+
+
+def _sharded_kinds() -> tuple[type, ...]:
+    """The modules of FSDP2, whose weights are whole or in shards as they have last run."""
+    kind = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)
+    return () if kind is None else (kind,)
 
 
 @contextmanager
-def _signals_later() -> Iterator[None]:
-    """Hold back what Ctrl-C and the like would do, until the end."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def _undisturbed() -> Iterator[None]:
+    """Keep away, until the end, what Ctrl-C and the like would do, subclasses' own rules, and garbage collection.
+
+    The garbage collector would look through thousands of notes again and again, all of which stay.
+    """
     held: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+    handlers = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
+    had_garbage = gc.isenabled()
     try:
         for number in handlers:
             signal.signal(number, lambda number, _: held.append(number))
-        yield
+        gc.disable()
+        with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
+            yield
     finally:
+        if had_garbage:
+            gc.enable()
         for number, handler in handlers.items():
             signal.signal(number, handler)
         for number in dict.fromkeys(held):

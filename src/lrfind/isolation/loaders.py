@@ -3,40 +3,44 @@
 from __future__ import annotations
 
 import copy
-import dis
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
+from torch.utils.data import DataLoader
 
 from lrfind.errors import BadInputError
-from lrfind.isolation.iterators import is_file
-
-DATA = (torch.utils.data.DataLoader, torch.utils.data.Dataset, torch.utils.data.Sampler)
-"""Kinds that hold data rather than state."""
+from lrfind.isolation.iterators import is_half_consumed, twin_of
 
 
 def fresh(loader: Any) -> Any:
-    """Return a loader over the same data whose iteration leaves the given one untouched.
+    """Return a loader over the same data for the probes of a search.
 
-    A ``DataLoader`` with persistent workers keeps its iterator; a shallow copy keeps its own, and its workers from one
-    probe to the next: ``end_workers`` ends them. What is its own iterator, or keeps one that its ``__iter__`` does not make anew, is copied, where it can be. Containers of loaders are copied
-    likewise; anything else is returned as it is.
+    A ``DataLoader`` keeps the iterator of persistent workers; a shallow copy keeps its own, and its workers from one
+    probe to the next: ``end_workers`` ends them. Containers of loaders are copied likewise.
 
     Raises:
-        BadInputError: If a loader can be iterated only once.
+        BadInputError: If it cannot be iterated, or only once.
     """
-    if isinstance(loader, torch.utils.data.DataLoader):
+    if isinstance(loader, DataLoader):
         twin = copy.copy(loader)
         twin._iterator = None
-        object.__setattr__(twin, "dataset", fresh(loader.dataset))
         object.__setattr__(twin, "persistent_workers", loader.num_workers > 0)
         return twin
     if type(loader) is dict:
         return {name: fresh(one) for name, one in loader.items()}
-    if type(loader) in (list, tuple) and loader and isinstance(loader[0], torch.utils.data.DataLoader):
-        return type(loader)(fresh(one) for one in loader)
-    return _restartable(loader) if isinstance(loader, Iterator) or _keeps_iterator(loader) else loader
+    if type(loader) in (list, tuple) and loader and isinstance(loader[0], DataLoader):
+        return type(loader)(map(fresh, loader))
+    if not isinstance(loader, Iterable):
+        raise BadInputError(f"the loader must be iterable, got {type(loader).__name__}.")
+    if not is_half_consumed(loader):
+        return loader
+    try:
+        return twin_of(loader)
+    except (TypeError, AttributeError) as error:
+        raise BadInputError(
+            f"the loader is a one-shot iterator ({type(loader).__name__}) and a search would use it up; pass the "
+            f"DataLoader or a list of batches, or an object whose __iter__ begins anew."
+        ) from error
 
 
 def length_of(loader: Any) -> int:
@@ -47,58 +51,14 @@ def length_of(loader: Any) -> int:
         return 0
 
 
-def check_loader(loader: Any) -> None:
-    """Check that a loader can be iterated again.
-
-    Raises:
-        BadInputError: If it cannot be iterated, or only once.
-    """
-    if isinstance(loader, Mapping):
-        for one in loader.values():
-            check_loader(one)
-    elif not isinstance(loader, Iterable):
-        raise BadInputError(f"the loader must be iterable, got {type(loader).__name__}.")
-    else:
-        fresh(loader)
-
-
-def _keeps_iterator(data: Any) -> bool:
-    """Say whether iterating over data uses up an iterator that it holds."""
-    begin = getattr(type(data), "__iter__", None)
-    code = getattr(begin, "__code__", ())
-    made = {one.argval for one in dis.get_instructions(code) if one.opname == "STORE_ATTR"} if code else set()
-    held = getattr(data, "__dict__", {}) if begin else {}
-    return any(isinstance(value, Iterator) and not is_file(value) for name, value in held.items() if name not in made)
-
-
-def _restartable(iterator: Any) -> Any:
-    """Copy an iterator, or a dataset that keeps one, from where it stands."""
-    try:
-        return copy.deepcopy(iterator)
-    except Exception as error:
-        name = type(iterator).__name__
-        if isinstance(iterator, Iterator):
-            what = f"the loader is a one-shot iterator ({name}) and a search would use it up"
-            remedy = "pass the DataLoader or a list of batches, or an object whose __iter__ begins anew"
-        else:
-            what = f"{name} reads from an iterator that it keeps, and a search would use that up"
-            remedy = "make it in __iter__, so that it begins anew"
-        raise BadInputError(f"{what}; {remedy}.") from error
-
-
 def loaders_in(data: Any) -> list[Any]:
     """Return the loaders in one loader, or in a dictionary or list of them."""
-    each = list(data.values()) if isinstance(data, Mapping) else data if isinstance(data, (list, tuple)) else [data]
-    return [one for one in each if isinstance(one, torch.utils.data.DataLoader)]
-
-
-def data_of(twin: Any) -> list[Any]:
-    """Return what a probe moves of a loader that ``fresh`` returned: all but the workers, which it keeps."""
-    return [one.dataset for one in loaders_in(twin)] or [twin]
+    each = data.values() if isinstance(data, Mapping) else data if isinstance(data, (list, tuple)) else [data]
+    return [one for one in each if isinstance(one, DataLoader)]
 
 
 def end_workers(twin: Any) -> None:
-    """End the workers of a loader that ``fresh`` returned, or of several.
+    """End the workers of what ``fresh`` returned.
 
     They would wait for the garbage collector, and it for them: 5 s for each.
     """

@@ -8,23 +8,23 @@ from __future__ import annotations
 import io
 from array import array
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from operator import is_
-from types import CellType, FunctionType
+from types import CellType, FunctionType, GeneratorType
 from typing import Any, NamedTuple
 
 import torch
 from torch.nn.parameter import is_lazy
 
 from lrfind.isolation.generators import KINDS, same_state, set_state, state_of
-from lrfind.isolation.reach import attributes_of, is_closed, is_own_class, names_of, slots_of
+from lrfind.isolation.reach import attributes_of, hooks_of, is_closed, is_own_class, names_of, slots_of
 
 _MISSING = object()
 
 
 class Kind(NamedTuple):
-    """How one kind of thing is kept and put back.
+    """How one kind of thing is put back.
 
     Attributes:
         keep: Given the thing: what is kept of it.
@@ -37,27 +37,36 @@ class Kind(NamedTuple):
     put_back: Callable[[Any, Any], None]
 
 
+Note = tuple[Kind, Any, Any]
+"""A kind, a thing, and what was kept of it."""
+
+
+def notes_of(each: Any) -> Iterator[Note]:
+    """Yield the notes of one object, without its parts."""
+    for kind in _kinds_of(type(each)):
+        yield kind, each, kind.keep(each)
+    if type(each) is FunctionType:
+        for module, names in names_of(each):
+            yield _NAMES, module, {name: module.get(name, _MISSING) for name in names}
+
+
 @cache
-def kinds_of(kind: type) -> tuple[Kind, ...]:
-    """Return how objects of a type are noted; without their parts."""
+def _kinds_of(kind: type) -> tuple[Kind, ...]:
     if issubclass(kind, torch.Tensor):
-        return (TENSOR, ATTRIBUTES, SLOTS) if slots_of(kind) else (TENSOR, ATTRIBUTES)
+        return (_TENSOR, _OBJECT, _SLOTS) if slots_of(kind) else (_TENSOR, _OBJECT)
     if issubclass(kind, type):
-        return (CLASS,) if is_own_class(kind) else ()
-    for kinds, single in _SINGLE:
-        if issubclass(kind, kinds):
-            return (single,)
-    if is_closed(kind):
-        return ()
+        return (_CLASS,) if is_own_class(kind) else ()
+    single = next((each for kinds, each in _SINGLE if issubclass(kind, kinds)), None)
+    if single is not None or is_closed(kind):
+        return (single,) if single else ()
     elements = [each for kinds, each in _ELEMENTS if issubclass(kind, kinds)]
-    attributes = [ATTRIBUTES] if kind.__dictoffset__ else []
-    return (*elements, *attributes, *([SLOTS] if slots_of(kind) else []))
+    return (*elements, *([_OBJECT] if kind.__dictoffset__ else []), *([_SLOTS] if slots_of(kind) else []))
 
 
 def _same_items(it: dict[Any, Any], kept: dict[Any, Any]) -> bool:
-    return len(it) == len(kept) and (
-        not kept or (all(map(is_, dict.keys(it), kept)) and all(map(is_, dict.values(it), kept.values())))
-    )
+    if len(it) != len(kept):
+        return False
+    return not kept or (all(map(is_, dict.keys(it), kept)) and all(map(is_, dict.values(it), kept.values())))
 
 
 def _put_items(it: dict[Any, Any], kept: dict[Any, Any]) -> None:
@@ -71,89 +80,53 @@ def _same_elements(it: Any, kept: list[Any]) -> bool:
     return len(it) == len(kept) and all(map(is_, it, kept))
 
 
-def _put_in_deque(it: deque[Any], kept: list[Any]) -> None:
-    deque.clear(it)
-    deque.extend(it, kept)
+def _refill(kind: Any, extend: Any) -> Callable[[Any, Any], None]:
+    """Return what empties a container and fills it anew, whatever its subclass makes of that."""
 
+    def refill(it: Any, kept: Any) -> None:
+        kind.clear(it)
+        extend(it, kept)
 
-def _put_in_set(it: set[Any], kept: set[Any]) -> None:
-    set.clear(it)
-    set.update(it, kept)
+    return refill
 
 
 def _put_in_array(it: Any, kept: Any) -> None:
     it[:] = kept
 
 
-def _attributes(it: Any) -> tuple[type, dict[str, Any] | None, dict[str, Any]]:
-    """An object's class, its dictionary, and what is in it; a lazy module changes its class too."""
-    attributes = attributes_of(it)
-    return type(it), attributes, dict(attributes or {})
+def _same_object(it: Any, kept: tuple[type, dict[str, Any] | None]) -> bool:
+    return type(it) is kept[0] and attributes_of(it) is kept[1]
 
 
-def _same_attributes(it: Any, kept: tuple[type, dict[str, Any] | None, dict[str, Any]]) -> bool:
-    kind, attributes, items = kept
-    return type(it) is kind and (attributes is None or (attributes_of(it) is attributes and _same_items(attributes, items)))
-
-
-def _put_attributes(it: Any, kept: tuple[type, dict[str, Any] | None, dict[str, Any]]) -> None:
-    kind, attributes, items = kept
-    if type(it) is not kind:
-        it.__class__ = kind
-    if attributes is not None:
-        if attributes_of(it) is not attributes:
-            object.__setattr__(it, "__dict__", attributes)
-        _put_items(attributes, items)
+def _put_object(it: Any, kept: tuple[type, dict[str, Any] | None]) -> None:
+    if type(it) is not kept[0]:
+        it.__class__ = kept[0]
+    if attributes_of(it) is not kept[1]:
+        object.__setattr__(it, "__dict__", kept[1])
 
 
 def _slots(it: Any) -> list[Any]:
-    return [_slot(it, one) for one in slots_of(type(it))]
-
-
-def _slot(it: Any, slot: Any) -> Any:
-    try:
-        return slot.__get__(it)
-    except AttributeError:
-        return _MISSING
+    return [getattr(it, slot.__name__, _MISSING) for slot in slots_of(type(it))]
 
 
 def _put_slots(it: Any, kept: list[Any]) -> None:
     for slot, value in zip(slots_of(type(it)), kept, strict=True):
         if value is not _MISSING:
             slot.__set__(it, value)
-        elif _slot(it, slot) is not _MISSING:
+        elif hasattr(it, slot.__name__):
             slot.__delete__(it)
 
 
-_Names = list[tuple[Any, dict[str, Any]]]
+def _same_names(it: dict[str, Any], kept: dict[str, Any]) -> bool:
+    return all(it.get(name, _MISSING) is value for name, value in kept.items())
 
 
-def _names(it: FunctionType) -> _Names:
-    """What a user's function may bind anew: names of modules; what it keeps as its own attributes."""
-    bound = [(module, {name: module.get(name, _MISSING) for name in names}) for module, names in names_of(it)]
-    return [(vars(it), dict(vars(it))), *bound]
-
-
-def _same_names(it: FunctionType, kept: _Names) -> bool:
-    own, *_ = kept
-    return len(own[0]) == len(own[1]) and all(
-        holder.get(name, _MISSING) is value for holder, names in kept for name, value in names.items()
-    )
-
-
-def _put_names(it: FunctionType, kept: _Names) -> None:
-    for holder, names in kept:
-        for name, value in names.items():
-            if value is not _MISSING:
-                holder[name] = value
-            elif not name.startswith("__"):
-                holder.pop(name, None)
-    for name in set(vars(it)) - set(kept[0][1]):
-        del vars(it)[name]
-
-
-def _same_class(it: type, kept: dict[str, Any]) -> bool:
-    return _same_items(dict(vars(it)), kept)
+def _put_names(it: dict[str, Any], kept: dict[str, Any]) -> None:
+    for name, value in kept.items():
+        if value is _MISSING:
+            it.pop(name, None)
+        else:
+            it[name] = value
 
 
 def _put_class(it: type, kept: dict[str, Any]) -> None:
@@ -173,10 +146,10 @@ def _cell(it: CellType) -> Any:
 
 
 def _put_in_cell(it: CellType, kept: Any) -> None:
-    if kept is not _MISSING:
-        it.cell_contents = kept
-    elif _cell(it) is not _MISSING:
+    if kept is _MISSING:
         del it.cell_contents
+    else:
+        it.cell_contents = kept
 
 
 def _place(it: Any) -> tuple[int, int | None] | None:
@@ -189,28 +162,20 @@ def _place(it: Any) -> tuple[int, int | None] | None:
         place = it.tell()
         size = it.seek(0, io.SEEK_END) if it.writable() else None
         it.seek(place)
-    except (OSError, ValueError):  # in the middle of being iterated over, or of no seeking kind
+    except (OSError, ValueError):  # in the middle of being iterated over
         return None
     return place, size
 
 
-def _put_place(it: Any, kept: tuple[int, int | None] | None) -> None:
-    if kept is not None and not it.closed:
-        place, size = kept
-        if size is not None:
-            it.truncate(size)
-        it.seek(place)
+def _put_place(it: Any, kept: tuple[int, int | None]) -> None:
+    place, size = kept
+    if size is not None:
+        it.truncate(size)
+    it.seek(place)
 
 
 class _Tensor(NamedTuple):
-    """A tensor without the values in its memory.
-
-    Attributes:
-        alias: Another tensor of the same memory, shape and type.
-        needs_grad: Whether it requires a gradient; None where it is no leaf.
-        grad: Its gradient.
-        hooks: What each of its dictionaries of hooks holds.
-    """
+    """A tensor without its values: another one of the same memory, whether it needs a gradient, that, and its hooks."""
 
     alias: torch.Tensor
     needs_grad: bool | None
@@ -219,14 +184,11 @@ class _Tensor(NamedTuple):
 
 
 def _tensor(it: torch.Tensor) -> _Tensor:
+    hooks = tuple(dict(each or {}) for each in hooks_of(it))
     if is_lazy(it):
-        return _Tensor(it.data, it.requires_grad, None, _hooks(it))
-    grad = it.grad if it.is_leaf else None
-    return _Tensor(it.detach(), it.requires_grad if it.is_leaf else None, grad, _hooks(it))
-
-
-def _hooks(it: torch.Tensor) -> tuple[dict[int, Any], ...]:
-    return dict(it._backward_hooks or {}), dict(getattr(it, "_post_accumulate_grad_hooks", None) or {})
+        return _Tensor(it.data, it.requires_grad, None, hooks)
+    is_leaf = it.is_leaf
+    return _Tensor(it.detach(), it.requires_grad if is_leaf else None, it.grad if is_leaf else None, hooks)
 
 
 def _same_tensor(it: torch.Tensor, kept: _Tensor) -> bool:
@@ -234,50 +196,56 @@ def _same_tensor(it: torch.Tensor, kept: _Tensor) -> bool:
         return True
     return (
         (kept.needs_grad is None or (it.requires_grad is kept.needs_grad and it.grad is kept.grad))
-        and (it is kept.alias or _place_of(it) == _place_of(kept.alias))
-        and _hooks(it) == kept.hooks
+        and _memory_of(it) == _memory_of(kept.alias)
+        and all((now or {}) == then for now, then in zip(hooks_of(it), kept.hooks, strict=True))
     )
 
 
-def _place_of(it: torch.Tensor) -> Any:
-    """Where the values of a tensor lie."""
-    about = (it.shape, it.dtype, it.device, it.layout)
-    if it.layout is not torch.strided:
-        return about
+def _memory_of(it: torch.Tensor) -> Any:
+    about = it.shape, it.dtype, it.device, it.layout
     try:
         return *about, it.stride(), it.storage_offset(), it.untyped_storage()._cdata
-    except (RuntimeError, NotImplementedError):  # a wrapper, whose inner tensors are noted
+    except (RuntimeError, NotImplementedError):  # without memory of its own: others that it wraps are noted
         return about
 
 
 def _put_tensor(it: torch.Tensor, kept: _Tensor) -> None:
-    if is_lazy(kept.alias) or _place_of(it) != _place_of(kept.alias):
+    if _memory_of(it) != _memory_of(kept.alias):
         it.data = kept.alias
     if kept.needs_grad is not None:
         it.requires_grad_(kept.needs_grad)
         it.grad = kept.grad
-    for now, then in zip((it._backward_hooks, getattr(it, "_post_accumulate_grad_hooks", None)), kept.hooks, strict=True):
+    for now, then in zip(hooks_of(it), kept.hooks, strict=True):
         if now is not None:
             _put_items(now, then)
 
 
-def _same(it: Any, kept: Any) -> bool:
-    return it is kept
+def _frame(it: Any) -> Any:
+    """Where a generator function stands, which cannot be put back."""
+    return None if it.gi_frame is None else (it.gi_frame.f_lasti, {k: id(v) for k, v in it.gi_frame.f_locals.items()})
 
 
-TENSOR = Kind(_tensor, _same_tensor, _put_tensor)
-ATTRIBUTES = Kind(_attributes, _same_attributes, _put_attributes)
-SLOTS = Kind(_slots, lambda it, kept: all(map(is_, _slots(it), kept)), _put_slots)
-CLASS = Kind(lambda it: dict(vars(it)), _same_class, _put_class)
-CELL = Kind(_cell, lambda it, kept: _cell(it) is kept, _put_in_cell)
-FUNCTION = Kind(_names, _same_names, _put_names)
-GENERATOR = Kind(state_of, lambda it, kept: same_state(state_of(it), kept), set_state)
-FILE = Kind(_place, lambda it, kept: it.closed or _place(it) == kept, _put_place)
-MAPPING = Kind(dict, _same_items, _put_items)
-LIST = Kind(list, _same_elements, lambda it, kept: list.__setitem__(it, slice(None), kept))
-DEQUE = Kind(list, _same_elements, _put_in_deque)
-SET = Kind(set, lambda it, kept: len(it) == len(kept) and it == kept, _put_in_set)
-ARRAY = Kind(lambda it: it[:], lambda it, kept: it == kept, _put_in_array)
+def _not(*_: Any) -> None:
+    """Do nothing: what has moved is found out by the check."""
 
-_SINGLE = ((KINDS, GENERATOR), (io.IOBase, FILE), (CellType, CELL), (FunctionType, FUNCTION))
-_ELEMENTS = ((dict, MAPPING), (list, LIST), (deque, DEQUE), (set, SET), ((bytearray, array), ARRAY))
+
+_TENSOR = Kind(_tensor, _same_tensor, _put_tensor)
+_OBJECT = Kind(lambda it: (type(it), attributes_of(it)), _same_object, _put_object)
+_SLOTS = Kind(_slots, lambda it, kept: all(map(is_, _slots(it), kept)), _put_slots)
+_CLASS = Kind(lambda it: dict(vars(it)), lambda it, kept: _same_items(dict(vars(it)), kept), _put_class)
+_NAMES = Kind(dict, _same_names, _put_names)
+_ITEMS = Kind(dict, _same_items, _put_items)
+
+_SINGLE = (
+    (KINDS, Kind(state_of, lambda it, kept: same_state(state_of(it), kept), set_state)),
+    (io.IOBase, Kind(_place, lambda it, kept: kept is None or it.closed or _place(it) == kept, _put_place)),
+    (CellType, Kind(_cell, lambda it, kept: _cell(it) is kept, _put_in_cell)),
+    (GeneratorType, Kind(_frame, lambda it, kept: _frame(it) == kept, _not)),
+)
+_ELEMENTS = (
+    (dict, _ITEMS),
+    (list, Kind(list, _same_elements, _refill(list, list.extend))),
+    (deque, Kind(list, _same_elements, _refill(deque, deque.extend))),
+    (set, Kind(set, lambda it, kept: it == kept, _refill(set, set.update))),
+    ((bytearray, array), Kind(lambda it: it[:], lambda it, kept: it == kept, _put_in_array)),
+)

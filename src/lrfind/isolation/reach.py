@@ -1,10 +1,9 @@
 """Reach: one walk over everything that training can move, and the one rule for what is entered.
 
-An object is entered through its attributes (``__dict__`` and slots), its elements, its class; a function through what it
-closes over, its defaults and the names of its module that its code mentions; a tensor through its gradient, its hooks
-and, where it wraps others, what it wraps; anything else through what the garbage collector knows it to hold. Not entered
-are modules as a whole, the classes and modules of installed libraries, and the machinery of processes: threads, locks,
-loggers, compilers, process groups.
+An object is entered through whatever it holds: attributes, slots, elements, its class; a function through what it closes
+over, its defaults, and the names of modules that its code mentions; a tensor also through its gradient, its hooks and,
+where it wraps others, those. Not entered are installed libraries (their classes' attributes, their modules) and the
+machinery that runs beside training: threads, locks, loggers, compilers, process groups.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from types import CellType, CodeType, FrameType, FunctionType, ModuleType, TracebackType
 from typing import Any
@@ -26,53 +26,54 @@ import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 MOST = 100_000
-"""Elements of a container that has more are not entered: it holds data. The container itself is put back."""
+"""The elements of a larger container are not entered: they are data. The container itself is put back."""
 
-ATOMS: frozenset[type] = frozenset(
-    (int, float, complex, bool, str, bytes, type(None), type(...), type(NotImplemented), range, slice)
-    + (torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format, CodeType, ModuleType)
+DATA = (DataLoader, Dataset, Sampler)
+"""Kinds that hold data rather than state."""
+
+_ATOMS = frozenset(
+    (int, float, complex, bool, str, bytes, type(None), type(...), range, slice, ModuleType, CodeType)
+    + (torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format)
 )
-"""Types whose values hold nothing that can move."""
-
+_TRAINED = (torch.nn.Module, torch.optim.Optimizer, LRScheduler, *DATA)
 _CLOSED = (FrameType, TracebackType, threading.Thread, logging.Logger, logging.Handler, weakref.ReferenceType)
 _CLOSED_MODULES = (
-    *("torch._", "torch.autograd", "torch.cuda", "torch.distributed", "torch.fx", "torch.profiler"),
-    *("torch.utils.tensorboard", "_thread", "threading", "multiprocessing", "concurrent", "asyncio", "subprocess"),
-    *("logging", "socket", "importlib", "_frozen_importlib", "typing", "re", "abc", "_abc"),
-    *("IPython", "ipykernel", "zmq", "tornado", "wandb", "mlflow", "tensorboard", "tensorboardX"),
+    *("torch._", "torch.autograd.", "torch.cuda.", "torch.distributed.", "torch.fx.", "torch.profiler."),
+    *("torch.utils.tensorboard.", "_thread.", "threading.", "multiprocessing.", "concurrent.", "asyncio."),
+    *("subprocess.", "logging.", "socket.", "importlib.", "_frozen_importlib", "typing.", "_abc.", "IPython."),
+    *("ipykernel.", "zmq.", "tornado.", "wandb.", "mlflow.", "tensorboard.", "tensorboardX."),
 )
-"""Machinery that runs beside training, or finds its own state again."""
-_TRAINED = (torch.nn.Module, torch.optim.Optimizer, LRScheduler, torch.utils.data.Dataset, torch.utils.data.Sampler)
-"""Kinds that are entered wherever they are defined."""
 
 Found = dict[int, tuple[Any, Any]]
-"""By its ``id``, each object that was reached, with the one it was reached from (None for a root), in order."""
-
-Parts = Callable[[Any], Iterable[Any]]
+"""By its ``id``, each object that was reached, with the one that it was reached from; of a root, None."""
 
 
-def reach(roots: Iterable[Any], apart: Iterable[Any] = (), later: Callable[[Any], bool] | None = None) -> Found:
-    """Return everything that can be reached from some objects.
+def reach(roots: Iterable[Any], apart: Iterable[Any] = (), later: list[Any] | None = None) -> Found:
+    """Return everything that can be reached from some objects, in the order of the walk.
 
     Args:
         roots: Where to begin: models, optimizers, functions, loaders, generators.
-        apart: What is neither entered nor returned: a trainer, say.
-        later: What is neither entered nor returned if it is told so: data.
+        apart: What is not entered: a trainer, say.
+        later: Where it is given, data is put there instead of being entered.
     """
     closed = {id(each) for each in apart}
     found: Found = {}
-    open_: deque[tuple[Any, Any]] = deque((root, None) for root in roots if type(root) not in ATOMS)
+    open_: deque[tuple[Any, Any]] = deque((root, None) for root in roots)
     while open_:
         each, holder = open_.popleft()
-        key = id(each)
-        if key in found or key in closed or (later is not None and later(each)):
+        key, kind = id(each), type(each)
+        if key in found or key in closed or kind in _ATOMS:
             continue
-        found[key] = (each, holder)
-        for part in _parts_of(type(each))(each):
-            if type(part) not in ATOMS and id(part) not in found:
-                open_.append((part, each))
+        if later is not None and issubclass(kind, DATA):
+            later.append(each)
+            continue
+        found[key] = each, holder
+        open_.extend(
+            (part, each) for part in _parts_of(kind)(each) if type(part) not in _ATOMS and id(part) not in found
+        )
     return found
 
 
@@ -81,15 +82,20 @@ def parts_of(each: Any) -> Iterable[Any]:
     return _parts_of(type(each))(each)
 
 
+def instances(found: Found, kinds: Any) -> list[Any]:
+    """Return what was found of some kinds."""
+    wanted = {kind for kind in {type(each) for each, _ in found.values()} if issubclass(kind, kinds)}
+    return [each for each, _ in found.values() if type(each) in wanted]
+
+
 def path_to(each: Any, found: Found) -> str:
-    """Name an object by the way that the walk took to it: ``Net.teacher.weight``, ``loss_fn: mean``."""
-    names: list[str] = []
-    holder = found.get(id(each), (each, None))[1]
-    while holder is not None:
-        names.append(_label(each, holder))
-        each, holder = holder, found[id(holder)][1]
-    names.append(getattr(each, "__qualname__", type(each).__qualname__))
-    return "".join(reversed(names))
+    """Name an object by the way that the walk took to it: ``Net.teacher.weight``, ``loss_fn.mean``."""
+    labels: list[str] = []
+    while (holder := found.get(id(each), (each, None))[1]) is not None:
+        labels.append(_label(each, holder))
+        each = holder
+    root = getattr(each, "__qualname__", type(each).__qualname__)
+    return ".".join(dict.fromkeys([root, *filter(None, reversed(labels))]))
 
 
 def attributes_of(each: Any) -> dict[str, Any] | None:
@@ -103,10 +109,16 @@ def attributes_of(each: Any) -> dict[str, Any] | None:
 
 @cache
 def slots_of(kind: type) -> tuple[Any, ...]:
-    """Return the descriptors of the slots that objects of a class have."""
-    names = [(owner, name) for owner in kind.__mro__ for name in _slot_names(owner)]
-    found = [vars(owner).get(_mangled(owner, name)) for owner, name in names]
-    return tuple(one for one in found if hasattr(one, "__set__"))
+    """Return the descriptors of the slots of a class, but for those of C."""
+    written = [owner for owner in kind.__mro__ if "__slots__" in vars(owner)]
+    return tuple(one for owner in written for one in vars(owner).values() if type(one) is _SLOT)
+
+
+class _Slotted:
+    __slots__ = ("slot",)
+
+
+_SLOT = type(vars(_Slotted)["slot"])
 
 
 def cells_of(function: FunctionType) -> list[CellType]:
@@ -123,117 +135,104 @@ def codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def names_of(function: FunctionType) -> Iterator[tuple[dict[str, Any], list[str]]]:
-    """Yield the dictionaries of modules that a user's function may read or write, each with the names it mentions.
+    """Yield the dictionaries of the user's modules that a function may read or write, each with the names it mentions.
 
-    Its own module's, and those of the user's other modules that it names: ``state.count`` after ``import state``.
+    Its own module's, and those of the modules that it names: ``state.count`` after ``import state``.
     """
-    if not is_own(function.__globals__.get("__name__"), function.__globals__.get("__file__")):
+    if not _is_own(function.__globals__.get("__name__"), function.__globals__.get("__file__")):
         return
-    mentioned = dict.fromkeys(name for code in codes(function.__code__) for name in code.co_names)
+    mentioned = list(dict.fromkeys(name for code in codes(function.__code__) for name in code.co_names))
     open_, seen = [function.__globals__], set()
     while open_:
-        names = open_.pop()
-        if id(names) not in seen:
-            seen.add(id(names))
-            yield names, list(mentioned)
-            held = [names.get(name, sys.modules.get(name)) for name in mentioned]
-            modules = [one for one in held if type(one) is ModuleType]
-            open_ += [vars(one) for one in modules if is_own(one.__name__, getattr(one, "__file__", None))]
+        module = open_.pop()
+        if id(module) not in seen:
+            seen.add(id(module))
+            yield module, mentioned
+            named = [module.get(name, sys.modules.get(name)) for name in mentioned]
+            open_ += [vars(one) for one in named if type(one) is ModuleType and is_own_class(one)]
+
+
+def is_own_class(it: Any) -> bool:
+    """Say whether a class or a module is the user's own: of a script, a notebook or a project, not of a library."""
+    name = it.__name__ if type(it) is ModuleType else it.__module__
+    return isinstance(name, str) and _is_own(name, getattr(sys.modules.get(name), "__file__", None))
 
 
 @cache
-def is_own(module: str | None, file: str | None) -> bool:
-    """Say whether a module is the user's own: a script, a notebook or a project, not an installed library."""
-    if module in ("builtins", "typing") or (module or "").partition(".")[0] == "lrfind":
-        return False
-    if file is None:
-        return module not in sys.builtin_module_names and not (module or "").startswith("_frozen")
+def _is_own(name: str | None, file: str | None) -> bool:
+    first = (name or "").partition(".")[0]
+    if file is None or first == "lrfind":
+        return first not in ("lrfind", "typing", *sys.builtin_module_names) and not first.startswith("_frozen")
     return not any(Path(file).is_relative_to(folder) for folder in _libraries())
 
 
-def is_own_class(kind: type) -> bool:
-    """Say whether a class is the user's own."""
-    module = kind.__module__
-    known = sys.modules.get(module) if isinstance(module, str) else None
-    return isinstance(module, str) and is_own(module, getattr(known, "__file__", None))
+@cache
+def _libraries() -> frozenset[str]:
+    named = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return frozenset((*named, *(one for one in sys.path if one.endswith(("site-packages", "dist-packages")))))
+
+
+def is_closed(kind: type) -> bool:
+    """Say whether objects of a type are neither entered nor put back."""
+    module = f"{kind.__module__}." if isinstance(kind.__module__, str) else ""
+    return issubclass(kind, _CLOSED) or (module.startswith(_CLOSED_MODULES) and not issubclass(kind, _TRAINED))
 
 
 @cache
-def _libraries() -> tuple[Path, ...]:
-    return tuple({Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")}) + tuple(
-        Path(folder) for folder in sys.path if folder.endswith(("site-packages", "dist-packages"))
-    )
-
-
-@cache
-def _parts_of(kind: type) -> Parts:
+def _parts_of(kind: type) -> Callable[[Any], Iterable[Any]]:
     """Return what gives the parts of an object of a type."""
-    if issubclass(kind, torch.Tensor):
-        return _of_tensor
-    if issubclass(kind, np.ndarray):
-        return _of_array
-    if issubclass(kind, type):
-        return _of_class
+    for kinds, parts in ((torch.Tensor, _of_tensor), (np.ndarray, _of_array), (type, _of_class)):
+        if issubclass(kind, kinds):
+            return parts
     if kind is FunctionType:
         return _of_function
     if is_closed(kind):
         return lambda each: ()
     if issubclass(kind, dict):
-        return _of_mapping if kind is dict else lambda each: (*_of_mapping(each), *_own_parts(each))
-    if issubclass(kind, (list, tuple, set, frozenset, deque)):
-        is_plain = kind in (list, tuple, set, frozenset, deque)
-        return _of_elements if is_plain else lambda each: (*_of_elements(each), *_own_parts(each))
-    return _of_object
+        return _of_mapping
+    return _of_elements if issubclass(kind, (list, tuple, set, frozenset, deque)) else _of_object
 
 
-def is_closed(kind: type) -> bool:
-    """Say whether objects of a type are neither entered nor put back."""
-    if issubclass(kind, _CLOSED):
-        return True
-    module = kind.__module__ if isinstance(kind.__module__, str) else ""
-    return not issubclass(kind, _TRAINED) and any(
-        module == one or module.startswith(one if one.endswith("_") else f"{one}.") for one in _CLOSED_MODULES
-    )
-
-
-def _of_object(each: Any) -> Iterator[Any]:
-    attributes = attributes_of(each)
-    yield from (attributes or {}).values()
-    yield from (part for part in gc.get_referents(each) if part is not attributes)
+def _of_object(each: Any) -> Iterable[Any]:
+    attributes_of(each)  # which the garbage collector knows of only when it was asked for
+    held = gc.get_referents(each)
     if isinstance(each, torch.jit.ScriptModule):  # whose tensors are not among its attributes
-        yield from (*each.parameters(), *each.buffers())
+        held += (*each.parameters(), *each.buffers())
+    return held
 
 
-def _own_parts(each: Any) -> Iterator[Any]:
-    """Yield what an object of a subclass of a container holds besides elements."""
-    yield from (attributes_of(each) or {}).values()
-    yield from (slot.__get__(each) for slot in slots_of(type(each)) if _is_set(slot, each))
-    yield type(each)
-
-
-def _of_mapping(each: dict[Any, Any]) -> Iterator[Any]:
-    if len(each) <= MOST:
-        yield from dict.keys(each)
-        yield from dict.values(each)
+def _of_mapping(each: dict[Any, Any]) -> Iterable[Any]:
+    items = chain(dict.keys(each), dict.values(each)) if len(each) <= MOST else ()
+    return items if type(each) is dict else chain(items, _beside_elements(each))
 
 
 def _of_elements(each: Any) -> Iterable[Any]:
-    return each if len(each) <= MOST else ()
+    elements = each if len(each) <= MOST else ()
+    return elements if type(each) in (list, tuple, set) else chain(elements, _beside_elements(each))
+
+
+def _beside_elements(each: Any) -> Iterator[Any]:
+    yield from (type(each), attributes_of(each))
+    yield from (getattr(each, slot.__name__, None) for slot in slots_of(type(each)))
 
 
 def _of_tensor(each: torch.Tensor) -> Iterator[Any]:
-    yield from (attributes_of(each) or {}).values()
-    yield from (each._backward_hooks or {}).values()
-    yield from (getattr(each, "_post_accumulate_grad_hooks", None) or {}).values()
+    yield attributes_of(each)
+    for hooks in hooks_of(each):
+        yield from (hooks or {}).values()
     if is_lazy(each):
         return
-    if each.is_leaf and each.grad is not None:
+    if each.is_leaf:
         yield each.grad
     if type(each) not in (torch.Tensor, torch.nn.Parameter):
-        yield type(each)
-        yield from (getattr(each, name) for name in inner_names(each))
+        yield from (type(each), *(getattr(each, name) for name in inner_names(each)))
     elif each.layout is torch.sparse_coo:
         yield from (each._indices(), each._values())
+
+
+def hooks_of(tensor: torch.Tensor) -> tuple[dict[int, Any] | None, ...]:
+    """Return the dictionaries of the hooks of a tensor; None where there never was one."""
+    return tensor._backward_hooks, getattr(tensor, "_post_accumulate_grad_hooks", None)
 
 
 def inner_names(tensor: torch.Tensor) -> list[str]:
@@ -242,60 +241,29 @@ def inner_names(tensor: torch.Tensor) -> list[str]:
     return list(flatten()[0]) if flatten else []
 
 
-def _of_array(each: np.ndarray[Any, Any]) -> Iterator[Any]:
-    if each.dtype.hasobject and each.size <= MOST:
-        yield from each.astype(object).flat
-    yield from (attributes_of(each) or {}).values()
+def _of_array(each: np.ndarray[Any, Any]) -> Iterable[Any]:
+    elements = each.flat if each.dtype.kind == "O" and each.size <= MOST else ()
+    return chain(elements, (attributes_of(each),))
 
 
-def _of_function(each: FunctionType) -> Iterator[Any]:
-    yield from each.__closure__ or ()
-    yield from each.__defaults__ or ()
-    yield from (each.__kwdefaults__ or {}).values()
-    yield from vars(each).values()
-    for module, names in names_of(each):
-        yield from (module[name] for name in names if name in module)
+def _of_function(each: FunctionType) -> Iterable[Any]:
+    given = each.__closure__ or (), each.__defaults__ or (), (each.__kwdefaults__, vars(each))
+    return chain(*given, *([module.get(name) for name in names] for module, names in names_of(each)))
 
 
-def _of_class(each: type) -> Iterator[Any]:
-    if is_own_class(each):
-        yield from vars(each).values()
-        yield from each.__bases__
-
-
-def _slot_names(kind: type) -> tuple[str, ...]:
-    names = vars(kind).get("__slots__", ())
-    return tuple(name for name in ((names,) if isinstance(names, str) else names) if name not in _SPECIAL)
-
-
-_SPECIAL = ("__dict__", "__weakref__")
-
-
-def _mangled(owner: type, name: str) -> str:
-    is_private = name.startswith("__") and not name.endswith("__")
-    return f"_{owner.__name__.lstrip('_')}{name}" if is_private else name
+def _of_class(each: type) -> Iterable[Any]:
+    return chain(vars(each).values(), each.__bases__) if is_own_class(each) else ()
 
 
 def _label(each: Any, holder: Any) -> str:
-    """Name a part of an object."""
+    """Name a part of an object, where it has a name."""
     if isinstance(holder, FunctionType):
-        cells = zip(holder.__code__.co_freevars, holder.__closure__ or (), strict=False)
-        globals_ = (item for module, _ in names_of(holder) for item in module.items())
-        return next((f": {name}" for name, one in (*cells, *globals_) if one is each), "")
-    if isinstance(holder, (dict, type(vars(type)))):
-        return next((f"[{name!r:.40}]" for name, one in holder.items() if one is each), "")
-    if isinstance(holder, (list, tuple, deque)):
-        return next((f"[{index}]" for index, one in enumerate(holder) if one is each), "")
-    named = (vars(holder) if isinstance(holder, type) else attributes_of(holder)) or {}
-    slots = ((one.__name__, one.__get__(holder, type(holder))) for one in slots_of(type(holder)) if _is_set(one, holder))
-    if isinstance(holder, torch.Tensor) and each is holder.grad:
-        return ".grad"
-    return next((f".{name}" for name, one in (*named.items(), *slots) if one is each), "")
-
-
-def _is_set(slot: Any, holder: Any) -> bool:
-    try:
-        slot.__get__(holder)
-    except AttributeError:
-        return False
-    return True
+        cells = dict(zip(holder.__code__.co_freevars, holder.__closure__ or (), strict=True))
+        named: Iterable[tuple[Any, Any]] = chain(cells.items(), *(module.items() for module, _ in names_of(holder)))
+    elif isinstance(holder, (list, tuple, deque)):
+        named = enumerate(holder)
+    else:
+        slots = ((slot.__name__, getattr(holder, slot.__name__, None)) for slot in slots_of(type(holder)))
+        items = holder if isinstance(holder, dict) else vars(holder) if isinstance(holder, type) else {}
+        named = chain(slots, items.items())
+    return next((str(name) for name, one in named if one is each), "")
