@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import warnings
 from collections.abc import Iterator
 from types import GeneratorType
 from typing import Any, NoReturn
 
+import numpy as np
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lrfind.errors import BadInputError
@@ -16,6 +18,8 @@ from lrfind.isolation.reach import attributes_of, slots_of
 
 def is_half_consumed(each: Any) -> bool:
     """Say whether an object is an iterator whose place is not among its attributes, so that it cannot be put back."""
+    if isinstance(each, np.random.SeedSequence):  # which counts what it has spawned
+        return True
     if not isinstance(each, Iterator) or isinstance(each, io.IOBase):
         return False
     return isinstance(each, _BaseDataLoaderIter) or (attributes_of(each) is None and not slots_of(type(each)))
@@ -37,6 +41,8 @@ def twin_of(iterator: Any) -> Any:
     """
     if isinstance(iterator, (GeneratorType, _BaseDataLoaderIter)):
         raise TypeError(f"cannot copy a {type(iterator).__name__}")
+    if isinstance(iterator, np.random.SeedSequence):
+        return copy.deepcopy(iterator)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of itertools, from Python 3.12
         make, given, *states = iterator.__reduce__()

@@ -14,6 +14,7 @@ from operator import is_
 from types import CellType, FunctionType, GeneratorType
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
@@ -45,6 +46,8 @@ def notes_of(each: Any) -> Iterator[Note]:
     """Yield the notes of one object, without its parts."""
     for kind in _kinds_of(type(each)):
         yield kind, each, kind.keep(each)
+    if isinstance(each, type) and is_own_class(each):
+        yield _CLASS, each, dict(vars(each))
     if type(each) is FunctionType:
         for module, names in names_of(each):
             yield _NAMES, module, {name: module.get(name, _MISSING) for name in names}
@@ -55,12 +58,13 @@ def _kinds_of(kind: type) -> tuple[Kind, ...]:
     if issubclass(kind, torch.Tensor):
         return (_TENSOR, _OBJECT, _SLOTS) if slots_of(kind) else (_TENSOR, _OBJECT)
     if issubclass(kind, type):
-        return (_CLASS,) if is_own_class(kind) else ()
+        return ()
     single = next((each for kinds, each in _SINGLE if issubclass(kind, kinds)), None)
     if single is not None or is_closed(kind):
         return (single,) if single else ()
     elements = [each for kinds, each in _ELEMENTS if issubclass(kind, kinds)]
-    return (*elements, *([_OBJECT] if kind.__dictoffset__ else []), *([_SLOTS] if slots_of(kind) else []))
+    own = (_OBJECT, kind.__dictoffset__), (_SLOTS, slots_of(kind)), (_MODE, issubclass(kind, torch.jit.ScriptModule))
+    return (*elements, *(each for each, is_needed in own if is_needed))
 
 
 def _same_items(it: dict[Any, Any], kept: dict[Any, Any]) -> bool:
@@ -234,12 +238,14 @@ _OBJECT = Kind(lambda it: (type(it), attributes_of(it)), _same_object, _put_obje
 _SLOTS = Kind(_slots, lambda it, kept: all(map(is_, _slots(it), kept)), _put_slots)
 _CLASS = Kind(lambda it: dict(vars(it)), lambda it, kept: _same_items(dict(vars(it)), kept), _put_class)
 _NAMES = Kind(dict, _same_names, _put_names)
+_MODE = Kind(lambda it: it.training, lambda it, kept: it.training is kept, lambda it, kept: setattr(it, "training", kept))
 _ITEMS = Kind(dict, _same_items, _put_items)
 
 _SINGLE = (
     (KINDS, Kind(state_of, lambda it, kept: same_state(state_of(it), kept), set_state)),
     (io.IOBase, Kind(_place, lambda it, kept: kept is None or it.closed or _place(it) == kept, _put_place)),
     (CellType, Kind(_cell, lambda it, kept: _cell(it) is kept, _put_in_cell)),
+    (np.random.SeedSequence, Kind(lambda it: it.state, lambda it, kept: it.state == kept, _not)),
     (GeneratorType, Kind(_frame, lambda it, kept: _frame(it) == kept, _not)),
 )
 _ELEMENTS = (
