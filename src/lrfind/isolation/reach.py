@@ -44,7 +44,7 @@ _CLOSED_MODULES = (
     *("torch._", "torch.autograd.", "torch.cuda.", "torch.distributed.", "torch.fx.", "torch.profiler."),
     *("torch.utils.tensorboard.", "_thread.", "threading.", "multiprocessing.", "concurrent.", "asyncio."),
     *("subprocess.", "logging.", "socket.", "importlib.", "_frozen_importlib", "typing.", "_abc.", "IPython."),
-    *("ipykernel.", "zmq.", "tornado.", "wandb.", "mlflow.", "tensorboard.", "tensorboardX."),
+    *("ipykernel.", "zmq.", "rich.", "tqdm.", "lrfind.", "tornado.", "wandb.", "mlflow.", "tensorboard.", "tensorboardX."),
 )
 
 Found = dict[int, tuple[Any, Any]]

@@ -1,9 +1,8 @@
-"""Runs probes in a fresh inner Trainer: nothing of the outer training is touched."""
+"""Runs probes with the user's own trainer, strategy and optimizers, and puts all of them back."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,18 +10,18 @@ import torch
 
 from lrfind.curves import PATIENCE
 from lrfind.errors import BadInputError
-from lrfind.isolation import Kept, seed_all
+from lrfind.isolation import Kept, end_workers, fresh, loaders_in, seed_all
 from lrfind.lightning.framework import TALKERS, callback_bases, fit
-from lrfind.lightning.inner import check_strategy, detached, inner_trainer, lift_limits, silence
+from lrfind.lightning.probing import check_strategy, make_ready
 from lrfind.loop import Driver, LoopInPlace, OnStep, quiet
 from lrfind.records import Probe, Record
 
 
 class LightningLoop(LoopInPlace):
-    """Probes a module inside the kind of training that a trainer would give it.
+    """Probes a module with its own trainer, which is put back like everything else.
 
     Args:
-        trainer: The trainer that will train, or is training; it is only read.
+        trainer: The trainer that will train, or is training.
         module: The module, in the state that training starts from.
         data: What training reads: a datamodule, a loader, or None for the module's own ``train_dataloader``.
         optimizer: Which of several optimizers to probe, by index; None moves all of them together.
@@ -39,14 +38,13 @@ class LightningLoop(LoopInPlace):
         self._twin: Any = None
 
     def _begin(self, stack: ExitStack) -> Kept:
-        self._twin = detached(self._data, is_set_up=self._is_fitting)
         stack.enter_context(quiet(*TALKERS))
-        optimizers = self._trainer.optimizers if self._is_fitting else ()
-        return Kept((self._module, *optimizers), data=(self._data, self._twin), apart=(self._trainer,))
+        self._twin = None if _gives_loaders(self._data) else fresh(self._data)
+        stack.callback(lambda: end_workers(self._twin))
+        return Kept((self._trainer, self._module), data=(self._data,), apart=loaders_in(self._twin))
 
     def _run(self, probe: Probe, on_step: OnStep) -> Record:
-        optimizers = list(self._trainer.optimizers) if self._is_fitting else []
-        with _Driver(probe, on_step, optimizers, self._optimizer) as driver:
+        with _Driver(probe, on_step, self._optimizer) as driver:
             self._fit(driver)
         return driver.recorder.record()
 
@@ -58,10 +56,24 @@ class LightningLoop(LoopInPlace):
         return look.configs
 
     def _fit(self, callback: Any) -> None:
-        """Fit the module in an inner Trainer, with one callback."""
-        silence(self._module, is_set_up=self._is_fitting)
-        name = "datamodule" if hasattr(self._twin, "train_dataloader") else "train_dataloaders"
-        fit(inner_trainer(self._trainer, callback), self._module, **{name: self._twin})
+        """Train with one callback, which ends it."""
+        trainer, module = self._trainer, self._module
+        source = trainer.fit_loop._data_source
+        make_ready(trainer, module, callback)
+        if not self._is_fitting:
+            if self._data is not None and self._twin is None:
+                self._data.on_exception = _nothing
+            data = self._data if self._twin is None else self._twin
+            name = "datamodule" if hasattr(data, "train_dataloader") else "train_dataloaders"
+            fit(trainer, module, **{name: data})
+            return
+        if self._twin is not None:
+            source = type(source)(self._twin, "train_dataloader")
+        trainer.fit_loop._data_source = source
+        callback.on_fit_start(trainer, module)
+        module.zero_grad()
+        with torch.autograd.set_detect_anomaly(trainer._detect_anomaly):
+            trainer.fit_loop.run()
 
 
 class _Look(*callback_bases()):  # type: ignore[misc]
@@ -72,11 +84,11 @@ class _Look(*callback_bases()):  # type: ignore[misc]
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         self.configs = list(trainer.lr_scheduler_configs)
-        trainer.limit_train_batches = 0
+        trainer.should_stop = True
 
 
 class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
-    """Drives a probe's recorder from inside the inner Trainer."""
+    """Drives a probe's recorder from inside the trainer."""
 
     on_train_batch_start = on_before_zero_grad = on_before_backward = None
     on_after_backward = on_before_optimizer_step = None
@@ -84,15 +96,12 @@ class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
 
     nothing_ran = "the training data gave no batch; check the loader, its batch_size and drop_last."
 
-    def __init__(self, probe: Probe, on_step: OnStep, optimizers: Sequence[Any], index: int | None) -> None:
+    def __init__(self, probe: Probe, on_step: OnStep, index: int | None) -> None:
         super().__init__(probe, on_step)
-        self._optimizers, self._index = list(optimizers), index
+        self._index = index
         self._is_parallel, self._silent = False, 0
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        lift_limits(trainer)
-        if self._optimizers:
-            trainer.strategy.optimizers = self._optimizers
         if pl_module.automatic_optimization:
             trainer.strategy.lr_scheduler_configs = []
         self.start(chosen_optimizers(trainer, self._index))
@@ -149,3 +158,12 @@ def chosen_optimizers(trainer: Any, index: int | None = None) -> list[torch.opti
     if not 0 <= index < len(optimizers):
         raise BadInputError(f"optimizer={index} was asked for, and configure_optimizers returned {len(optimizers)}.")
     return [optimizers[index]]
+
+
+def _gives_loaders(data: Any) -> bool:
+    """Say whether the loaders are made anew for each training: by a datamodule, or by the module."""
+    return data is None or hasattr(data, "train_dataloader")
+
+
+def _nothing(*_: Any) -> None:
+    pass
