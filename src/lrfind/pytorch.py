@@ -15,6 +15,7 @@ from lrfind.errors import BadInputError
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in
 from lrfind.loop import LoopInPlace, OnStep, Recorder
 from lrfind.optim import Optimizers, as_list
+from lrfind.ranks import agreed, agreement
 from lrfind.records import Finding, Probe, Record
 from lrfind.search import SearchOptions, find_with
 from lrfind.steps import LossFn, Step, to_number, to_step
@@ -122,15 +123,16 @@ class PyTorchLoop(LoopInPlace):
                 model.train()
         else:
             step = to_number(cast(Step, self._step))
+        agree = agreement(model)
         with Recorder(probe, optimizer, on_step) as recorder:
             batches = _cycled(self._twins[0], recorder, self._accumulate)
             for batch in batches if self._accumulate == 1 else _grouped(batches, self._accumulate):
-                stop = recorder.observe(step(model, optimizer, batch))
+                stop = recorder.observe(agree(step(model, optimizer, batch)))
                 if recorder.batches == 1 and self._step is None:
                     _check_reached(optimizer)
                 if stop:
                     break
-        return recorder.record()
+        return agreed(recorder.record(), model)
 
 
 def _cycled(loader: Iterable[Any], recorder: Recorder, accumulate: int) -> Iterator[Any]:

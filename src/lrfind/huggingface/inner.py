@@ -12,7 +12,6 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lrfind.huggingface.framework import transformers
-from lrfind.isolation import fresh
 from lrfind.optim import unwrapped
 
 _SILENT = {
@@ -80,7 +79,6 @@ def inner_trainer(outer: Any, parts: Parts, *, steps: int, seed: int, is_trainin
     if parts.choice:
         inner.optimizer_cls_and_kwargs = (outer.optimizer_cls_and_kwargs[0], parts.choice)
     inner.lr_scheduler, inner._created_lr_scheduler = _Still(inner), False
-    inner.train_dataset = fresh(outer.train_dataset)
     inner.callback_handler = copy.copy(outer.callback_handler)
     inner.callback_handler.callbacks, inner.callback_handler.train_dataloader = [], None
     package = transformers()
