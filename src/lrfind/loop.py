@@ -53,7 +53,7 @@ class Loop(Protocol):
 
 
 class LoopInPlace(ABC):
-    """A loop that probes the originals: notes everything that training can move, once, and puts it back after each probe.
+    """A loop that probes the originals: notes once what training can move, and puts it back after each probe.
 
     A probe that runs outside of ``with loop:`` is a search of its own.
     """

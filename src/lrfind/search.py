@@ -92,7 +92,9 @@ def to_strategy(**options: Unpack[SearchOptions]) -> Strategy:
     for name in ("progress", "resume"):
         options.pop(name, None)  # type: ignore[misc]
     if options.pop("isolation", None) is not None:
-        warnings.warn("isolation= has no effect any more, leave it out: nothing moves.", DeprecationWarning, stacklevel=3)
+        warnings.warn(
+            "isolation= has no effect any more, leave it out: nothing moves.", DeprecationWarning, stacklevel=3
+        )
     if "schedule" in options:
         options["schedule"] = _unstepped(options["schedule"])
     known = {*RangeOptions.__annotations__, "budget"}

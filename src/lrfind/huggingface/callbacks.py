@@ -68,11 +68,11 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
 class LRFinder(VerifyLR):
     """Finds a learning rate when ``train`` starts, applies it, and verifies it to the end of training.
 
-    The search trains the model in a Trainer of its own and puts everything back; training itself is bit for bit what it
-    would be without the callback at the same rate. The rate takes the place of ``args.learning_rate`` under the scheduler: it is the
-    peak of the schedule, after the warmup. Where ``train`` resumes from a checkpoint, the resume happens: of a run
-    that had the callback, its finding is used and nothing is searched; of another, the search starts from the weights
-    and the optimizer state of the checkpoint.
+    The search trains the model in a Trainer of its own and puts everything back; training itself is bit for bit what
+    it would be without the callback at the same rate. The rate takes the place of ``args.learning_rate`` under the
+    scheduler: it is the peak of the schedule, after the warmup. Where ``train`` resumes from a checkpoint, the resume
+    happens: of a run that had the callback, its finding is used and nothing is searched; of another, the search starts
+    from the weights and the optimizer state of the checkpoint.
 
     Args:
         apply: Whether to train with the found rate; else it is only found, and nothing at all is changed.

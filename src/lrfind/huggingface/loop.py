@@ -8,17 +8,18 @@ from typing import Any
 
 import torch
 
+from lrfind.errors import BadInputError
 from lrfind.huggingface.framework import TALKERS, callback_base, check_trainer, shared_states, transformers
 from lrfind.huggingface.inner import Parts, end_workers, inner_trainer, parts_of
 from lrfind.isolation import Kept, length_of, seed_all
 from lrfind.loop import Driver, LoopInPlace, OnStep, quiet
-from lrfind.errors import BadInputError
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.records import Probe, Record
 from lrfind.schedules import AsConstant
 
 _SHAPES = {"linear": "linear", "cosine": "cosine", "constant": "constant", "constant_with_warmup": "constant"}
 """The schedules of transformers that have a shape of ours; a warmup only delays them."""
+
 
 class HuggingFaceLoop(LoopInPlace):
     """Probes a model inside the training that a Trainer would give it.

@@ -92,7 +92,7 @@ def _follows(module: Any, name: str, lr: float, optimizer: int, kept: Kept) -> b
 
 
 def _built_lr(module: Any, optimizer: int, kept: Kept) -> float:
-    """The rate of the optimizer that the module builds, put back after it; NaN where it needs a trainer to build one."""
+    """The rate of the optimizer that the module builds, put back after it; NaN where that takes a trainer."""
     try:
         return rates_of(_optimizers(module.configure_optimizers())[optimizer]).lr
     except RuntimeError:

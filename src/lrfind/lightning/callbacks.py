@@ -83,10 +83,10 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
 class LRFinder(VerifyLR):
     """Finds a learning rate when ``fit`` starts, applies it, and verifies it to the end of training.
 
-    The search trains the module in a Trainer of its own and puts everything back; training itself is bit for bit what it
-    would be without the callback at the same rate. Where ``fit`` resumes from a checkpoint, the resume happens: of a run
-    that had the callback, its finding is used and nothing is searched; of another, the search starts from the
-    weights and the optimizer state of the checkpoint.
+    The search trains with the trainer itself, without its callbacks and loggers, and puts everything back; training is
+    bit for bit what it would be without the callback at the same rate. Where ``fit`` resumes from a checkpoint, the
+    resume happens: of a run that had the callback, its finding is used and nothing is searched; of another, the search
+    starts from the weights and the optimizer state of the checkpoint.
 
     Args:
         apply: Whether to train with the found rate; else it is only found.
@@ -174,9 +174,7 @@ class LRFinder(VerifyLR):
         chosen_optimizers(trainer, self._optimizer)
         with generators_kept():  # first of all
             wiring = self._wiring(module) if self._apply else None
-            loop = LightningLoop(
-                trainer, module, data_of(trainer, module), optimizer=self._optimizer, is_fitting=True
-            )
+            loop = LightningLoop(trainer, module, data_of(trainer, module), optimizer=self._optimizer, is_fitting=True)
             finding = find_with(loop, **with_plan(self._options, trainer, trainer.lr_scheduler_configs))
         if wiring is not None:
             self._set(trainer, module, finding.lr, wiring, is_fresh=is_fresh)
