@@ -1,4 +1,4 @@
-"""Runs probes in an inner Trainer: nothing of the outer training is touched."""
+"""Runs probes in an inner Trainer over the parts of the outer one, and puts all of them back."""
 
 from __future__ import annotations
 
