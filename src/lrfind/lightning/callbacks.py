@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.isolation import generators_kept
-from lrfind.lightning.attributes import Wiring, complain, get, put, trace
+from lrfind.lightning.attributes import Wiring, complain, get, put, trace, values_for
 from lrfind.lightning.framework import callback_bases
 from lrfind.lightning.functions import with_plan
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers
@@ -195,8 +195,9 @@ class LRFinder(VerifyLR):
     def _set(self, trainer: Any, module: Any, lr: float, wiring: Wiring, *, is_fresh: bool) -> None:
         """Write the rate where the optimizer reads it; build a fresh one anew, set one in training in place."""
         names = (self._attr,) if self._attr else wiring.read
-        for name in names:
-            put(module, name, lr)
+        values = values_for(module, names, lr, optimizer=self._optimizer or 0) or dict.fromkeys(names, lr)
+        for name, value in values.items():
+            put(module, name, value)
         if names and is_fresh and len(trainer.optimizers) == 1:
             with generators_kept():
                 trainer.strategy.setup_optimizers(trainer)
