@@ -384,15 +384,13 @@ class TestNothingMoves:
         lrh.find(one, **ROUGH)
         assert (one.count, one.losses, one.teacher.num_batches_tracked.item()) == (0, [], 0)
 
-    def test_what_a_subclass_does_when_it_logs_is_not_done(self):
-        logs = []
-
+    def test_what_a_subclass_does_when_it_logs_is_not_done(self, capsys):
         class Logging(Trainer):
             def log(self, values, *args):
-                logs.append(values)
+                print(values)
 
         lrh.find(trainer(kind=Logging), **ROUGH)
-        assert logs == []
+        assert capsys.readouterr().out == ""
 
     def test_a_loss_that_takes_the_model_from_elsewhere_is_searched_and_put_back(self):
         model = net()
@@ -422,18 +420,16 @@ class TestNothingMoves:
         assert lrh.find(trainer(given={"compute_loss_func": loss}), **ROUGH).lr > 0
         assert teacher.num_batches_tracked.item() == 0
 
-    def test_callbacks_see_nothing_of_the_search(self):
-        seen = []
-
+    def test_callbacks_see_nothing_of_the_search(self, capsys):
         class Spy(TrainerCallback):
             def on_step_end(self, args, state, control, **kwargs):
-                seen.append(state.global_step)
+                print(state.global_step)
 
             def on_log(self, args, state, control, **kwargs):
-                seen.append("log")
+                print("log")
 
         trained(lrh.LRFinder(**ROUGH), Spy(), num_train_epochs=1, logging_strategy="no")
-        assert seen == [*range(1, 21), "log"]
+        assert capsys.readouterr().out.split() == [*map(str, range(1, 21)), "log"]
 
     def test_saving_evaluating_and_stopping_early_are_as_without(self, tmp_path):
         def run(folder, *callbacks, **options):
@@ -735,7 +731,7 @@ class TestBadInput:
                 return next(self.rows)
 
         data = Once()
-        with pytest.raises(BadInputError, match=r"one-shot iterator \(Once\)"):
+        with pytest.raises(BadInputError, match=r"reads on in .*Once\.rows, a generator that"):
             lrh.find(trainer(data=data, max_steps=5), **ROUGH)
         assert len(list(data)) == 320
 
@@ -748,7 +744,7 @@ class TestBadInput:
                 return self.rows
 
         data = Keeps()
-        with pytest.raises(BadInputError, match="Keeps reads from an iterator that it keeps"):
+        with pytest.raises(BadInputError, match=r"reads on in .*Keeps\.rows, a generator that"):
             lrh.find(trainer(data=data, max_steps=5), **ROUGH)
         assert len(list(data)) == 320
 

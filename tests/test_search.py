@@ -291,7 +291,6 @@ def test_a_file_that_cannot_be_written_is_said_before_any_work(tmp_path):
 
 SCRIPT = """
 import os, signal, sys
-from itertools import count
 from pathlib import Path
 import torch
 from torch.nn import functional as F
@@ -303,19 +302,21 @@ inputs = torch.randn(512, 8)
 data = torch.utils.data.TensorDataset(inputs, inputs[:, :1] * 2 + 0.1 * torch.randn(512, 1))
 loader = torch.utils.data.DataLoader(data, batch_size=16, shuffle=True)
 model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Dropout(0.1), torch.nn.Linear(16, 1))
-steps = count(1)  # a search copies what a step collects in, and leaves this
 
 
 def search(last, out):
+    steps = os.open(out + ".log", os.O_CREAT | os.O_WRONLY)  # a search puts back what a step counts in, but for this
+
     def loss(model, batch):
-        if next(steps) == last:
+        os.write(steps, b".")
+        if os.fstat(steps).st_size == last:
             os.kill(os.getpid(), signal.SIGKILL)
         return F.mse_loss(model(batch[0]), batch[1])
 
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     finding = lrfind.find(model, optimizer, loader, loss, resume="search.json", epochs=100)
     finding.save(out)
-    Path(out + ".steps").write_text(str(next(steps) - 1))
+    Path(out + ".steps").write_text(str(os.fstat(steps).st_size))
     return finding
 
 
