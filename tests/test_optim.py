@@ -4,6 +4,7 @@ from torch import nn
 from torch.optim import lr_scheduler as schedulers
 
 from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.loop import Recorder
 from lrfind.optim import AppliedRate, apply_rate, rates_of, read_rate, set_rate
 from lrfind.pytorch import PyTorchLoop
 from lrfind.records import Probe
@@ -212,6 +213,70 @@ class Nested(torch.optim.Adam):
 
     def step(self, closure=None):
         return super().step(closure)
+
+
+def halve(optimizer, *_):
+    for group in optimizer.param_groups:
+        group["lr"] *= 0.5
+
+
+class Halves(torch.optim.Optimizer):
+    """An optimizer whose step changes its rate."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {"lr": 0.1})
+
+    def step(self, closure=None):
+        halve(self)
+
+
+def halved_by_a_later_hook(parameters):
+    optimizer = torch.optim.SGD(parameters, lr=0.1)
+    register, is_ours = optimizer.register_step_pre_hook, []
+
+    def registering(hook):
+        handle = register(hook)
+        if not is_ours:
+            is_ours.append(register(halve))
+        return handle
+
+    optimizer.register_step_pre_hook = registering
+    return optimizer
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("make", [Halves, halved_by_a_later_hook])
+def test_a_record_holds_the_rate_read_back_and_not_the_one_that_was_asked_for(make, groups):
+    optimizer = make([{"params": [parameter()]} for _ in range(groups)])
+    with Recorder(Probe((0.4, 0.2)), optimizer) as recorder:
+        for _ in range(2):
+            step(optimizer)
+            recorder.observe(1.0)
+    assert recorder.record().lrs == (0.2, 0.1)
+
+
+@pytest.mark.parametrize("make", [Halves, halved_by_a_later_hook])
+def test_a_watch_sees_what_the_step_was_made_with(make):
+    optimizer = make([parameter()])
+    AppliedRate(optimizer)
+    with pytest.raises(RateNotAppliedError, match=r"at step 1 param group 0 of \w+ has lr=0\.05, not 0\.1 as applied"):
+        step(optimizer)
+
+
+def test_a_scheduler_that_is_stepped_in_a_hook_changes_nothing_of_what_is_read():
+    optimizer = torch.optim.SGD([parameter()], lr=0.8)
+    scheduler = schedulers.ExponentialLR(optimizer, 0.5)
+    optimizer.register_step_post_hook(lambda *_: scheduler.step())
+    watch = apply_rate(optimizer, 0.4, scheduler)
+    for _ in range(3):
+        step(optimizer)
+    assert (watch.greatest, watch.least) == (0.4, 0.1)
+    watch.remove()
+    with Recorder(Probe((0.4, 0.2)), optimizer) as recorder:
+        for _ in range(2):
+            step(optimizer)
+            recorder.observe(1.0)
+    assert recorder.record().lrs == (0.4, 0.2)
 
 
 def test_a_step_that_calls_its_parents_is_one_step():

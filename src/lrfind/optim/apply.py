@@ -9,7 +9,8 @@ from typing import Any
 from torch.optim import Optimizer
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.optim.rates import Optimizers, as_list, groups_of, rates_of, unwrapped, write
+from lrfind.optim.rates import Optimizers, as_list, groups_of, rates_of, unwrapped
+from lrfind.optim.stepping import write
 from lrfind.optim.watch import AppliedRate
 
 _GROUP_RATES = ("initial_lr", "max_lr", "min_lr", "swa_lr")
@@ -50,11 +51,11 @@ def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> Appl
     old = rates_of(each)
     for group, ratio in zip(groups_of(each), old.ratios, strict=True):
         scheduled = float(group["lr"]) / (old.lr * ratio) if schedulers and ratio else 1.0
-        write(group, "lr", lr * ratio * scheduled)
+        write(group, lr * ratio * scheduled)
         for name in _GROUP_RATES:
             if name in group:
                 peak = float(group[name]) / (old.lr * ratio) if ratio else 1.0
-                group[name] = lr * ratio * peak
+                write(group, lr * ratio * peak, name)
     each[0].defaults["lr"] = lr
     for one in each[1:]:
         if one.defaults.get("lr"):

@@ -7,19 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
 from torch.optim import Optimizer
 
-from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.errors import BadInputError
 
 Optimizers = Optimizer | Sequence[Optimizer]
 """One optimizer, or several whose rates move together; the first one's rate is the rate."""
 
 Group = dict[str, Any]
 """A param group of an optimizer."""
-
-_CLOSE = 1e-6
-"""Rates this close, relatively, are the same: a tensor rate holds single precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +68,6 @@ def rates_of(optimizers: Optimizers) -> Rates:
             f"construct it with a positive lr (any will do)."
         )
     return Rates(lr, tuple(_peak(group) / lr for group in groups_of(optimizers)))
-
-
-def set_rate(groups: Sequence[Group], lr: float, ratios: Sequence[float]) -> None:
-    """Give each param group ``lr`` times its ratio; a tensor rate is filled in place."""
-    for group, ratio in zip(groups, ratios, strict=True):
-        write(group, "lr", lr * ratio)
-
-
-def read_rate(groups: Sequence[Group], ratios: Sequence[float]) -> float:
-    """Return the rate that the param groups hold, read back and freed of their ratios.
-
-    Raises:
-        RateNotAppliedError: If the groups do not hold one rate in these ratios.
-    """
-    held = [float(group["lr"]) for group in groups]
-    base = next((rate / ratio for rate, ratio in zip(held, ratios, strict=True) if ratio), held[0])
-    for index, (rate, ratio) in enumerate(zip(held, ratios, strict=True)):
-        if abs(rate - base * ratio) > _CLOSE * abs(rate):
-            raise RateNotAppliedError(
-                f"param group {index} has lr={rate}, not {base * ratio}: "
-                f"something else sets its rate; let lrfind or the scheduler be the only one."
-            )
-    return base
-
-
-def write(group: Group, name: str, value: float) -> None:
-    """Set a rate in a param group; a tensor is filled in place."""
-    if isinstance(group[name], torch.Tensor):
-        group[name].fill_(value)
-    else:
-        group[name] = value
 
 
 def _peak(group: Group) -> float:

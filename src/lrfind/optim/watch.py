@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,7 +10,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrfind.errors import RateNotAppliedError
-from lrfind.optim.rates import Optimizers, as_list, rates_of, unwrapped
+from lrfind.optim.rates import Optimizers, unwrapped
+from lrfind.optim.stepping import Stepping, differing, held_by
 
 
 class AppliedRate:
@@ -21,15 +21,7 @@ class AppliedRate:
         optimizers: What is watched: one optimizer, or several that move together.
         schedulers: What may change its rate; without any, the rate must stay as it is now.
         suspects: Asked, when the rate was changed, for the names of what may have done it.
-
-    Attributes:
-        least: The least rate used so far; infinity before the first step.
-        greatest: The greatest rate used so far; 0 before the first step.
-        steps: How many steps of the first optimizer were watched.
     """
-
-    watches_only = True
-    """Copies of the optimizer are not watched: probes are not training."""
 
     def __init__(
         self,
@@ -38,16 +30,27 @@ class AppliedRate:
         *,
         suspects: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        self.optimizers = as_list(optimizers)
         self.schedulers = tuple(schedulers)
-        self.least, self.greatest, self.steps = math.inf, 0.0, 0
+        self._stepping = Stepping(optimizers, before=self._verify, after=self._verify_made)
+        self.optimizers = self._stepping.optimizers
         self._suspects = suspects
-        self._held = {id(one): [float(group["lr"]) for group in one.param_groups] for one in self.optimizers}
-        ratios = rates_of(self.optimizers).ratios[: len(self.optimizers[0].param_groups)]
-        self._lead = next(((index, ratio) for index, ratio in enumerate(ratios) if ratio), (0, 1.0))
-        self._is_within = False
-        self._hooks = [one.register_step_pre_hook(self._observe) for one in self.optimizers]
-        self._hooks.append(self.optimizers[0].register_step_post_hook(self._count))
+        self._held = {id(one): held_by(one.param_groups) for one in self.optimizers}
+        self._stepping.__enter__()
+
+    @property
+    def least(self) -> float:
+        """The least rate used so far; infinity before the first step."""
+        return self._stepping.least
+
+    @property
+    def greatest(self) -> float:
+        """The greatest rate used so far; 0 before the first step."""
+        return self._stepping.greatest
+
+    @property
+    def steps(self) -> int:
+        """How many steps of the first optimizer were watched."""
+        return self._stepping.steps
 
     def __repr__(self) -> str:
         names = ", ".join(type(one).__name__ for one in self.optimizers)
@@ -66,32 +69,21 @@ class AppliedRate:
 
     def remove(self) -> None:
         """Stop watching."""
-        for hook in self._hooks:
-            hook.remove()
+        self._stepping.__exit__()
 
-    def _observe(self, optimizer: Optimizer, *_: Any) -> None:
-        self._verify(optimizer)
-        if optimizer is not self.optimizers[0]:
-            return
-        index, ratio = self._lead
-        rate = float(optimizer.param_groups[index]["lr"]) / ratio
-        self.least, self.greatest = min(self.least, rate), max(self.greatest, rate)
-        self._is_within = True
-
-    def _count(self, *_: Any) -> None:
-        """Count a step once, also where it calls its parent's: torch calls the hooks of both."""
-        self.steps += self._is_within
-        self._is_within = False
-
-    def _verify(self, optimizer: Optimizer) -> None:
+    def _verify(self, optimizer: Optimizer, step: int | None = None) -> None:
         drivers = [one for one in self.schedulers if unwrapped(one.optimizer) is optimizer]
         wanted = [one.get_last_lr() for one in drivers] or [self._held[id(optimizer)]]
-        for index, group in enumerate(optimizer.param_groups):
-            rate = float(group["lr"])
-            if index >= len(wanted[-1]):
-                return  # a group added since: nothing was applied to it
-            if all(rate != float(rates[index]) for rates in wanted):
-                raise RateNotAppliedError(self._complaint(optimizer, index, rate, float(wanted[-1][index]), drivers))
+        held = held_by(optimizer.param_groups)
+        found = [differing(held, list(map(float, rates))) for rates in wanted]
+        if None not in found:
+            index = found[-1] or 0
+            message = self._complaint(optimizer, index, held[index], float(wanted[-1][index]), drivers)
+            raise RateNotAppliedError(f"at step {self.steps + 1 if step is None else step} {message}")
+
+    def _verify_made(self) -> None:
+        """Verify that the step was made with the rate that it was begun with."""
+        self._verify(self.optimizers[0], self.steps)
 
     def _complaint(self, optimizer: Optimizer, index: int, rate: float, wanted: float, drivers: list[Any]) -> str:
         driver = ", ".join(type(scheduler).__name__ for scheduler in drivers)
@@ -107,7 +99,7 @@ class AppliedRate:
         else:
             remedy = "if a scheduler drives it, pass it: finding.apply(optimizer, scheduler)"
         return (
-            f"at step {self.steps + 1} param group {index} of {type(optimizer).__name__} has lr={rate}, "
+            f"param group {index} of {type(optimizer).__name__} has lr={rate}, "
             f"not {wanted} {source}: {culprit}; {remedy}."
         )
 
