@@ -74,6 +74,42 @@ def test_where_all_groups_agree_theirs_is_the_rate_whatever_the_default():
     assert optimizer.param_groups[0]["lr"] == 0.02
 
 
+@pytest.mark.parametrize(
+    ("options", "rates", "lr"),
+    [
+        ({}, (2e-5, 2e-4), 2e-5),  # torch's own default, which no group has
+        ({"lr": 0.5}, (2e-5, 2e-4), 2e-5),
+        ({"lr": 2e-4}, (2e-5, None), 2e-4),  # a group without a rate of its own
+        ({"lr": 2e-4}, (2e-5, 2e-4), 2e-4),
+        ({}, (0.0, 2e-4, 3e-4), 2e-4),  # a first group that does not train
+        ({"lr": 0.0}, (None, 2e-4), 2e-4),
+    ],
+)
+def test_the_rate_of_an_optimizer_is_one_that_a_group_has(options, rates, lr):
+    groups = [{"params": [parameter()]} | ({} if rate is None else {"lr": rate}) for rate in rates]
+    optimizer = torch.optim.AdamW(groups, **options)
+    before = rates_of(optimizer)
+    assert before.lr == lr
+    for applied in (0.3, 1e-3 / 7):
+        apply_rate(optimizer, applied)
+        after = rates_of(optimizer)
+        assert after.lr == applied
+        assert applied in [group["lr"] for group in optimizer.param_groups]
+        assert after.ratios == pytest.approx(before.ratios, rel=1e-12)
+
+
+@pytest.mark.parametrize("schedule", [schedulers.ExponentialLR, None])
+def test_the_rate_stays_that_of_its_group_in_the_middle_of_training(schedule):
+    optimizer = torch.optim.SGD([{"params": [parameter()], "lr": 0.02}, {"params": [parameter()], "lr": 0.07}])
+    scheduler = schedule(optimizer, 0.9) if schedule else None
+    for lr in (0.3, 0.7, 1.1):
+        apply_rate(optimizer, lr, scheduler).remove()
+        assert rates_of(optimizer).lr == lr
+        step(optimizer)
+        if scheduler:
+            scheduler.step()
+
+
 MAKERS = {
     "LambdaLR": lambda optimizer, lr: schedulers.LambdaLR(optimizer, lambda step: 1 / (1 + step)),
     "StepLR": lambda optimizer, lr: schedulers.StepLR(optimizer, 3, 0.5),

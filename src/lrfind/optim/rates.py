@@ -18,13 +18,17 @@ Group = dict[str, Any]
 """A param group of an optimizer."""
 
 
+CLOSE = 1e-6
+"""Rates this close, relatively, are the same: a tensor rate holds single precision."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """The learning rate of an optimizer and what each param group makes of it.
 
     Attributes:
-        lr: The optimizer's own rate: what its param groups hold where they agree, else its ``defaults["lr"]``, or
-            the peak where a cyclical schedule drives it. Of several optimizers, the first one's.
+        lr: A rate that a param group has, under a schedule its peak: the optimizer's ``defaults["lr"]`` where a group
+            has that, else the first group's that is not 0. Of several optimizers, the first one's.
         ratios: Each group's rate as a multiple of ``lr``; the groups of several optimizers in a row.
     """
 
@@ -60,8 +64,9 @@ def rates_of(optimizers: Optimizers) -> Rates:
     """
     lead = as_list(optimizers)[0]
     peaks = [_peak(group) for group in lead.param_groups]
-    cycled = any("max_lr" in group for group in lead.param_groups)
-    lr = max(peaks) if cycled or len(set(peaks)) == 1 else float(lead.defaults.get("lr", peaks[0]))
+    usual = float(lead.defaults.get("lr") or 0.0)
+    named = (peak for peak in peaks if peak and math.isclose(peak, usual, rel_tol=CLOSE))
+    lr = next(named, next(filter(None, peaks), 0.0))
     if not 0 < lr < math.inf:
         raise BadInputError(
             f"{type(lead).__name__} has lr={lr}, so the ratios of its param groups are unknown; "

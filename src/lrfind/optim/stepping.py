@@ -12,10 +12,7 @@ from torch.optim import Optimizer
 from typing_extensions import Self
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.optim.rates import Group, Optimizers, as_list, rates_of
-
-CLOSE = 1e-6
-"""Rates this close, relatively, are the same: a tensor rate holds single precision."""
+from lrfind.optim.rates import CLOSE, Group, Optimizers, as_list, rates_of
 
 
 def write(group: Group, value: float, name: str = "lr") -> None:
