@@ -1,5 +1,6 @@
 import pytest
 import torch
+from schedulers import TimmScheduler
 from torch import nn
 from torch.optim import lr_scheduler as schedulers
 
@@ -188,12 +189,14 @@ def test_a_plateau_scheduler_keeps_the_applied_rate():
     assert rates == pytest.approx([0.02, 0.02, 0.002])
 
 
-def test_a_scheduler_that_was_not_passed_is_refused():
+@pytest.mark.parametrize("make", [lambda one: schedulers.StepLR(one, 1), lambda one: TimmScheduler(one, 10)])
+def test_a_scheduler_that_was_not_passed_is_refused(make):
     optimizer = adam()
-    schedulers.StepLR(optimizer, 1)
+    alive = make(optimizer)
     with pytest.raises(RateNotAppliedError, match=r"finding\.apply\(optimizer, scheduler\)"):
         apply_rate(optimizer, 0.02)
     assert optimizer.param_groups[0]["lr"] == 0.1
+    assert alive.optimizer is optimizer
 
 
 def test_a_scheduler_made_later_is_caught_when_it_moves_the_rate():

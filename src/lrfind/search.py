@@ -13,7 +13,7 @@ from typing_extensions import TypedDict, Unpack
 
 from lrfind.errors import BadInputError
 from lrfind.loop import Loop, OnStep, ignore
-from lrfind.optim import Scheduled
+from lrfind.optim import Scheduled, is_scheduler
 from lrfind.progress import display
 from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.resume import is_first, kept
@@ -221,4 +221,4 @@ def _words(probe: Probe) -> str:
 
 def _unstepped(schedule: Schedule) -> str | Shape | Stretched:
     """Return a schedule as strategies take it: of a torch scheduler, what it will do."""
-    return Scheduled(schedule) if hasattr(schedule, "get_last_lr") else schedule
+    return Scheduled(schedule) if is_scheduler(schedule) else schedule  # type: ignore[return-value]

@@ -1,7 +1,8 @@
 """Read, set and verify learning rates on optimizers, whatever their param groups and schedulers."""
 
 from lrfind.optim.apply import apply_rate
-from lrfind.optim.rates import Group, Optimizers, Rates, as_list, rates_of, unwrapped
+from lrfind.optim.rates import Group, Optimizers, Rates, as_list, rates_of
+from lrfind.optim.schedulers import drives, is_scheduler, unwrapped
 from lrfind.optim.shapes import Scheduled, to_schedule
 from lrfind.optim.stepping import Stepping, differing, read_rate, set_rate
 from lrfind.optim.watch import AppliedRate, Verifier, handling_groups
@@ -17,7 +18,9 @@ __all__ = [
     "apply_rate",
     "as_list",
     "differing",
+    "drives",
     "handling_groups",
+    "is_scheduler",
     "rates_of",
     "read_rate",
     "set_rate",

@@ -69,9 +69,11 @@ class Stepping:
     Args:
         optimizers: What is stepped; of several, the first one counts the steps and the others move with it.
         rate: Of the next step; None where the rate is somebody else's, and is only read.
+        scheduler: What drives it, as ``rates_of`` takes it.
         before: Told the optimizer before each of its steps.
         after: Told after each step of the first optimizer, which may be twice: where a step calls its parent's, torch
             calls the hooks of both.
+        owner: Whose it is; found from the hooks of an optimizer.
 
     Attributes:
         rate: The rate that the next step is given; None where it is only read.
@@ -87,20 +89,21 @@ class Stepping:
         optimizers: Optimizers,
         rate: float | None = None,
         *,
+        scheduler: Any = None,
         before: Callable[[Optimizer], None] | None = None,
         after: Callable[[], None] | None = None,
+        owner: object = None,
     ) -> None:
         self.rate, self.steps = rate, 0
         self.read: float | None = None
         self.least, self.greatest = math.inf, 0.0
         self.optimizers = as_list(optimizers)
-        self.ratios = rates_of(self.optimizers).ratios
+        self.ratios = rates_of(self.optimizers, scheduler).ratios
         self.watches_only = rate is None  # probes are not training: copies of the optimizer are not watched
         self._lead = self.optimizers[0]
         self._is_usual = self.ratios == (1.0,)
-        lead = enumerate(self.ratios[: len(self._lead.param_groups)])
-        self._first = next(((index, ratio) for index, ratio in lead if ratio), (0, 1.0))
-        self._before, self._after = before, after
+        self._first = self.ratios.index(1.0)
+        self.owner, self._before, self._after = owner, before, after
         self._groups: list[Group] = []
         self._is_within = False
         self._hooks: list[Any] = []
@@ -123,8 +126,7 @@ class Stepping:
     def _look(self, optimizer: Optimizer, *_: Any) -> None:
         if self._before is not None:
             self._before(optimizer)
-        first = self._first[0]
-        self._groups = self._lead.param_groups[first : first + 1]
+        self._groups = self._lead.param_groups[self._first : self._first + 1]
         self._is_within |= optimizer is self._lead
 
     def _set(self, optimizer: Any, args: Any, kwargs: Any) -> None:
@@ -146,12 +148,8 @@ class Stepping:
     def _read(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Read a step's rate back; count it once."""
         groups = self._groups
-        if self._is_usual:
-            read = float(groups[0]["lr"])
-        elif self.watches_only:
-            read = float(groups[0]["lr"]) / self._first[1]
-        else:
-            read = read_rate(groups, self.ratios)
+        is_one = self._is_usual or self.watches_only
+        read = float(groups[0]["lr"]) if is_one else read_rate(groups, self.ratios)
         self.read = read
         if read < self.least:
             self.least = read

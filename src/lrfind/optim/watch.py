@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrfind.errors import RateNotAppliedError
-from lrfind.optim.rates import Optimizers, unwrapped
+from lrfind.optim.rates import Optimizers
+from lrfind.optim.scaled import take_off, view_of
+from lrfind.optim.schedulers import drives, flatten, with_inner
 from lrfind.optim.stepping import Stepping, differing, held_by
 
 
@@ -21,6 +24,7 @@ class AppliedRate:
         optimizers: What is watched: one optimizer, or several that move together.
         schedulers: What may change its rate; without any, the rate must stay as it is now.
         suspects: Asked, when the rate was changed, for the names of what may have done it.
+        is_replaceable: Whether the watch ends where another rate is applied.
     """
 
     def __init__(
@@ -29,11 +33,17 @@ class AppliedRate:
         schedulers: Sequence[Any] = (),
         *,
         suspects: Callable[[], Sequence[str]] = tuple,
+        is_replaceable: bool = False,
     ) -> None:
-        self.schedulers = tuple(schedulers)
-        self._stepping = Stepping(optimizers, before=self._verify, after=self._verify_made)
+        self.is_replaceable = is_replaceable
+        self._schedulers: tuple[Any, ...] = ()
+        self._drivers: dict[int, list[tuple[Any, Callable[[], Sequence[Any]]]]] = {}
+        self._stepping = Stepping(
+            optimizers, scheduler=schedulers, before=self._verify, after=self._verify_made, owner=self
+        )
         self.optimizers = self._stepping.optimizers
         self._suspects = suspects
+        self.schedulers = tuple(schedulers)
         self._held = {id(one): held_by(one.param_groups) for one in self.optimizers}
         self._stepping.__enter__()
 
@@ -57,6 +67,21 @@ class AppliedRate:
         used = f"rates used {self.least:.3g} to {self.greatest:.3g}" if self.steps else "no step yet"
         return f"<AppliedRate of {names}: {self.steps} steps, {used}>"
 
+    @property
+    def schedulers(self) -> tuple[Any, ...]:
+        """What may change the rate."""
+        return self._schedulers
+
+    @schedulers.setter
+    def schedulers(self, schedulers: Sequence[Any]) -> None:
+        given = tuple(flatten(schedulers))
+        if len(given) != len(self._schedulers) or any(map(operator.is_not, given, self._schedulers)):
+            self._schedulers = given
+            self._drivers = {
+                id(optimizer): [(one, _told_by(one, optimizer)) for one in given if drives(one, optimizer)]
+                for optimizer in self.optimizers
+            }
+
     def verify(self) -> None:
         """Check that every param group holds the rate that was applied, or that its scheduler last set.
 
@@ -70,15 +95,17 @@ class AppliedRate:
     def remove(self) -> None:
         """Stop watching."""
         self._stepping.__exit__()
+        for one in self.schedulers:
+            take_off(one)
 
     def _verify(self, optimizer: Optimizer, step: int | None = None) -> None:
-        drivers = [one for one in self.schedulers if unwrapped(one.optimizer) is optimizer]
-        wanted = [one.get_last_lr() for one in drivers] or [self._held[id(optimizer)]]
+        drivers = self._drivers.get(id(optimizer), [])
+        wanted = [list(map(float, rates_of())) for _, rates_of in drivers] or [self._held[id(optimizer)]]
         held = held_by(optimizer.param_groups)
-        found = [differing(held, list(map(float, rates))) for rates in wanted]
+        found = [differing(held, rates) for rates in wanted]
         if None not in found:
             index = found[-1] or 0
-            message = self._complaint(optimizer, index, held[index], float(wanted[-1][index]), drivers)
+            message = self._complaint(optimizer, index, held[index], wanted[-1][index], [one for one, _ in drivers])
             raise RateNotAppliedError(f"at step {self.steps + 1 if step is None else step} {message}")
 
     def _verify_made(self) -> None:
@@ -88,16 +115,19 @@ class AppliedRate:
     def _complaint(self, optimizer: Optimizer, index: int, rate: float, wanted: float, drivers: list[Any]) -> str:
         driver = ", ".join(type(scheduler).__name__ for scheduler in drivers)
         source = f"as set by {driver}" if driver else "as applied"
-        known = [*self.schedulers, *(inner for one in self.schedulers for inner in getattr(one, "_schedulers", ()))]
-        strangers = [type(one).__name__ for one in schedulers_of(optimizer) if one not in known]
+        known = list(map(id, with_inner(self.schedulers)))
+        strangers = [type(one).__name__ for one in living_schedulers(optimizer) if id(one) not in known]
         names = [*strangers, *self._suspects()]
         culprit = f"{' or '.join(names)} changed it" if names else "something else changed it"
         if driver:
-            remedy = "set the rate through the scheduler only"
+            remedy = "set the rate through the scheduler only, or call remove() on the watch"
         elif strangers:
             remedy = "pass the scheduler: finding.apply(optimizer, scheduler)"
         else:
-            remedy = "if a scheduler drives it, pass it: finding.apply(optimizer, scheduler)"
+            remedy = (
+                "if a scheduler drives it, pass it: finding.apply(optimizer, scheduler); if your own code sets it, "
+                "search with schedule= as a function and call remove() on the watch"
+            )
         return (
             f"param group {index} of {type(optimizer).__name__} has lr={rate}, "
             f"not {wanted} {source}: {culprit}; {remedy}."
@@ -146,7 +176,28 @@ def handling_groups(holders: Iterable[Any], is_framework: Callable[[str], bool])
     return names
 
 
-def schedulers_of(optimizer: Optimizer) -> list[LRScheduler]:
+def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
+    """Return the watches over optimizers that end where another rate is applied."""
+    hooks = [hook for one in optimizers for hook in one._optimizer_step_pre_hooks.values()]
+    found = [getattr(hook, "__self__", None) for hook in hooks]
+    watches = {id(one.owner): one.owner for one in found if isinstance(one, Stepping)}
+    return [one for one in watches.values() if isinstance(one, AppliedRate) and one.is_replaceable]
+
+
+def _told_by(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence[Any]]:
+    """Return what tells the rates that a scheduler has last set."""
+    if hasattr(scheduler, "get_last_lr"):
+        return scheduler.get_last_lr  # type: ignore[no-any-return]
+    view = view_of(scheduler, optimizer)
+    return lambda: view.written
+
+
+def living_schedulers(optimizer: Optimizer) -> list[Any]:
     """Return the living schedulers that drive an optimizer; slow, for error messages."""
-    found = [one for one in gc.get_objects() if issubclass(type(one), LRScheduler)]
-    return [one for one in found if getattr(one, "optimizer", None) is optimizer]
+    found = [one for one in gc.get_objects() if _is_called_scheduler(type(one)) and "optimizer" in vars(one)]
+    return [one for one in found if vars(one)["optimizer"] is optimizer]
+
+
+def _is_called_scheduler(kind: type) -> bool:
+    is_one = issubclass(kind, LRScheduler) or "schedule" in kind.__name__.lower()
+    return is_one and "__dict__" in dir(kind)
