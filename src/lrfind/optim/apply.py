@@ -24,7 +24,8 @@ def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> Appl
     Args:
         optimizers: Any torch optimizer, or several that move together; ratios between all their param groups are
             kept, and ``lr`` is the first one's. An earlier watch of this function over them ends.
-        lr: The rate, positive and finite; under a schedule, its peak.
+        lr: The rate, positive and finite; under a schedule, its peak. In the middle of a schedule that nothing says the
+            peak of (no ``initial_lr`` in the groups), what the groups hold counts as it.
         scheduler: The scheduler, or several, that drive the optimizer, whoever wrote them; each is rebased in place
             so that its whole trajectory scales, with what was given to it as a rate (``eta_min``, ``min_lr``).
 

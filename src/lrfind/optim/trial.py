@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import re
 import warnings
 from typing import Any
 
@@ -16,6 +18,9 @@ ENOUGH = 1_000
 
 _SHORT = 20
 """And by so many whether it sets rates at all."""
+
+_BASE = re.compile("lr|base|init|peak")
+"""What a number is called that may be the rate that an optimizer had."""
 
 WAY_OUT = (
     "search with schedule= as a function of the fraction of training done, and set the rates yourself: apply without "
@@ -69,9 +74,15 @@ def _keeps_bases(scheduler: Any) -> bool:
     """Say whether a scheduler, or one that it holds, has noted the rates that its optimizer had."""
     groups = unwrapped(scheduler.optimizer).param_groups
     bases = [[float(group[name]) for group in groups if name in group] for name in ("initial_lr", "lr")]
-    values = [value for one in with_inner([scheduler]) for value in vars(one).values()]
-    lists = [list(value) if isinstance(value, (list, tuple)) else [value] * len(groups) for value in values]
-    return any(value == rates for value in lists for rates in bases if rates)
+    held = [(name, value) for one in with_inner([scheduler]) for name, value in vars(one).items()]
+    lists = [list(value) for _, value in held if isinstance(value, (list, tuple))]
+    lists += [[value] * len(groups) for name, value in held if isinstance(value, float) and _BASE.search(name)]
+    return any(_are_close(value, rates) for value in lists for rates in bases if rates)
+
+
+def _are_close(values: list[Any], rates: list[float]) -> bool:
+    is_numbers = len(values) == len(rates) and all(isinstance(one, (int, float, torch.Tensor)) for one in values)
+    return is_numbers and all(math.isclose(float(one), rate) for one, rate in zip(values, rates, strict=True))
 
 
 def trajectory(twin: Any, steps: int) -> list[list[float]]:
