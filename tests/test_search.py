@@ -13,7 +13,7 @@ import torch
 from curves_with_answers import loss_at, made_up
 from rich.console import Console
 from torch.optim import SGD
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim.lr_scheduler import ExponentialLR
 
 from lrfind.errors import BadInputError, LRFindError, ProbeError
 from lrfind.progress import display
@@ -234,10 +234,10 @@ def test_records_of_another_optimizer_are_refused(tmp_path):
 
 def test_a_schedule_that_was_read_as_constant_is_not_inherited():
     """Its shape over the other length is not known to the finding."""
-    scheduler = CosineAnnealingLR(SGD([torch.zeros(1)], lr=0.1), 1000)
+    scheduler = ExponentialLR(SGD([torch.zeros(1)], lr=0.1), 0.99)
     finding = find_with(MadeUpLoop(), schedule=scheduler, progress=False)
     assert "read as constant; pass horizon=" in finding.notes[0]
-    with pytest.raises(BadInputError, match=r"shape of its schedule 'CosineAnnealingLR'; pass schedule="):
+    with pytest.raises(BadInputError, match=r"shape of its schedule 'ExponentialLR'; pass schedule="):
         finding.at(horizon=1000)
     told = find_with(MadeUpLoop(), schedule=scheduler, horizon=1000, budget=1e6, progress=False)
     assert finding.at(schedule=scheduler, horizon=1000).lr == told.lr

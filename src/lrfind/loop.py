@@ -33,7 +33,8 @@ class Loop(Protocol):
     """What the search needs of a framework.
 
     The probes of a round are independent: each begins at the same starting point and knows nothing of the others, so
-    that they may run in any order, side by side or on several machines.
+    that they may run in any order, side by side or on several machines. A loop that knows how many optimizer steps one
+    pass over the data takes has them as ``per_epoch``.
     """
 
     def run(self, probe: Probe, on_step: OnStep) -> Record:

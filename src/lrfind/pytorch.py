@@ -114,6 +114,11 @@ class PyTorchLoop:
         self._isolation: Isolation = isolation
         self._is_checked = False
 
+    @property
+    def per_epoch(self) -> float:
+        """Optimizer steps in one pass over the data, if each batch, or group of them, is one; 0 if not known."""
+        return length_of(self._loader) / self._accumulate
+
     def run(self, probe: Probe, on_step: OnStep = ignore) -> Record:
         """Run one probe; see ``lrfind.loop.Loop``."""
         loader = fresh(self._loader)

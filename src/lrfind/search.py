@@ -19,6 +19,7 @@ from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.resume import is_first, kept
 from lrfind.schedules import SCHEDULES, Ramp, Shape, Stretched, remaining
 from lrfind.strategies import Strategy
+from lrfind.strategies.length import Length
 from lrfind.strategies.range_test import RangeTest
 from lrfind.strategies.reading import Training, read_all
 from lrfind.strategies.replicated import Replicated
@@ -68,7 +69,7 @@ def find_with(loop: Loop, **options: Unpack[SearchOptions]) -> Finding:
         ProbeError: If the losses cannot be read.
     """
     progress, resume = options.pop("progress", True), options.pop("resume", None)
-    strategy = to_strategy(**options)
+    strategy = to_strategy(per_epoch=getattr(loop, "per_epoch", 0.0), **options)
     with kept(resume) as (records, keep), display(strategy, shown=progress and is_first()) as shown:
 
         def on_record(records: Sequence[Record]) -> None:
@@ -76,11 +77,16 @@ def find_with(loop: Loop, **options: Unpack[SearchOptions]) -> Finding:
             shown.on_record(records)
 
         on_step = shown.on_step if shown.is_seen else ignore
-        return search(strategy, loop, records=records, on_round=shown.on_round, on_step=on_step, on_record=on_record)
+        found = search(strategy, loop, records=records, on_round=shown.on_round, on_step=on_step, on_record=on_record)
+    return replace(found, notes=(*found.notes, *_dear(found)))
 
 
-def to_strategy(**options: Unpack[SearchOptions]) -> Strategy:
+def to_strategy(*, per_epoch: float = 0.0, **options: Unpack[SearchOptions]) -> Strategy:
     """Return the strategy that the options ask for.
+
+    Args:
+        per_epoch: Optimizer steps in one pass over the data; 0 where they are not known.
+        **options: As every ``find`` takes them.
 
     Raises:
         BadInputError: If an option is unknown, out of its range, or given beside a strategy that is an object.
@@ -97,11 +103,11 @@ def to_strategy(**options: Unpack[SearchOptions]) -> Strategy:
         )
     if strategy == "auto":
         budget = {"budget": options.pop("budget")} if "budget" in options else {}
-        return Replicated(RangeTest(**options), **budget)  # type: ignore[misc, arg-type]
+        return Replicated(RangeTest(per_epoch=per_epoch, **options), **budget)  # type: ignore[misc, arg-type]
     if strategy == "range":
         if "budget" in options:
             raise BadInputError('budget is for strategy="auto"; give strategy="range" its steps instead.')
-        return RangeTest(**options)  # type: ignore[misc, arg-type]
+        return RangeTest(per_epoch=per_epoch, **options)  # type: ignore[misc, arg-type]
     if isinstance(strategy, str):
         raise BadInputError(f'strategy must be "auto", "range" or an object with propose, got {strategy!r}.')
     if options:
@@ -176,6 +182,15 @@ def _about(finding: Finding, *, is_inherited: bool) -> list[str]:
     if is_inherited and finding.schedule not in SCHEDULES:
         return [f"The shape of {finding.schedule} is taken to be the same over the other length."]
     return []
+
+
+def _dear(finding: Finding) -> list[str]:
+    """Say where a search has cost more than half of the training that it is for."""
+    per_epoch = finding.records[0].epoch if finding.records else 0.0
+    steps, cost = Length(finding.horizon, finding.epochs, per_epoch).steps, finding.cost.steps
+    if not steps or cost <= steps / 2:
+        return []
+    return [f"The search took {cost} steps, which is more than half of a training of {steps:,.0f}."]
 
 
 def _left(finding: Finding) -> float:

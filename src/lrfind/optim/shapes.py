@@ -25,7 +25,7 @@ class Scheduled:
         every: Otherwise, after how many optimizer steps it is stepped.
 
     Attributes:
-        length: How often it is stepped until it ends; None where it does not say.
+        length: After how many steps of training, or epochs, it ends; None where it does not say.
         unit: ``"epoch"`` or ``"step"``, where its arguments say what it counts; else None.
 
     Raises:
@@ -42,7 +42,8 @@ class Scheduled:
         way = way_of(twin)
         self._is_steady, self.unit = (way.waits, way.unit) if way else (True, None)
         length = own_length(scheduler)
-        self.length = None if length is None or self._is_steady else max(length // self._strides, 1)
+        is_told = length is not None and steps is None and not self._is_steady
+        self.length = max((length or 0) * every // self._strides, 1) if is_told else None
         self._is_begun = getattr(scheduler, "last_epoch", 0) > 0
         rates = rates_of(unwrapped(scheduler.optimizer), None if self._is_steady else scheduler)
         self._scheduler, self._peaks = scheduler if self._is_steady else twin, rates.peaks
