@@ -11,7 +11,16 @@ import torch
 
 from lrfind.curves import PATIENCE
 from lrfind.errors import BadInputError
-from lrfind.isolation import KINDS, Isolation, check_isolation, copies_of, generators_in, preserved, seed_all
+from lrfind.isolation import (
+    KINDS,
+    Isolation,
+    check_isolation,
+    copies_of,
+    generators_in,
+    length_of,
+    preserved,
+    seed_all,
+)
 from lrfind.lightning.framework import TALKERS, callback_bases, fit
 from lrfind.lightning.inner import check_strategy, detached, inner_trainer, lift_limits, silence
 from lrfind.loop import Driver, OnStep, ignore, quiet
@@ -48,6 +57,13 @@ class LightningLoop:
         self._trainer, self._module, self._data = trainer, module, data
         self._optimizer, self._is_fitting = optimizer, is_fitting
         self._isolation = isolation
+
+    @property
+    def per_epoch(self) -> float:
+        """Optimizer steps in one pass over the data; 0 where that is not known before it is set up."""
+        length, limit = length_of(self._data), self._trainer.limit_train_batches
+        batches = min(length, limit) if isinstance(limit, int) else int(length * limit)
+        return float(math.ceil(batches / self._trainer.accumulate_grad_batches))
 
     def run(self, probe: Probe, on_step: OnStep = ignore) -> Record:
         """Run one probe; see ``lrfind.loop.Loop``."""

@@ -2,7 +2,7 @@
 
 from lrfind.optim.apply import apply_rate
 from lrfind.optim.rates import Group, Optimizers, Rates, as_list, rates_of
-from lrfind.optim.schedulers import drives, is_scheduler, unwrapped
+from lrfind.optim.schedulers import drives, driving, is_scheduler, unwrapped
 from lrfind.optim.shapes import Scheduled, to_schedule
 from lrfind.optim.stepping import Stepping, differing, read_rate, set_rate
 from lrfind.optim.watch import AppliedRate, Verifier, handling_groups
@@ -19,6 +19,7 @@ __all__ = [
     "as_list",
     "differing",
     "drives",
+    "driving",
     "handling_groups",
     "is_scheduler",
     "rates_of",

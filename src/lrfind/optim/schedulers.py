@@ -94,6 +94,12 @@ def drives(scheduler: Any, optimizer: Optimizer) -> bool:
     return unwrapped(scheduler.optimizer) is optimizer
 
 
+def driving(optimizers: Iterable[Optimizer], scheduler: Any) -> tuple[Any, ...]:
+    """Return those of some schedulers that are built on one of these optimizers."""
+    each, known = list(optimizers), (one for one in flatten(scheduler) if is_scheduler(one))
+    return tuple(one for one in known if any(drives(one, optimizer) for optimizer in each))
+
+
 def way_of(scheduler: Any) -> Way | None:
     """Return how a scheduler is stepped; None where that cannot be told."""
     if hasattr(scheduler, "step_update") and not getattr(scheduler, "t_in_epochs", False):  # as timm's
