@@ -12,7 +12,17 @@ STEPS = 24
 """How long the trainings of the table are."""
 
 
-class TimmScheduler:
+class _Kept:
+    """What Lightning asks of a scheduler: that it can be kept in a checkpoint."""
+
+    def state_dict(self):
+        return {name: value for name, value in vars(self).items() if name != "optimizer"}
+
+    def load_state_dict(self, state):
+        vars(self).update(state)
+
+
+class TimmScheduler(_Kept):
     """A cosine with warmup in the shape of timm's schedulers: told the count, without ``get_last_lr``."""
 
     def __init__(self, optimizer, t_initial, lr_min=0.0, warmup_t=0, warmup_lr_init=0.0, t_in_epochs=True):
@@ -46,7 +56,7 @@ class TimmScheduler:
             group["lr"] = value
 
 
-class UserScheduler:
+class UserScheduler(_Kept):
     """One's own: steps without a count, keeps its bases where no name says so, and has a floor."""
 
     def __init__(self, optimizer, floor=0.0):
@@ -59,7 +69,7 @@ class UserScheduler:
             group["lr"] = max(begun * 0.9**self.count, self.floor)
 
 
-class RecursiveScheduler:
+class RecursiveScheduler(_Kept):
     """One's own that goes on from what the groups hold."""
 
     def __init__(self, optimizer):

@@ -554,8 +554,13 @@ class TestWhatTheTrainingDoesTheProbeDoes:
                 return self.lr_scheduler
 
         class Late(Trainer):
+            def create_optimizer(self, model=None):
+                self.made = super().create_optimizer()
+                return self.made
+
             def create_scheduler(self, num_training_steps, optimizer=None):
-                return torch.optim.lr_scheduler.PolynomialLR(self.made_in_train, num_training_steps)
+                self.lr_scheduler = torch.optim.lr_scheduler.PolynomialLR(self.made, num_training_steps)
+                return self.lr_scheduler
 
         own, linear = (lrh.find(trainer(kind=kind), progress=False) for kind in (Own, Trainer))
         assert own.lr == pytest.approx(linear.lr, rel=1e-9)
