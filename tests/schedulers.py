@@ -137,7 +137,7 @@ TORCH = {
     "SequentialLR of a ChainedScheduler": _nested,
 }
 
-_GIVEN = {
+GIVEN = {  # to transformers' schedules, for a rate
     "cosine_with_min_lr": lambda lr: {"min_lr": lr / 50},
     "cosine_warmup_with_min_lr": lambda lr: {"min_lr": lr / 50},
     "polynomial": lambda lr: {"lr_end": lr / 50},
@@ -149,7 +149,7 @@ _GIVEN = {
 
 def _transformers(kind):
     def make(optimizer):
-        given = _GIVEN.get(kind, lambda lr: {})(float(optimizer.defaults["lr"]))
+        given = GIVEN.get(kind, lambda lr: {})(float(optimizer.defaults["lr"]))
         return transformers.get_scheduler(
             kind, optimizer, num_warmup_steps=3, num_training_steps=STEPS, scheduler_specific_kwargs=given
         )

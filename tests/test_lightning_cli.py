@@ -89,7 +89,7 @@ def test_the_other_subcommands_are_still_there(script, monkeypatch):
     flags = ["--trainer.max_epochs=1", "--trainer.enable_checkpointing=false", "--trainer.enable_model_summary=false"]
     cli = run(script, monkeypatch, "fit", "--model.lr=0.01", *flags, *QUIET)
     assert cli.trainer.global_step == 256 // 16
-    assert cli.trainer.optimizers[0].param_groups[0]["lr"] == 0.01
+    assert cli.trainer.optimizers[0].param_groups[0]["initial_lr"] == 0.01
 
 
 def test_its_help_names_the_options(script, monkeypatch, capsys):
