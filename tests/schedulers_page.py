@@ -84,9 +84,16 @@ def said(error):
 def applied(make):
     """A scheduler after an apply, and the numbers that it and those it holds keep before and after."""
     optimizer = optimizer_at(0.1, RATIOS["three groups"])
-    scheduler = make(optimizer)
+    scheduler = made(make, optimizer)
     before, _ = held(scheduler), apply_rate(optimizer, FOUND, scheduler)
     return scheduler, before, held(scheduler)
+
+
+def made(make, optimizer):
+    """A scheduler, without what torch says of its own containers within containers."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Detected call of")
+        return make(optimizer)
 
 
 def held(scheduler):
@@ -113,11 +120,9 @@ def train(optimizer, scheduler, per_epoch=1):
 
 def both(make, ratios, per_epoch):
     """The rates of a training that is built with the rate, those where it is applied, and the watch over these."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Detected call of")  # torch's own containers within containers
-        built, optimizer = optimizer_at(FOUND, ratios), optimizer_at(0.1, ratios)
-        wanted = train(built, make(built), per_epoch)
-        scheduler = make(optimizer)
+    built, optimizer = optimizer_at(FOUND, ratios), optimizer_at(0.1, ratios)
+    wanted = train(built, made(make, built), per_epoch)
+    scheduler = made(make, optimizer)
     watch = apply_rate(optimizer, FOUND, scheduler)
     return wanted, train(optimizer, scheduler, per_epoch), watch
 
