@@ -77,8 +77,7 @@ def find_with(loop: Loop, **options: Unpack[SearchOptions]) -> Finding:
             shown.on_record(records)
 
         on_step = shown.on_step if shown.is_seen else ignore
-        found = search(strategy, loop, records=records, on_round=shown.on_round, on_step=on_step, on_record=on_record)
-    return replace(found, notes=(*found.notes, *_dear(found)))
+        return search(strategy, loop, records=records, on_round=shown.on_round, on_step=on_step, on_record=on_record)
 
 
 def to_strategy(*, per_epoch: float = 0.0, **options: Unpack[SearchOptions]) -> Strategy:
@@ -149,7 +148,7 @@ def search(
             if len(done) >= len(records):  # what an earlier search left is whole until there is more
                 on_record(done)
     seconds = perf_counter() - start + sum(record.seconds for record in records)
-    return replace(answer, cost=Cost(sum(len(record.lrs) for record in done), seconds))
+    return _dear(replace(answer, cost=Cost(sum(len(record.lrs) for record in done), seconds)))
 
 
 def reread(finding: Finding, *, schedule: Schedule | None, horizon: int | None, epochs: float | None) -> Finding:
@@ -170,7 +169,8 @@ def reread(finding: Finding, *, schedule: Schedule | None, horizon: int | None, 
     else:
         RangeTest(**length)  # which checks it
         found = read_all(finding.records, finding.method, Training(finding.schedule, _left(finding), **length))
-    return replace(found, cost=finding.cost, notes=(*found.notes, *_about(finding, is_inherited=schedule is None)))
+    notes = (*found.notes, *_about(finding, is_inherited=schedule is None))
+    return _dear(replace(found, cost=finding.cost, notes=notes))
 
 
 def _about(finding: Finding, *, is_inherited: bool) -> list[str]:
@@ -184,13 +184,14 @@ def _about(finding: Finding, *, is_inherited: bool) -> list[str]:
     return []
 
 
-def _dear(finding: Finding) -> list[str]:
-    """Say where a search has cost more than half of the training that it is for."""
+def _dear(finding: Finding) -> Finding:
+    """Return a finding that says so where it has cost more than half of the training that it is for."""
     per_epoch = finding.records[0].epoch if finding.records else 0.0
     steps, cost = Length(finding.horizon, finding.epochs, per_epoch).steps, finding.cost.steps
     if not steps or cost <= steps / 2:
-        return []
-    return [f"The search took {cost} steps, which is more than half of a training of {steps:,.0f}."]
+        return finding
+    said = f"The search took {cost} steps, which is more than half of a training of {steps:,.0f}."
+    return replace(finding, notes=(*finding.notes, said))
 
 
 def _left(finding: Finding) -> float:
