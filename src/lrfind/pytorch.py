@@ -109,6 +109,11 @@ class PyTorchLoop(LoopInPlace):
         self._loss_fn, self._step = loss_fn, step
         self._twins: list[Any] = []
 
+    @property
+    def per_epoch(self) -> float:
+        """Optimizer steps in one pass over the data, if each batch, or group of them, is one; 0 if not known."""
+        return length_of(self._loader) / self._accumulate
+
     def _begin(self, stack: ExitStack) -> Kept:
         twin = fresh(self._loader)
         stack.callback(end_workers, twin)

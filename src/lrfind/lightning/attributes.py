@@ -151,9 +151,9 @@ def _trials(module: Any, optimizer: int) -> Iterator[Callable[[dict[str, float]]
 
 def _trainer_to_ask(module: Any) -> Any:
     """Return a trainer that answers how long training is, for a module that has none yet."""
-    base = package_of_module(module).Trainer
+    base: Any = package_of_module(module).Trainer
 
-    class Asked(base):  # type: ignore[misc]
+    class Asked(base):  # type: ignore[misc, unused-ignore]
         estimated_stepping_batches = num_training_batches = _STEPS
 
     silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}

@@ -16,7 +16,7 @@ from lrfind.lightning.attributes import Wiring, complain, get, put, trace, value
 from lrfind.lightning.framework import callback_bases
 from lrfind.lightning.functions import with_plan
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers
-from lrfind.optim import AppliedRate, Verifier, apply_rate, handling_groups, rates_of
+from lrfind.optim import AppliedRate, Verifier, apply_rate, driving, handling_groups, rates_of
 from lrfind.progress import announce
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with, to_strategy
@@ -45,7 +45,7 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Compare the rate with what the optimizer was built with, and start watching."""
-        used = rates_of(chosen_optimizers(trainer, self._optimizer)).lr
+        used = rates_of(chosen_optimizers(trainer, self._optimizer), schedulers_of(trainer)).lr
         if self.lr is not None and not math.isclose(used, self.lr, rel_tol=1e-12):
             raise _liar(pl_module, self.lr, used)
         self.watch(trainer)
@@ -202,8 +202,9 @@ class LRFinder(VerifyLR):
             with generators_kept():
                 trainer.strategy.setup_optimizers(trainer)
         chosen = chosen_optimizers(trainer, self._optimizer)
-        if rates_of(chosen).lr != lr:
-            apply_rate(chosen, lr, schedulers_of(trainer)).remove()
+        schedulers = driving(chosen, schedulers_of(trainer))
+        if rates_of(chosen, schedulers).lr != lr:
+            apply_rate(chosen, lr, schedulers).remove()
 
 
 def schedulers_of(trainer: Any) -> tuple[Any, ...]:

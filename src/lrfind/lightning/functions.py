@@ -81,11 +81,11 @@ def _schedule_of(trainer: Any, configs: Sequence[Any]) -> Scheduled | AsConstant
     """Return the schedule that drives the first optimizer; None where nothing does."""
     for config in configs:
         name, every, per_epoch = type(config.scheduler).__name__, config.frequency, config.interval == "epoch"
-        steps = (trainer.max_epochs or -1) // every if per_epoch else None
-        if per_epoch and (steps or 0) < 1:
+        if not per_epoch:
+            return to_schedule(config.scheduler, every=every)
+        steps = ((trainer.max_epochs or -1) - trainer.current_epoch) // every
+        if steps < 1:
             return AsConstant(name, "how many epochs training takes is not known before it")
-        if not per_epoch and every != 1:
-            return AsConstant(name, f"it is stepped at every {every} steps only")
         return to_schedule(config.scheduler, steps)
     return None
 
