@@ -8,16 +8,18 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from operator import is_not
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim import Optimizer
 from typing_extensions import Self
 
 from lrfind.errors import NotPutBackError
 from lrfind.isolation.generators import global_generators, seed_each
 from lrfind.isolation.iterators import is_half_consumed, stand_in
-from lrfind.isolation.memory import notes_of_memory
+from lrfind.isolation.memory import has_own_grad, notes_of_memory
 from lrfind.isolation.notes import GENERATORS, Note, notes_of
 from lrfind.isolation.reach import Found, instances, path_to, reach
 
@@ -42,6 +44,7 @@ class Kept:
         self._notes: list[Note] = []
         self._iterators: dict[int, Any] = {}
         self._generators: list[Any] = []
+        self._graded: list[torch.Tensor] = []
         self._sharded: list[Any] = []
 
     def __enter__(self) -> Self:
@@ -56,6 +59,7 @@ class Kept:
             self._notes += notes_of_memory(state, {key: each for key, each in data.items() if key not in state})
             self._iterators = {key: each for key, (each, _) in self._found.items() if is_half_consumed(each)}
             self._generators = instances(self._found, GENERATORS)
+            self._graded = [one for one in instances(state, nn.Parameter) if has_own_grad(one)]
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -77,6 +81,8 @@ class Kept:
             self._give_stand_ins()
             for optimizer in instances(self._found, Optimizer):
                 _stop_watching(optimizer)
+            for tensor in self._graded:
+                tensor.grad = None
             seed_each(seed, self._generators)
             yield
         finally:
@@ -123,16 +129,23 @@ def _swapped(kept: Any, twins: dict[int, Any]) -> Any:
     """Return what was kept of a thing with stand-ins in it; itself where there is nothing to be stood in for."""
     if id(kept) in twins:
         return twins[id(kept)]
-    if type(kept) is dict and any(map(_holds(twins), kept.values())):
-        return {name: _swapped(one, twins) if _holds(twins)(one) else one for name, one in kept.items()}
-    if type(kept) in (list, tuple) and any(map(_holds(twins), kept)):
-        return type(kept)(_swapped(one, twins) if _holds(twins)(one) else one for one in kept)
-    return kept
+    if type(kept) is dict:
+        swapped = {name: _in_tuples(one, twins) for name, one in kept.items()}
+        return swapped if any(swapped[name] is not one for name, one in kept.items()) else kept
+    if type(kept) is list:
+        each = [_in_tuples(one, twins) for one in kept]
+        return each if any(map(is_not, each, kept)) else kept
+    return _in_tuples(kept, twins)
 
 
-def _holds(twins: dict[int, Any]) -> Any:
-    """Return what says whether a value is stood in for, or is a tuple with such a value in it."""
-    return lambda one: id(one) in twins or (type(one) is tuple and any(id(part) in twins for part in one))
+def _in_tuples(value: Any, twins: dict[int, Any]) -> Any:
+    """Return the stand-in for a value, or a tuple, which nothing can be put into, with stand-ins in it."""
+    if not isinstance(value, tuple):
+        return twins.get(id(value), value)
+    each = [_in_tuples(one, twins) for one in value]
+    if not any(map(is_not, each, value)):
+        return value
+    return value._make(each) if hasattr(value, "_make") else tuple(each)
 
 
 def _stop_watching(optimizer: Any) -> None:
