@@ -22,7 +22,7 @@ ROOMS = [
     ["strategies"],
     ["optim"],
     ["isolation"],
-    ["loop", "steps"],
+    ["loop", "ranks", "steps"],
     ["resume"],
     ["progress"],
     ["search"],

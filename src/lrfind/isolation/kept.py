@@ -12,14 +12,13 @@ from operator import is_not
 from typing import Any
 
 import torch
-from torch import nn
 from torch.optim import Optimizer
 from typing_extensions import Self
 
 from lrfind.errors import NotPutBackError
 from lrfind.isolation.generators import global_generators, seed_each
 from lrfind.isolation.iterators import is_half_consumed, stand_in
-from lrfind.isolation.memory import has_own_grad, notes_of_memory
+from lrfind.isolation.memory import notes_of_memory
 from lrfind.isolation.notes import GENERATORS, Note, notes_of
 from lrfind.isolation.reach import Found, instances, path_to, reach
 
@@ -44,7 +43,6 @@ class Kept:
         self._notes: list[Note] = []
         self._iterators: dict[int, Any] = {}
         self._generators: list[Any] = []
-        self._graded: list[torch.Tensor] = []
         self._sharded: list[Any] = []
 
     def __enter__(self) -> Self:
@@ -59,7 +57,6 @@ class Kept:
             self._notes += notes_of_memory(state, {key: each for key, each in data.items() if key not in state})
             self._iterators = {key: each for key, (each, _) in self._found.items() if is_half_consumed(each)}
             self._generators = instances(self._found, GENERATORS)
-            self._graded = [one for one in instances(state, nn.Parameter) if has_own_grad(one)]
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -81,8 +78,6 @@ class Kept:
             self._give_stand_ins()
             for optimizer in instances(self._found, Optimizer):
                 _stop_watching(optimizer)
-            for tensor in self._graded:
-                tensor.grad = None
             seed_each(seed, self._generators)
             yield
         finally:

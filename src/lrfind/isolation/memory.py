@@ -39,9 +39,7 @@ def notes_of_memory(state: Found, data: Found) -> Iterator[Note]:
         data: What only loaders, datasets and samplers reach.
     """
     kind_of = _kinds(state)
-    aside = {id(one.grad) for one in instances(state, nn.Parameter) if has_own_grad(one)}
-    found = (each for each in instances(state, (torch.Tensor, np.ndarray)) if id(each) not in aside)
-    holders = [(kind_of(each), each) for each in found]
+    holders = [(kind_of(each), each) for each in instances(state, (torch.Tensor, np.ndarray))]
     holders += [("data", each) for each in instances(data, (torch.Tensor, np.ndarray))]
     blocks: dict[int, tuple[str, Any, Values]] = {}
     for kind, each in sorted(holders, key=lambda one: one[0] != "model"):
@@ -55,12 +53,6 @@ def notes_of_memory(state: Found, data: Found) -> Iterator[Note]:
         spent[kind] += values.nbytes
         note = COPIED if spent[kind] <= max(LEAST[kind], SHARE * total[kind]) else WATCHED
         yield note, each, note.keep(each)
-
-
-def has_own_grad(parameter: nn.Parameter) -> bool:
-    """Say whether a gradient has memory of its own: it is set aside for a probe, and so never written to."""
-    grad = None if is_lazy(parameter) or not parameter.is_leaf else parameter.grad
-    return type(grad) is torch.Tensor and _block(grad)[1] is not None and grad.untyped_storage().nbytes() == grad.nbytes
 
 
 def _kinds(state: Found) -> Callable[[Any], str]:
