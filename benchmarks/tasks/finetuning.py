@@ -31,7 +31,7 @@ def new_digits() -> Data:
 
 
 @lru_cache
-def _pretrained(data: Callable[[], Data], model: Callable[[], nn.Module]) -> nn.Module:
+def pretrained(data: Callable[[], Data], model: Callable[[], nn.Module]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         known, net = only(data(), FIRST), model()
@@ -47,7 +47,7 @@ def _pretrained(data: Callable[[], Data], model: Callable[[], nn.Module]) -> nn.
 
 def continued(data: Callable[[], Data], model: Callable[[], nn.Module]) -> nn.Module:
     """Return the pretrained model with its last layer drawn anew."""
-    net = copy.deepcopy(_pretrained(data, model))
+    net = copy.deepcopy(pretrained(data, model))
     list(net.modules())[-1].reset_parameters()
     return net
 

@@ -22,6 +22,19 @@ START = 8
 PATIENCE = 3
 """This many bad losses in a row end a probe; fewer are a gap or a spike."""
 
+GAPS = 24
+"""This many that are not finite do so where the parameters are: batches that training skips."""
+
+SURE = 8
+"""Where losses have spiked before, so many in a row end a probe, every one of them above three quarters of the losses
+before: by chance that happens once in 65,000 steps, whatever the noise is like."""
+
+HEAVY = 4.0
+"""Noise has heavy tails where a loss lies this many times the range of the middle half of them above their median."""
+
+WINDOW = 7
+"""Losses whose noise has heavy tails are read as running medians over so many steps."""
+
 WILD = 6.0
 """One loss at the start that lies this many times farther out than the others do is not noise."""
 
@@ -35,7 +48,8 @@ class DivergenceWatch:
 
     A probe has diverged when the median of its last three losses lies above the starting level by more than the
     starting noise allows and by more than it had fallen below it. That is judged against the start, so that
-    losses may be negative or zero, scaled or shifted.
+    losses may be negative or zero, scaled or shifted. Where losses have jumped so high and come back before, that is
+    noise, and only the last ``SURE`` losses together are evidence.
 
     Example:
         >>> watch = DivergenceWatch()
@@ -44,6 +58,7 @@ class DivergenceWatch:
     """
 
     _start: list[float] = field(default_factory=list)
+    _all: list[float] = field(default_factory=list)
     _last: float = math.nan
     _before_last: float = math.nan
     _level: float = math.nan
@@ -52,12 +67,21 @@ class DivergenceWatch:
     _bound: float = math.inf
     _gaps: int = 0
 
-    def observe(self, loss: float) -> Stop | None:
-        """Take the loss of one more step; return why to stop, or None to go on."""
+    def observe(self, loss: float, *, is_sound: bool = False) -> Stop | None:
+        """Take the loss of one more step.
+
+        Args:
+            loss: Of the step; one that is not finite says nothing of the rate but for how many come in a row.
+            is_sound: Whether the parameters are finite though the loss is not.
+
+        Returns:
+            Why to stop, or None to go on.
+        """
         if not math.isfinite(loss):
             self._gaps += 1
-            return "non-finite" if self._gaps >= PATIENCE else None
+            return "non-finite" if self._gaps >= (GAPS if is_sound else PATIENCE) else None
         self._gaps = 0
+        self._all.append(loss)
         low, high = self._before_last, self._last
         self._before_last, self._last = high, loss
         if len(self._start) < START:
@@ -70,7 +94,26 @@ class DivergenceWatch:
         if now < self._lowest:
             self._lowest = now
             self._bound = self._level + max(2.0 * self._noise, self._level - now, 1e-6 * abs(self._level))
-        return "diverged" if now > self._bound else None
+        return "diverged" if now > self._bound and self._is_sure() else None
+
+    def _is_sure(self) -> bool:
+        """Say whether losses above the bound are more than spikes."""
+        before, last = self._all[:-SURE], self._all[-SURE:]
+        early = before[: max(2 * START, len(before) // 2)]
+        if len(before) < START or not (max(early) > self._bound or is_heavy(early)):
+            return True
+        return min(last) > float(np.quantile(before, 0.75)) and median(last) > self._bound
+
+
+def is_heavy(losses: Sequence[float]) -> bool:
+    """Say whether the noise of some losses has heavy tails: spikes.
+
+    Example:
+        >>> [is_heavy([*range(20), last]) for last in (20, 60)]
+        [False, True]
+    """
+    low, middle, high = np.quantile(losses, (0.25, 0.5, 0.75))
+    return len(losses) >= 2 * START and bool(max(losses) - middle > HEAVY * (high - low))
 
 
 def spread_of(losses: Sequence[float]) -> float:
@@ -133,7 +176,7 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
     finite = np.isfinite(losses)
     if finite.sum() < START:
         raise ProbeError(_unreadable(record, int(finite.sum())))
-    known = losses[finite]
+    known = _without_spikes(losses[finite])
     level = float(np.median(known[:START]))
     spread = spread_of(known[:START].tolist())
     lowest = min(level, float(np.min(known)))
@@ -181,6 +224,14 @@ def smoother(x: Array, at: Array, width: float) -> Array:
     spread = moments @ x
     tilt = np.divide(at - centre, spread, out=np.zeros_like(spread), where=spread > 1e-12)
     return np.asarray(weights + tilt[:, None] * moments)
+
+
+def _without_spikes(losses: Array) -> Array:
+    """Return running medians where the losses before they fall, or rise for good, have spikes; else the losses."""
+    if len(losses) < 2 * START or not is_heavy(losses[: max(2 * START, len(losses) // 2)].tolist()):
+        return losses
+    padded = np.pad(losses, WINDOW // 2, mode="edge")
+    return np.median(np.lib.stride_tricks.sliding_window_view(padded, WINDOW), axis=1)
 
 
 def _noise(values: Array) -> float:

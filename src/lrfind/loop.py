@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Protocol
 
+import torch
 from typing_extensions import Self
 
-from lrfind.curves import PATIENCE, DivergenceWatch
+from lrfind.curves import GAPS, PATIENCE, DivergenceWatch
 from lrfind.errors import BadInputError, ProbeError
-from lrfind.optim import Group, Optimizers, as_list, rates_of, read_rate, set_rate
+from lrfind.optim import Group, Optimizers, as_list, groups_of, rates_of, read_rate, reply_of, set_rate
 from lrfind.records import Probe, Record, Stop
 
 OnStep = Callable[[float, float], None]
@@ -63,9 +64,10 @@ class Recorder:
         self._probe, self._wanted, self._rate = probe, probe.lrs, probe.lrs[0]
         self._on_step = None if on_step is ignore else on_step  # at every step, also a call of nothing costs
         self._optimizers = as_list(optimizers)
-        self._ratios = rates_of(self._optimizers).ratios
+        rates = rates_of(self._optimizers)
+        self._ratios, self._used = rates.ratios, rates.lr
         self._lead = self._optimizers[0]
-        self._is_fresh = not self._lead.state
+        self._is_fresh, self._reply = not self._lead.state, reply_of(self._lead)
         self._lrs: list[float] = []
         self._losses: list[float] = []
         self._open: list[float] = []
@@ -113,7 +115,7 @@ class Recorder:
         self._losses.append(loss)
         if self._on_step is not None:
             self._on_step(rate, loss)
-        stop, step = self._watch.observe(loss), len(self._lrs)
+        stop, step = self._watch.observe(loss, is_sound=not math.isfinite(loss) and self._is_sound()), len(self._lrs)
         if step < len(self._wanted):
             self._rate = self._wanted[step]
         else:
@@ -146,7 +148,7 @@ class Recorder:
         """
         if not self._lrs and self.stop:
             raise ProbeError(
-                f"the optimizer took no step and {PATIENCE} losses in a row were not finite; check the data, the loss "
+                f"the optimizer took no step and {self._bad} losses in a row were not finite; check the data, the loss "
                 f"and the precision for what becomes NaN or infinite."
             )
         if not self._lrs:
@@ -162,18 +164,25 @@ class Recorder:
             type(self._lead).__name__,
             self._is_fresh,
             self._length * len(self._lrs) / self.batches,
+            self._reply,
+            self._used,
         )
 
     def _wait(self, loss: float) -> None:
         """Keep the loss of a batch on which no step was taken."""
         self._open.append(loss)
-        if self._read is None and self._bad >= PATIENCE:
+        if self._read is None and self._bad >= PATIENCE and (self._bad >= GAPS or not self._is_sound()):
             self.stop = self.stop or "non-finite"
         if len(self._open) > IDLE:
             raise BadInputError(
                 f"{type(self._lead).__name__} was not stepped in {IDLE} batches; step the optimizer that is "
                 f"searched, or name another one."
             )
+
+    def _is_sound(self) -> bool:
+        """Say whether every parameter is finite: a loss that is not is then one that training skips."""
+        parameters = (one for group in groups_of(self._optimizers) for one in group["params"])
+        return all(bool(torch.isfinite(one.detach()).all()) for one in parameters)
 
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Set the rate of every group, those included that were added a moment ago."""

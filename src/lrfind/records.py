@@ -13,6 +13,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lrfind.errors import BadInputError, LRFindError
+from lrfind.replies import Reply
 from lrfind.words import sentences
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Record:
         optimizer: The class name of the optimizer; of several, the first one's. Empty where it is unknown.
         is_fresh: Whether the optimizer had no state yet: training begins here, and is not resumed or under way.
         epoch: Optimizer steps in one pass over the data; 0 where that is not known.
+        reply: How the optimizer replies to its rate; None where that could not be told.
+        used: The rate that the optimizer had before the search; 0 where that is not known.
     """
 
     probe: Probe
@@ -81,6 +84,8 @@ class Record:
     optimizer: str = ""
     is_fresh: bool = True
     epoch: float = 0.0
+    reply: Reply | None = None
+    used: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.lrs) != len(self.losses):
@@ -107,6 +112,8 @@ class Record:
             optimizer=data.get("optimizer", ""),
             is_fresh=bool(data.get("is_fresh", True)),
             epoch=float(data.get("epoch", 0.0)),
+            reply=Reply.from_dict(data["reply"]) if data.get("reply") else None,
+            used=float(data.get("used", 0.0)),
         )
 
 

@@ -1,7 +1,8 @@
 """Read, set and verify learning rates on optimizers, whatever their param groups and schedulers."""
 
 from lrfind.optim.apply import apply_rate
-from lrfind.optim.rates import Group, Optimizers, Rates, as_list, rates_of, read_rate, set_rate, unwrapped
+from lrfind.optim.rates import Group, Optimizers, Rates, as_list, groups_of, rates_of, read_rate, set_rate, unwrapped
+from lrfind.optim.reply import reply_of
 from lrfind.optim.shapes import Scheduled, to_schedule
 from lrfind.optim.watch import AppliedRate, Verifier, handling_groups
 
@@ -14,9 +15,11 @@ __all__ = [
     "Verifier",
     "apply_rate",
     "as_list",
+    "groups_of",
     "handling_groups",
     "rates_of",
     "read_rate",
+    "reply_of",
     "set_rate",
     "to_schedule",
     "unwrapped",
