@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import sweeps, truth
-from benchmarks.calibrate import fit, leave_one_out, samples_of
+from benchmarks.calibrate import fit_both, leave_one_out, samples_of
 from benchmarks.collect import BOTH, SUGGESTIONS
 from benchmarks.measures import Score, Truth, score, to_truth
 from benchmarks.readings import READINGS
@@ -97,7 +97,7 @@ def calibrated_scores(
     the reading to the best rate, on the other families.
     """
     samples = samples_of(rule, sweeps.apart(stored.sweeps), stored.tasks, stored.truths)
-    constants = leave_one_out(samples, rule.start, stored.unseen)
+    constants = leave_one_out(samples, rule)
     scored = samples_of(rule, groups, stored.tasks, stored.truths)
     octaves = [one.octave(constants[one.family]) for one in scored]
     scores = []
@@ -112,7 +112,7 @@ def calibrated_scores(
         interval = (lr * 2 ** min(low, 0), lr * 2 ** max(high, 0)) if lr else None
         cost = {"cost": one.steps, "seconds": one.seconds}
         scores.append(score(name or rule.name, one.truth, one.seed, lr, interval=interval, **cost))
-    return scores, fit([one for one in samples if one.family not in stored.unseen], rule.start)
+    return scores, fit_both(samples, rule)
 
 
 def peer_scores(stored: Stored) -> Iterator[Score]:

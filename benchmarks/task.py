@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -155,8 +156,12 @@ class Task:
 
     @property
     def habit(self) -> float:
-        """The rate people type without thinking: 1e-2 for SGD, 1e-3 for the others."""
-        return 1e-2 if self.kind == "sgd" else 1e-3
+        """The rate people type without thinking: 1e-2 for SGD, 1e-3 for the others, or what the class has by default."""
+        if not self.wider:
+            return 1e-2 if self.kind == "sgd" else 1e-3
+        made = self.optimizer([nn.Parameter(torch.zeros(2, 2))], lr=1e-3)
+        kind = type(made[0] if isinstance(made, list) else made)
+        return 1e-2 if kind is torch.optim.SGD else float(inspect.signature(kind).parameters["lr"].default)
 
 
 @lru_cache(maxsize=8)

@@ -159,12 +159,14 @@ def test_a_curve_that_shows_nothing_gives_the_usual_rate_of_an_adaptive_optimize
             calibrated(with_optimizer(flat(0.1), name), left)
 
 
-def test_in_the_middle_of_training_no_rate_is_usual():
-    begun = replace(made_up(noise=0.3), optimizer="Adam", is_fresh=False)
-    curve = to_curve(begun)
-    assert calibrated(curve, 1.0) == pytest.approx(standard_edge(curve) / 2 ** (STEADY + ADAPTIVE))
+@pytest.mark.parametrize("name", ["Adam", "SGD"])
+def test_in_the_middle_of_training_the_rate_in_use_is_usual(name):
+    begun = to_curve(replace(flat(0.1), optimizer=name, is_fresh=False, used=2e-3))
+    assert calibrated(begun, 1.0) == 2e-3
+    unknown = to_curve(replace(made_up(noise=0.3), optimizer=name, is_fresh=False))
+    assert calibrated(unknown, 1.0) == pytest.approx(standard_edge(unknown) / 2 ** (STEADY + ADAPTIVE * (name == "Adam")))
     with pytest.raises(ProbeError, match="did not fall"):
-        calibrated(to_curve(replace(flat(0.1), optimizer="Adam", is_fresh=False)), 1.0)
+        calibrated(to_curve(replace(flat(0.1), optimizer=name, is_fresh=False)), 1.0)
 
 
 def rising(to):
@@ -283,7 +285,7 @@ def test_it_is_ragged_where_it_jumps_twice_within_an_octave_by_half_its_fall_and
     smooth = np.array([3.0] * 10 + list(np.linspace(3.0, 1.0, 11)) + [1.0] * 60)
     losses = smooth.copy()
     losses[[40, 40 + apart]] += jump
-    curve = drawn(smooth, noise=noise, level=3.0, losses=losses)
+    curve = replace(drawn(smooth, noise=noise, level=3.0, losses=losses), stop="diverged")
     assert edge(curve) == at(curve, 39 if is_ragged else -1)
 
 

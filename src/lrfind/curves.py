@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from lrfind.errors import ProbeError
 from lrfind.records import Record, Stop
+from lrfind.replies import Reply
 
 Array = npt.NDArray[np.float64]
 
@@ -30,10 +31,11 @@ SURE = 8
 before: by chance that happens once in 65,000 steps, whatever the noise is like."""
 
 HEAVY = 4.0
-"""Noise has heavy tails where a loss lies this many times the range of the middle half of them above their median."""
+"""Noise has heavy tails where two losses lie this many times the range of the middle half of them above their median;
+one alone is an accident."""
 
-WINDOW = 7
-"""Losses whose noise has heavy tails are read as running medians over so many steps."""
+SPIKE = 2.0
+"""Where it has, losses farther above the start than this many times that range count as that far above it."""
 
 WILD = 6.0
 """One loss at the start that lies this many times farther out than the others do is not noise."""
@@ -100,7 +102,7 @@ class DivergenceWatch:
         """Say whether losses above the bound are more than spikes."""
         before, last = self._all[:-SURE], self._all[-SURE:]
         early = before[: max(2 * START, len(before) // 2)]
-        if len(before) < START or not (max(early) > self._bound or is_heavy(early)):
+        if len(before) < START or not (sorted(early)[-2] > self._bound or is_heavy(early)):
             return True
         return min(last) > float(np.quantile(before, 0.75)) and median(last) > self._bound
 
@@ -109,11 +111,11 @@ def is_heavy(losses: Sequence[float]) -> bool:
     """Say whether the noise of some losses has heavy tails: spikes.
 
     Example:
-        >>> [is_heavy([*range(20), last]) for last in (20, 60)]
+        >>> [is_heavy([*range(20), *last]) for last in ((20, 60), (60, 60))]
         [False, True]
     """
     low, middle, high = np.quantile(losses, (0.25, 0.5, 0.75))
-    return len(losses) >= 2 * START and bool(max(losses) - middle > HEAVY * (high - low))
+    return len(losses) >= 2 * START and bool(sorted(losses)[-2] - middle > HEAVY * (high - low))
 
 
 def spread_of(losses: Sequence[float]) -> float:
@@ -142,6 +144,9 @@ class Curve:
         stop: Why the probe ended.
         optimizer: The class name of the optimizer, as the record has it.
         is_fresh: Whether training begins here, as the record has it.
+        reply: How the optimizer replies to its rate, as the record has it.
+        used: The rate before the search, as the record has it.
+        is_spiky: Whether the noise has heavy tails.
     """
 
     lrs: Array
@@ -152,6 +157,9 @@ class Curve:
     stop: Stop = "done"
     optimizer: str = ""
     is_fresh: bool = True
+    reply: Reply | None = None
+    used: float = 0.0
+    is_spiky: bool = False
 
     @property
     def log_lrs(self) -> Array:
@@ -176,22 +184,21 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
     finite = np.isfinite(losses)
     if finite.sum() < START:
         raise ProbeError(_unreadable(record, int(finite.sum())))
-    known = _without_spikes(losses[finite])
-    level = float(np.median(known[:START]))
-    spread = spread_of(known[:START].tolist())
-    lowest = min(level, float(np.min(known)))
-    capped = np.minimum(known, level + max(2.0 * spread, level - lowest))
+    known = losses[finite]
+    level, noise, capped = _judged(known)
     smooth = local_linear(np.log2(lrs[finite]), capped, np.log2(lrs), octaves)
-    early = capped[: max(START, len(capped) // 4)]
     return Curve(
         lrs=lrs,
         losses=np.where(finite, losses, np.nan),
         smooth=smooth,
-        noise=_noise(early),
+        noise=noise,
         level=level,
         stop=record.stop,
         optimizer=record.optimizer,
         is_fresh=record.is_fresh,
+        reply=record.reply,
+        used=record.used,
+        is_spiky=is_heavy(_early(known).tolist()),
     )
 
 
@@ -226,12 +233,24 @@ def smoother(x: Array, at: Array, width: float) -> Array:
     return np.asarray(weights + tilt[:, None] * moments)
 
 
-def _without_spikes(losses: Array) -> Array:
-    """Return running medians where the losses before they fall, or rise for good, have spikes; else the losses."""
-    if len(losses) < 2 * START or not is_heavy(losses[: max(2 * START, len(losses) // 2)].tolist()):
-        return losses
-    padded = np.pad(losses, WINDOW // 2, mode="edge")
-    return np.median(np.lib.stride_tricks.sliding_window_view(padded, WINDOW), axis=1)
+def _early(losses: Array) -> Array:
+    """Return the losses that show what the noise is like."""
+    return losses[: max(2 * START, len(losses) // 4)]
+
+
+def _judged(losses: Array) -> tuple[float, float, Array]:
+    """Return the level and the noise of the start, and the losses, none of them far above it."""
+    early = _early(losses)
+    if is_heavy(early.tolist()):
+        low, middle, high = np.quantile(early, (0.25, 0.5, 0.75))
+        spread = SPIKE * float(high - low)
+        capped = np.minimum(losses, middle + max(spread, middle - float(np.min(losses))))
+        start = capped[: len(early)]
+        return float(np.mean(start)), float(np.sqrt(np.mean(np.diff(start) ** 2) / 2)), capped
+    level = float(np.median(losses[:START]))
+    lowest = min(level, float(np.min(losses)))
+    capped = np.minimum(losses, level + max(2.0 * spread_of(losses[:START].tolist()), level - lowest))
+    return level, _noise(capped[: max(START, len(losses) // 4)]), capped
 
 
 def _noise(values: Array) -> float:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from lrfind.optim import AppliedRate, Optimizers
     from lrfind.schedules import Shape, Stretched
+    from lrfind.suggest.judging import Judgement
 
 SCHEMA = "lrfind/finding/1"
 
@@ -263,6 +264,21 @@ class Finding:
         from lrfind.search import reread
 
         return reread(self, schedule=schedule, horizon=horizon, epochs=epochs)
+
+    def judge(self, lr: float) -> Judgement:
+        """Say whether another rate would be better, as good or worse, from the same records: nothing is run.
+
+        Args:
+            lr: The rate to judge, say the one that you have been using.
+
+        Raises:
+            BadInputError: If it is not positive and finite, or the finding is not one of range tests.
+        """
+        from lrfind.strategies.reading import judged
+
+        if not 0 < lr < math.inf:
+            raise BadInputError(f"lr must be positive and finite, got {lr!r}.")
+        return judged(self, lr)
 
     def apply(self, optimizer: Optimizers, scheduler: Any = None) -> AppliedRate:
         """Set ``lr`` on the optimizer, ratios of param groups kept, and verify it at every step from now on.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -64,6 +65,9 @@ def find(
         Path | None,
         typer.Option(help="Keep the search in this file; killed, it goes on from it.", rich_help_panel=_SEARCH),
     ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Also judge this rate, say your own, by the same search.", rich_help_panel=_OUTPUT)
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Keep the finding in this JSON file.", rich_help_panel=_OUTPUT)
     ] = None,
@@ -96,6 +100,7 @@ def find(
     with spoken_faults():
         check_words(context, model, task)
         check_search(search)
+        check_lr(lr)
         check_figure(plot)
         check_file(out, option="--out")
         check_file(plot, option="--plot")
@@ -105,6 +110,8 @@ def find(
             finding, advice = find_plain(task, tuple(context.args), search)
         else:
             raise UsageError("--task brings its own model and data; leave out --model and --data.")
+        if lr is not None:
+            advice = [finding.judge(lr).sentence, *advice]
         _conclude(finding, advice, out=out, plot=plot, as_json=as_json)
 
 
@@ -120,6 +127,16 @@ def check_search(search: dict[str, Any]) -> None:
         to_strategy(**search)
     except BadInputError as error:
         raise UsageError(str(error)) from error
+
+
+def check_lr(lr: float | None) -> None:
+    """Find out before any work whether a rate can be judged.
+
+    Raises:
+        UsageError: If it is not positive and finite.
+    """
+    if lr is not None and not 0 < lr < math.inf:
+        raise UsageError(f"--lr must be positive and finite, got {lr}.")
 
 
 def find_plain(task: str, arguments: tuple[str, ...], search: dict[str, Any]) -> tuple[Finding, list[str]]:

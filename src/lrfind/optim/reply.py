@@ -23,8 +23,14 @@ SIDE = 16
 SIZE = 0.1
 """The root mean square of its numbers, as of usual weights: Adafactor's steps are measured against it."""
 
+SHARE = 1.0
+"""Of each gradient, so much is the same at every step, per unit of what is drawn anew."""
+
 RATE, HUGE, LOUD = 1e-3, 1e3, 1024.0
 """The rate, one beyond every cap, and what gradients are multiplied by to see whether it matters."""
+
+HIGHEST_CAP = 1.0
+"""A cap above this, at the end, bounds no rate that anybody uses (ASGD's)."""
 
 _PLAIN = {"weight_decay": 0.0, "fused": None, "capturable": False, "foreach": None, "differentiable": False}
 """Options that say how a step is computed, or move numbers whatever the gradient is."""
@@ -57,6 +63,7 @@ def _measured(kind: type[Optimizer], options: tuple[tuple[str, Any], ...]) -> tu
     """Return gains, caps, whether steps are free of the loss's scale, and whether they follow the rate."""
     source = torch.Generator().manual_seed(0)
     start = SIZE * torch.randn(SIDE, SIDE, generator=source)
+    trend = SHARE * torch.randn(SIDE, SIDE, generator=source).sign()
     numbers = [torch.nn.Parameter(start.clone()) for _ in range(3)]
     groups = [{"params": [one], "lr": lr} for one, lr in zip(numbers, (RATE, RATE, HUGE), strict=True)]
     with warnings.catch_warnings():
@@ -64,9 +71,9 @@ def _measured(kind: type[Optimizer], options: tuple[tuple[str, Any], ...]) -> tu
         made = kind(groups, lr=RATE, **dict(options))  # type: ignore[call-arg]
 
     def moved() -> list[float]:
-        noise = torch.randn(SIDE, SIDE, generator=source)
+        gradient = trend + torch.randn(SIDE, SIDE, generator=source)
         for one, scale in zip(numbers, (1.0, LOUD, 1.0), strict=True):
-            one.grad = noise * scale
+            one.grad = gradient * scale
         made.step()
         with torch.no_grad():
             far = [float((one - start).square().mean().sqrt()) for one in numbers]
@@ -83,19 +90,17 @@ def _measured(kind: type[Optimizer], options: tuple[tuple[str, Any], ...]) -> tu
     if not all(math.isfinite(one) and one > 0 for one in (*usual, *loud, *huge, raised)):
         return None
     caps = [RATE * far / near for far, near in zip(huge, usual, strict=True)]
+    if caps[-1] > HIGHEST_CAP:
+        caps = [math.inf] * len(caps)
     gains = tuple(float(f"{one / RATE:.3g}") for one in usual)
     is_free = loud[-1] < LOUD**0.5 * usual[-1]
-    return gains, tuple(_cap(one) for one in caps), is_free, raised > 3 * usual[-1]
+    return gains, tuple(float(f"{one:.3g}") for one in caps), is_free, raised > 3 * usual[-1]
 
 
 def _around(steps: list[list[float]], step: int, of: int) -> float:
     """The mean step of one parameter over the steps nearest to one, by a quarter to either side."""
     low, high = step - step // 4, min(step + step // 4, len(steps))
     return sum(one[of] for one in steps[low - 1 : high]) / (high - low + 1)
-
-
-def _cap(rate: float) -> float:
-    return float(f"{rate:.3g}") if rate < HUGE / 8 else math.inf
 
 
 def _age(optimizer: Optimizer) -> int:

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from lrfind.curves import Curve, to_curve
-from lrfind.errors import ProbeError
+from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Cost, Finding, Record
-from lrfind.suggest import to_rule
+from lrfind.schedules import SCHEDULES, remaining
+from lrfind.suggest import METHODS, to_rule
 from lrfind.suggest.calibrated import around, doubt, usual_for
 from lrfind.suggest.cycles import cyclical_range
 from lrfind.suggest.edges import edge, fall, has_edge, is_weak
 from lrfind.suggest.interval import interval
+from lrfind.suggest.judging import Judgement, judge
 from lrfind.suggest.usual import SPREAD
 
 HALF = 0.5
@@ -65,7 +67,7 @@ def read(record: Record, method: str, training: Training) -> float:
     Raises:
         ProbeError: If it cannot be read.
     """
-    return to_rule(method, training.left, training.passes(record))(to_curve(record))
+    return to_rule(method, training.left, training.passes(record), training.steps(record))(to_curve(record))
 
 
 def read_all(records: Sequence[Record], method: str, training: Training) -> Finding:
@@ -83,7 +85,7 @@ def read_all(records: Sequence[Record], method: str, training: Training) -> Find
     lrs = [read(first, method, training), *readings(others, method, training)]
     lr = float(np.exp(np.mean(np.log(lrs)))) if len(lrs) > 1 else lrs[0]
     curve = to_curve(first)
-    usual = usual_for(curve, training.left, training.passes(first)) if method == "calibrated" else None
+    usual = usual_for(curve, training.left, training.passes(first), training.steps(first)) if method == "calibrated" else None
     is_usual = usual is not None and not has_edge(curve)
     low, top = (lrs[0] / SPREAD, lrs[0] * SPREAD) if is_usual else cyclical_range(curve)
     notes = _notes(first, curve, leaning=0.0 if usual is None else doubt(curve))
@@ -114,6 +116,27 @@ def readings(records: Sequence[Record], method: str, training: Training) -> list
         except ProbeError:
             continue
     return found
+
+
+def judged(finding: Finding, lr: float) -> Judgement:
+    """Return what the records of a finding say of a rate; see ``lrfind.Finding.judge``.
+
+    Raises:
+        BadInputError: If there are no records, or they are not of ramps.
+    """
+    if finding.method not in METHODS or not finding.records:
+        raise BadInputError(
+            f"a finding of the method {finding.method!r} and {len(finding.records)} records cannot judge a rate; "
+            f"search again."
+        )
+    left = remaining(SCHEDULES[finding.schedule]) if finding.schedule in SCHEDULES else 1.0
+    training = Training(
+        finding.schedule, left if finding.left is None else finding.left, finding.horizon, finding.epochs
+    )
+    known = finding
+    if finding.method != "calibrated":
+        known = read_all(finding.records, "calibrated", training)
+    return judge(lr, finding.lr, known.lr, known.interval)
 
 
 def _interval(record: Record, lr: float, method: str, training: Training, *, is_weak: bool) -> tuple[float, float]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from math import log2
 
 from lrfind.curves import Curve
-from lrfind.suggest.edges import density, edge, fall, has_edge, no_fall
-from lrfind.suggest.usual import allows, has_usual, is_adaptive, rules_out, usual_rate
+from lrfind.suggest.edges import density, edge, fall, has_edge, is_saturated, is_weak, no_fall
+from lrfind.suggest.replies import as_adam, highest, in_training, is_adaptive
+from lrfind.suggest.usual import allows, has_usual, rules_out, usual_rate
 
-ANNEALED, STEADY = 2.15, 3.4
+ANNEALED, STEADY = 2.15, 3.3
 """Octaves from the edge down to the best peak of a rate that falls to zero, and to the best constant rate."""
 
-ADAPTIVE = 0.6
+ADAPTIVE = 0.8
 """Octaves further down for an adaptive optimizer."""
 
-REPEATED, REPEATED_ADAPTIVE = 0.05, 0.2
+REPEATED, REPEATED_ADAPTIVE = 0.05, 0.25
 """Octaves further down for each doubling of the passes over the data, and that for an adaptive optimizer: what is seen
 often is learnt by heart."""
 
@@ -43,6 +44,14 @@ WEAK = 2.5
 """Octaves that it is wider either way where a flat curve that diverges is all there is: nine in ten made-up ones are
 read within 1.6 to 4.5 octaves of each other."""
 
+SHORTER, SHORTER_ADAPTIVE = 1.0, 0.4
+"""Octaves further up for each halving of the steps of training below ``HORIZON``, and that for an adaptive optimizer,
+where the curve falls clearly; longer trainings are not measured."""
+
+SATURATED = 0.6
+"""The usual rate of an adaptive optimizer is trusted this much at least where the loss never rises above its start: an
+edge then is hardly one."""
+
 USUAL_PASSES = 32.0
 """The number of passes at which nothing is added, and which is assumed where it is not known."""
 
@@ -50,17 +59,20 @@ ENOUGH = 6.0
 """A fall of this many times the noise is as much evidence as the usual rate."""
 
 
-def calibrated(curve: Curve, left: float, passes: float | None = None) -> float:
+def calibrated(curve: Curve, left: float, passes: float | None = None, steps: float | None = None) -> float:
     """Return the rate so far below the edge of the falling loss as the training and the optimizer ask for.
 
     A schedule that anneals forgives a higher rate: the octaves are taken between ``ANNEALED`` and ``STEADY`` by how
     much of the peak is left. Where an adaptive optimizer begins to train, the reading gives way, in log-rate, to the
-    usual rate as far as the curve leaves doubt. Both are lower the more often training goes over the same data.
+    usual rate as far as the curve leaves doubt; where training goes on, to the rate that it has. Both are lower the
+    more often training goes over the same data. An optimizer whose steps shrink, grow or are capped is given the rate
+    whose steps are as long as Adam's or SGD's would be.
 
     Args:
         curve: The curve to read.
         left: How much of the peak is left over the last fifth of training, in [0, 1]; ``lrfind.schedules.remaining``.
         passes: How often training goes over the data; None where that is not known.
+        steps: How many optimizer steps it takes; None where that is not known.
 
     Raises:
         ProbeError: If the loss never falls, and the usual rate is not one that the curve allows.
@@ -68,35 +80,46 @@ def calibrated(curve: Curve, left: float, passes: float | None = None) -> float:
     Source:
         docs/decisions/0006-edge-or-usual.md; ``python -m benchmarks.calibrate`` fits the constants.
     """
-    usual = usual_for(curve, left, passes)
+    usual = usual_for(curve, left, passes, steps)
     if not has_edge(curve):
         if usual is None:
             raise no_fall(curve)
         return usual
-    kind = ADAPTIVE * is_adaptive(curve.optimizer)
-    read = standard_edge(curve) / 2 ** (octaves_below(left) + kind + _octaves_repeated(curve, passes))
+    kind = ADAPTIVE * is_adaptive(curve) - _octaves_shorter(curve, steps)
+    read = standard_edge(curve, steps) / 2 ** (octaves_below(left) + kind + _octaves_repeated(curve, passes))
+    if read >= (most := highest(curve, steps)):
+        return most
     return read if usual is None else float(read * (usual / read) ** doubt(curve))
 
 
-def usual_for(curve: Curve, left: float, passes: float | None = None) -> float | None:
+def usual_for(
+    curve: Curve, left: float, passes: float | None = None, steps: float | None = None
+) -> float | None:
     """Return the usual rate for a training; None where no rate is usual, or the curve speaks against it."""
     if not has_usual(curve):
         return None
-    usual = usual_rate(left) / 2 ** _octaves_repeated(curve, passes)
+    usual = curve.used
+    if curve.is_fresh:
+        usual = as_adam(curve, usual_rate(left), steps) / 2 ** _octaves_repeated(curve, passes)
+        usual = min(usual, highest(curve, steps))
     if has_edge(curve):
         return None if rules_out(curve, usual) else usual
     return usual if allows(curve, usual) else None
 
 
-def standard_edge(curve: Curve) -> float:
-    """Return where the edge would be had the ramp taken ``USUAL_DENSITY`` steps per octave.
+def standard_edge(curve: Curve, steps: float | None = None) -> float:
+    """Return where the edge would be had the ramp taken ``USUAL_DENSITY`` steps per octave, as a rate of training.
+
+    Args:
+        curve: The curve to read.
+        steps: How many optimizer steps training takes; None where that is not known.
 
     Raises:
         ProbeError: If the loss never falls.
     """
-    pace = PACE_ADAPTIVE if is_adaptive(curve.optimizer) else PACE
+    pace = PACE_ADAPTIVE if is_adaptive(curve) else PACE
     faster = min(max(log2(USUAL_DENSITY / density(curve)), -FARTHEST), FARTHEST)
-    return float(edge(curve) / 2 ** (pace * faster))
+    return float(in_training(curve, edge(curve), steps) / 2 ** (pace * faster))
 
 
 def octaves_below(left: float) -> float:
@@ -133,8 +156,23 @@ def around(lr: float, steps: float | None = None, *, is_weak: bool = False) -> t
 
 
 def _octaves_repeated(curve: Curve, passes: float | None) -> float:
-    octaves = REPEATED_ADAPTIVE if is_adaptive(curve.optimizer) else REPEATED
+    octaves = REPEATED_ADAPTIVE if is_adaptive(curve) else REPEATED
     return octaves * log2(max(passes or USUAL_PASSES, 1.0) / USUAL_PASSES)
+
+
+def _octaves_shorter(curve: Curve, steps: float | None) -> float:
+    octaves = 0.0 if is_weak(curve) else SHORTER_ADAPTIVE if is_adaptive(curve) else SHORTER
+    return octaves * halvings(steps)
+
+
+def halvings(steps: float | None) -> float:
+    """Return how often ``HORIZON`` is halved to give a shorter training.
+
+    Example:
+        >>> [halvings(steps) for steps in (500, 2_000, 8_000, None)]
+        [2.0, 0.0, 0.0, 0.0]
+    """
+    return max(log2(HORIZON / steps), 0.0) if steps else 0.0
 
 
 def doubt(curve: Curve) -> float:
@@ -148,4 +186,5 @@ def doubt(curve: Curve) -> float:
         [0.0, 0.5, 1.0]
     """
     against = ENOUGH * curve.noise
-    return 0.0 if against == 0 else float(1 / (1 + (max(fall(curve), 0.0) / against) ** 4))
+    by_noise = 0.0 if against == 0 else float(1 / (1 + (max(fall(curve), 0.0) / against) ** 4))
+    return max(by_noise, SATURATED) if is_saturated(curve) and curve.is_fresh else by_noise
