@@ -140,7 +140,8 @@ class Task:
     @property
     def optimizer_class(self) -> str:
         """The name of the optimizer's class, as a record has it; of several, the first one's."""
-        return str(self.optimizer.func.__name__).capitalize() if self.optimizer.func.__name__.islower() else str(self.optimizer.func.__name__)  # type: ignore[attr-defined]
+        made = self.optimizer([nn.Parameter(torch.zeros(2, 2))], lr=1e-3)
+        return type(made[0] if isinstance(made, list) else made).__name__
 
     @property
     def optimizer_name(self) -> str:
@@ -156,7 +157,7 @@ class Task:
 
     @property
     def habit(self) -> float:
-        """The rate people type without thinking: 1e-2 for SGD, 1e-3 for the others, or what the class has by default."""
+        """The rate people type without thinking: 1e-2 for SGD, 1e-3 for the others; or the default of the class."""
         if not self.wider:
             return 1e-2 if self.kind == "sgd" else 1e-3
         made = self.optimizer([nn.Parameter(torch.zeros(2, 2))], lr=1e-3)

@@ -32,6 +32,7 @@ def new_digits() -> Data:
 
 @lru_cache
 def pretrained(data: Callable[[], Data], model: Callable[[], nn.Module]) -> nn.Module:
+    """Return a model trained on the first five classes; copy it before training."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         known, net = only(data(), FIRST), model()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from benchmarks.data import clusters, digits, friedman, split, spirals
+from benchmarks.data import clusters, digits, friedman, spirals, split
 from benchmarks.models import mlp
 from benchmarks.task import ADAM, ADAMW, MOMENTUM, SGD, Data, Task, Tensor
 
@@ -72,9 +72,7 @@ def mislabelled_digits() -> Data:
 def corrupt(data: Data, share: float, seed: int) -> Data:
     """Return the data with NaN in the inputs of a share of the rows that are trained on."""
     broken = _marked(len(data.inputs), share, seed).reshape(-1, *[1] * (data.inputs.dim() - 1))
-    return Data(
-        torch.where(broken, torch.nan, data.inputs), data.targets, data.held_inputs, data.held_targets
-    )
+    return Data(torch.where(broken, torch.nan, data.inputs), data.targets, data.held_inputs, data.held_targets)
 
 
 @lru_cache

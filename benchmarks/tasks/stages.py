@@ -44,7 +44,15 @@ TASKS = (
         **_FIT,
         **_after(0.5, 0.03),
     ),
-    Task("digits-momentum-25", data=digits, model=_pixels, optimizer=MOMENTUM, batch_size=32, **_FIT, **_after(0.25, 0.02)),
+    Task(
+        "digits-momentum-25",
+        data=digits,
+        model=_pixels,
+        optimizer=MOMENTUM,
+        batch_size=32,
+        **_FIT,
+        **_after(0.25, 0.02),
+    ),
     Task("digits-adamw-50", data=digits, model=_pixels, optimizer=ADAMW, batch_size=32, **_KEPT, **_after(0.5, 2e-3)),
     Task(
         "friedman-adam-90",
@@ -56,5 +64,13 @@ TASKS = (
         **_KEPT,
         **_after(0.9, 3e-3),
     ),
-    Task("spirals-momentum-25", data=spirals, model=_plane, optimizer=MOMENTUM, batch_size=32, **_KEPT, **_after(0.25, 0.05)),
+    Task(
+        "spirals-momentum-25",
+        data=spirals,
+        model=_plane,
+        optimizer=MOMENTUM,
+        batch_size=32,
+        **_KEPT,
+        **_after(0.25, 0.05),
+    ),
 )

@@ -66,7 +66,8 @@ def find(
         typer.Option(help="Keep the search in this file; killed, it goes on from it.", rich_help_panel=_SEARCH),
     ] = None,
     lr: Annotated[
-        float | None, typer.Option(help="Also judge this rate, say your own, by the same search.", rich_help_panel=_OUTPUT)
+        float | None,
+        typer.Option(help="Also judge this rate, say your own, by the same search.", rich_help_panel=_OUTPUT),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Keep the finding in this JSON file.", rich_help_panel=_OUTPUT)

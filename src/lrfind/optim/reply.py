@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -44,23 +45,41 @@ def reply_of(optimizer: Optimizer) -> Reply | None:
     Args:
         optimizer: Any; one whose class is not made of parameters and its ``defaults`` cannot be told.
     """
-    kind = type(optimizer)
+    kind: Any = type(optimizer)
     is_heard = bool(_global_optimizer_pre_hooks or _global_optimizer_post_hooks)  # these steps are not training's
     if is_heard or kind.__module__.startswith("torch.distributed"):  # making one would talk to the other processes
         return None
     options = {name: _PLAIN.get(name, value) for name, value in optimizer.defaults.items() if name != "lr"}
     try:
         taken = inspect.signature(kind).parameters
-        given = tuple(sorted((name, value) for name, value in options.items() if name in taken))
-        known = _measured(kind, given)
+        given = sorted((name, value) for name, value in options.items() if name in taken)
+        known: Reply | None = _measured(kind, tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in given))
     except Exception:  # noqa: BLE001, an optimizer of somebody's making may raise anything
         return None
-    return None if known is None else Reply(*known, age=_age(optimizer))
+    return known and replace(known, age=_age(optimizer))
 
 
 @lru_cache(maxsize=32)
-def _measured(kind: type[Optimizer], options: tuple[tuple[str, Any], ...]) -> tuple[Any, ...] | None:
-    """Return gains, caps, whether steps are free of the loss's scale, and whether they follow the rate."""
+def _measured(kind: Any, options: tuple[tuple[str, Any], ...]) -> Reply | None:
+    """Return how another optimizer of that kind replies; None where it does not move."""
+    steps, raised = _stepped(kind, dict(options))
+    usual, loud, huge = [[_around(steps, 2**power, of) for power in range(DOUBLINGS + 1)] for of in range(3)]
+    if not all(math.isfinite(one) and one > 0 for one in (*usual, *loud, *huge, raised)):
+        return None
+    caps = [RATE * far / near for far, near in zip(huge, usual, strict=True)]
+    return Reply(
+        gains=tuple(_short(one / RATE) for one in usual),
+        caps=tuple(map(_short, caps)) if caps[-1] <= HIGHEST_CAP else (math.inf,) * len(caps),
+        is_scale_free=loud[-1] < LOUD**0.5 * usual[-1],
+        follows=raised > 3 * usual[-1],
+    )
+
+
+def _stepped(kind: Any, options: dict[str, Any]) -> tuple[list[list[float]], float]:
+    """Return how far three parameters move at each step: usual, of loud gradients, at a huge rate.
+
+    And how far the first one does in the end, after its rate is raised eightfold.
+    """
     source = torch.Generator().manual_seed(0)
     start = SIZE * torch.randn(SIDE, SIDE, generator=source)
     trend = SHARE * torch.randn(SIDE, SIDE, generator=source).sign()
@@ -68,7 +87,7 @@ def _measured(kind: type[Optimizer], options: tuple[tuple[str, Any], ...]) -> tu
     groups = [{"params": [one], "lr": lr} for one, lr in zip(numbers, (RATE, RATE, HUGE), strict=True)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = kind(groups, lr=RATE, **dict(options))  # type: ignore[call-arg]
+        made = kind(groups, lr=RATE, **options)
 
     def moved() -> list[float]:
         gradient = trend + torch.randn(SIDE, SIDE, generator=source)
@@ -84,17 +103,11 @@ def _measured(kind: type[Optimizer], options: tuple[tuple[str, Any], ...]) -> tu
     with torch.enable_grad():
         steps = [moved() for _ in range(2**DOUBLINGS)]
         made.param_groups[0]["lr"] = 8 * RATE
-        raised = [moved()[0] for _ in range(3)][-1]
-    usual = [_around(steps, 2**power, 0) for power in range(DOUBLINGS + 1)]
-    loud, huge = [[_around(steps, 2**power, of) for power in range(DOUBLINGS + 1)] for of in (1, 2)]
-    if not all(math.isfinite(one) and one > 0 for one in (*usual, *loud, *huge, raised)):
-        return None
-    caps = [RATE * far / near for far, near in zip(huge, usual, strict=True)]
-    if caps[-1] > HIGHEST_CAP:
-        caps = [math.inf] * len(caps)
-    gains = tuple(float(f"{one / RATE:.3g}") for one in usual)
-    is_free = loud[-1] < LOUD**0.5 * usual[-1]
-    return gains, tuple(float(f"{one:.3g}") for one in caps), is_free, raised > 3 * usual[-1]
+        return steps, [moved()[0] for _ in range(3)][-1]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.3g}")
 
 
 def _around(steps: list[list[float]], step: int, of: int) -> float:

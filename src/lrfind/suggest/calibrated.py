@@ -6,7 +6,7 @@ from math import log2
 
 from lrfind.curves import Curve
 from lrfind.suggest.edges import density, edge, fall, has_edge, is_saturated, is_weak, no_fall
-from lrfind.suggest.replies import as_adam, highest, in_training, is_adaptive
+from lrfind.suggest.replies import as_adam, follows, highest, in_training, is_adaptive
 from lrfind.suggest.usual import allows, has_usual, rules_out, usual_rate
 
 ANNEALED, STEADY = 2.15, 3.3
@@ -29,20 +29,8 @@ FARTHEST = 2.0
 USUAL_DENSITY = 127 / log2(30 / 1e-6)
 """Steps per octave of the ramp that the other constants are fitted on."""
 
-BELOW, ABOVE = 3.4, 3.8
-"""Octaves below and above the reading between which the best rate lay for nine in ten of the benchmark's tasks."""
-
 HORIZON = 2_000
-"""Steps of the trainings on which that holds, and on which every constant is fitted."""
-
-WIDENING = 0.5
-"""Octaves that the interval is wider for each halving of the steps below that (above the reading: short trainings are
-best at higher rates) and for each doubling (below it). Measured on the benchmark's trainings of 250 steps, where the
-95 % end lies 5.3 octaves above the reading; longer ones are not measured."""
-
-WEAK = 2.5
-"""Octaves that it is wider either way where a flat curve that diverges is all there is: nine in ten made-up ones are
-read within 1.6 to 4.5 octaves of each other."""
+"""Steps of the trainings that every constant but the next two is fitted on."""
 
 SHORTER, SHORTER_ADAPTIVE = 1.0, 0.4
 """Octaves further up for each halving of the steps of training below ``HORIZON``, and that for an adaptive optimizer,
@@ -66,7 +54,7 @@ def calibrated(curve: Curve, left: float, passes: float | None = None, steps: fl
     much of the peak is left. Where an adaptive optimizer begins to train, the reading gives way, in log-rate, to the
     usual rate as far as the curve leaves doubt; where training goes on, to the rate that it has. Both are lower the
     more often training goes over the same data. An optimizer whose steps shrink, grow or are capped is given the rate
-    whose steps are as long as Adam's or SGD's would be.
+    whose steps are as long as Adam's or SGD's would be; one that does not follow its rate (Rprop) keeps the one it has.
 
     Args:
         curve: The curve to read.
@@ -80,6 +68,8 @@ def calibrated(curve: Curve, left: float, passes: float | None = None, steps: fl
     Source:
         docs/decisions/0006-edge-or-usual.md; ``python -m benchmarks.calibrate`` fits the constants.
     """
+    if not follows(curve):
+        return curve.used
     usual = usual_for(curve, left, passes, steps)
     if not has_edge(curve):
         if usual is None:
@@ -92,9 +82,7 @@ def calibrated(curve: Curve, left: float, passes: float | None = None, steps: fl
     return read if usual is None else float(read * (usual / read) ** doubt(curve))
 
 
-def usual_for(
-    curve: Curve, left: float, passes: float | None = None, steps: float | None = None
-) -> float | None:
+def usual_for(curve: Curve, left: float, passes: float | None = None, steps: float | None = None) -> float | None:
     """Return the usual rate for a training; None where no rate is usual, or the curve speaks against it."""
     if not has_usual(curve):
         return None
@@ -130,29 +118,6 @@ def octaves_below(left: float) -> float:
         [2.15, 3.4]
     """
     return ANNEALED + (STEADY - ANNEALED) * left
-
-
-def around(lr: float, steps: float | None = None, *, is_weak: bool = False) -> tuple[float, float]:
-    """Return the rates between which the best one lies, for about 90 % of the benchmark's tasks.
-
-    Args:
-        lr: The reading.
-        steps: How many optimizer steps training takes; None where that is not known. The fewer they are than
-            ``HORIZON``, the wider the interval is above, and the more, below.
-        is_weak: Whether the reading rests on a curve that hardly falls, without a rate that is usual.
-
-    Example:
-        >>> [round(end, 2) for end in around(1.0)]
-        [0.09, 13.93]
-        >>> [round(end, 2) for end in around(1.0, steps=250)]
-        [0.09, 39.4]
-        >>> [round(end, 2) for end in around(1.0, steps=16_000)]
-        [0.03, 13.93]
-    """
-    longer = log2(steps / HORIZON) if steps else 0.0
-    weak = WEAK if is_weak else 0.0
-    below, above = BELOW + weak + WIDENING * max(longer, 0.0), ABOVE + weak + WIDENING * max(-longer, 0.0)
-    return lr / 2**below, lr * 2**above
 
 
 def _octaves_repeated(curve: Curve, passes: float | None) -> float:

@@ -24,8 +24,8 @@ FLAT = 2.0
 """A fall below this, in units of the noise, is what a flat curve shows by chance."""
 
 OPEN = 6.0
-"""Octaves from where half of the fall is behind to the edge above which no edge was seen: on the benchmark's first tasks
-there are about 4."""
+"""Octaves from where half of the fall is behind to the edge above which no edge was seen; on the benchmark's first
+tasks there are about 4."""
 
 BEYOND = 4.0
 """Octaves that the edge then is taken to lie beyond there."""
@@ -172,7 +172,8 @@ def _known(curve: Curve) -> Array:
     least = np.minimum.accumulate(known)
     share = TURN if curve.stop == "done" else TURN_BEFORE
     risen = known - least > np.maximum(share * (curve.level - least), AGAIN * curve.noise)
-    turns = np.flatnonzero(risen & (curve.level - least > AGAIN * curve.noise))
+    has_fallen = curve.level - least > max(AGAIN * curve.noise, 1e-9 * abs(curve.level))
+    turns = np.flatnonzero(risen & has_fallen)
     return known[: int(turns[0]) + 1] if len(turns) else known
 
 

@@ -8,19 +8,50 @@ from typing import Literal
 
 import numpy as np
 
+from lrfind.suggest.widths import Evidence
+
 Verdict = Literal["better", "as good", "worse"]
 
-PLACES = (-4.0, -3.0, -2.0, -1.5, -1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
-"""Octaves from the calibrated reading, as multiples of the way from there to that end of its interval."""
+PLACES = (-12.0, -9.0, -7.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0)
+"""Octaves from the calibrated reading."""
 
-REGRETS = (0.95, 0.85, 0.6, 0.4, 0.2, 0.12, 0.06, 0.03, 0.02, 0.03, 0.08, 0.2, 0.35, 0.6, 0.8, 0.95)
-"""The mean regret there; ``python -m benchmarks.judging`` prints it, and the next two."""
+Table = tuple[float, ...]
 
-WORSE = (1.0, 1.0, 1.0, 0.98, 0.9, 0.8, 0.6, 0.4, 0.0, 0.3, 0.6, 0.8, 0.9, 0.97, 1.0, 1.0)
-"""The share of trainings that lost more there than at the reading, by more than ``CLOSE``."""
+
+def _row(numbers: str) -> Table:
+    return tuple(map(float, numbers.split()))
+
+
+TABLES: dict[Evidence, tuple[Table, Table]] = {
+    "edge": (
+        _row("0.90 0.77 0.60 0.44 0.32 0.20 0.12 0.06 0.03 0.02 0.07 0.15 0.27 0.44 0.57 0.66 0.74 0.81"),
+        _row("1 1 1 0.999 0.97 0.85 0.81 0.81 0.67 0.46 0.46 0.47 0.57 0.75 0.85 0.91 0.93 0.96"),
+    ),
+    "edge, adaptive": (
+        _row("0.91 0.83 0.70 0.63 0.48 0.37 0.19 0.09 0.03 0.01 0.01 0.05 0.17 0.34 0.48 0.60 0.77 0.90"),
+        _row("1 1 1 1 1 0.999 0.96 0.80 0.59 0.45 0.54 0.71 0.83 0.94 0.99 0.998 0.998 1"),
+    ),
+    "usual": (
+        _row("0.98 0.95 0.91 0.86 0.74 0.58 0.34 0.17 0.07 0.04 0.08 0.17 0.31 0.52 0.70 0.81 0.92 0.98"),
+        _row("1 1 1 1 1 0.997 0.97 0.87 0.71 0.45 0.45 0.59 0.68 0.77 0.92 0.96 0.98 0.997"),
+    ),
+    "weak": (
+        _row("0.98 0.95 0.89 0.81 0.67 0.51 0.40 0.29 0.20 0.14 0.16 0.31 0.54 0.74 0.90 0.97 0.99 0.999"),
+        _row("0.96 0.95 0.95 0.95 0.89 0.78 0.75 0.75 0.69 0.44 0.44 0.47 0.64 0.77 0.90 0.97 0.99 0.999"),
+    ),
+    "in use": (
+        _row("0.02 0.02 0.02 0.02 0.01 0.01 0.01 0.01 0.01 0.01 0.04 0.12 0.29 0.56 0.75 0.90 0.96 0.995"),
+        _row("0.99 0.92 0.76 0.70 0.70 0.70 0.70 0.67 0.51 0.41 0.58 0.85 0.94 0.99 1 1 1 1"),
+    ),
+}
+"""By what the reading rests on: the mean regret at each place, and the share of trainings that lose more there than at
+the reading. ``python -m benchmarks.judging`` prints them."""
+
+INSTEAD: dict[Evidence, Evidence] = {"saturated, adaptive": "edge", "capped": "edge", "none": "edge"}
+"""What is too rare for a table of its own is judged by another."""
 
 CLOSE = 0.01
-"""Regrets that differ by no more than this are as good."""
+"""Rates whose mean regrets differ by no more than this are as good."""
 
 SURE = 0.95
 """From this share on, a judgement is sure."""
@@ -63,26 +94,26 @@ class Judgement:
         )
 
 
-def judge(lr: float, found: float, reading: float, ends: tuple[float, float]) -> Judgement:
+def judge(lr: float, found: float, reading: float, rests_on: Evidence) -> Judgement:
     """Judge a rate by how far it lies from the calibrated reading, beside the rate that was found.
 
     Args:
         lr: The rate to judge.
         found: The rate that was found, by whatever method.
         reading: The calibrated reading of the same records.
-        ends: Of its interval.
+        rests_on: What that rests on.
     """
-    regret, worse = _expected(lr, reading, ends)
-    than, others = _expected(found, reading, ends)
+    table = TABLES[INSTEAD.get(rests_on, rests_on)]
+    regret, worse = expected(lr, reading, table)
+    than, others = expected(found, reading, table)
     if abs(regret - than) <= CLOSE:
         return Judgement(lr, found, "as good", regret, 1 - max(worse, others))
     if regret > than:
-        return Judgement(lr, found, "worse", regret, max(worse - others, 0.0))
+        return Judgement(lr, found, "worse", regret, worse if found == reading else max(worse - others, 0.0))
     return Judgement(lr, found, "better", regret, max(others - worse, 0.0))
 
 
-def _expected(lr: float, reading: float, ends: tuple[float, float]) -> tuple[float, float]:
-    """Return the mean regret at a rate, and the share of trainings that lose there."""
-    away, half = log2(lr / reading), log2(reading / ends[0] if lr < reading else ends[1] / reading)
-    place = away / max(half, 1e-6)
-    return float(np.interp(place, PLACES, REGRETS)), float(np.interp(place, PLACES, WORSE))
+def expected(lr: float, reading: float, table: tuple[Table, Table]) -> tuple[float, float]:
+    """Return the mean regret of a rate, and the share of trainings that lose more with it than with the reading."""
+    away = log2(lr / reading)
+    return float(np.interp(away, PLACES, table[0])), float(np.interp(away, PLACES, table[1]))

@@ -38,6 +38,11 @@ def is_adaptive(curve: Curve) -> bool:
     return reply_to(curve).is_scale_free
 
 
+def follows(curve: Curve) -> bool:
+    """Say whether a ramp shows anything: steps follow the rate, or the rate that the optimizer has is not known."""
+    return reply_to(curve).follows or curve.used <= 0
+
+
 def in_training(curve: Curve, lr: float, steps: float | None) -> float:
     """Return the rate whose steps, in the middle of training, are as long as those of a rate at its place in a probe.
 
