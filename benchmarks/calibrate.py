@@ -144,9 +144,16 @@ def fit(samples: Sequence[Sample], start: Sequence[float], places: Sequence[int]
 
 def fit_both(samples: Sequence[Sample], rule: Rule) -> Array:
     """Return the constants fitted on the first families, and the last ones on those that came later."""
+    return _fit_later(samples, rule, _fit_first(samples, rule))
+
+
+def _fit_first(samples: Sequence[Sample], rule: Rule) -> Array:
     first = [one for one in samples if one.group == "seen"]
+    return fit(first, rule.start) if first else np.array(rule.start, dtype=float)
+
+
+def _fit_later(samples: Sequence[Sample], rule: Rule, constants: Array) -> Array:
     later = [one for one in samples if one.group == "wider"]
-    constants = fit(first, rule.start) if first else np.array(rule.start, dtype=float)
     if not (rule.later and later):
         return constants
     return fit(later, constants, range(len(rule.start) - rule.later, len(rule.start)))
@@ -154,12 +161,16 @@ def fit_both(samples: Sequence[Sample], rule: Rule) -> Array:
 
 def leave_one_out(samples: Sequence[Sample], rule: Rule) -> dict[str, Array]:
     """Return, for each family, constants fitted on the others; unseen families are never fitted on."""
-    known = {one.family for one in samples if one.group in ("seen", "wider")}
-    whole = fit_both(samples, rule)
-    return {
-        family: fit_both([one for one in samples if one.family != family], rule) if family in known else whole
-        for family in sorted({sample.family for sample in samples})
-    }
+    whole = _fit_first(samples, rule)
+    everywhere = _fit_later(samples, rule, whole)
+    found: dict[str, Array] = {}
+    for family, group in sorted({(one.family, one.group) for one in samples}):
+        others = [one for one in samples if one.family != family]
+        if group == "seen":
+            found[family] = fit_both(others, rule)
+        else:
+            found[family] = _fit_later(others, rule, whole) if group == "wider" else everywhere
+    return found
 
 
 def blurred(truth: Truth) -> Array:
@@ -216,8 +227,8 @@ def main() -> None:
     for name in parser.parse_args().rules:
         for title, groups in designs(stored.sweeps).items():
             scores, constants = calibrated_scores(RULES[name], stored, groups=groups)
-            seen = np.array([one.regret for one in scores if not TASKS[one.task].unseen])
-            other = np.array([one.regret for one in scores if TASKS[one.task].unseen])
+            seen = np.array([one.regret for one in scores if TASKS[one.task].group == "seen"])
+            other = np.array([one.regret for one in scores if TASKS[one.task].group in ("unseen", "late")])
             print(f"{name + ', ' + title:60s} {_line(seen)} | {_line(other)} | {np.round(constants, 2)}", flush=True)
 
 

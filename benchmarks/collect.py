@@ -26,6 +26,9 @@ SUGGESTIONS = HERE / "records" / "suggestions.jsonl"
 SEEDS = tuple(range(10, 15))
 """Of the searches; none of those that the truth used."""
 
+WIDER_PEERS = ("Lightning", "torch-lr-finder", "the habit")
+"""Peers that are run on the tasks that the benchmark was widened by; the others take hours on them."""
+
 FEWER = 3
 """Search seeds of the tasks that the benchmark was widened by."""
 
@@ -75,6 +78,12 @@ def _searched(tasks: Sequence[Task], seed: int) -> list[Task]:
     return [task for task in tasks if not task.wider or seed in SEEDS[:FEWER]]
 
 
+def _asked(peer: Peer, tasks: Sequence[Task]) -> list[Task]:
+    """The tasks that a peer is run on: of the wider ones a few peers, and none that steps several optimizers."""
+    is_asked = peer.name in WIDER_PEERS
+    return [task for task in tasks if not task.wider or (is_asked and len(task.begin(0, 1e-3)[1]) == 1)]
+
+
 def _shorter_jobs(tasks: Sequence[Task]) -> Iterator[tuple[tuple[Any, ...], Callable[[], dict[str, Any]]]]:
     """The second round of each search; its first is stored by now."""
     firsts = {(one.task, one.seed): one.record for one in sweeps.load() if sweeps.is_first(one)}
@@ -90,7 +99,7 @@ def _peer_jobs(
 ) -> Iterator[tuple[tuple[Any, ...], Callable[[], dict[str, Any]]]]:
     for peer in peers:
         for seed in SEEDS[: peer.seeds]:
-            for task in _searched(tasks, seed):
+            for task in _asked(peer, _searched(tasks, seed)):
                 for schedule in (BOTH,) if peer.is_blind else task.schedules:
                     key = (peer.name, task.name, schedule, seed)
                     yield key, lambda peer=peer, task=task, rest=(schedule, seed): suggestion_row(peer, task, *rest)

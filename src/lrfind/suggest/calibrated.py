@@ -9,10 +9,10 @@ from lrfind.suggest.edges import density, edge, fall, has_edge, is_saturated, is
 from lrfind.suggest.replies import as_adam, follows, highest, in_training, is_adaptive
 from lrfind.suggest.usual import allows, has_usual, rules_out, usual_rate
 
-ANNEALED, STEADY = 2.15, 3.3
+ANNEALED, STEADY = 2.15, 3.35
 """Octaves from the edge down to the best peak of a rate that falls to zero, and to the best constant rate."""
 
-ADAPTIVE = 0.8
+ADAPTIVE = 0.75
 """Octaves further down for an adaptive optimizer."""
 
 REPEATED, REPEATED_ADAPTIVE = 0.05, 0.25
@@ -32,7 +32,7 @@ USUAL_DENSITY = 127 / log2(30 / 1e-6)
 HORIZON = 2_000
 """Steps of the trainings that every constant but the next two is fitted on."""
 
-SHORTER, SHORTER_ADAPTIVE = 1.0, 0.4
+SHORTER, SHORTER_ADAPTIVE = 0.95, 0.45
 """Octaves further up for each halving of the steps of training below ``HORIZON``, and that for an adaptive optimizer,
 where the curve falls clearly; longer trainings are not measured."""
 
@@ -115,7 +115,7 @@ def octaves_below(left: float) -> float:
 
     Example:
         >>> [octaves_below(left) for left in (0.0, 1.0)]
-        [2.15, 3.4]
+        [2.15, 3.35]
     """
     return ANNEALED + (STEADY - ANNEALED) * left
 
