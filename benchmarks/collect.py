@@ -78,10 +78,10 @@ def _searched(tasks: Sequence[Task], seed: int) -> list[Task]:
     return [task for task in tasks if not task.wider or seed in SEEDS[:FEWER]]
 
 
-def _asked(peer: Peer, tasks: Sequence[Task]) -> list[Task]:
-    """The tasks that a peer is run on: of the wider ones a few peers, and none that steps several optimizers."""
-    is_asked = peer.name in WIDER_PEERS
-    return [task for task in tasks if not task.wider or (is_asked and len(task.begin(0, 1e-3)[1]) == 1)]
+def _asked(peer: Peer, tasks: Sequence[Task], seed: int) -> list[Task]:
+    """The tasks that a peer is run on: of the wider ones a few peers, once, and none that steps several optimizers."""
+    is_asked = peer.name in WIDER_PEERS and seed == SEEDS[0]
+    return [task for task in tasks if not task.wider or (is_asked and not task.is_several)]
 
 
 def _shorter_jobs(tasks: Sequence[Task]) -> Iterator[tuple[tuple[Any, ...], Callable[[], dict[str, Any]]]]:
@@ -99,7 +99,7 @@ def _peer_jobs(
 ) -> Iterator[tuple[tuple[Any, ...], Callable[[], dict[str, Any]]]]:
     for peer in peers:
         for seed in SEEDS[: peer.seeds]:
-            for task in _asked(peer, _searched(tasks, seed)):
+            for task in _asked(peer, tasks, seed):
                 for schedule in (BOTH,) if peer.is_blind else task.schedules:
                     key = (peer.name, task.name, schedule, seed)
                     yield key, lambda peer=peer, task=task, rest=(schedule, seed): suggestion_row(peer, task, *rest)

@@ -95,7 +95,7 @@ def families(stored: Stored, scores: Mapping[str, list[Score]]) -> dict[str, Any
                 "worst": max(one.regret for one in many),
                 "bad": float(np.mean([one.regret > BAD for one in many])),
                 "covers": float(np.mean([one.covers[0] for one in many if one.covers] or [np.nan])),
-                "worse_than_start": sum(_is_worse_than_start(stored, one) for one in many),
+                "worse_than_start": sum(int(_is_worse_than_start(stored, one)) for one in many),
                 "picks": len(many),
             }
             for name, many in mine.items()
@@ -106,7 +106,7 @@ def families(stored: Stored, scores: Mapping[str, list[Score]]) -> dict[str, Any
 
 def _is_worse_than_start(stored: Stored, one: Score) -> bool:
     """Whether a pick ends clearly above where a training at next to no rate does."""
-    return one.regret > stored.truths[one.task, one.schedule].regrets[0] + BAND
+    return bool(one.regret > stored.truths[one.task, one.schedule].regrets[0] + BAND)
 
 
 def write(stored: Stored, rule_name: str, rules: Mapping[str, Any]) -> None:

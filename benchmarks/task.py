@@ -144,6 +144,11 @@ class Task:
         return type(made[0] if isinstance(made, list) else made).__name__
 
     @property
+    def is_several(self) -> bool:
+        """Whether it steps more than one optimizer."""
+        return isinstance(self.optimizer([nn.Parameter(torch.zeros(2, 2))], lr=1e-3), list)
+
+    @property
     def optimizer_name(self) -> str:
         """What the tables call the optimizer."""
         return "SGD with momentum" if self.kind == "sgd" and self.has_momentum else self.optimizer_class

@@ -85,9 +85,9 @@ def read_all(records: Sequence[Record], method: str, training: Training) -> Find
     curve, passes, steps = to_curve(first), training.passes(first), training.steps(first)
     is_calibrated = method == "calibrated"
     usual = usual_for(curve, training.left, passes, steps) if is_calibrated else None
-    is_flat = is_calibrated and not has_edge(curve)
-    low, top = (lrs[0] / SPREAD, lrs[0] * SPREAD) if is_flat else cyclical_range(curve)
     rests_on = evidence(curve, training.left, passes, steps) if is_calibrated else "edge"
+    has_none = is_calibrated and (not has_edge(curve) or rests_on in ("capped", "none"))
+    low, top = (lrs[0] / SPREAD, lrs[0] * SPREAD) if has_none else cyclical_range(curve)
     notes = notes_on(first, curve, rests_on, leaning=leaning_on(curve, usual), steps=steps)
     if lost := len(records) - len(lrs):
         notes.append(f"{lost} of {len(records)} ramps could not be read.")
