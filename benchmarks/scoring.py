@@ -123,8 +123,9 @@ def _ends(scored: Sequence[Sample], octaves: Sequence[float]) -> dict[str, tuple
 @lru_cache(maxsize=64)
 def fitted(rule: Rule, stored: Stored) -> tuple[dict[str, Array], Array]:
     """Return, for each family, a rule's constants fitted without it; and those fitted on all."""
-    later = {"wider"} if rule.later else set()
-    known = [one for one in stored.sweeps if stored.tasks[one.task].group in {"seen", *later}]
+    groups = {"seen", "wider"} if rule.later else {"seen"}
+    names = {task.name for task in stored.tasks.values() if task.group in groups}
+    known = [one for one in stored.sweeps if one.task in names]
     samples = samples_of(rule, sweeps.apart(known), stored.tasks, stored.truths)
     whole = fit_both(samples, rule)
     without = leave_one_out(samples, rule)
@@ -149,7 +150,7 @@ def peer_scores(stored: Stored) -> Iterator[Score]:
 
 
 def _reading_scores(stored: Stored) -> Iterator[Score]:
-    for sweep in stored.sweeps:
+    for sweep in (one for one in stored.sweeps if one.task in stored.tasks):
         for reading in READINGS:
             if reading.kind != sweep.kind:
                 continue

@@ -114,7 +114,7 @@ class Task:
             made = self.optimizer(model.parameters(), lr=lr)
             optimizers = made if isinstance(made, list) else [made]
         for group in (group for one in optimizers for group in one.param_groups):
-            group["lr"] = group["initial_lr"] = lr
+            group["lr"] = lr
         return model, optimizers
 
     def step(self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], batch: Any) -> float:
