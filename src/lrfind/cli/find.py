@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,6 +19,7 @@ from lrfind.suggest import METHODS
 
 if TYPE_CHECKING:
     from lrfind.records import Finding
+    from lrfind.suggest.judging import Judgement
 
 _TRAINING = "How it will be trained"
 _SEARCH = "How to search"
@@ -111,9 +113,8 @@ def find(
             finding, advice = find_plain(task, tuple(context.args), search)
         else:
             raise UsageError("--task brings its own model and data; leave out --model and --data.")
-        if lr is not None:
-            advice = [finding.judge(lr).sentence, *advice]
-        _conclude(finding, advice, out=out, plot=plot, as_json=as_json)
+        judgement = None if lr is None else finding.judge(lr)
+        _conclude(finding, judgement, advice, out=out, plot=plot, as_json=as_json)
 
 
 def check_search(search: dict[str, Any]) -> None:
@@ -193,7 +194,15 @@ def _unsaid(search: dict[str, Any], options: str, *, is_known: bool = False) -> 
     return [f"How long training will be was not said; with {options}, the rate is chosen for that length."]
 
 
-def _conclude(finding: Finding, advice: list[str], *, out: Path | None, plot: Path | None, as_json: bool) -> None:
+def _conclude(
+    finding: Finding,
+    judgement: Judgement | None,
+    advice: list[str],
+    *,
+    out: Path | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
     from lrfind.cli.views import say, show_finding
 
     if out is not None:
@@ -201,10 +210,12 @@ def _conclude(finding: Finding, advice: list[str], *, out: Path | None, plot: Pa
     if plot is not None:
         _draw(finding, plot)
     if as_json:
-        print(json.dumps(finding.to_dict(), indent=1))
+        said = {} if judgement is None else {"judgement": asdict(judgement)}
+        print(json.dumps(finding.to_dict() | said, indent=1))
         return
     console = Console(highlight=False)
     show_finding(console, finding)
+    advice = ([] if judgement is None else [judgement.sentence]) + advice
     advice += [f"Written to {out}; lrfind show {out} shows it again."] if out else []
     advice += [f"Drawn in {plot}."] if plot else []
     for words in advice:
