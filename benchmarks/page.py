@@ -18,6 +18,7 @@ from benchmarks.scoring import Stored, all_scores, calibrated_scores, designs
 from benchmarks.store import HERE, read_rows
 from benchmarks.tables import (
     OURS,
+    SHIPPED,
     SWEEP,
     bar_table,
     family_table,
@@ -147,6 +148,9 @@ def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
         "wider_lengths": _span({task.horizon for task in stored.tasks.values() if task.wider}),
         "family_table": family_table(results["families"]),
         "wider_summary": {group: groups[group] for group in ("wider", "kept")},
+        "worse_than_start": sum(
+            one[SHIPPED]["worse_than_start"] for one in results["families"].values() if SHIPPED in one
+        ),
         "judge_table": judge_table(results["judge"]),
         "complete": _complete(stored),
         "grids": len(stored.truths),

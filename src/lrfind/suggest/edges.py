@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrfind.curves import START, Array, Curve
+from lrfind.curves import PATIENCE, START, Array, Curve
 from lrfind.errors import ProbeError
 
 SHARE = 0.05
@@ -79,12 +79,12 @@ def edge(curve: Curve) -> float:
 
 def is_saturated(curve: Curve) -> bool:
     """Say whether the loss ends below its start: no rate of the ramp is shown to be too high."""
-    return curve.stop == "done" and bool(curve.smooth[-1] < curve.level)
+    return _is_whole(curve) and bool(curve.smooth[-1] < curve.level)
 
 
 def is_open(curve: Curve) -> bool:
     """Say whether the loss stays low over many octaves, to the end of the ramp: it saturates, or steps are capped."""
-    return curve.stop == "done" and not is_weak(curve) and _octaves_low(curve) > OPEN
+    return _is_whole(curve) and not is_weak(curve) and _octaves_low(curve) > OPEN
 
 
 def density(curve: Curve) -> float:
@@ -119,7 +119,7 @@ def has_edge(curve: Curve) -> bool:
     falls = fall(curve) > 1e-9 * abs(curve.level)
     if not is_weak(curve):
         return falls
-    rose = curve.stop != "done" or float(curve.smooth[-1]) > curve.level + FLAT * curve.noise
+    rose = not _is_whole(curve) or float(curve.smooth[-1]) > curve.level + FLAT * curve.noise
     return rose and (falls or _last_within(curve, float(np.min(_known(curve)))) >= START)
 
 
@@ -130,6 +130,11 @@ def no_fall(curve: Curve) -> ProbeError:
         f"{curve.level:.4g} with noise {curve.noise:.2g} and fell by no more than {max(fall(curve), 0.0):.2g}; check "
         f"that the loss depends on the model's parameters, lower min_lr, raise max_lr or take more steps."
     )
+
+
+def _is_whole(curve: Curve) -> bool:
+    """Say whether the ramp came to its end, and its steps were not skipped from some rate on, as a scaler does."""
+    return curve.stop == "done" and bool(np.isfinite(curve.losses[-PATIENCE:]).any())
 
 
 def _bottom(curve: Curve) -> int:
@@ -170,7 +175,7 @@ def _known(curve: Curve) -> Array:
     """
     known = curve.smooth[: int(np.flatnonzero(np.isfinite(curve.losses))[-1]) + 1]
     least = np.minimum.accumulate(known)
-    share = TURN if curve.stop == "done" else TURN_BEFORE
+    share = TURN if _is_whole(curve) else TURN_BEFORE
     risen = known - least > np.maximum(share * (curve.level - least), AGAIN * curve.noise)
     has_fallen = curve.level - least > max(AGAIN * curve.noise, 1e-9 * abs(curve.level))
     turns = np.flatnonzero(risen & has_fallen)
