@@ -243,11 +243,10 @@ class Finding:
     ) -> Finding:
         """Answer for another training from the same records: nothing is run.
 
-        This is what a search told of that training would have read off them. The reading does not know the horizon but
-        by the number of passes over the data, and the interval is wider the further it is from 2,000 steps: so long
-        are the benchmark's trainings. Of its trainings of 250 steps, the interval holds the best rate as often, but the
-        rate itself costs more: a mean regret of 0.04, with 27 % of the picks worse than 5 %. Longer trainings are not
-        measured, nor are schedules that end at something between a tenth and the whole of their peak.
+        This is what a search told of that training would have read off them. The reading knows the number of passes
+        over the data and, below 2,000 steps, the number of steps: so long are the trainings that most constants are
+        fitted on. Above, the interval is wider, by guess: longer trainings are not measured, nor are schedules that
+        end at something between a tenth and the whole of their peak.
 
         Args:
             schedule: As ``find`` takes it; by default the same shape.
