@@ -81,8 +81,11 @@ def _stepped(kind: Any, options: dict[str, Any]) -> tuple[list[list[float]], flo
     And how far the first one does in the end, after its rate is raised eightfold.
     """
     source = torch.Generator().manual_seed(0)
-    start = SIZE * torch.randn(SIDE, SIDE, generator=source)
-    trend = SHARE * torch.randn(SIDE, SIDE, generator=source).sign()
+
+    def drawn() -> torch.Tensor:
+        return torch.randn(SIDE, SIDE, generator=source, device="cpu", dtype=torch.float32)
+
+    start, trend = SIZE * drawn(), SHARE * drawn().sign()
     numbers = [torch.nn.Parameter(start.clone()) for _ in range(3)]
     groups = [{"params": [one], "lr": lr} for one, lr in zip(numbers, (RATE, RATE, HUGE), strict=True)]
     with warnings.catch_warnings():
@@ -90,7 +93,7 @@ def _stepped(kind: Any, options: dict[str, Any]) -> tuple[list[list[float]], flo
         made = kind(groups, lr=RATE, **options)
 
     def moved() -> list[float]:
-        gradient = trend + torch.randn(SIDE, SIDE, generator=source)
+        gradient = trend + drawn()
         for one, scale in zip(numbers, (1.0, LOUD, 1.0), strict=True):
             one.grad = gradient * scale
         made.step()
