@@ -56,6 +56,7 @@ def find(
         ProbeError: If the losses cannot be read (never finite, never falling).
 
     Example:
+        >>> import torch
         >>> _ = torch.manual_seed(0)
         >>> x = torch.randn(256, 4)
         >>> batches = list(zip(x.split(32), (x @ torch.ones(4, 1)).split(32)))

@@ -6,7 +6,8 @@ import copy
 import io
 import warnings
 from collections.abc import Iterator
-from types import GeneratorType
+from functools import lru_cache
+from types import BuiltinMethodType, FunctionType, GeneratorType, MethodWrapperType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,18 +15,20 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lrfind.errors import BadInputError
 from lrfind.isolation.notes import place_of
-from lrfind.isolation.reach import attributes_of, kind_of, slots_of
+from lrfind.isolation.reach import CACHES, kind_of
 
 
 def is_half_consumed(each: Any) -> bool:
     """Say whether an object is an iterator whose place is not among its attributes, so that it cannot be put back."""
-    if isinstance(each, np.random.SeedSequence):  # which counts what it has spawned
+    if isinstance(each, (np.random.SeedSequence, CACHES, _BaseDataLoaderIter)):
         return True
+    if isinstance(each, (MethodWrapperType, BuiltinMethodType)):  # count().__next__
+        return is_half_consumed(each.__self__)
     if isinstance(each, io.IOBase):  # a pipe, or a file that is being iterated over
         return not each.closed and each.readable() and not each.writable() and place_of(each) is None
     if not isinstance(each, Iterator):
         return False
-    return isinstance(each, _BaseDataLoaderIter) or (attributes_of(each) is None and not slots_of(kind_of(each)))
+    return not isinstance(kind_of(each).__next__, FunctionType)  # as of a class of the user's
 
 
 def stand_in(iterator: Any, name: str) -> Any:
@@ -46,6 +49,10 @@ def twin_of(iterator: Any) -> Any:
         raise TypeError(f"cannot copy a {type(iterator).__name__}")
     if isinstance(iterator, np.random.SeedSequence):
         return copy.deepcopy(iterator)
+    if isinstance(iterator, CACHES):
+        return lru_cache(**iterator.cache_parameters())(iterator.__wrapped__)
+    if isinstance(iterator, (MethodWrapperType, BuiltinMethodType)):
+        return getattr(twin_of(iterator.__self__), iterator.__name__)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of itertools, from Python 3.12
         make, given, *states = iterator.__reduce__()

@@ -13,11 +13,13 @@ from typing import Any
 
 import torch
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 from typing_extensions import Self
 
 from lrfind.errors import NotPutBackError
 from lrfind.isolation.generators import global_generators, seed_each
 from lrfind.isolation.iterators import is_half_consumed, stand_in
+from lrfind.isolation.loaders import end_workers
 from lrfind.isolation.memory import notes_of_memory
 from lrfind.isolation.notes import GENERATORS, Note, notes_of
 from lrfind.isolation.reach import Found, instances, path_to, reach
@@ -43,6 +45,7 @@ class Kept:
         self._notes: list[Note] = []
         self._iterators: dict[int, Any] = {}
         self._generators: list[Any] = []
+        self._loaders: list[tuple[Any, Any]] = []
         self._sharded: list[Any] = []
 
     def __enter__(self) -> Self:
@@ -57,6 +60,7 @@ class Kept:
             self._notes += notes_of_memory(state, {key: each for key, each in data.items() if key not in state})
             self._iterators = {key: each for key, (each, _) in self._found.items() if is_half_consumed(each)}
             self._generators = instances(self._found, GENERATORS)
+            self._loaders = [(one, one._iterator) for one in instances(self._found, DataLoader)]
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -76,11 +80,16 @@ class Kept:
         """Seed every generator, let a probe run, and put everything back after it, on every exit."""
         try:
             self._give_stand_ins()
+            for loader, _ in self._loaders:  # which begins anew, also where it keeps its workers
+                loader._iterator = None
             for optimizer in instances(self._found, Optimizer):
                 _stop_watching(optimizer)
             seed_each(seed, self._generators)
             yield
         finally:
+            for loader, iterator in self._loaders:
+                if loader._iterator is not iterator:
+                    end_workers(loader)
             self.put_back()
 
     def put_back(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from lrfind.errors import BadInputError
-from lrfind.isolation.iterators import is_half_consumed, twin_of
+from lrfind.isolation.iterators import is_half_consumed, stand_in, twin_of
 
 
 def fresh(loader: Any) -> Any:
@@ -23,6 +23,9 @@ def fresh(loader: Any) -> Any:
     """
     if isinstance(loader, DataLoader):
         twin = copy.copy(loader)
+        for name, value in vars(loader).items():
+            if is_half_consumed(value):
+                object.__setattr__(twin, name, stand_in(value, f"{type(loader).__name__}.{name}"))
         twin._iterator = None
         object.__setattr__(twin, "persistent_workers", loader.num_workers > 0)
         return twin

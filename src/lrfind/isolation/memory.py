@@ -22,10 +22,10 @@ from lrfind.isolation.reach import Found, inner_names, instances
 
 SHARE = 0.05
 """Of memory that nearly never moves, the smallest blocks up to this share of the whole are copied ..."""
-LEAST = {"model": 1 << 62, "beside": 1 << 30, "frozen": 1 << 20, "data": 1 << 24}
+LEAST = {"model": 1 << 62, "beside": 1 << 30, "frozen": 1 << 20, "data": 1 << 26}
 """... or up to so many bytes, where that is more: what trains always, arrays that functions keep up to a gigabyte."""
-SAMPLE = 4096
-"""Of data that is watched so many words are compared; of weights, the sum of all."""
+SAMPLE, READ = 4096, 1 << 33
+"""Of what is watched so many words are compared, and the sum of all up to so many bytes."""
 
 Values = torch.Tensor | np.ndarray[Any, Any]
 """The values of an array, of a tensor, or of the storage of tensors, as words."""
@@ -79,12 +79,9 @@ def _block(each: Any) -> tuple[int, Values | None]:
     """Return what the memory of a tensor or array is known by, and its values; None where it has none of its own."""
     if isinstance(each, np.ndarray):
         return id(each), each if each.flags.writeable and each.nbytes else None
-    if is_lazy(each) or each.is_meta or each.layout is torch.sparse_coo or inner_names(each):
+    if is_lazy(each) or each.is_meta or each.layout is not torch.strided or inner_names(each):
         return 0, None
-    try:
-        storage = each.untyped_storage()
-    except (RuntimeError, NotImplementedError):  # a layout that has no storage
-        return id(each), each.detach()
+    storage = each.untyped_storage()
     return storage._cdata, _words(storage) if storage.nbytes() and storage.data_ptr() else None
 
 
@@ -124,13 +121,13 @@ def _put_values(_: Any, kept: tuple[Any, Any]) -> None:
 
 
 def _digest(each: Any) -> tuple[Values, Any]:
-    """The values where they are, and what shows that they were written to: of a weight their sum, else a sample."""
+    """The values where they are, and what shows that they were written to: their sum as words, and a sample."""
     values: Any = _block(each)[1]
-    if isinstance(each, nn.Parameter):
-        return values, [values.sum().item()]
-    version = [each._version] if isinstance(each, torch.Tensor) and not each.is_inference() else []
-    step = max(1, values.size // SAMPLE if isinstance(values, np.ndarray) else values.numel() // SAMPLE)
-    return values, (values.flat if isinstance(values, np.ndarray) else values.reshape(-1))[::step].tolist() + version
+    is_array = isinstance(values, np.ndarray)
+    whole = values if not is_array or values.dtype.hasobject or values.nbytes % 8 else _as_words(values)
+    total = [int(whole.sum())] if values.nbytes <= READ and not (is_array and whole is values) else []
+    step = max(1, (values.size if is_array else values.numel()) // SAMPLE)
+    return values, total + (values.flat if is_array else values.reshape(-1))[::step].tolist()
 
 
 COPIED = Kind(_whole, _same_values, _put_values)

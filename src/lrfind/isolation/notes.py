@@ -5,21 +5,34 @@ Everything is put back in place, and only where it has moved. The memory of tens
 
 from __future__ import annotations
 
+import ctypes
 import io
 import random
+import weakref
 from array import array
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from operator import eq, is_
-from types import CellType, FunctionType, GeneratorType
+from types import CellType, FunctionType, GeneratorType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
-from lrfind.isolation.reach import attributes_of, hooks_of, is_closed, is_own, kind_of, names_of, slots_of
+from lrfind.isolation.reach import (
+    CACHES,
+    MOST,
+    attributes_of,
+    components,
+    hooks_of,
+    is_closed,
+    is_own,
+    kind_of,
+    names_of,
+    slots_of,
+)
 
 GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 _MISSING = object()
@@ -49,6 +62,10 @@ def notes_of(each: Any) -> Iterator[Note]:
         yield kind, each, kind.keep(each)
     if isinstance(each, type) and is_own(each):
         yield _CLASS, each, _CLASS.keep(each)
+    if type(each) is ModuleType and is_own(each):
+        yield _NAMES, vars(each), dict(vars(each))
+    if type(each) in (list, dict, deque) and len(each) > MOST:
+        yield _LARGE, each, _LARGE.keep(each)
     if type(each) is FunctionType:
         yield _GIVEN, each, _GIVEN.keep(each)
         for module, names in names_of(each):
@@ -57,7 +74,7 @@ def notes_of(each: Any) -> Iterator[Note]:
 
 @cache
 def _kinds_of(kind: Any) -> tuple[Kind, ...]:
-    if issubclass(kind, type):
+    if issubclass(kind, (type, ModuleType, CACHES, weakref.ReferenceType)):
         return ()
     slots = (_SLOTS,) if slots_of(kind) else ()
     if issubclass(kind, torch.Tensor):
@@ -96,6 +113,18 @@ def _same_elements(it: Any, kept: list[Any]) -> bool:
 def _refill(clear: Any, extend: Any) -> Callable[[Any, Any], None]:
     """Return what empties a container and fills it anew, whatever its subclass makes of that."""
     return lambda it, kept: (clear(it), extend(it, kept))[1]
+
+
+def _elements(it: Any) -> list[Any]:
+    return list(it.values() if isinstance(it, dict) else it)
+
+
+def _put_large(it: Any, kept: list[Any]) -> None:
+    """Put back the containers that a large one holds, which is not entered."""
+    for now, then in zip(_elements(it), kept, strict=True):
+        if type(now) in (dict, list, set) and now != then:
+            now.clear()
+            now.extend(then) if isinstance(now, list) else now.update(then)
 
 
 def _put_object(it: Any, kept: tuple[Any, Any]) -> None:
@@ -200,8 +229,8 @@ def _same_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> bool:
 def _about(it: torch.Tensor) -> Any:
     """Where the values of a tensor lie, and how."""
     about = it.shape, it.dtype, it.device, it.layout
-    if it.layout is torch.sparse_coo:
-        return *about, _about(it._indices()), _about(it._values())
+    if it.layout is not torch.strided:
+        return *about, *map(_about, components(it))
     try:
         return *about, it.stride(), it.storage_offset(), it.untyped_storage()._cdata
     except (RuntimeError, NotImplementedError):  # without memory of its own: others that it wraps are noted
@@ -237,6 +266,11 @@ _NAMES = Kind(
     lambda it, kept: _put_names(kept, it, it.__setitem__, it.pop),
 )
 _GIVEN = _kind(lambda it: [it.__defaults__, it.__kwdefaults__], _put_defaults, _same_elements)
+_LARGE = Kind(
+    lambda it: [one.copy() if type(one) in (dict, list, set) else one for one in _elements(it)],
+    lambda it, kept: _elements(it) == kept,
+    _put_large,
+)
 _MODE = _kind(lambda it: it.training, lambda it, kept: setattr(it, "training", kept))
 
 _SINGLE: tuple[tuple[Any, Kind], ...] = (
@@ -258,6 +292,10 @@ _SINGLE: tuple[tuple[Any, Kind], ...] = (
     (
         partial,
         _kind(lambda it: list(it.__reduce__()[2]), lambda it, kept: it.__setstate__(tuple(kept)), _same_elements),
+    ),
+    (
+        ctypes._SimpleCData.__mro__[1],
+        _kind(bytes, lambda it, kept: ctypes.memmove(ctypes.addressof(it), kept, len(kept))),
     ),
     (random.SystemRandom, _kind(do_nothing, do_nothing)),
     (random.Random, _kind(lambda it: it.getstate(), lambda it, kept: it.setstate(kept))),

@@ -17,6 +17,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -28,6 +29,7 @@ import torch
 from torch.nn.parameter import is_lazy
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 MOST = 100_000
 """The elements of a larger container are not entered: they are data. The container itself is put back."""
@@ -36,14 +38,23 @@ DATA = (DataLoader, Dataset, Sampler)
 """Kinds that hold data rather than state."""
 
 _ATOMS = {
-    *(int, float, complex, bool, str, bytes, type(None), type(...), range, slice, ModuleType, CodeType),
+    *(int, float, complex, bool, str, bytes, type(None), type(...), range, slice, CodeType),
     *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
 }
-_TRAINED = (torch.nn.Module, torch.optim.Optimizer, LRScheduler, *DATA)
-_CLOSED = (FrameType, TracebackType, threading.Thread, logging.Logger, logging.Handler, weakref.ReferenceType)
+_TRAINED = (torch.nn.Module, torch.optim.Optimizer, LRScheduler, torch.amp.GradScaler, *DATA)
+_CLOSED = (FrameType, TracebackType, threading.Thread, logging.Logger, logging.Handler, _BaseDataLoaderIter, io.IOBase)
 _CLOSED_MODULES = (
-    *("torch._", "torch.autograd.", "torch.cuda.", "torch.distributed.", "torch.fx.", "torch.profiler."),
-    *("torch.utils.tensorboard.", "_thread.", "threading.", "multiprocessing.", "concurrent.", "asyncio."),
+    *("torch._", "torch.autograd.", "torch.cuda.", "torch.fx.", "torch.profiler.", "torch.utils.tensorboard."),
+    *("torch.distributed._", "torch.distributed.d", "torch.distributed.fsdp.", "torch.distributed.tensor."),
+    *(
+        "_thread.",
+        "threading.",
+        "multiprocessing.q",
+        "multiprocessing.con",
+        "multiprocessing.sync",
+        "multiprocessing.p",
+    ),
+    *("multiprocessing.m", "multiprocessing.u", "concurrent.", "asyncio."),
     *("subprocess.", "logging.", "socket.", "importlib.", "_frozen_importlib", "typing.", "_abc.", "IPython."),
     *(
         "ipykernel.",
@@ -58,6 +69,9 @@ _CLOSED_MODULES = (
         "tensorboardX.",
     ),
 )
+
+CACHES = type(cache(len))
+"""What ``functools.lru_cache`` returns; its order is kept in links of its own, which nobody else may touch."""
 
 Found = dict[int, tuple[Any, Any]]
 """By its ``id``, each object that was reached, with the one that it was reached from; of a root, None."""
@@ -193,16 +207,12 @@ def is_closed(kind: type) -> bool:
 @cache
 def _parts_of(kind: Any) -> Callable[[Any], Iterable[Any]]:
     """Return what gives the parts of an object of a type."""
-    for kinds, parts in ((torch.Tensor, _of_tensor), (np.ndarray, _of_array), (type, _of_class)):
+    if is_closed(kind):
+        return lambda each: ()
+    for kinds, parts in _PARTS:
         if issubclass(kind, kinds):
             return parts
-    if kind is FunctionType:
-        return _of_function
-    if is_closed(kind) or issubclass(kind, io.IOBase):
-        return lambda each: ()
-    if issubclass(kind, dict):
-        return _of_mapping
-    return _of_elements if issubclass(kind, (list, tuple, set, frozenset, deque)) else _of_object
+    return _of_object
 
 
 def _of_object(each: Any) -> Iterable[Any]:
@@ -238,8 +248,18 @@ def _of_tensor(each: torch.Tensor) -> Iterator[Any]:
         yield each.grad
     if type(each) not in (torch.Tensor, torch.nn.Parameter):
         yield from (type(each), *(getattr(each, name) for name in inner_names(each)))
-    elif each.layout is torch.sparse_coo:
-        yield from (each._indices(), each._values())
+    elif each.layout is not torch.strided:
+        yield from components(each)
+
+
+def components(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """Return the dense tensors that a sparse one consists of; none of one in a layout that is not known."""
+    names = ("_indices", "_values", "crow_indices", "ccol_indices", "row_indices", "col_indices", "values")
+    found = []
+    for name in names[:2] if tensor.layout is torch.sparse_coo else names[2:]:
+        with suppress(RuntimeError, AttributeError):
+            found.append(getattr(tensor, name)())
+    return found
 
 
 def hooks_of(tensor: torch.Tensor) -> tuple[dict[int, Any] | None, ...]:
@@ -260,11 +280,29 @@ def _of_array(each: np.ndarray[Any, Any]) -> Iterable[Any]:
 
 def _of_function(each: FunctionType) -> Iterable[Any]:
     given = each.__closure__ or (), each.__defaults__ or (), (each.__kwdefaults__, vars(each))
-    return chain(*given, *([module.get(name) for name in names] for module, names in names_of(each)))
+    named = (module.get(name) for module, names in names_of(each) for name in names)
+    return chain(*given, (one for one in named if type(one) is not ModuleType))
 
 
 def _of_class(each: type) -> Iterable[Any]:
-    return chain(vars(each).values(), each.__bases__) if is_own(each) else ()
+    return chain(vars(each).values(), each.__bases__, (type(each),)) if is_own(each) else ()
+
+
+def _of_module(each: ModuleType) -> Iterable[Any]:
+    return vars(each).values() if is_own(each) else ()
+
+
+_PARTS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
+    (torch.Tensor, _of_tensor),
+    (np.ndarray, _of_array),
+    (type, _of_class),
+    (FunctionType, _of_function),
+    (ModuleType, _of_module),
+    (weakref.ReferenceType, lambda each: (each(),)),
+    (CACHES, lambda each: (each.__wrapped__, vars(each))),
+    (dict, _of_mapping),
+    ((list, tuple, set, frozenset, deque), _of_elements),
+)
 
 
 def _label(each: Any, holder: Any) -> str:
