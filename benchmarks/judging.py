@@ -70,7 +70,8 @@ def pairs(stored: Stored) -> Iterator[Pair]:
             except LRFindError:
                 continue
             training, truth = test.training(record), stored.truths[task.name, schedule]
-            rests_on = evidence(to_curve(record), training.left, training.passes(record), training.steps(record))
+            length = training.over(record)
+            rests_on = evidence(to_curve(record), training.left, length.passes, length.steps)
             least = truth.regret(found.lr)
             for octave, regret in zip(truth.octaves, truth.regrets, strict=True):
                 place = float(octave) - log2(found.lr)

@@ -3,10 +3,12 @@
 import functools
 import importlib
 import itertools
+import multiprocessing
 import os
 import random
 import signal
 import sys
+import weakref
 from array import array
 from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict, deque
 from dataclasses import dataclass, field
@@ -20,8 +22,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
+import lrfind
 from lrfind.errors import BadInputError, NotPutBackError
 from lrfind.isolation import Kept, fresh, generators_kept, seed_all
+from lrfind.isolation.memory import LEAST
+from lrfind.isolation.reach import MOST
 
 
 def data(**options):
@@ -416,7 +421,7 @@ FUNCTIONS = {
     "keyword default": lambda: of_a_keyword_default,
     "closure": of_a_closure,
     "cell that is empty yet": of_an_empty_cell,
-    "cache": lambda: of_a_cache,
+    "cache": lambda: known.cache_clear() or of_a_cache,
     "object that is called": Called,
     "bound method": lambda: Called().bound,
     "partial": lambda: functools.partial(counting, Counter(a=1)),
@@ -853,3 +858,176 @@ def test_a_file_that_is_being_iterated_over_is_put_back_or_refused(tmp_path):
         assert data.file.readline() == "2\n"
     finally:
         data.file.close()
+
+
+# What an attack found: each a training that people publish, or a place where state hides.
+
+
+@functools.lru_cache(maxsize=4)
+def cached(number):
+    return torch.ones(number)
+
+
+class OnePerClass(type):
+    """A metaclass that keeps what it makes."""
+
+    made: ClassVar = {}
+
+    def __call__(cls):
+        if cls not in cls.made:
+            cls.made[cls] = super().__call__()
+        return cls.made[cls]
+
+
+class Meter(metaclass=OnePerClass):
+    def __init__(self):
+        self.step = 0
+
+
+class Ticks(itertools.count):
+    """An iterator of C's with a dictionary of its own."""
+
+
+def test_a_cache_is_neither_used_nor_filled_by_a_probe():
+    def step():
+        return cached(random.randrange(1, 40)).sum()
+
+    for _ in range(10):
+        step()
+    before = cached.cache_info()
+    probed(lambda: [step() for _ in range(50)], step)
+    assert cached.cache_info() == before
+    assert [cached(number).numel() for number in range(1, 40)] == list(range(1, 40))  # its links are whole
+
+
+def test_what_a_metaclass_keeps_is_put_back():
+    Meter()
+
+    def step():
+        Meter().step += 1
+
+    probed(step, step)
+    assert Meter().step == 0
+
+
+def test_the_scaler_of_a_gpu_is_put_back():
+    scaler = torch.amp.GradScaler("cpu")
+    scaler.scale(torch.ones(1))
+    scaler.__class__ = torch.cuda.amp.GradScaler  # as published code makes it
+    before = scaler.state_dict()
+    probed(lambda: (scaler._scale.mul_(2), scaler._growth_tracker.add_(1)), scaler)
+    assert scaler.state_dict() == before
+
+
+def test_memory_that_processes_share_is_put_back():
+    count, rows = multiprocessing.Value("i", 3), multiprocessing.Array("d", [1.0, 2.0])
+
+    def step():
+        count.value += 1
+        rows[0] += 1
+
+    probed(step, step)
+    assert (count.value, rows[0]) == (3, 1.0)
+
+
+def test_a_module_that_a_function_imports_is_put_back():
+    import elsewhere as state
+
+    state.reset()
+
+    def step():
+        state.steps += 1
+
+    probed(step, step)
+    assert state.steps == 0
+
+
+def test_what_is_reached_through_a_weak_reference_is_put_back():
+    teacher = nn.Linear(2, 2)
+    reference, before = weakref.ref(teacher), teacher.weight.tolist()
+
+    def step():
+        reference().weight.data.add_(1)
+
+    probed(step, step)
+    assert teacher.weight.tolist() == before
+
+
+@pytest.mark.parametrize("make", [itertools.count, Ticks, lambda: iter(range(9))])
+@pytest.mark.parametrize("is_bound", [False, True])
+def test_an_iterator_of_python_is_not_moved_by_name_or_by_method(make, is_bound):
+    iterator = make()
+    tick = iterator.__next__ if is_bound else lambda: next(iterator)
+
+    def step():
+        return tick()
+
+    probed(lambda: (step(), step()), step)
+    assert step() == 0
+
+
+def test_what_a_large_container_holds_is_put_back():
+    rows = [{"seen": 0} for _ in range(MOST + 1)]
+
+    def step():
+        rows[7]["seen"] += 1
+
+    probed(step, step)
+    assert rows[7] == {"seen": 0}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+def test_a_compressed_sparse_tensor_is_put_back():
+    matrix = torch.eye(4).to_sparse_csr()
+    probed(lambda: matrix.values().mul_(3), [matrix])
+    assert matrix.values().tolist() == [1.0] * 4
+
+
+def test_large_data_that_is_written_to_is_named():
+    seen = np.zeros((LEAST["data"] + 8) // 8)
+    data = TensorDataset(torch.ones(4))
+    data.seen = seen
+
+    def write():
+        seen[5] += 1
+
+    with pytest.raises(NotPutBackError, match=r"the search moved .*seen and could not put it back"):
+        probed(write, data)
+
+
+def test_a_loader_that_keeps_its_own_iterator_of_workers_is_refused_and_goes_on():
+    class Endless(DataLoader):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            self.iterator = super().__iter__()
+
+        def __iter__(self):
+            for _ in range(2):
+                yield next(self.iterator)
+
+    loader = Endless(TensorDataset(torch.randn(64, 4), torch.randn(64, 1)), 8, num_workers=1)
+    model = nn.Linear(4, 1)
+    assert len(list(loader)) == 2
+    with pytest.raises(BadInputError, match=r"training reads on in Endless\.iterator"):
+        lrfind.find(model, torch.optim.SGD(model.parameters(), 0.1), loader, nn.MSELoss(), progress=False)
+    assert len(list(loader)) == 2
+
+
+def test_a_loader_with_workers_of_its_own_in_a_wrapper_begins_anew():
+    class Wrapper:
+        def __init__(self, loader):
+            self.loader = loader
+
+        def __iter__(self):
+            yield from self.loader
+
+    inner = DataLoader(
+        TensorDataset(torch.randn(64, 4), torch.randn(64, 1)), 16, num_workers=1, persistent_workers=True
+    )
+    loader, model = Wrapper(inner), nn.Linear(4, 1)
+    assert len(list(loader)) == 4
+    workers = inner._iterator._workers
+    options = {"strategy": "range", "progress": False}
+    lrfind.find(model, torch.optim.SGD(model.parameters(), 0.1), loader, nn.MSELoss(), **options)
+    assert inner._iterator._workers is workers
+    assert len(list(loader)) == 4

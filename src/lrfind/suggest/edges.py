@@ -38,6 +38,9 @@ TURN_BEFORE = 0.3
 
 AGAIN = 4.0
 
+DIP = 0.1
+"""A valley of less than this share of the whole fall is none: what the loss does by itself before rates matter."""
+
 RAGGED = 0.5
 """The loss is ragged where it jumps above its trend by this share of its whole fall (twice within an octave)."""
 
@@ -177,7 +180,8 @@ def _known(curve: Curve) -> Array:
     least = np.minimum.accumulate(known)
     share = TURN if _is_whole(curve) else TURN_BEFORE
     risen = known - least > np.maximum(share * (curve.level - least), AGAIN * curve.noise)
-    has_fallen = curve.level - least > max(AGAIN * curve.noise, 1e-9 * abs(curve.level))
+    whole = curve.level - float(least[-1])
+    has_fallen = curve.level - least > max(AGAIN * curve.noise, DIP * whole, 1e-9 * abs(curve.level))
     turns = np.flatnonzero(risen & has_fallen)
     return known[: int(turns[0]) + 1] if len(turns) else known
 
