@@ -20,6 +20,7 @@ from lrfind.records import Finding, Probe, Record
 from lrfind.search import SearchOptions, find_with
 from lrfind.steps import LossFn, Step, to_number, to_step
 
+
 def find(
     model: nn.Module,
     optimizer: Optimizers,

@@ -33,6 +33,7 @@ _ONCE = {"activation_checkpointing": False, "gradient_checkpointing": False, "us
 _SPARE = 2
 """The inner Trainer may take this many times the probe's steps, for those that a gradient scaler skips."""
 
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a probe moves, apart from data.

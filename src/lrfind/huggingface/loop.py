@@ -20,6 +20,7 @@ from lrfind.schedules import AsConstant
 _SHAPES = {"linear": "linear", "cosine": "cosine", "constant": "constant", "constant_with_warmup": "constant"}
 """The schedules of transformers that have a shape of ours; a warmup only delays them."""
 
+
 class HuggingFaceLoop(LoopInPlace):
     """Probes a model inside the training that a Trainer would give it.
 

@@ -19,7 +19,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from lrfind.isolation.generators import KINDS, same_state, set_state, state_of
-from lrfind.isolation.reach import attributes_of, hooks_of, is_closed, is_own_class, names_of, slots_of
+from lrfind.isolation.reach import attributes_of, hooks_of, is_closed, is_leaf, is_own_class, names_of, slots_of
 
 _MISSING = object()
 
@@ -191,8 +191,8 @@ def _tensor(it: torch.Tensor) -> _Tensor:
     hooks = tuple(dict(each or {}) for each in hooks_of(it))
     if is_lazy(it):
         return _Tensor(it.data, it.requires_grad, None, hooks)
-    is_leaf = it.is_leaf
-    return _Tensor(it.detach(), it.requires_grad if is_leaf else None, it.grad if is_leaf else None, hooks)
+    own = is_leaf(it)
+    return _Tensor(it.detach(), it.requires_grad if own else None, it.grad if own else None, hooks)
 
 
 def _same_tensor(it: torch.Tensor, kept: _Tensor) -> bool:

@@ -174,9 +174,7 @@ class LRFinder(VerifyLR):
         chosen_optimizers(trainer, self._optimizer)
         with generators_kept():  # first of all
             wiring = self._wiring(module) if self._apply else None
-            loop = LightningLoop(
-                trainer, module, data_of(trainer, module), optimizer=self._optimizer, is_fitting=True
-            )
+            loop = LightningLoop(trainer, module, data_of(trainer, module), optimizer=self._optimizer, is_fitting=True)
             finding = find_with(loop, **with_plan(self._options, trainer, trainer.lr_scheduler_configs))
         if wiring is not None:
             self._set(trainer, module, finding.lr, wiring, is_fresh=is_fresh)
