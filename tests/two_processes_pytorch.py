@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, TensorDataset
 
 import lrfind
+import lrfind.ranks
 
 OPTIONS = {"progress": False, "steps": 40}
 
@@ -242,10 +243,11 @@ def alone(rank):
     return found
 
 
-def failing(who, where, after=5, make=ddp):
-    """Return a case in which some ranks fail in a probe."""
+def failing(who, where, after=5, make=ddp, stays=0.0):
+    """Return a case in which some ranks fail in a probe; their processes go, or stay for some seconds."""
 
     def case(rank):
+        lrfind.ranks.STUCK = 1.0
         model, optimizer, loader = prepared(make, rank, "mid-training")
         batches, counter = list(loader), itertools.count()
         seed(rank)
@@ -271,6 +273,7 @@ def failing(who, where, after=5, make=ddp):
         except Exception as error:  # noqa: BLE001, whatever it is, the test is to hear of it
             said = type(error).__name__, str(error)
         seconds, moved = time.monotonic() - start, differences(before, state_of(model, optimizer))
+        time.sleep(stays if rank in who else 0.0)
         losses = train(model, optimizer, batches, step) if len(who) == 2 else []
         return {"said": said, "seconds": seconds, "moved": moved, "losses": losses}
 
@@ -305,10 +308,9 @@ CASES = {
     "rank 0 alone": alone,
     "both fail at once": failing((0, 1), "loss", 0),
     "both fail later": failing((0, 1), "loss", 30),
-    "rank 1 fails in its loss": failing((1,), "loss"),
-    "rank 0 fails in its loss": failing((0,), "loss"),
-    "rank 1 fails in its first loss": failing((1,), "loss", 0),
-    "rank 1 fails in its loader": failing((1,), "loader"),
-    "rank 0 fails in its loader": failing((0,), "loader"),
+    **{f"rank {rank} fails in its loss": failing((rank,), "loss") for rank in (0, 1)},
+    **{f"rank {rank} fails in its first loss": failing((rank,), "loss", 0) for rank in (0, 1)},
+    **{f"rank {rank} fails in its loader": failing((rank,), "loader") for rank in (0, 1)},
+    "rank 1 fails and stays": failing((1,), "loss", stays=4.0),
     "rank 1 fails under fsdp2": failing((1,), "loss", make=fsdp2),
 }

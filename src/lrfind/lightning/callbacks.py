@@ -83,8 +83,8 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
 class LRFinder(VerifyLR):
     """Finds a learning rate when ``fit`` starts, applies it, and verifies it to the end of training.
 
-    The search trains the module in a Trainer of its own and puts everything back; training itself is bit for bit what it
-    would be without the callback at the same rate. Where ``fit`` resumes from a checkpoint, the resume happens: of a run
+    The search trains the module with this Trainer and puts everything back; training itself is bit for bit what it
+    would be without the callback at the same rate. Where ``fit`` resumes from a checkpoint, it does so: of a run
     that had the callback, its finding is used and nothing is searched; of another, the search starts from the
     weights and the optimizer state of the checkpoint.
 
