@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-all truth matrix bench bench-overhead experiment docs lint format clean
+.PHONY: help demo test test-all truth matrix schedulers bench bench-overhead experiment docs lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ experiment: .venv/.bench ## Run the experiment with five seeds and write its tab
 
 matrix: .venv/.dev ## Run every cell of the matrix of loops and write docs/matrix.md
 	OMP_NUM_THREADS=1 $(BIN)/python tests/matrix_page.py
+
+schedulers: .venv/.dev ## Apply a rate under every scheduler and write docs/schedulers.md
+	$(BIN)/python tests/schedulers_page.py
 
 bench-overhead: .venv/.bench ## Time a probe step beside a bare loop and the peers; write docs/overhead.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.overhead

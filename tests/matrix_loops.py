@@ -68,8 +68,7 @@ class Parts:
 
     def __init__(self, cell, callback):
         seed_everything()
-        if "compiled" in cell.step:
-            torch._dynamo.reset()
+        torch._dynamo.reset()  # what other cells have compiled counts as compiled anew, and too often
         self.cell, self.callback = cell, callback
         self.net, self.loader = Net(cell.model, cell.step), nets.loader_of(cell)
         self._place = nets.place_of(cell.state, self.net, self.loader, callback)

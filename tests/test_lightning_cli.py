@@ -31,7 +31,8 @@ class Net(pl.LightningModule):
         return F.mse_loss(self.net(batch[0]), batch[1])
 
     def configure_optimizers(self):
-        return torch.optim.Adam(self.parameters(), lr=self.lr)
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr)
+        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)]
 
 
 class Data(pl.LightningDataModule):
@@ -76,11 +77,19 @@ def test_it_finds_prints_and_writes_and_nothing_else(script, monkeypatch, capsys
     assert {path.name for path in set(tmp_path.iterdir()) - before} <= {"finding.json", "__pycache__"}
 
 
+@pytest.mark.parametrize(
+    ("said", "schedule"), [([], "CosineAnnealingLR"), (["--schedule=linear"], "linear"), (["--schedule=null"], None)]
+)
+def test_the_schedule_is_that_of_the_modules_scheduler_unless_it_is_said(script, monkeypatch, said, schedule):
+    run(script, monkeypatch, "lr_find", "--out=finding.json", "--trainer.max_epochs=50", *said, *QUIET)
+    assert lrfind.Finding.load("finding.json").schedule == (schedule or "CosineAnnealingLR")
+
+
 def test_the_other_subcommands_are_still_there(script, monkeypatch):
     flags = ["--trainer.max_epochs=1", "--trainer.enable_checkpointing=false", "--trainer.enable_model_summary=false"]
     cli = run(script, monkeypatch, "fit", "--model.lr=0.01", *flags, *QUIET)
     assert cli.trainer.global_step == 256 // 16
-    assert cli.trainer.optimizers[0].param_groups[0]["lr"] == 0.01
+    assert cli.trainer.optimizers[0].param_groups[0]["initial_lr"] == 0.01
 
 
 def test_its_help_names_the_options(script, monkeypatch, capsys):

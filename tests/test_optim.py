@@ -1,9 +1,11 @@
 import pytest
 import torch
+from schedulers import TimmScheduler
 from torch import nn
 from torch.optim import lr_scheduler as schedulers
 
 from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.loop import Recorder
 from lrfind.optim import AppliedRate, apply_rate, rates_of, read_rate, set_rate
 from lrfind.pytorch import PyTorchLoop
 from lrfind.records import Probe
@@ -71,6 +73,42 @@ def test_where_all_groups_agree_theirs_is_the_rate_whatever_the_default():
     assert (rates_of(optimizer).lr, rates_of(optimizer).ratios) == (0.003, (1.0,))
     apply_rate(optimizer, 0.02)
     assert optimizer.param_groups[0]["lr"] == 0.02
+
+
+@pytest.mark.parametrize(
+    ("options", "rates", "lr"),
+    [
+        ({}, (2e-5, 2e-4), 2e-5),  # torch's own default, which no group has
+        ({"lr": 0.5}, (2e-5, 2e-4), 2e-5),
+        ({"lr": 2e-4}, (2e-5, None), 2e-4),  # a group without a rate of its own
+        ({"lr": 2e-4}, (2e-5, 2e-4), 2e-4),
+        ({}, (0.0, 2e-4, 3e-4), 2e-4),  # a first group that does not train
+        ({"lr": 0.0}, (None, 2e-4), 2e-4),
+    ],
+)
+def test_the_rate_of_an_optimizer_is_one_that_a_group_has(options, rates, lr):
+    groups = [{"params": [parameter()]} | ({} if rate is None else {"lr": rate}) for rate in rates]
+    optimizer = torch.optim.AdamW(groups, **options)
+    before = rates_of(optimizer)
+    assert before.lr == lr
+    for applied in (0.3, 1e-3 / 7):
+        apply_rate(optimizer, applied)
+        after = rates_of(optimizer)
+        assert after.lr == applied
+        assert applied in [group["lr"] for group in optimizer.param_groups]
+        assert after.ratios == pytest.approx(before.ratios, rel=1e-12)
+
+
+@pytest.mark.parametrize("schedule", [schedulers.ExponentialLR, None])
+def test_the_rate_stays_that_of_its_group_in_the_middle_of_training(schedule):
+    optimizer = torch.optim.SGD([{"params": [parameter()], "lr": 0.02}, {"params": [parameter()], "lr": 0.07}])
+    scheduler = schedule(optimizer, 0.9) if schedule else None
+    for lr in (0.3, 0.7, 1.1):
+        apply_rate(optimizer, lr, scheduler).remove()
+        assert rates_of(optimizer).lr == lr
+        step(optimizer)
+        if scheduler:
+            scheduler.step()
 
 
 MAKERS = {
@@ -151,12 +189,14 @@ def test_a_plateau_scheduler_keeps_the_applied_rate():
     assert rates == pytest.approx([0.02, 0.02, 0.002])
 
 
-def test_a_scheduler_that_was_not_passed_is_refused():
+@pytest.mark.parametrize("make", [lambda one: schedulers.StepLR(one, 1), lambda one: TimmScheduler(one, 10)])
+def test_a_scheduler_that_was_not_passed_is_refused(make):
     optimizer = adam()
-    schedulers.StepLR(optimizer, 1)
+    alive = make(optimizer)
     with pytest.raises(RateNotAppliedError, match=r"finding\.apply\(optimizer, scheduler\)"):
         apply_rate(optimizer, 0.02)
     assert optimizer.param_groups[0]["lr"] == 0.1
+    assert alive.optimizer is optimizer
 
 
 def test_a_scheduler_made_later_is_caught_when_it_moves_the_rate():
@@ -212,6 +252,70 @@ class Nested(torch.optim.Adam):
 
     def step(self, closure=None):
         return super().step(closure)
+
+
+def halve(optimizer, *_):
+    for group in optimizer.param_groups:
+        group["lr"] *= 0.5
+
+
+class Halves(torch.optim.Optimizer):
+    """An optimizer whose step changes its rate."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {"lr": 0.1})
+
+    def step(self, closure=None):
+        halve(self)
+
+
+def halved_by_a_later_hook(parameters):
+    optimizer = torch.optim.SGD(parameters, lr=0.1)
+    register, is_ours = optimizer.register_step_pre_hook, []
+
+    def registering(hook):
+        handle = register(hook)
+        if not is_ours:
+            is_ours.append(register(halve))
+        return handle
+
+    optimizer.register_step_pre_hook = registering
+    return optimizer
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("make", [Halves, halved_by_a_later_hook])
+def test_a_record_holds_the_rate_read_back_and_not_the_one_that_was_asked_for(make, groups):
+    optimizer = make([{"params": [parameter()]} for _ in range(groups)])
+    with Recorder(Probe((0.4, 0.2)), optimizer) as recorder:
+        for _ in range(2):
+            step(optimizer)
+            recorder.observe(1.0)
+    assert recorder.record().lrs == (0.2, 0.1)
+
+
+@pytest.mark.parametrize("make", [Halves, halved_by_a_later_hook])
+def test_a_watch_sees_what_the_step_was_made_with(make):
+    optimizer = make([parameter()])
+    AppliedRate(optimizer)
+    with pytest.raises(RateNotAppliedError, match=r"at step 1 param group 0 of \w+ has lr=0\.05, not 0\.1 as applied"):
+        step(optimizer)
+
+
+def test_a_scheduler_that_is_stepped_in_a_hook_changes_nothing_of_what_is_read():
+    optimizer = torch.optim.SGD([parameter()], lr=0.8)
+    scheduler = schedulers.ExponentialLR(optimizer, 0.5)
+    optimizer.register_step_post_hook(lambda *_: scheduler.step())
+    watch = apply_rate(optimizer, 0.4, scheduler)
+    for _ in range(3):
+        step(optimizer)
+    assert (watch.greatest, watch.least) == (0.4, 0.1)
+    watch.remove()
+    with Recorder(Probe((0.4, 0.2)), optimizer) as recorder:
+        for _ in range(2):
+            step(optimizer)
+            recorder.observe(1.0)
+    assert recorder.record().lrs == (0.4, 0.2)
 
 
 def test_a_step_that_calls_its_parents_is_one_step():

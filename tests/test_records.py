@@ -153,3 +153,22 @@ def test_a_file_of_an_earlier_version_is_read():
     for name in ("left", "horizon", "epochs"):
         del data[name]
     assert Finding.from_dict(data) == finding()
+
+
+@pytest.mark.parametrize(
+    ("ratios", "said"),
+    [
+        ((1.0, 0.1), "Its param groups then train with 0.1 and 0.01."),
+        ((1.0, 1.0, 5.0), "Its param groups then train with 0.1, 0.1 and 0.5."),
+        (
+            (1.0, *(0.5**depth for depth in range(1, 9))),
+            "The rates of its 9 param groups then go from 0.000391 to 0.1.",
+        ),
+    ],
+)
+def test_each_param_groups_rate_is_said_where_they_differ(ratios, said):
+    one = finding()
+    grouped = replace(one, records=(replace(one.records[0], ratios=ratios),))
+    assert said in str(grouped).replace("\n", " ")
+    assert said in grouped._repr_html_()
+    assert "param groups" not in str(one)

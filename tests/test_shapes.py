@@ -75,8 +75,10 @@ def test_a_search_takes_a_scheduler():
     assert by_scheduler.lr == pytest.approx(by_name.lr, rel=0.01)
     assert by_name.lr > 1.5 * steady.lr
     assert (by_scheduler.schedule, by_name.schedule) == ("CosineAnnealingLR", "cosine")
-    unknown = find(*arguments, schedule=scheduler, progress=False)
-    assert "CosineAnnealingLR was read as constant; pass horizon=" in unknown.notes[0]
+    by_its_own = find(*arguments, schedule=scheduler, progress=False)
+    assert (by_its_own.lr, by_its_own.horizon) == (by_scheduler.lr, 400)
+    unknown = find(*arguments, schedule=schedulers.StepLR(one, 40), progress=False)
+    assert "StepLR was read as constant; pass horizon=" in unknown.notes[0]
 
 
 def test_a_search_reads_it_over_the_steps_of_training():

@@ -17,7 +17,7 @@ from typing_extensions import Self
 from lrfind.curves import PATIENCE, DivergenceWatch
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.isolation import Kept, generators_kept
-from lrfind.optim import Group, Optimizers, as_list, rates_of, read_rate, set_rate
+from lrfind.optim import Optimizers, Stepping
 from lrfind.records import Probe, Record, Stop
 
 OnStep = Callable[[float, float], None]
@@ -36,7 +36,8 @@ class Loop(Protocol):
     """What the search needs of a framework; entered (``with loop:``) for the time of a search.
 
     The probes of a round are independent: each begins at the same starting point and knows nothing of the others, so
-    that they may run in any order, side by side or on several machines.
+    that they may run in any order, side by side or on several machines. A loop that knows how many optimizer steps one
+    pass over the data takes has them as ``per_epoch``.
     """
 
     def __enter__(self) -> Any:
@@ -53,7 +54,7 @@ class Loop(Protocol):
 
 
 class LoopInPlace(ABC):
-    """A loop that probes the originals: notes everything that training can move, once, and puts it back after each probe.
+    """A loop that probes the originals: notes once what training can move, and puts it back after each probe.
 
     A probe that runs outside of ``with loop:`` is a search of its own.
     """
@@ -109,22 +110,16 @@ class Recorder:
     def __init__(self, probe: Probe, optimizers: Optimizers, on_step: OnStep = ignore) -> None:
         self.stop: Stop | None = None
         self.batches, self._passes, self._length, self._bad = 0, 0, 0.0, 0
-        self._probe, self._wanted, self._rate = probe, probe.lrs, probe.lrs[0]
+        self._probe, self._wanted = probe, probe.lrs
         self._on_step = None if on_step is ignore else on_step  # at every step, also a call of nothing costs
-        self._optimizers = as_list(optimizers)
-        self._ratios = rates_of(self._optimizers).ratios
-        self._lead = self._optimizers[0]
+        self._stepping = Stepping(optimizers, probe.lrs[0])
+        self._lead = self._stepping.optimizers[0]
         self._is_fresh = not self._lead.state
         self._lrs: list[float] = []
         self._losses: list[float] = []
         self._open: list[float] = []
-        self._groups: list[Group] = []
-        self._is_usual = self._ratios == (1.0,)
-        self._only: Group | None = None
-        self._read: float | None = None
         self._watch = DivergenceWatch()
         self._start = perf_counter()
-        self._hooks: list[Any] = []
 
     def begin_pass(self, length: float = 0.0) -> None:
         """Count that the data is begun.
@@ -152,10 +147,12 @@ class Recorder:
         """
         self.batches += 1
         self._bad = 0 if math.isfinite(loss) else self._bad + 1
-        if self._read is None or self.stop:
+        stepping = self._stepping
+        rate = stepping.read
+        if rate is None or self.stop:
             self._wait(loss)
             return self.stop
-        rate, self._read = self._read, None
+        stepping.read = None
         if self._open:
             loss, self._open = _mean([*self._open, loss]), []
         self._lrs.append(rate)
@@ -164,7 +161,7 @@ class Recorder:
             self._on_step(rate, loss)
         stop, step = self._watch.observe(loss), len(self._lrs)
         if step < len(self._wanted):
-            self._rate = self._wanted[step]
+            stepping.rate = self._wanted[step]
         else:
             stop = stop or "done"
         self.stop = stop
@@ -177,14 +174,12 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         """Begin to set rates."""
-        self._hooks = [one.register_step_pre_hook(self._before) for one in self._optimizers]
-        self._hooks.append(self._lead.register_step_post_hook(self._after))
+        self._stepping.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop setting rates."""
-        for hook in self._hooks:
-            hook.remove()
+        self._stepping.__exit__()
 
     def record(self) -> Record:
         """Return what was recorded.
@@ -207,7 +202,7 @@ class Recorder:
             self.stop or "done",
             self._passes,
             perf_counter() - self._start,
-            self._ratios,
+            self._stepping.ratios,
             type(self._lead).__name__,
             self._is_fresh,
             self._length * len(self._lrs) / self.batches,
@@ -216,37 +211,13 @@ class Recorder:
     def _wait(self, loss: float) -> None:
         """Keep the loss of a batch on which no step was taken."""
         self._open.append(loss)
-        if self._read is None and self._bad >= PATIENCE:
+        if self._stepping.read is None and self._bad >= PATIENCE:
             self.stop = self.stop or "non-finite"
         if len(self._open) > IDLE:
             raise BadInputError(
                 f"{type(self._lead).__name__} was not stepped in {IDLE} batches; step the optimizer that is "
                 f"searched, or name another one."
             )
-
-    def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        """Set the rate of every group, those included that were added a moment ago."""
-        groups = self._lead.param_groups
-        if self._is_usual and len(groups) == 1 and type(groups[0]["lr"]) is float:  # one group, the usual case
-            self._only = groups[0]
-            self._only["lr"] = self._rate
-            return
-        self._only = None
-        self._set_all()
-
-    def _set_all(self) -> None:
-        each = self._optimizers
-        self._groups = each[0].param_groups if len(each) == 1 else [group for one in each for group in one.param_groups]
-        if len(self._groups) != len(self._ratios):
-            raise BadInputError(
-                f"the optimizers had {len(self._ratios)} param groups when the search began and have "
-                f"{len(self._groups)} now, so the ratios of their rates are unknown; add the groups before it."
-            )
-        set_rate(self._groups, self._rate, self._ratios)
-
-    def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        only = self._only
-        self._read = float(only["lr"]) if only is not None else read_rate(self._groups, self._ratios)
 
 
 class Driver:

@@ -111,6 +111,11 @@ class PyTorchLoop(LoopInPlace):
         self._twins: list[Any] = []
         self._ranks = Ranks.of(model)
 
+    @property
+    def per_epoch(self) -> float:
+        """Optimizer steps in one pass over the data, if each batch, or group of them, is one; 0 if not known."""
+        return length_of(self._loader) / self._accumulate
+
     def _begin(self, stack: ExitStack) -> Kept:
         stack.enter_context(self._ranks.together())
         twin = fresh(self._loader)

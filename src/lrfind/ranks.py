@@ -115,7 +115,7 @@ class _Word(threading.Thread):
         own = dist.distributed_c10d._get_default_store()
         self._store = own.clone() if hasattr(own, "clone") else own
         name = f"lrfind/{group.group_name}"
-        count = self._store.add(f"{name}/searches/{self._rank}", 1)  # of each search all ranks are part: they count alike
+        count = self._store.add(f"{name}/searches/{self._rank}", 1)  # all ranks count alike
         self._key = f"{name}/search/{count}"
         self._first: str | None = None
         self._ended = threading.Event()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
@@ -262,16 +263,25 @@ class Finding:
 
         Args:
             optimizer: The optimizer to train with, or those that were searched together.
-            scheduler: The scheduler (or schedulers) that drives it, if any; rebased so that the rate survives.
+            scheduler: The scheduler (or schedulers) that drives it, if any, whoever wrote it; rebased so that the rate
+                survives. An earlier watch of this method over the optimizer ends.
 
         Returns:
             The watch over the rate: ``.least`` and ``.greatest`` rate used so far, ``.remove()`` to stop.
 
         Raises:
+            BadInputError: If a scheduler drives another optimizer, or cannot be driven.
             RateNotAppliedError: Here or at a later ``optimizer.step()``, if the optimizer has another rate.
         """
-        from lrfind.optim import apply_rate
+        from lrfind.optim import apply_rate, as_list
 
+        found_for, given = self.records[0].optimizer if self.records else "", type(as_list(optimizer)[0]).__name__
+        if found_for and found_for != given and hasattr(as_list(optimizer)[0], "param_groups"):
+            warnings.warn(
+                f"lr={self.lr:.3g} was found for {found_for} and is applied to {given}, whose rates mean something "
+                f"else; search with {given}.",
+                stacklevel=2,
+            )
         return apply_rate(optimizer, self.lr, scheduler)
 
     def plot(self, ax: Axes | None = None) -> Axes:

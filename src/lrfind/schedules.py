@@ -20,8 +20,8 @@ class Stretched(Protocol):
 
     __name__: str
 
-    def over(self, steps: int) -> Shape:
-        """Return the shape over so many optimizer steps."""
+    def over(self, steps: int, epochs: float | None = None) -> Shape:
+        """Return the shape over so many optimizer steps, which go so often over the data."""
         ...
 
 
@@ -43,7 +43,7 @@ class AsConstant:
         """What a person should know."""
         return f"{self.name} was read as constant, since {self.why}; pass schedule=."
 
-    def over(self, steps: int) -> Shape:
+    def over(self, steps: int, epochs: float | None = None) -> Shape:
         """Return a constant shape."""
         return constant
 

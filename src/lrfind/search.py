@@ -14,12 +14,13 @@ from typing_extensions import TypedDict, Unpack
 
 from lrfind.errors import BadInputError
 from lrfind.loop import Loop, OnStep, ignore
-from lrfind.optim import Scheduled
+from lrfind.optim import Scheduled, is_scheduler
 from lrfind.progress import display
 from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.resume import is_first, kept
 from lrfind.schedules import SCHEDULES, Ramp, Shape, Stretched, remaining
 from lrfind.strategies import Strategy
+from lrfind.strategies.length import Length
 from lrfind.strategies.range_test import RangeTest
 from lrfind.strategies.reading import Training, read_all
 from lrfind.strategies.replicated import Replicated
@@ -71,7 +72,7 @@ def find_with(loop: Loop, **options: Unpack[SearchOptions]) -> Finding:
         ProbeError: If the losses cannot be read.
     """
     progress, resume = options.pop("progress", True), options.pop("resume", None)
-    strategy = to_strategy(**options)
+    strategy = to_strategy(per_epoch=getattr(loop, "per_epoch", 0.0), **options)
     with kept(resume) as (records, keep), display(strategy, shown=progress and is_first()) as shown, loop:
 
         def on_record(records: Sequence[Record]) -> None:
@@ -82,8 +83,12 @@ def find_with(loop: Loop, **options: Unpack[SearchOptions]) -> Finding:
         return search(strategy, loop, records=records, on_round=shown.on_round, on_step=on_step, on_record=on_record)
 
 
-def to_strategy(**options: Unpack[SearchOptions]) -> Strategy:
+def to_strategy(*, per_epoch: float = 0.0, **options: Unpack[SearchOptions]) -> Strategy:
     """Return the strategy that the options ask for.
+
+    Args:
+        per_epoch: Optimizer steps in one pass over the data; 0 where they are not known.
+        **options: As every ``find`` takes them.
 
     Raises:
         BadInputError: If an option is unknown, out of its range, or given beside a strategy that is an object.
@@ -92,7 +97,9 @@ def to_strategy(**options: Unpack[SearchOptions]) -> Strategy:
     for name in ("progress", "resume"):
         options.pop(name, None)  # type: ignore[misc]
     if options.pop("isolation", None) is not None:
-        warnings.warn("isolation= has no effect any more, leave it out: nothing moves.", DeprecationWarning, stacklevel=3)
+        warnings.warn(
+            "isolation= has no effect any more, leave it out: nothing moves.", DeprecationWarning, stacklevel=3
+        )
     if "schedule" in options:
         options["schedule"] = _unstepped(options["schedule"])
     known = {*RangeOptions.__annotations__, "budget"}
@@ -102,11 +109,11 @@ def to_strategy(**options: Unpack[SearchOptions]) -> Strategy:
         )
     if strategy == "auto":
         budget = {"budget": options.pop("budget")} if "budget" in options else {}
-        return Replicated(RangeTest(**options), **budget)  # type: ignore[misc, arg-type]
+        return Replicated(RangeTest(per_epoch=per_epoch, **options), **budget)  # type: ignore[misc, arg-type]
     if strategy == "range":
         if "budget" in options:
             raise BadInputError('budget is for strategy="auto"; give strategy="range" its steps instead.')
-        return RangeTest(**options)  # type: ignore[misc, arg-type]
+        return RangeTest(per_epoch=per_epoch, **options)  # type: ignore[misc, arg-type]
     if isinstance(strategy, str):
         raise BadInputError(f'strategy must be "auto", "range" or an object with propose, got {strategy!r}.')
     if options:
@@ -148,7 +155,7 @@ def search(
             if len(done) >= len(records):  # what an earlier search left is whole until there is more
                 on_record(done)
     seconds = perf_counter() - start + sum(record.seconds for record in records)
-    return replace(answer, cost=Cost(sum(len(record.lrs) for record in done), seconds))
+    return _dear(replace(answer, cost=Cost(sum(len(record.lrs) for record in done), seconds)))
 
 
 def reread(finding: Finding, *, schedule: Schedule | None, horizon: int | None, epochs: float | None) -> Finding:
@@ -169,7 +176,8 @@ def reread(finding: Finding, *, schedule: Schedule | None, horizon: int | None, 
     else:
         RangeTest(**length)  # which checks it
         found = read_all(finding.records, finding.method, Training(finding.schedule, _left(finding), **length))
-    return replace(found, cost=finding.cost, notes=(*found.notes, *_about(finding, is_inherited=schedule is None)))
+    notes = (*found.notes, *_about(finding, is_inherited=schedule is None))
+    return _dear(replace(found, cost=finding.cost, notes=notes))
 
 
 def _about(finding: Finding, *, is_inherited: bool) -> list[str]:
@@ -181,6 +189,16 @@ def _about(finding: Finding, *, is_inherited: bool) -> list[str]:
     if is_inherited and finding.schedule not in SCHEDULES:
         return [f"The shape of {finding.schedule} is taken to be the same over the other length."]
     return []
+
+
+def _dear(finding: Finding) -> Finding:
+    """Return a finding that says so where it has cost more than half of the training that it is for."""
+    per_epoch = finding.records[0].epoch if finding.records else 0.0
+    steps, cost = Length(finding.horizon, finding.epochs, per_epoch).steps, finding.cost.steps
+    if not steps or cost <= steps / 2:
+        return finding
+    said = f"The search took {cost} steps, which is more than half of a training of {steps:,.0f}."
+    return replace(finding, notes=(*finding.notes, said))
 
 
 def _left(finding: Finding) -> float:
@@ -226,4 +244,4 @@ def _words(probe: Probe) -> str:
 
 def _unstepped(schedule: Schedule) -> str | Shape | Stretched:
     """Return a schedule as strategies take it: of a torch scheduler, what it will do."""
-    return Scheduled(schedule) if hasattr(schedule, "get_last_lr") else schedule
+    return Scheduled(schedule) if is_scheduler(schedule) else schedule  # type: ignore[return-value]

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from lrfind.records import Finding
 
 
+_MANY = 6
+"""Of more param groups than this only the least and the greatest rate are said."""
+
 _WIDE = 1000
 """An interval whose ends are further apart than this, as a ratio, tells next to nothing."""
 
@@ -28,6 +31,7 @@ def sentences(finding: Finding) -> list[str]:
     ramps = f"{len(finding.records)} range tests" if len(finding.records) > 1 else "one range test"
     return [
         _use(finding),
+        *_groups(finding),
         sure,
         f"A cyclical schedule may go from {finding.base_lr:.2g} to {finding.max_lr:.2g}.",
         f"This is the {finding.method} reading of {ramps}: {finding.cost.steps} steps in {finding.cost.seconds:.1f} s.",
@@ -39,6 +43,18 @@ def announcement(finding: Finding, *, is_applied: bool) -> str:
     """Return the line that a callback says: the rate, what it cost and whether training uses it."""
     cost = f"{finding.cost.steps} steps ({finding.cost.seconds:.1f} s)"
     return f"lrfind: lr {finding.lr:.3g} found in {cost}; training {'uses' if is_applied else 'does not use'} it."
+
+
+def _groups(finding: Finding) -> list[str]:
+    """Say each param group's rate, where they differ."""
+    ratios = finding.records[0].ratios if finding.records else ()
+    if len(set(ratios)) < 2:
+        return []
+    rates = [f"{finding.lr * ratio:.3g}" for ratio in ratios]
+    if len(rates) > _MANY:
+        least, greatest = finding.lr * min(ratios), finding.lr * max(ratios)
+        return [f"The rates of its {len(rates)} param groups then go from {least:.3g} to {greatest:.3g}."]
+    return [f"Its param groups then train with {', '.join(rates[:-1])} and {rates[-1]}."]
 
 
 def _use(finding: Finding) -> str:

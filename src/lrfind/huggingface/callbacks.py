@@ -41,7 +41,7 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Compare the rate with what the optimizer was built with, and start watching."""
-        used = rates_of(kwargs["optimizer"]).lr
+        used = rates_of(kwargs["optimizer"], kwargs.get("lr_scheduler")).lr
         if self.lr is not None and not math.isclose(used, self.lr, rel_tol=1e-12):
             raise RateNotAppliedError(
                 f"the optimizer starts with lr={used}, not with lr={self.lr}; set learning_rate={self.lr} in the "
@@ -68,11 +68,11 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
 class LRFinder(VerifyLR):
     """Finds a learning rate when ``train`` starts, applies it, and verifies it to the end of training.
 
-    The search trains the model in a Trainer of its own and puts everything back; training itself is bit for bit what it
-    would be without the callback at the same rate. The rate takes the place of ``args.learning_rate`` under the scheduler: it is the
-    peak of the schedule, after the warmup. Where ``train`` resumes from a checkpoint, the resume happens: of a run
-    that had the callback, its finding is used and nothing is searched; of another, the search starts from the weights
-    and the optimizer state of the checkpoint.
+    The search trains the model in a Trainer of its own and puts everything back; training itself is bit for bit what
+    it would be without the callback at the same rate. The rate takes the place of ``args.learning_rate`` under the
+    scheduler: it is the peak of the schedule, after the warmup. Where ``train`` resumes from a checkpoint, the resume
+    happens: of a run that had the callback, its finding is used and nothing is searched; of another, the search starts
+    from the weights and the optimizer state of the checkpoint.
 
     Args:
         apply: Whether to train with the found rate; else it is only found, and nothing at all is changed.
@@ -146,7 +146,7 @@ class LRFinder(VerifyLR):
 
     def _use(self, finding: Finding, args: Any, state: Any, **kwargs: Any) -> None:
         """Put the rate where training reads it, say so in what the Trainer saves, and watch it."""
-        if rates_of(kwargs["optimizer"]).lr != finding.lr:
+        if rates_of(kwargs["optimizer"], kwargs["lr_scheduler"]).lr != finding.lr:
             apply_rate(kwargs["optimizer"], finding.lr, kwargs["lr_scheduler"]).remove()
         args.learning_rate = finding.lr
         state.stateful_callbacks[_KEY] = {"findings": [each.to_dict() for each in self.findings]}

@@ -1,24 +1,26 @@
-"""Runs probes in an inner Trainer: nothing of the outer training is touched."""
+"""Runs probes in an inner Trainer over the parts of the outer one, and puts all of them back."""
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 import torch
 
+from lrfind.errors import BadInputError
 from lrfind.huggingface.framework import TALKERS, callback_base, check_trainer, shared_states, transformers
 from lrfind.huggingface.inner import Parts, end_workers, inner_trainer, parts_of
 from lrfind.isolation import Kept, length_of, seed_all
 from lrfind.loop import Driver, LoopInPlace, OnStep, quiet
-from lrfind.errors import BadInputError
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.records import Probe, Record
-from lrfind.schedules import AsConstant
+from lrfind.schedules import AsConstant, Shape
 
-_SHAPES = {"linear": "linear", "cosine": "cosine", "constant": "constant", "constant_with_warmup": "constant"}
-"""The schedules of transformers that have a shape of ours; a warmup only delays them."""
+_SOME = 1_000
+"""Steps of a training for which it is tried whether its scheduler can be read."""
 
 
 class HuggingFaceLoop(LoopInPlace):
@@ -38,6 +40,16 @@ class HuggingFaceLoop(LoopInPlace):
             raise BadInputError(f"{type(trainer.model).__name__} has no parameters, so there is nothing to train.")
         self._trainer, self._is_training = trainer, is_training
         self._parts: Parts
+
+    @property
+    def per_epoch(self) -> float:
+        """Optimizer steps in one pass over the data; 0 where that is not known before training."""
+        trainer, args = self._trainer, self._trainer.args
+        if self._is_training:
+            batches: float = length_of(trainer.callback_handler.train_dataloader)
+        else:
+            batches = math.ceil(length_of(trainer.train_dataset) / (args.train_batch_size * args.world_size))
+        return float(math.ceil(batches / args.gradient_accumulation_steps))
 
     def _begin(self, stack: ExitStack) -> Kept:
         stack.enter_context(quiet(*TALKERS))
@@ -90,23 +102,68 @@ class _Driver(Driver, callback_base()):  # type: ignore[misc]
 
 
 def with_plan(options: dict[str, Any], trainer: Any) -> dict[str, Any]:
-    """Return the options of a search with what a Trainer will do, where the user does not say: schedule and length."""
+    """Return the options of a search with what a Trainer will do, where the user does not say: schedule and length.
+
+    In the middle of training, these are what is left of it.
+    """
     if not isinstance(options.get("strategy", "auto"), str):
         return options
-    args, plan = trainer.args, {"schedule": _schedule_of(trainer)}
+    args, is_begun = trainer.args, bool(getattr(trainer, "is_in_train", False))
+    plan: dict[str, Any] = {} if "schedule" in options else {"schedule": schedule_of(trainer)}
     if not {"horizon", "epochs"} & set(options):
-        plan |= {"horizon": args.max_steps} if args.max_steps > 0 else {"epochs": args.num_train_epochs}
+        steps, epochs = (trainer.state.global_step, trainer.state.epoch or 0) if is_begun else (0, 0)
+        if args.max_steps > 0:
+            plan["horizon"] = args.max_steps - steps
+        else:
+            plan["epochs"] = args.num_train_epochs - epochs
     return {**plan, **options}
 
 
-def _schedule_of(trainer: Any) -> str | Scheduled | AsConstant:
-    """Return the schedule that a Trainer will use: the name of one of its own, where it has a shape of ours."""
-    is_default = type(trainer).create_scheduler is transformers().Trainer.create_scheduler
-    is_own = trainer.lr_scheduler is None or trainer._created_lr_scheduler
+def schedule_of(trainer: Any) -> str | Scheduled | Planned | AsConstant:
+    """Return what a Trainer's scheduler does: the one that it has, or the one that it will make."""
     kind = trainer.args.lr_scheduler_type
     name = str(getattr(kind, "value", kind))
-    if is_default and is_own:
-        return _SHAPES.get(name) or AsConstant(f"The schedule {name!r}", f"only {', '.join(_SHAPES)} are known")
-    if is_default:
-        return to_schedule(trainer.lr_scheduler)
-    return AsConstant("The Trainer's schedule", "its create_scheduler is not that of transformers")
+    if trainer.lr_scheduler is None:
+        return "constant" if name == "constant" and _makes_its_own(trainer) else Planned(trainer, name)
+    schedule = to_schedule(trainer.lr_scheduler)
+    if isinstance(schedule, Scheduled) and trainer._created_lr_scheduler and _makes_its_own(trainer):
+        schedule.__name__ = name
+    return schedule
+
+
+def _makes_its_own(trainer: Any) -> bool:
+    return type(trainer).create_scheduler is transformers().Trainer.create_scheduler
+
+
+class Planned:
+    """The schedule that a Trainer will make once it knows how many steps it takes; made for a dummy optimizer.
+
+    Args:
+        trainer: The Trainer.
+        name: What the schedule is called.
+    """
+
+    def __init__(self, trainer: Any, name: str) -> None:
+        self.__name__ = name
+        self._trainer = trainer
+
+    @property
+    def note(self) -> str:
+        """What a person should know about how it is read."""
+        return self._made(_SOME).note
+
+    def over(self, steps: int, epochs: float | None = None) -> Shape:
+        """Return the shape over a training of so many optimizer steps."""
+        return self._made(steps).over(steps, epochs)
+
+    def _made(self, steps: int) -> Scheduled | AsConstant:
+        """Return what the scheduler does that the Trainer would make for so many steps."""
+        twin, dummy = copy.copy(self._trainer), torch.optim.SGD([torch.zeros(1)], lr=self._trainer.args.learning_rate)
+        twin.lr_scheduler, twin.optimizer = None, dummy
+        try:
+            schedule = to_schedule(twin.create_scheduler(steps, dummy))
+        except Exception as error:  # noqa: BLE001, whatever the user's own method needs
+            return AsConstant(self.__name__, f"making it before training ends in: {error}")
+        if isinstance(schedule, Scheduled):
+            schedule.__name__ = self.__name__
+        return schedule

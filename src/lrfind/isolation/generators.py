@@ -10,94 +10,52 @@ from typing import Any
 import numpy as np
 import torch
 
-from lrfind.isolation.reach import reach
-
-KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+from lrfind.isolation.notes import GENERATORS, notes_of
+from lrfind.isolation.reach import instances, reach
 
 
 def global_generators() -> list[Any]:
     """Return the generators that a process has without making any: of Python, of NumPy, of torch on every device."""
-    found: list[Any] = [random.getstate.__self__, np.random.get_state.__self__, torch.default_generator]  # type: ignore[attr-defined]
+    functions: list[Any] = [random.random, np.random.random]  # methods of the global generators
+    found = [function.__self__ for function in functions]
+    found.append(torch.default_generator)
     if torch.cuda.is_available():
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         found += torch.cuda.default_generators
     if torch.backends.mps.is_available():
         found.append(torch.mps._get_default_mps_generator())
     return found
 
 
-def generators_in(*holders: Any) -> list[Any]:
-    """Return the generators that objects hold, each once."""
-    return [each for each, _ in reach(holders).values() if isinstance(each, KINDS)]
-
-
 def seed_all(seed: int, *holders: Any) -> None:
     """Seed Python, NumPy, torch (every device) and the generators that the holders hold, of torch, NumPy and Python."""
-    seed_each(seed, generators_in(*holders))
+    seed_each(seed, instances(reach(holders), GENERATORS))
 
 
 def seed_each(seed: int, generators: Iterable[Any]) -> None:
-    """Seed generators of any of the ``KINDS``, and the global ones."""
-    for generator in generators:
-        _seed(generator, seed)
+    """Seed generators of torch, NumPy and Python, and the global ones."""
+    for each in generators:
+        if isinstance(each, torch.Generator):
+            each.manual_seed(seed)
+        elif isinstance(each, np.random.Generator):
+            bits = each.bit_generator
+            bits.state = type(bits)(seed).state
+        elif isinstance(each, np.random.RandomState):
+            kind = type(each._bit_generator)
+            each.set_state({**kind(seed).state, "has_gauss": 0, "gauss": 0.0})
+        else:
+            each.seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
-def _seed(generator: Any, seed: int) -> None:
-    if isinstance(generator, torch.Generator):
-        generator.manual_seed(seed)
-    elif isinstance(generator, np.random.Generator):
-        bits = generator.bit_generator
-        bits.state = type(bits)(seed).state
-    elif isinstance(generator, np.random.RandomState):
-        kind = type(generator._bit_generator)
-        generator.set_state({**kind(seed).state, "has_gauss": 0, "gauss": 0.0})
-    else:
-        generator.seed(seed)
-
-
-def state_of(generator: Any) -> Any:
-    """Return the state of a generator, as something that compares with ``same_state``; None if it has none."""
-    if isinstance(generator, torch.Generator):
-        return generator.get_state()
-    if isinstance(generator, np.random.Generator):
-        return generator.bit_generator.state
-    if isinstance(generator, np.random.RandomState):
-        return generator.get_state(legacy=False)
-    try:
-        return generator.getstate()
-    except NotImplementedError:  # of the operating system
-        return None
-
-
-def set_state(generator: Any, state: Any) -> None:
-    """Put a generator into a state that ``state_of`` gave."""
-    if isinstance(generator, np.random.Generator):
-        generator.bit_generator.state = state
-    elif isinstance(generator, (torch.Generator, np.random.RandomState)):
-        generator.set_state(state)
-    elif state is not None:
-        generator.setstate(state)
-
-
-def same_state(one: Any, other: Any) -> bool:
-    """Say whether two states of a generator are the same."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same_state(one[name], other[name]) for name in one)
-    if isinstance(one, (torch.Tensor, np.ndarray)):
-        return bool((one == other).all())
-    return bool(one == other)
-
-
 @contextmanager
-def generators_kept(*generators: Any) -> Iterator[None]:
-    """Put the global generators, and those given, back on leaving, however that comes about."""
-    each = [*global_generators(), *generators]
-    states: list[tuple[Any, Any]] = [(one, state_of(one)) for one in each]
+def generators_kept() -> Iterator[None]:
+    """Put the global generators back on leaving, however that comes about."""
+    notes = [note for each in global_generators() for note in notes_of(each)]
     try:
         yield
     finally:
-        for generator, state in states:
-            set_state(generator, state)
+        for kind, it, kept in notes:
+            kind.put_back(it, kept)

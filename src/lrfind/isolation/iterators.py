@@ -13,7 +13,7 @@ import numpy as np
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lrfind.errors import BadInputError
-from lrfind.isolation.reach import attributes_of, slots_of
+from lrfind.isolation.reach import attributes_of, kind_of, slots_of
 
 
 def is_half_consumed(each: Any) -> bool:
@@ -22,7 +22,7 @@ def is_half_consumed(each: Any) -> bool:
         return True
     if not isinstance(each, Iterator) or isinstance(each, io.IOBase):
         return False
-    return isinstance(each, _BaseDataLoaderIter) or (attributes_of(each) is None and not slots_of(type(each)))
+    return isinstance(each, _BaseDataLoaderIter) or (attributes_of(each) is None and not slots_of(kind_of(each)))
 
 
 def stand_in(iterator: Any, name: str) -> Any:
@@ -66,8 +66,8 @@ class Refusal:
 
     def __init__(self, name: str, kind: str) -> None:
         self._message = (
-            f"training reads on in {name}, a {kind} that a search would use up and that cannot be copied; begin it anew "
-            f"where it is used, or keep an object whose __iter__ begins anew, as a DataLoader does."
+            f"training reads on in {name}, a {kind} that a search would use up and that cannot be copied; begin it "
+            f"anew where it is used, or keep an object whose __iter__ begins anew, as a DataLoader does."
         )
 
     def __iter__(self) -> Refusal:

@@ -15,10 +15,10 @@ from torch.optim import Optimizer
 from typing_extensions import Self
 
 from lrfind.errors import NotPutBackError
-from lrfind.isolation.generators import KINDS, global_generators, seed_each
+from lrfind.isolation.generators import global_generators, seed_each
 from lrfind.isolation.iterators import is_half_consumed, stand_in
-from lrfind.isolation.memory import Block, blocks_of
-from lrfind.isolation.notes import Note, notes_of
+from lrfind.isolation.memory import notes_of_memory
+from lrfind.isolation.notes import GENERATORS, Note, notes_of
 from lrfind.isolation.reach import Found, instances, path_to, reach
 
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
@@ -40,7 +40,6 @@ class Kept:
         self._roots = [*global_generators(), *state], list(data), list(apart)
         self._found: Found = {}
         self._notes: list[Note] = []
-        self._blocks: list[Block] = []
         self._iterators: dict[int, Any] = {}
         self._generators: list[Any] = []
         self._sharded: list[Any] = []
@@ -54,9 +53,9 @@ class Kept:
                 state, data = self._walk()
             self._found = {**data, **state}
             self._notes = [note for each, _ in self._found.values() for note in notes_of(each)]
-            self._blocks = blocks_of(state, {key: each for key, each in data.items() if key not in state})
+            self._notes += notes_of_memory(state, {key: each for key, each in data.items() if key not in state})
             self._iterators = {key: each for key, (each, _) in self._found.items() if is_half_consumed(each)}
-            self._generators = instances(self._found, KINDS)
+            self._generators = instances(self._found, GENERATORS)
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -67,8 +66,8 @@ class Kept:
         if moved and error is None:
             more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
             raise NotPutBackError(
-                f"the search moved {', '.join(moved[:3])}{more} and could not put it back; make it anew before training, "
-                f"and in the step where a search is to leave it alone."
+                f"the search moved {', '.join(moved[:3])}{more} and could not put it back; make it anew before "
+                f"training, and make it in the step where a search is to leave it alone."
             )
 
     @contextmanager
@@ -87,19 +86,15 @@ class Kept:
         """Put everything back. A Ctrl-C, or another signal, that comes meanwhile is heard when all is back."""
         with _undisturbed():
             self._reshard()
-            for block in self._blocks:
-                with suppress(Exception):  # all the others are put back all the same, and the check finds it
-                    block.put_back()
             for kind, it, kept in self._notes:
-                with suppress(Exception):
+                with suppress(Exception):  # all the others are put back all the same, and the check finds it
                     if not kind.is_same(it, kept):
                         kind.put_back(it, kept)
 
     def _moved(self) -> list[str]:
         """Name what is not as it was."""
         with _undisturbed():
-            moved = [block.holder for block in self._blocks if not block.is_same()]
-            moved += [it for kind, it, kept in self._notes if not kind.is_same(it, kept)]
+            moved = [it for kind, it, kept in self._notes if not kind.is_same(it, kept)]
         return list(dict.fromkeys(path_to(each, self._found) for each in moved))
 
     def _walk(self) -> tuple[Found, Found]:
@@ -143,7 +138,9 @@ def _holds(twins: dict[int, Any]) -> Any:
 def _stop_watching(optimizer: Any) -> None:
     """Take off the hooks that watch a rate in training, until the notes put them back."""
     for hooks in (getattr(optimizer, name, {}) for name in _HOOKS):
-        for key in [key for key, hook in hooks.items() if getattr(getattr(hook, "__self__", None), "watches_only", False)]:
+        for key in [
+            key for key, hook in hooks.items() if getattr(getattr(hook, "__self__", None), "watches_only", False)
+        ]:
             del hooks[key]
 
 
@@ -162,7 +159,7 @@ def _undisturbed() -> Iterator[None]:
     held: list[int] = []
     is_main = threading.current_thread() is threading.main_thread()
     numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
-    handlers = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
+    handlers = {int(number): handler for number in numbers if callable(handler := signal.getsignal(number))}
     had_garbage = gc.isenabled()
     try:
         for number in handlers:

@@ -8,9 +8,7 @@ weight that trains (an average of it, a teacher), and the smallest up to a share
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,175 +17,120 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
+from lrfind.isolation.notes import Kind, Note, do_nothing
 from lrfind.isolation.reach import Found, inner_names, instances
 
 SHARE = 0.05
-"""Of frozen weights, and of data, the smallest up to this share of the whole are copied ..."""
-LEAST = {"frozen": 1 << 20, "data": 1 << 24}
-"""... or up to so many bytes, where that is more."""
-ROOM = 0.25
-"""What functions and objects keep beside the model is copied up to this share of the host memory that is free."""
+"""Of memory that nearly never moves, the smallest blocks up to this share of the whole are copied ..."""
+LEAST = {"model": 1 << 62, "beside": 1 << 30, "frozen": 1 << 20, "data": 1 << 24}
+"""... or up to so many bytes, where that is more: what trains always, arrays that functions keep up to a gigabyte."""
 SAMPLE = 4096
 """Of data that is watched so many words are compared; of weights, the sum of all."""
 
-Memory = torch.UntypedStorage | torch.Tensor | np.ndarray[Any, Any]
-"""The memory of tensors; a tensor of a layout that has none of its own; an array."""
+Values = torch.Tensor | np.ndarray[Any, Any]
+"""The values of an array, of a tensor, or of the storage of tensors, as words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The values of a block of memory as they were.
-
-    Attributes:
-        memory: Where the values are.
-        holder: A tensor or array whose values they are, for naming it.
-        values: In host memory, all of them; or a digest, where the block is watched.
-        is_whole: Whether they are all.
-    """
-
-    memory: Memory
-    holder: Any
-    values: Any
-    is_whole: bool
-
-    def is_same(self) -> bool:
-        """Say whether the values are as they were; of memory on a device, whether a sample is."""
-        if not self.is_whole:
-            return _equal(_digest(self.memory, self.holder), self.values)
-        if self._is_resized():
-            return False
-        if self._is_on_host():
-            return _equal(_values(self.memory), self.values)
-        return _equal(_sample(_values(self.memory)), _sample(self.values))
-
-    def put_back(self) -> None:
-        """Write the values back, in place, where they have moved."""
-        if not self.is_whole or (self._is_on_host() and self.is_same()):
-            return
-        if isinstance(self.memory, np.ndarray):
-            np.copyto(self.memory, self.values)
-        elif isinstance(self.memory, torch.Tensor):
-            self.memory.detach().copy_(self.values)
-        else:
-            if self._is_resized():
-                self.memory.resize_(self.values.nbytes)
-            _values(self.memory).copy_(self.values)
-
-    def _is_on_host(self) -> bool:
-        return isinstance(self.memory, np.ndarray) or self.memory.device.type == "cpu"
-
-    def _is_resized(self) -> bool:
-        return isinstance(self.memory, torch.UntypedStorage) and self.memory.nbytes() != self.values.nbytes
-
-
-def blocks_of(state: Found, data: Found) -> list[Block]:
+def notes_of_memory(state: Found, data: Found) -> Iterator[Note]:
     """Note the memory of everything that training reaches, each block once, however many tensors lie in it.
 
     Args:
         state: What models, optimizers and functions reach.
         data: What only loaders, datasets and samplers reach.
     """
-    kinds = _kinds_of_memory(state)
-    memory: dict[Any, tuple[str, Memory, Any]] = {}
-    for each in sorted(instances(state, (torch.Tensor, np.ndarray)), key=lambda one: kinds(one) != "model"):
-        for key, block in _memory_of(each).items():
-            memory.setdefault(key, (kinds(each), block, each))
-    for each in instances(data, (torch.Tensor, np.ndarray)):
-        for key, block in _memory_of(each).items():
-            memory.setdefault(key, ("data", block, each))
-    sizes = {key: int(block.nbytes() if callable(block.nbytes) else block.nbytes) for key, (_, block, _) in memory.items()}
-    total = Counter[str]()
-    for key, (kind, _, _) in memory.items():
-        total[kind] += sizes[key]
-    most = {kind: max(least, SHARE * total[kind]) for kind, least in LEAST.items()}
-    most |= {"model": float("inf"), "beside": ROOM * _available() if total["beside"] else 0.0}
-    spent = Counter[str]()
-    blocks = []
-    for key, (kind, block, holder) in sorted(memory.items(), key=lambda item: sizes[item[0]]):
-        spent[kind] += sizes[key]
-        is_whole = spent[kind] <= most[kind]
-        values = _copy(_values(block)) if is_whole else _digest(block, holder)
-        blocks.append(Block(block, holder, values, is_whole))
-    return blocks
+    kind_of = _kinds(state)
+    holders = [(kind_of(each), each) for each in instances(state, (torch.Tensor, np.ndarray))]
+    holders += [("data", each) for each in instances(data, (torch.Tensor, np.ndarray))]
+    blocks: dict[int, tuple[str, Any, Values]] = {}
+    for kind, each in sorted(holders, key=lambda one: one[0] != "model"):
+        key, values = _block(each)
+        if values is not None:
+            blocks.setdefault(key, (kind, each, values))
+    total, spent = Counter[str](), Counter[str]()
+    for kind, _, values in blocks.values():
+        total[kind] += values.nbytes
+    for kind, each, values in sorted(blocks.values(), key=lambda one: one[2].nbytes):
+        spent[kind] += values.nbytes
+        note = COPIED if spent[kind] <= max(LEAST[kind], SHARE * total[kind]) else WATCHED
+        yield note, each, note.keep(each)
 
 
-def _kinds_of_memory(state: Found) -> Any:
-    """Return what says of a tensor or array whether it is of the model (or like it), frozen, or beside the model."""
+def _kinds(state: Found) -> Callable[[Any], str]:
+    """Return what says of a tensor or array whether it moves with the model, is frozen, or lies beside the model."""
     optimizers = instances(state, Optimizer)
-    held = [one for each in optimizers for group in each.param_groups for one in group["params"]]
-    trained = [*held, *(one for one in instances(state, nn.Parameter) if one.requires_grad)]
+    trained = [one for each in optimizers for group in each.param_groups for one in group["params"]]
+    trained += [one for one in instances(state, nn.Parameter) if one.requires_grad]
+    moments = [
+        one for each in optimizers for kept in each.state.values() if isinstance(kept, Mapping) for one in kept.values()
+    ]
     buffers = [one for each in instances(state, nn.Module) for one in each._buffers.values()]
-    moments = [one for each in optimizers for kept in each.state.values() if isinstance(kept, Mapping) for one in kept.values()]
-    known = {id(one) for one in (*trained, *buffers, *moments)}
+    known = {id(one) for one in (*trained, *moments, *buffers)}
     shapes = {one.shape for one in trained if not is_lazy(one)}
 
     def kind(each: Any) -> str:
-        if id(each) in known:
+        if id(each) in known or is_lazy(each):
             return "model"
-        if isinstance(each, nn.Parameter):
-            return "model" if is_lazy(each) or each.shape in shapes else "frozen"
-        return "beside"
+        return ("model" if each.shape in shapes else "frozen") if isinstance(each, nn.Parameter) else "beside"
 
     return kind
 
 
-def _memory_of(each: Any) -> dict[Any, Memory]:
-    """Return the memory of a tensor or array by what it is known by; none of a wrapper, or where there is none."""
+def _block(each: Any) -> tuple[int, Values | None]:
+    """Return what the memory of a tensor or array is known by, and its values; None where it has none of its own."""
     if isinstance(each, np.ndarray):
-        return {id(each): each} if each.flags.writeable and each.nbytes else {}
+        return id(each), each if each.flags.writeable and each.nbytes else None
     if is_lazy(each) or each.is_meta or each.layout is torch.sparse_coo or inner_names(each):
-        return {}
+        return 0, None
     try:
         storage = each.untyped_storage()
-        return {storage._cdata: storage} if storage.nbytes() and storage.data_ptr() else {}
-    except (RuntimeError, NotImplementedError):
-        return {id(each): each}
+    except (RuntimeError, NotImplementedError):  # a layout that has no storage
+        return id(each), each.detach()
+    return storage._cdata, _words(storage) if storage.nbytes() and storage.data_ptr() else None
 
 
-def _values(memory: Memory) -> Any:
-    """All values: of a storage, its words."""
-    if not isinstance(memory, torch.UntypedStorage):
-        return memory
-    word = torch.int64 if memory.nbytes() % 8 == 0 else torch.uint8
-    return torch.empty(0, dtype=word, device=memory.device).set_(memory)  # type: ignore[call-overload]
+def _words(storage: torch.UntypedStorage) -> torch.Tensor:
+    word = torch.int64 if storage.nbytes() % 8 == 0 else torch.uint8
+    return torch.empty(0, dtype=word, device=storage.device).set_(storage)
 
 
-def _copy(values: Any) -> Any:
-    return values.copy() if isinstance(values, np.ndarray) else values.detach().to("cpu", copy=True)
+def _whole(each: Any) -> tuple[Values, Values]:
+    """The values of a tensor or array where they are, and a copy in host memory."""
+    values = _block(each)[1]
+    return values, values.copy() if isinstance(values, np.ndarray) else values.to("cpu", copy=True)  # type: ignore
 
 
-def _digest(memory: Memory, holder: Any) -> Any:
-    """What shows that memory was written to: of a weight the sum of its words, of anything else a sample."""
-    values = _values(memory)
-    return values.sum().cpu() if isinstance(holder, nn.Parameter) else _sample(values)
-
-
-def _sample(values: Any) -> Any:
-    if isinstance(values, np.ndarray):
-        return values.flat[:: max(1, values.size // SAMPLE)].copy()
-    if values.layout is not torch.strided or values.is_nested:
-        return _copy(values)
-    return _copy(values.detach().reshape(-1)[:: max(1, values.numel() // SAMPLE)])
-
-
-def _equal(one: Any, other: Any) -> bool:
+def _same_values(_: Any, kept: tuple[Any, Any]) -> bool:
     """Compare bit for bit: NaN is the same as itself."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one.cpu(), other)
-    if one.dtype.hasobject:
-        return all(left is right for left, right in zip(one.flat, other.flat, strict=True))
-    return one.shape == other.shape and bool(np.array_equal(_words(one), _words(other)))
+    now, then = kept
+    if isinstance(now, torch.Tensor):
+        return now.untyped_storage().nbytes() == then.nbytes and torch.equal(now.cpu(), then)
+    if now.dtype.hasobject:
+        return all(left is right for left, right in zip(now.flat, then.flat, strict=True))
+    return now.tobytes() == then.tobytes() if now.nbytes % 8 else bool(np.array_equal(_as_words(now), _as_words(then)))
 
 
-def _words(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    word = np.int64 if values.nbytes % 8 == 0 else np.uint8
-    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).view(word)
+def _as_words(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).view(np.int64)
 
 
-def _available() -> float:
-    """How many bytes of host memory are free."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
-        return float("inf")
+def _put_values(_: Any, kept: tuple[Any, Any]) -> None:
+    now, then = kept
+    if isinstance(now, np.ndarray):
+        np.copyto(now, then)
+    else:
+        if now.untyped_storage().nbytes() != then.nbytes:
+            now.untyped_storage().resize_(then.nbytes)
+        now.copy_(then)
+
+
+def _digest(each: Any) -> tuple[Values, Any]:
+    """The values where they are, and what shows that they were written to: of a weight their sum, else a sample."""
+    values: Any = _block(each)[1]
+    if isinstance(each, nn.Parameter):
+        return values, [values.sum().item()]
+    step = max(1, values.size // SAMPLE if isinstance(values, np.ndarray) else values.numel() // SAMPLE)
+    return values, (values.flat if isinstance(values, np.ndarray) else values.reshape(-1))[::step].tolist()
+
+
+COPIED = Kind(_whole, _same_values, _put_values)
+WATCHED = Kind(_digest, lambda it, kept: repr(_digest(it)[1]) == repr(kept[1]), do_nothing)

@@ -6,11 +6,12 @@ Everything is put back in place, and only where it has moved. The memory of tens
 from __future__ import annotations
 
 import io
+import random
 from array import array
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from functools import cache
-from operator import is_
+from operator import eq, is_
 from types import CellType, FunctionType, GeneratorType
 from typing import Any, NamedTuple
 
@@ -18,9 +19,9 @@ import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
-from lrfind.isolation.generators import KINDS, same_state, set_state, state_of
-from lrfind.isolation.reach import attributes_of, hooks_of, is_closed, is_leaf, is_own_class, names_of, slots_of
+from lrfind.isolation.reach import attributes_of, hooks_of, is_closed, is_leaf, is_own, kind_of, names_of, slots_of
 
+GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 _MISSING = object()
 
 
@@ -35,7 +36,7 @@ class Kind(NamedTuple):
 
     keep: Callable[[Any], Any]
     is_same: Callable[[Any, Any], bool]
-    put_back: Callable[[Any, Any], None]
+    put_back: Callable[[Any, Any], Any]
 
 
 Note = tuple[Kind, Any, Any]
@@ -44,27 +45,32 @@ Note = tuple[Kind, Any, Any]
 
 def notes_of(each: Any) -> Iterator[Note]:
     """Yield the notes of one object, without its parts."""
-    for kind in _kinds_of(type(each)):
+    for kind in _kinds_of(kind_of(each)):
         yield kind, each, kind.keep(each)
-    if isinstance(each, type) and is_own_class(each):
-        yield _CLASS, each, dict(vars(each))
+    if isinstance(each, type) and is_own(each):
+        yield _CLASS, each, _CLASS.keep(each)
     if type(each) is FunctionType:
         for module, names in names_of(each):
             yield _NAMES, module, {name: module.get(name, _MISSING) for name in names}
 
 
 @cache
-def _kinds_of(kind: type) -> tuple[Kind, ...]:
-    if issubclass(kind, torch.Tensor):
-        return (_TENSOR, _OBJECT, _SLOTS) if slots_of(kind) else (_TENSOR, _OBJECT)
+def _kinds_of(kind: Any) -> tuple[Kind, ...]:
     if issubclass(kind, type):
         return ()
-    single = next((each for kinds, each in _SINGLE if issubclass(kind, kinds)), None)
-    if single is not None or is_closed(kind):
-        return (single,) if single else ()
-    elements = [each for kinds, each in _ELEMENTS if issubclass(kind, kinds)]
-    own = (_OBJECT, kind.__dictoffset__), (_SLOTS, slots_of(kind)), (_MODE, issubclass(kind, torch.jit.ScriptModule))
-    return (*elements, *(each for each, is_needed in own if is_needed))
+    slots = (_SLOTS,) if slots_of(kind) else ()
+    if issubclass(kind, torch.Tensor):
+        return (_TENSOR, _OBJECT, *slots)
+    single = tuple(each for kinds, each in _SINGLE if issubclass(kind, kinds))
+    if single or is_closed(kind):
+        return single[:1]
+    elements = (each for kinds, each in _ELEMENTS if issubclass(kind, kinds))
+    mode = (_MODE,) if issubclass(kind, torch.jit.ScriptModule) else ()
+    return (*elements, *((_OBJECT,) if kind.__dictoffset__ else ()), *slots, *mode)
+
+
+def do_nothing(*_: Any) -> None:
+    """Put nothing back: what has moved is found by the check."""
 
 
 def _same_items(it: dict[Any, Any], kept: dict[Any, Any]) -> bool:
@@ -84,25 +90,13 @@ def _same_elements(it: Any, kept: list[Any]) -> bool:
     return len(it) == len(kept) and all(map(is_, it, kept))
 
 
-def _refill(kind: Any, extend: Any) -> Callable[[Any, Any], None]:
+def _refill(clear: Any, extend: Any) -> Callable[[Any, Any], None]:
     """Return what empties a container and fills it anew, whatever its subclass makes of that."""
-
-    def refill(it: Any, kept: Any) -> None:
-        kind.clear(it)
-        extend(it, kept)
-
-    return refill
+    return lambda it, kept: (clear(it), extend(it, kept))[1]
 
 
-def _put_in_array(it: Any, kept: Any) -> None:
-    it[:] = kept
-
-
-def _same_object(it: Any, kept: tuple[type, dict[str, Any] | None]) -> bool:
-    return type(it) is kept[0] and attributes_of(it) is kept[1]
-
-
-def _put_object(it: Any, kept: tuple[type, dict[str, Any] | None]) -> None:
+def _put_object(it: Any, kept: tuple[Any, Any]) -> None:
+    """Give an object its class and its dictionary; a lazy module changes its class."""
     if type(it) is not kept[0]:
         it.__class__ = kept[0]
     if attributes_of(it) is not kept[1]:
@@ -110,36 +104,28 @@ def _put_object(it: Any, kept: tuple[type, dict[str, Any] | None]) -> None:
 
 
 def _slots(it: Any) -> list[Any]:
-    return [getattr(it, slot.__name__, _MISSING) for slot in slots_of(type(it))]
+    return [getattr(it, slot.__name__, _MISSING) for slot in slots_of(kind_of(it))]
 
 
 def _put_slots(it: Any, kept: list[Any]) -> None:
-    for slot, value in zip(slots_of(type(it)), kept, strict=True):
+    for slot, value in zip(slots_of(kind_of(it)), kept, strict=True):
         if value is not _MISSING:
             slot.__set__(it, value)
         elif hasattr(it, slot.__name__):
             slot.__delete__(it)
 
 
-def _same_names(it: dict[str, Any], kept: dict[str, Any]) -> bool:
-    return all(it.get(name, _MISSING) is value for name, value in kept.items())
-
-
-def _put_names(it: dict[str, Any], kept: dict[str, Any]) -> None:
-    for name, value in kept.items():
-        if value is _MISSING:
-            it.pop(name, None)
-        else:
-            it[name] = value
-
-
-def _put_class(it: type, kept: dict[str, Any]) -> None:
-    now = dict(vars(it))
-    for name in now.keys() - kept.keys():
-        type.__delattr__(it, name)
+def _put_names(kept: dict[str, Any], now: Any, set_: Any, remove: Any) -> None:
+    """Bind some names as they were: of a module, of a class."""
     for name, value in kept.items():
         if now.get(name, _MISSING) is not value:
-            type.__setattr__(it, name, value)
+            set_(name, value) if value is not _MISSING else remove(name)
+
+
+def _put_class(it: Any, kept: dict[str, Any]) -> None:
+    now = {**dict.fromkeys(kept, _MISSING), **vars(it)}
+    wanted = {name: kept.get(name, _MISSING) for name in now}
+    _put_names(wanted, now, lambda name, value: type.__setattr__(it, name, value), lambda n: type.__delattr__(it, n))
 
 
 def _cell(it: CellType) -> Any:
@@ -161,51 +147,51 @@ def _place(it: Any) -> tuple[int, int | None] | None:
     try:
         if it.closed or not it.seekable():
             return None
+        place, size = it.tell(), None
         if it.writable():
-            it.flush()
-        place = it.tell()
-        size = it.seek(0, io.SEEK_END) if it.writable() else None
-        it.seek(place)
+            size = it.seek(0, io.SEEK_END)
+            it.seek(place)
     except (OSError, ValueError):  # in the middle of being iterated over
         return None
     return place, size
 
 
 def _put_place(it: Any, kept: tuple[int, int | None]) -> None:
-    place, size = kept
-    if size is not None:
-        it.truncate(size)
-    it.seek(place)
+    if kept[1] is not None:
+        it.truncate(kept[1])
+    it.seek(kept[0])
 
 
-class _Tensor(NamedTuple):
-    """A tensor without its values: another one of the same memory, whether it needs a gradient, that, and its hooks."""
-
-    alias: torch.Tensor
-    needs_grad: bool | None
-    grad: torch.Tensor | None
-    hooks: tuple[dict[int, Any], ...]
+def _frame(it: Any) -> Any:
+    """Where a generator function stands."""
+    return it.gi_frame and (it.gi_frame.f_lasti, {name: id(value) for name, value in it.gi_frame.f_locals.items()})
 
 
-def _tensor(it: torch.Tensor) -> _Tensor:
-    hooks = tuple(dict(each or {}) for each in hooks_of(it))
+def _same_state(one: Any, other: Any) -> bool:
+    """Say whether two states of a generator of NumPy are the same."""
+    if isinstance(one, dict):
+        return all(_same_state(one[name], other[name]) for name in one)
+    return bool(np.all(one == other))
+
+
+def _tensor(it: torch.Tensor) -> tuple[Any, ...]:
+    """A tensor but for its values: another one of the same memory, whether it needs a gradient, that, and its hooks."""
+    hooks = [dict(each or {}) for each in hooks_of(it)]
     if is_lazy(it):
-        return _Tensor(it.data, it.requires_grad, None, hooks)
-    own = is_leaf(it)
-    return _Tensor(it.detach(), it.requires_grad if own else None, it.grad if own else None, hooks)
+        return it.data, it.requires_grad, None, *hooks
+    return it.detach(), *((it.requires_grad, it.grad) if is_leaf(it) else (None, None)), *hooks
 
 
-def _same_tensor(it: torch.Tensor, kept: _Tensor) -> bool:
+def _same_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> bool:
     if is_lazy(it):
         return True
-    return (
-        (kept.needs_grad is None or (it.requires_grad is kept.needs_grad and it.grad is kept.grad))
-        and _memory_of(it) == _memory_of(kept.alias)
-        and all((now or {}) == then for now, then in zip(hooks_of(it), kept.hooks, strict=True))
-    )
+    alias, needs_grad, grad, *hooks = kept
+    is_same_leaf = needs_grad is None or (it.requires_grad is needs_grad and it.grad is grad)
+    return is_same_leaf and _about(it) == _about(alias) and [each or {} for each in hooks_of(it)] == hooks
 
 
-def _memory_of(it: torch.Tensor) -> Any:
+def _about(it: torch.Tensor) -> Any:
+    """Where the values of a tensor lie, and how."""
     about = it.shape, it.dtype, it.device, it.layout
     try:
         return *about, it.stride(), it.storage_offset(), it.untyped_storage()._cdata
@@ -213,45 +199,59 @@ def _memory_of(it: torch.Tensor) -> Any:
         return about
 
 
-def _put_tensor(it: torch.Tensor, kept: _Tensor) -> None:
-    if _memory_of(it) != _memory_of(kept.alias):
-        it.data = kept.alias
-    if kept.needs_grad is not None:
-        it.requires_grad_(kept.needs_grad)
-        it.grad = kept.grad
-    for now, then in zip(hooks_of(it), kept.hooks, strict=True):
+def _put_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> None:
+    alias, needs_grad, grad, *hooks = kept
+    if _about(it) != _about(alias):
+        it.data = alias
+    if needs_grad is not None:
+        it.requires_grad_(needs_grad)
+        it.grad = grad
+    for now, then in zip(hooks_of(it), hooks, strict=True):
         if now is not None:
             _put_items(now, then)
 
 
-def _frame(it: Any) -> Any:
-    """Where a generator function stands, which cannot be put back."""
-    return None if it.gi_frame is None else (it.gi_frame.f_lasti, {k: id(v) for k, v in it.gi_frame.f_locals.items()})
-
-
-def _not(*_: Any) -> None:
-    """Do nothing: what has moved is found out by the check."""
+def _kind(
+    keep: Callable[[Any], Any], put_back: Callable[[Any, Any], Any], same: Callable[[Any, Any], bool] = eq
+) -> Kind:
+    """Return a kind that is as it was where what would be kept of it now is the same."""
+    return Kind(keep, lambda it, kept: same(keep(it), kept), put_back)
 
 
 _TENSOR = Kind(_tensor, _same_tensor, _put_tensor)
-_OBJECT = Kind(lambda it: (type(it), attributes_of(it)), _same_object, _put_object)
-_SLOTS = Kind(_slots, lambda it, kept: all(map(is_, _slots(it), kept)), _put_slots)
-_CLASS = Kind(lambda it: dict(vars(it)), lambda it, kept: _same_items(dict(vars(it)), kept), _put_class)
-_NAMES = Kind(dict, _same_names, _put_names)
-_MODE = Kind(lambda it: it.training, lambda it, kept: it.training is kept, lambda it, kept: setattr(it, "training", kept))
-_ITEMS = Kind(dict, _same_items, _put_items)
-
-_SINGLE = (
-    (KINDS, Kind(state_of, lambda it, kept: same_state(state_of(it), kept), set_state)),
-    (io.IOBase, Kind(_place, lambda it, kept: kept is None or it.closed or _place(it) == kept, _put_place)),
-    (CellType, Kind(_cell, lambda it, kept: _cell(it) is kept, _put_in_cell)),
-    (np.random.SeedSequence, Kind(lambda it: it.state, lambda it, kept: it.state == kept, _not)),
-    (GeneratorType, Kind(_frame, lambda it, kept: _frame(it) == kept, _not)),
+_OBJECT = _kind(lambda it: (type(it), attributes_of(it)), _put_object, _same_elements)
+_SLOTS = _kind(_slots, _put_slots, _same_elements)
+_CLASS = _kind(lambda it: dict(vars(it)), _put_class, _same_items)
+_NAMES = Kind(
+    dict,
+    lambda it, kept: all(it.get(name, _MISSING) is value for name, value in kept.items()),
+    lambda it, kept: _put_names(kept, it, it.__setitem__, it.pop),
 )
-_ELEMENTS = (
-    (dict, _ITEMS),
-    (list, Kind(list, _same_elements, _refill(list, list.extend))),
-    (deque, Kind(list, _same_elements, _refill(deque, deque.extend))),
-    (set, Kind(set, lambda it, kept: it == kept, _refill(set, set.update))),
-    ((bytearray, array), Kind(lambda it: it[:], lambda it, kept: it == kept, _put_in_array)),
+_MODE = _kind(lambda it: it.training, lambda it, kept: setattr(it, "training", kept))
+
+_SINGLE: tuple[tuple[Any, Kind], ...] = (
+    (torch.Generator, _kind(lambda it: it.get_state(), lambda it, kept: it.set_state(kept), torch.equal)),
+    (
+        np.random.Generator,
+        _kind(
+            lambda it: it.bit_generator.state, lambda it, kept: setattr(it.bit_generator, "state", kept), _same_state
+        ),
+    ),
+    (
+        np.random.RandomState,
+        _kind(lambda it: it.get_state(legacy=False), lambda it, kept: it.set_state(kept), _same_state),
+    ),
+    (random.SystemRandom, _kind(do_nothing, do_nothing)),
+    (random.Random, _kind(lambda it: it.getstate(), lambda it, kept: it.setstate(kept))),
+    (np.random.SeedSequence, _kind(lambda it: it.state, do_nothing)),
+    (GeneratorType, _kind(_frame, do_nothing)),
+    (io.IOBase, _kind(_place, _put_place)),
+    (CellType, _kind(_cell, _put_in_cell, is_)),
+)
+_ELEMENTS: tuple[tuple[Any, Kind], ...] = (
+    (dict, Kind(dict, _same_items, _put_items)),
+    (list, Kind(list, _same_elements, _refill(list.clear, list.extend))),
+    (deque, Kind(list, _same_elements, _refill(deque.clear, deque.extend))),
+    (set, Kind(set, eq, _refill(set.clear, set.update))),
+    ((bytearray, array), Kind(lambda it: it[:], eq, lambda it, kept: it.__setitem__(slice(None), kept))),
 )

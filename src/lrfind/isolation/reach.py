@@ -1,8 +1,8 @@
 """Reach: one walk over everything that training can move, and the one rule for what is entered.
 
-An object is entered through whatever it holds: attributes, slots, elements, its class; a function through what it closes
-over, its defaults, and the names of modules that its code mentions; a tensor also through its gradient, its hooks and,
-where it wraps others, those. Not entered are installed libraries (their classes' attributes, their modules) and the
+An object is entered through whatever it holds: attributes, slots, elements, its class; a function through what it
+closes over, its defaults, and the names of modules that its code mentions; a tensor also through its gradient, its
+hooks and, where it wraps others, those. Not entered are the classes and modules of installed libraries, and the
 machinery that runs beside training: threads, locks, loggers, compilers, process groups.
 """
 
@@ -34,17 +34,28 @@ MOST = 100_000
 DATA = (DataLoader, Dataset, Sampler)
 """Kinds that hold data rather than state."""
 
-_ATOMS = frozenset(
-    (int, float, complex, bool, str, bytes, type(None), type(...), range, slice, ModuleType, CodeType)
-    + (torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format)
-)
+_ATOMS = {
+    *(int, float, complex, bool, str, bytes, type(None), type(...), range, slice, ModuleType, CodeType),
+    *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
+}
 _TRAINED = (torch.nn.Module, torch.optim.Optimizer, LRScheduler, *DATA)
 _CLOSED = (FrameType, TracebackType, threading.Thread, logging.Logger, logging.Handler, weakref.ReferenceType)
 _CLOSED_MODULES = (
     *("torch._", "torch.autograd.", "torch.cuda.", "torch.distributed.", "torch.fx.", "torch.profiler."),
     *("torch.utils.tensorboard.", "_thread.", "threading.", "multiprocessing.", "concurrent.", "asyncio."),
     *("subprocess.", "logging.", "socket.", "importlib.", "_frozen_importlib", "typing.", "_abc.", "IPython."),
-    *("ipykernel.", "zmq.", "rich.", "tqdm.", "lrfind.", "tornado.", "wandb.", "mlflow.", "tensorboard.", "tensorboardX."),
+    *(
+        "ipykernel.",
+        "zmq.",
+        "rich.",
+        "tqdm.",
+        "lrfind.",
+        "tornado.",
+        "wandb.",
+        "mlflow.",
+        "tensorboard.",
+        "tensorboardX.",
+    ),
 )
 
 Found = dict[int, tuple[Any, Any]]
@@ -64,7 +75,7 @@ def reach(roots: Iterable[Any], apart: Iterable[Any] = (), later: list[Any] | No
     open_: deque[tuple[Any, Any]] = deque((root, None) for root in roots)
     while open_:
         each, holder = open_.popleft()
-        key, kind = id(each), type(each)
+        key, kind = id(each), kind_of(each)
         if key in found or key in closed or kind in _ATOMS:
             continue
         if later is not None and issubclass(kind, DATA):
@@ -75,11 +86,6 @@ def reach(roots: Iterable[Any], apart: Iterable[Any] = (), later: list[Any] | No
             (part, each) for part in _parts_of(kind)(each) if type(part) not in _ATOMS and id(part) not in found
         )
     return found
-
-
-def parts_of(each: Any) -> Iterable[Any]:
-    """Return what an object is entered through."""
-    return _parts_of(type(each))(each)
 
 
 def instances(found: Found, kinds: Any) -> list[Any]:
@@ -107,8 +113,13 @@ def attributes_of(each: Any) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def kind_of(each: Any) -> Any:
+    """Return the type of an object."""
+    return type(each)
+
+
 @cache
-def slots_of(kind: type) -> tuple[Any, ...]:
+def slots_of(kind: Any) -> tuple[Any, ...]:
     """Return the descriptors of the slots of a class, but for those of C."""
     written = [owner for owner in kind.__mro__ if "__slots__" in vars(owner)]
     return tuple(one for owner in written for one in vars(owner).values() if type(one) is _SLOT)
@@ -149,10 +160,10 @@ def names_of(function: FunctionType) -> Iterator[tuple[dict[str, Any], list[str]
             seen.add(id(module))
             yield module, mentioned
             named = [module.get(name, sys.modules.get(name)) for name in mentioned]
-            open_ += [vars(one) for one in named if type(one) is ModuleType and is_own_class(one)]
+            open_ += [vars(one) for one in named if type(one) is ModuleType and is_own(one)]
 
 
-def is_own_class(it: Any) -> bool:
+def is_own(it: Any) -> bool:
     """Say whether a class or a module is the user's own: of a script, a notebook or a project, not of a library."""
     name = it.__name__ if type(it) is ModuleType else it.__module__
     return isinstance(name, str) and _is_own(name, getattr(sys.modules.get(name), "__file__", None))
@@ -162,7 +173,7 @@ def is_own_class(it: Any) -> bool:
 def _is_own(name: str | None, file: str | None) -> bool:
     first = (name or "").partition(".")[0]
     if file is None or first == "lrfind":
-        return first not in ("lrfind", "typing", *sys.builtin_module_names) and not first.startswith("_frozen")
+        return first not in ("lrfind", *sys.builtin_module_names) and not first.startswith("_frozen")
     return not any(Path(file).is_relative_to(folder) for folder in _libraries())
 
 
@@ -179,7 +190,7 @@ def is_closed(kind: type) -> bool:
 
 
 @cache
-def _parts_of(kind: type) -> Callable[[Any], Iterable[Any]]:
+def _parts_of(kind: Any) -> Callable[[Any], Iterable[Any]]:
     """Return what gives the parts of an object of a type."""
     for kinds, parts in ((torch.Tensor, _of_tensor), (np.ndarray, _of_array), (type, _of_class)):
         if issubclass(kind, kinds):
@@ -213,7 +224,7 @@ def _of_elements(each: Any) -> Iterable[Any]:
 
 def _beside_elements(each: Any) -> Iterator[Any]:
     yield from (type(each), attributes_of(each))
-    yield from (getattr(each, slot.__name__, None) for slot in slots_of(type(each)))
+    yield from (getattr(each, slot.__name__, None) for slot in slots_of(kind_of(each)))
 
 
 def _of_tensor(each: torch.Tensor) -> Iterator[Any]:
@@ -260,7 +271,7 @@ def _of_function(each: FunctionType) -> Iterable[Any]:
 
 
 def _of_class(each: type) -> Iterable[Any]:
-    return chain(vars(each).values(), each.__bases__) if is_own_class(each) else ()
+    return chain(vars(each).values(), each.__bases__) if is_own(each) else ()
 
 
 def _label(each: Any, holder: Any) -> str:
@@ -271,7 +282,7 @@ def _label(each: Any, holder: Any) -> str:
     elif isinstance(holder, (list, tuple, deque)):
         named = enumerate(holder)
     else:
-        slots = ((slot.__name__, getattr(holder, slot.__name__, None)) for slot in slots_of(type(holder)))
+        slots = ((slot.__name__, getattr(holder, slot.__name__, None)) for slot in slots_of(kind_of(holder)))
         items = holder if isinstance(holder, dict) else vars(holder) if isinstance(holder, type) else {}
         named = chain(slots, items.items())
     return next((str(name) for name, one in named if one is each), "")

@@ -1,16 +1,23 @@
-"""Which attribute of a module its optimizer reads the learning rate from."""
+"""Which attribute of a module its optimizer reads the learning rate from, and what to write there."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from lrfind.errors import RateNotAppliedError
 from lrfind.isolation import Kept, generators_kept
+from lrfind.lightning.framework import TALKERS, package_of_module
+from lrfind.loop import quiet
 from lrfind.optim import rates_of
 
 _USUAL = ("lr", "learning_rate")
+
+_STEPS = 1_000
+"""How long training is for a module that asks, where it has no trainer to ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +27,17 @@ class Wiring:
     Attributes:
         read: Attributes that the optimizer's rate follows, such as ``"lr"`` or ``"hparams.lr"``.
         unread: Attributes of the usual names that it does not follow.
-        lr: The rate the optimizer is built with.
+        lr: The rate the optimizer is built with; NaN where it cannot be built without its training.
     """
 
     read: tuple[str, ...]
     unread: tuple[str, ...]
     lr: float
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it could be told what the optimizer reads."""
+        return math.isfinite(self.lr)
 
 
 def trace(module: Any, *, also: str | None = None, optimizer: int = 0) -> Wiring:
@@ -36,8 +48,8 @@ def trace(module: Any, *, also: str | None = None, optimizer: int = 0) -> Wiring
         also: One more attribute to try, whatever its value.
         optimizer: Which of several optimizers is meant.
     """
-    with generators_kept(), Kept((module,)) as kept:
-        lr = _built_lr(module, optimizer, kept)
+    with _trials(module, optimizer) as built_with:
+        lr = built_with({})
         usual = [name for prefix in ("", "hparams.") for name in (prefix + usual for usual in _USUAL)]
         floats = [name for name, value in vars(module).items() if type(value) is float and value == lr]
         hparams = [
@@ -45,9 +57,40 @@ def trace(module: Any, *, also: str | None = None, optimizer: int = 0) -> Wiring
         ]
         names = dict.fromkeys([*usual, *floats, *hparams, *([also] if also else [])])
         present = [name for name in names if _is_rate(get(module, name))]
-        read = tuple(name for name in present if _follows(module, name, lr, optimizer, kept))
+        halved = {name: built_with({name: get(module, name) * 0.5}) for name in present}
+        read = tuple(name for name in present if math.isfinite(halved[name]) and halved[name] != lr)
         unread = tuple(name for name in present if name not in read and (name in usual or name == also))
     return Wiring(read, unread, lr)
+
+
+def values_for(module: Any, names: tuple[str, ...], lr: float, *, optimizer: int = 0) -> dict[str, float] | None:
+    """Return what to write to attributes for the optimizer to be built with a rate, to the last bit.
+
+    A module that scales its attribute (``lr=self.lr * 4``) has it divided by that.
+
+    Args:
+        module: The module; it is not changed.
+        names: The attributes, which the optimizer reads.
+        lr: The rate that the optimizer is to have.
+        optimizer: Which of several optimizers is meant.
+
+    Returns:
+        The values by name; None where no value gives the rate.
+    """
+    with _trials(module, optimizer) as built_with:
+        value = lr
+        for _ in range(3):
+            values = dict.fromkeys(names, value)
+            held = built_with(values)
+            if held == lr:
+                return values
+            if not 0 < held < math.inf:
+                return None
+            value *= lr / held
+        for neighbour in (math.nextafter(value, 0.0), math.nextafter(value, math.inf)):
+            if built_with(dict.fromkeys(names, neighbour)) == lr:
+                return dict.fromkeys(names, neighbour)
+    return None
 
 
 def get(module: Any, name: str) -> Any:
@@ -66,13 +109,13 @@ def put(module: Any, name: str, value: float) -> None:
 
 
 def complain(module: Any, wanted: str, wiring: Wiring) -> RateNotAppliedError:
-    """Return the error for a rate written where the optimizer does not read it; it names both places."""
+    """Return the error for an attribute that the optimizer does not read; it names both places."""
     name = type(module).__name__
     source = f"self.{wiring.read[0]}" if wiring.read else "something else, perhaps a literal"
     remedy = f'use attr="{wiring.read[0]}"' if wiring.read else f"read self.{wanted} there"
     return RateNotAppliedError(
-        f"the rate was written to self.{wanted}, but the optimizer that {name}.configure_optimizers builds does not "
-        f"read it: it has lr={wiring.lr} from {source}; {remedy}."
+        f"a rate written to self.{wanted} would not train: the optimizer that {name}.configure_optimizers builds does "
+        f"not read it; it has lr={wiring.lr} from {source}; {remedy}."
     )
 
 
@@ -85,20 +128,36 @@ def _is_rate(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
 
 
-def _follows(module: Any, name: str, lr: float, optimizer: int, kept: Kept) -> bool:
-    put(module, name, float(get(module, name)) * 0.5)
-    changed = _built_lr(module, optimizer, kept)
-    return math.isfinite(changed) and math.isfinite(lr) and changed != lr
+@contextmanager
+def _trials(module: Any, optimizer: int) -> Iterator[Callable[[dict[str, float]], float]]:
+    """Yield what builds the optimizer with some attributes changed and returns its rate; all is put back each time."""
+    with generators_kept(), Kept((module,)) as kept, quiet(*TALKERS):
+
+        def built_with(values: dict[str, float]) -> float:
+            try:
+                for name, value in values.items():
+                    put(module, name, value)
+                if getattr(module, "_trainer", None) is None:
+                    module.trainer = _trainer_to_ask(module)
+                    module.configure_model()  # which makes the layers, where that is left to it
+                return rates_of(_optimizers(module.configure_optimizers())[optimizer]).lr
+            except Exception:  # noqa: BLE001, the user's own code, which may ask for what only training has
+                return math.nan
+            finally:
+                kept.put_back()
+
+        yield built_with
 
 
-def _built_lr(module: Any, optimizer: int, kept: Kept) -> float:
-    """The rate of the optimizer that the module builds, put back after it; NaN where it needs a trainer to build one."""
-    try:
-        return rates_of(_optimizers(module.configure_optimizers())[optimizer]).lr
-    except RuntimeError:
-        return math.nan
-    finally:
-        kept.put_back()
+def _trainer_to_ask(module: Any) -> Any:
+    """Return a trainer that answers how long training is, for a module that has none yet."""
+    base: Any = package_of_module(module).Trainer
+
+    class Asked(base):  # type: ignore[misc, unused-ignore]
+        estimated_stepping_batches = num_training_batches = _STEPS
+
+    silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    return Asked(accelerator="cpu", devices=1, max_epochs=10, enable_model_summary=False, **silent)
 
 
 def _optimizers(built: Any) -> list[Any]:

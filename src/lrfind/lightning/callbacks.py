@@ -12,11 +12,11 @@ from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.isolation import generators_kept
-from lrfind.lightning.attributes import Wiring, complain, get, put, trace
+from lrfind.lightning.attributes import Wiring, complain, get, put, trace, values_for
 from lrfind.lightning.framework import callback_bases
 from lrfind.lightning.functions import with_plan
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers
-from lrfind.optim import AppliedRate, Verifier, apply_rate, handling_groups, rates_of
+from lrfind.optim import AppliedRate, Verifier, apply_rate, driving, handling_groups, rates_of
 from lrfind.progress import announce
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, find_with, to_strategy
@@ -45,7 +45,7 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Compare the rate with what the optimizer was built with, and start watching."""
-        used = rates_of(chosen_optimizers(trainer, self._optimizer)).lr
+        used = rates_of(chosen_optimizers(trainer, self._optimizer), schedulers_of(trainer)).lr
         if self.lr is not None and not math.isclose(used, self.lr, rel_tol=1e-12):
             raise _liar(pl_module, self.lr, used)
         self.watch(trainer)
@@ -83,10 +83,10 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
 class LRFinder(VerifyLR):
     """Finds a learning rate when ``fit`` starts, applies it, and verifies it to the end of training.
 
-    The search trains the module with this Trainer and puts everything back; training itself is bit for bit what it
-    would be without the callback at the same rate. Where ``fit`` resumes from a checkpoint, it does so: of a run
-    that had the callback, its finding is used and nothing is searched; of another, the search starts from the
-    weights and the optimizer state of the checkpoint.
+    The search trains with the trainer itself, without its callbacks and loggers, and puts everything back; training is
+    bit for bit what it would be without the callback at the same rate. Where ``fit`` resumes from a checkpoint, the
+    resume happens: of a run that had the callback, its finding is used and nothing is searched; of another, the search
+    starts from the weights and the optimizer state of the checkpoint.
 
     Args:
         apply: Whether to train with the found rate; else it is only found.
@@ -195,14 +195,16 @@ class LRFinder(VerifyLR):
     def _set(self, trainer: Any, module: Any, lr: float, wiring: Wiring, *, is_fresh: bool) -> None:
         """Write the rate where the optimizer reads it; build a fresh one anew, set one in training in place."""
         names = (self._attr,) if self._attr else wiring.read
-        for name in names:
-            put(module, name, lr)
+        values = values_for(module, names, lr, optimizer=self._optimizer or 0) or dict.fromkeys(names, lr)
+        for name, value in values.items():
+            put(module, name, value)
         if names and is_fresh and len(trainer.optimizers) == 1:
             with generators_kept():
                 trainer.strategy.setup_optimizers(trainer)
         chosen = chosen_optimizers(trainer, self._optimizer)
-        if rates_of(chosen).lr != lr:
-            apply_rate(chosen, lr, schedulers_of(trainer)).remove()
+        schedulers = driving(chosen, schedulers_of(trainer))
+        if rates_of(chosen, schedulers).lr != lr:
+            apply_rate(chosen, lr, schedulers).remove()
 
 
 def schedulers_of(trainer: Any) -> tuple[Any, ...]:

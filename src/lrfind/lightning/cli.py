@@ -51,7 +51,7 @@ def lr_find(
     train_dataloaders: Any = None,
     datamodule: Any = None,
     *,
-    schedule: str = "constant",
+    schedule: str | None = None,
     method: str = "calibrated",
     min_lr: float = 1e-6,
     max_lr: float = 30.0,
@@ -67,7 +67,8 @@ def lr_find(
         model: The module.
         train_dataloaders: What ``fit`` would be given.
         datamodule: Instead, a datamodule.
-        schedule: What the rate will do in training: constant, linear or cosine.
+        schedule: What the rate will do in training: constant, linear or cosine; by default what the module's own
+            scheduler does.
         method: The reading rule.
         min_lr: The first rate of the range test.
         max_lr: The last rate of the range test.
@@ -76,7 +77,9 @@ def lr_find(
         optimizer_index: Of several optimizers, the one to search.
         out: Write the finding to this JSON file.
     """
-    options: Any = {"schedule": schedule, "method": method, "min_lr": min_lr, "max_lr": max_lr, "steps": steps}
+    options: Any = {"method": method, "min_lr": min_lr, "max_lr": max_lr, "steps": steps}
+    if schedule is not None:
+        options["schedule"] = schedule
     finding = find(
         self, model, train_dataloaders, datamodule=datamodule, optimizer=optimizer_index, seed=seed, **options
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from typing_extensions import Unpack
 
-from lrfind.errors import BadInputError
+from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.isolation import generators_kept
-from lrfind.lightning.attributes import complain, put, trace
+from lrfind.lightning.attributes import complain, put, trace, values_for
 from lrfind.lightning.loop import LightningLoop
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.records import Finding
@@ -80,11 +81,11 @@ def _schedule_of(trainer: Any, configs: Sequence[Any]) -> Scheduled | AsConstant
     """Return the schedule that drives the first optimizer; None where nothing does."""
     for config in configs:
         name, every, per_epoch = type(config.scheduler).__name__, config.frequency, config.interval == "epoch"
-        steps = (trainer.max_epochs or -1) // every if per_epoch else None
-        if per_epoch and (steps or 0) < 1:
+        if not per_epoch:
+            return to_schedule(config.scheduler, every=every)
+        steps = ((trainer.max_epochs or -1) - trainer.current_epoch) // every
+        if steps < 1:
             return AsConstant(name, "how many epochs training takes is not known before it")
-        if not per_epoch and every != 1:
-            return AsConstant(name, f"it is stepped at every {every} steps only")
         return to_schedule(config.scheduler, steps)
     return None
 
@@ -95,13 +96,34 @@ def apply(finding: Finding, model: Any, *, attr: str | None = None) -> None:
     Args:
         finding: What ``find`` returned.
         model: The module, before ``fit``.
-        attr: The attribute (``"lr"``, ``"hparams.lr"``); by default those the optimizer is seen to read.
+        attr: The attribute (``"lr"``, ``"hparams.lr"``); by default those the optimizer is seen to read. Where the
+            module scales it, it is given the value with which the optimizer has the found rate.
 
     Raises:
         RateNotAppliedError: If the optimizer does not read it; the message names what it does read.
+
+    Warns:
+        UserWarning: If it could not be told what the optimizer reads.
     """
     wiring = trace(model, also=attr)
-    if not (attr or wiring.read) or (attr and attr not in wiring.read):
+    if not wiring.is_known:
+        names = (attr,) if attr else wiring.unread[:1] or ("lr",)
+        warnings.warn(
+            f"The rate is written to self.{names[0]}, and it could not be told whether the optimizer reads it: "
+            f"{type(model).__name__}.configure_optimizers asks for what only training has. Train with "
+            f"VerifyLR({finding.lr!r}), or with LRFinder(), which sets the optimizer itself.",
+            stacklevel=2,
+        )
+        put(model, names[0], finding.lr)
+        return
+    names = (attr,) if attr else wiring.read
+    if not names or names[0] not in wiring.read:
         raise complain(model, attr or (*wiring.unread, "lr")[0], wiring)
-    for name in (attr,) if attr else wiring.read:
-        put(model, name, finding.lr)
+    values = values_for(model, names, finding.lr)
+    if values is None:
+        raise RateNotAppliedError(
+            f"no value of self.{names[0]} gives the optimizer of {type(model).__name__} lr={finding.lr!r}; let "
+            f"configure_optimizers use the attribute as it is, or train with LRFinder(), which sets the optimizer."
+        )
+    for name, value in values.items():
+        put(model, name, value)

@@ -10,7 +10,7 @@ import torch
 
 from lrfind.curves import PATIENCE
 from lrfind.errors import BadInputError
-from lrfind.isolation import Kept, end_workers, fresh, loaders_in, seed_all
+from lrfind.isolation import Kept, end_workers, fresh, length_of, loaders_in, seed_all
 from lrfind.lightning.framework import TALKERS, callback_bases, fit
 from lrfind.lightning.probing import check_strategy, make_ready
 from lrfind.loop import Driver, LoopInPlace, OnStep, quiet
@@ -36,6 +36,13 @@ class LightningLoop(LoopInPlace):
         self._trainer, self._module, self._data = trainer, module, data
         self._optimizer, self._is_fitting = optimizer, is_fitting
         self._twin: Any = None
+
+    @property
+    def per_epoch(self) -> float:
+        """Optimizer steps in one pass over the data; 0 where that is not known before it is set up."""
+        length, limit = length_of(self._data), self._trainer.limit_train_batches
+        batches = min(length, limit) if isinstance(limit, int) else int(length * limit)
+        return float(math.ceil(batches / self._trainer.accumulate_grad_batches))
 
     def _begin(self, stack: ExitStack) -> Kept:
         stack.enter_context(quiet(*TALKERS))

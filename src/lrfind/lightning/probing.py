@@ -1,4 +1,4 @@
-"""What a trainer is made for a probe: it trains as ever, without callbacks, loggers, validation and limits."""
+"""A trainer for the time of a probe: it trains as ever, without callbacks, loggers, validation and limits."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
 """Read, set and verify learning rates on optimizers, whatever their param groups and schedulers."""
 
 from lrfind.optim.apply import apply_rate
-from lrfind.optim.rates import Group, Optimizers, Rates, as_list, rates_of, read_rate, set_rate, unwrapped
+from lrfind.optim.rates import Group, Optimizers, Rates, as_list, rates_of
+from lrfind.optim.schedulers import drives, driving, is_scheduler, unwrapped
 from lrfind.optim.shapes import Scheduled, to_schedule
+from lrfind.optim.stepping import Stepping, differing, read_rate, set_rate
 from lrfind.optim.watch import AppliedRate, Verifier, handling_groups
 
 __all__ = [
@@ -11,10 +13,15 @@ __all__ = [
     "Optimizers",
     "Rates",
     "Scheduled",
+    "Stepping",
     "Verifier",
     "apply_rate",
     "as_list",
+    "differing",
+    "drives",
+    "driving",
     "handling_groups",
+    "is_scheduler",
     "rates_of",
     "read_rate",
     "set_rate",

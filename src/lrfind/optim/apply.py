@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch.optim import Optimizer
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.optim.rates import Optimizers, as_list, groups_of, rates_of, unwrapped, write
-from lrfind.optim.watch import AppliedRate
-
-_GROUP_RATES = ("initial_lr", "max_lr", "min_lr", "swa_lr")
-_SCHEDULER_RATES = ("base_lrs", "max_lrs", "min_lrs", "_last_lr", "eta_min")
+from lrfind.optim.rates import Optimizers, Rates, as_list, groups_of, rates_of
+from lrfind.optim.rebase import begin_again, note_rates, rebase_of, way_waits
+from lrfind.optim.schedulers import RATES, drives, flatten, is_scheduler, unwrapped, with_inner
+from lrfind.optim.stepping import write
+from lrfind.optim.trial import WAY_OUT
+from lrfind.optim.watch import AppliedRate, living_schedulers, watches_over
 
 
 def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> AppliedRate:
@@ -21,84 +23,96 @@ def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> Appl
 
     Args:
         optimizers: Any torch optimizer, or several that move together; ratios between all their param groups are
-            kept, and ``lr`` is the first one's.
-        lr: The rate, positive and finite; under a cyclical schedule, its peak.
-        scheduler: The scheduler, or several, that drive the optimizer; each is rebased in place so that its
-            whole trajectory scales.
+            kept, and ``lr`` is the first one's. An earlier watch of this function over them ends.
+        lr: The rate, positive and finite; under a schedule, its peak. In the middle of a schedule that nothing says the
+            peak of (no ``initial_lr`` in the groups), what the groups hold counts as it.
+        scheduler: The scheduler, or several, that drive the optimizer, whoever wrote them; each is rebased in place
+            so that its whole trajectory scales, with what was given to it as a rate (``eta_min``, ``min_lr``).
 
     Returns:
         The watch; it raises inside ``optimizer.step()`` as soon as another rate is about to be used.
 
     Raises:
-        BadInputError: If ``lr`` is not positive and finite.
+        BadInputError: If ``lr`` is not positive and finite, or a scheduler drives another optimizer or cannot be
+            driven.
         RateNotAppliedError: If a scheduler drives the optimizer but was not given, or the rate does not hold.
     """
     if not 0 < lr < math.inf:
         raise BadInputError(f"lr must be positive and finite, got {lr=}.")
-    schedulers = tuple(flatten(scheduler))
-    each = as_list(optimizers)
+    schedulers, each = tuple(flatten(scheduler)), as_list(optimizers)
     for one in each:
         if not hasattr(one, "param_groups"):
             raise BadInputError(
                 f"a rate is applied to an optimizer, got a {type(one).__name__}; a LightningModule's is by "
                 f"lrfind.lightning.apply(finding, model)."
             )
-        _check_driven(one, schedulers)
-    for one in _with_inner(schedulers):
-        for group, peak in zip(one.optimizer.param_groups, getattr(one, "max_lrs", ()), strict=False):
-            group.setdefault("max_lr", float(peak))
-    old = rates_of(each)
-    for group, ratio in zip(groups_of(each), old.ratios, strict=True):
-        scheduled = float(group["lr"]) / (old.lr * ratio) if schedulers and ratio else 1.0
-        write(group, "lr", lr * ratio * scheduled)
-        for name in _GROUP_RATES:
+    _check_drivers(each, schedulers)
+    old = rates_of(each, schedulers)
+    rebases = [rebase_of(one, lr / old.lr) for one in schedulers]
+    for watch in watches_over(each):
+        watch.remove()
+    bases = [_bases(one) for one in with_inner(schedulers)]
+    for one, rebase in zip(schedulers, rebases, strict=True):
+        rebase(one, lr / old.lr)
+    _write_groups(each, lr, old, is_driven=not all(map(_is_idle, schedulers)))
+    for one, base in zip(with_inner(schedulers), bases, strict=True):
+        _take_bases(one, base)
+    for one in each:
+        begin_again([driver for driver in schedulers if drives(driver, one)])
+    for one in schedulers:
+        note_rates(one)
+    return AppliedRate(each, schedulers, is_replaceable=True)
+
+
+def _write_groups(each: Sequence[Optimizer], lr: float, old: Rates, *, is_driven: bool) -> None:
+    """Set every rate that the param groups keep; a schedule goes on from where it is."""
+    ratios = old.ratios
+    for group, ratio, peak in zip(groups_of(each), ratios, old.peaks, strict=True):
+        scheduled = float(group["lr"]) / peak if is_driven and peak else 1.0
+        write(group, lr * ratio * scheduled)
+        for name in RATES[1:]:
             if name in group:
-                peak = float(group[name]) / (old.lr * ratio) if ratio else 1.0
-                group[name] = lr * ratio * peak
+                write(group, lr * ratio * (float(group[name]) / peak if peak else 1.0), name)
     each[0].defaults["lr"] = lr
     for one in each[1:]:
         if one.defaults.get("lr"):
             one.defaults["lr"] *= lr / old.lr
-    for one in _with_inner(schedulers):
-        _rebase(one, lr / old.lr)
-    return AppliedRate(each, schedulers)
 
 
-def flatten(scheduler: Any) -> Iterator[Any]:
-    """Yield the schedulers in None, one scheduler or nested containers of them."""
-    if isinstance(scheduler, Iterable):
-        for one in scheduler:
-            yield from flatten(one)
-    elif scheduler is not None:
-        yield scheduler
+def _is_idle(scheduler: Any) -> bool:
+    """Say whether a scheduler waits for a metric and has not been given one: the rate is its optimizer's own."""
+    return way_waits(scheduler) and getattr(scheduler, "last_epoch", 0) == 0
 
 
-def _with_inner(schedulers: Iterable[Any]) -> Iterator[Any]:
-    """Yield schedulers with those that they hold (``SequentialLR``, ``ChainedScheduler``), inner ones first."""
+def _bases(scheduler: Any) -> list[bool]:
+    """Say of which groups a scheduler's base rate is their ``initial_lr``."""
+    pairs = zip(scheduler.optimizer.param_groups, getattr(scheduler, "base_lrs", ()), strict=False)
+    return [math.isclose(float(group.get("initial_lr", math.nan)), float(base), rel_tol=1e-6) for group, base in pairs]
+
+
+def _take_bases(scheduler: Any, is_base: Sequence[bool]) -> None:
+    """Give a scheduler the groups' new ``initial_lr`` to the last bit, where its base rates were these."""
+    for index, (group, same) in enumerate(zip(scheduler.optimizer.param_groups, is_base, strict=False)):
+        if same:
+            value = group["initial_lr"]
+            scheduler.base_lrs[index] = value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def _check_drivers(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
+    """Check that the schedulers drive these optimizers, and that no other one does."""
     for one in schedulers:
-        yield from _with_inner(getattr(one, "_schedulers", ()))
-        yield one
-
-
-def _check_driven(optimizer: Optimizer, schedulers: tuple[Any, ...]) -> None:
-    is_driven = any("initial_lr" in group for group in optimizer.param_groups)
-    if is_driven and not any(unwrapped(one.optimizer) is optimizer for one in schedulers):
-        raise RateNotAppliedError(
-            f"a scheduler drives this {type(optimizer).__name__} and would undo the rate at its next step; "
-            f"pass it too: finding.apply(optimizer, scheduler)."
-        )
-
-
-def _rebase(scheduler: Any, factor: float) -> None:
-    """Scale every absolute rate a scheduler keeps; its base rates become exactly the groups' new ones."""
-    for name in _SCHEDULER_RATES:
-        value = getattr(scheduler, name, None)
-        if isinstance(value, (list, tuple)):
-            setattr(scheduler, name, [rate * factor for rate in value])
-        elif isinstance(value, (int, float)):
-            setattr(scheduler, name, value * factor)
-    groups = scheduler.optimizer.param_groups
-    if hasattr(scheduler, "base_lrs"):
-        bases = zip(groups, scheduler.base_lrs, strict=True)
-        scheduler.base_lrs = [group.get("initial_lr", base) for group, base in bases]
-    scheduler._last_lr = [float(group["lr"]) for group in groups]
+        name = type(one).__name__
+        if not is_scheduler(one):
+            raise BadInputError(f"{name} is no scheduler with an optimizer of its own that it steps; {WAY_OUT}.")
+        if not any(drives(one, optimizer) for optimizer in each):
+            raise BadInputError(
+                f"{name} drives another {type(unwrapped(one.optimizer)).__name__}, not this "
+                f"{type(each[0]).__name__}; build the scheduler on the optimizer that trains, or leave it out."
+            )
+    for optimizer in each:
+        is_driven = any("initial_lr" in group for group in optimizer.param_groups)
+        if is_driven and not any(drives(one, optimizer) for one in schedulers) and living_schedulers(optimizer):
+            raise RateNotAppliedError(
+                f"a scheduler drives this {type(optimizer).__name__} and would undo the rate at its next step; "
+                f"pass it too: finding.apply(optimizer, scheduler)."
+            )

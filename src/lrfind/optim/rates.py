@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch.optim import Optimizer
 
-from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.errors import BadInputError
+from lrfind.optim.schedulers import drives, flatten, own_length, unwrapped, way_of, with_inner
+from lrfind.optim.trial import ENOUGH, is_absolute, on_dummy, trajectory
 
 Optimizers = Optimizer | Sequence[Optimizer]
 """One optimizer, or several whose rates move together; the first one's rate is the rate."""
@@ -18,7 +19,8 @@ Optimizers = Optimizer | Sequence[Optimizer]
 Group = dict[str, Any]
 """A param group of an optimizer."""
 
-_CLOSE = 1e-6
+
+CLOSE = 1e-6
 """Rates this close, relatively, are the same: a tensor rate holds single precision."""
 
 
@@ -27,13 +29,18 @@ class Rates:
     """The learning rate of an optimizer and what each param group makes of it.
 
     Attributes:
-        lr: The optimizer's own rate: what its param groups hold where they agree, else its ``defaults["lr"]``, or
-            the peak where a cyclical schedule drives it. Of several optimizers, the first one's.
-        ratios: Each group's rate as a multiple of ``lr``; the groups of several optimizers in a row.
+        lr: A rate that a param group has, under a schedule its peak: the optimizer's ``defaults["lr"]`` where a group
+            has that, else the first group's that is not 0. Of several optimizers, the first one's.
+        peaks: Each group's rate, under a schedule its peak; the groups of several optimizers in a row.
     """
 
     lr: float
-    ratios: tuple[float, ...]
+    peaks: tuple[float, ...]
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Each group's rate as a multiple of ``lr``."""
+        return tuple(peak / self.lr for peak in self.peaks)
 
 
 def as_list(optimizers: Optimizers) -> list[Optimizer]:
@@ -44,66 +51,51 @@ def as_list(optimizers: Optimizers) -> list[Optimizer]:
     return [unwrapped(one) for one in each]
 
 
-def unwrapped(optimizer: Any) -> Optimizer:
-    """Return the optimizer that steps, without the wrapper that Accelerate puts around it."""
-    while not hasattr(optimizer, "_optimizer_step_pre_hooks") and hasattr(optimizer, "optimizer"):
-        optimizer = optimizer.optimizer
-    return cast(Optimizer, optimizer)
-
-
 def groups_of(optimizers: Optimizers) -> list[Group]:
     """Return the param groups of one optimizer, or of several in a row."""
     return [group for optimizer in as_list(optimizers) for group in optimizer.param_groups]
 
 
-def rates_of(optimizers: Optimizers) -> Rates:
-    """Return the rate of an optimizer and the ratios of its param groups.
+def rates_of(optimizers: Optimizers, scheduler: Any = None) -> Rates:
+    """Return the rate of an optimizer and of its param groups.
+
+    Args:
+        optimizers: One, or several.
+        scheduler: The schedulers that drive them, as far as they are known; without them a cycle's peak is not known
+            but where its scheduler leaves it in the groups.
 
     Raises:
         BadInputError: If the optimizer has no positive learning rate to measure the ratios against.
     """
-    lead = as_list(optimizers)[0]
-    peaks = [_peak(group) for group in lead.param_groups]
-    cycled = any("max_lr" in group for group in lead.param_groups)
-    lr = max(peaks) if cycled or len(set(peaks)) == 1 else float(lead.defaults.get("lr", peaks[0]))
+    each, schedulers = as_list(optimizers), list(with_inner(flatten(scheduler)))
+    peaks = [_peaks(one, schedulers) for one in each]
+    lead = each[0]
+    usual = float(lead.defaults.get("lr") or 0.0)
+    named = (peak for peak in peaks[0] if peak and math.isclose(peak, usual, rel_tol=CLOSE))
+    lr = next(named, next(filter(None, peaks[0]), 0.0))
     if not 0 < lr < math.inf:
         raise BadInputError(
             f"{type(lead).__name__} has lr={lr}, so the ratios of its param groups are unknown; "
             f"construct it with a positive lr (any will do)."
         )
-    return Rates(lr, tuple(_peak(group) / lr for group in groups_of(optimizers)))
+    return Rates(lr, tuple(peak for some in peaks for peak in some))
 
 
-def set_rate(groups: Sequence[Group], lr: float, ratios: Sequence[float]) -> None:
-    """Give each param group ``lr`` times its ratio; a tensor rate is filled in place."""
-    for group, ratio in zip(groups, ratios, strict=True):
-        write(group, "lr", lr * ratio)
+def _peaks(optimizer: Optimizer, schedulers: Sequence[Any]) -> list[float]:
+    """Return the peak of each param group under the schedulers that drive an optimizer."""
+    drivers = [one for one in schedulers if drives(one, optimizer)]
+    cycles = [one for one in drivers if hasattr(one, "max_lrs") and not _waits(one)]
+    if cycles:
+        return [float(peak) for peak in cycles[-1].max_lrs]
+    if drivers and is_absolute(drivers[-1]):
+        steps = own_length(drivers[-1]) or ENOUGH
+        return [max(rates) for rates in zip(*trajectory(on_dummy(drivers[-1]), steps), strict=True)]
+    names: tuple[str, ...] = ("initial_lr", "lr")
+    if not schedulers or any(hasattr(one, "_schedule_phases") for one in drivers):  # OneCycleLR, which may be over
+        names = ("max_lr", *names)
+    return [float(next(group[name] for name in names if name in group)) for group in optimizer.param_groups]
 
 
-def read_rate(groups: Sequence[Group], ratios: Sequence[float]) -> float:
-    """Return the rate that the param groups hold, read back and freed of their ratios.
-
-    Raises:
-        RateNotAppliedError: If the groups do not hold one rate in these ratios.
-    """
-    held = [float(group["lr"]) for group in groups]
-    base = next((rate / ratio for rate, ratio in zip(held, ratios, strict=True) if ratio), held[0])
-    for index, (rate, ratio) in enumerate(zip(held, ratios, strict=True)):
-        if abs(rate - base * ratio) > _CLOSE * abs(rate):
-            raise RateNotAppliedError(
-                f"param group {index} has lr={rate}, not {base * ratio}: "
-                f"something else sets its rate; let lrfind or the scheduler be the only one."
-            )
-    return base
-
-
-def write(group: Group, name: str, value: float) -> None:
-    """Set a rate in a param group; a tensor is filled in place."""
-    if isinstance(group[name], torch.Tensor):
-        group[name].fill_(value)
-    else:
-        group[name] = value
-
-
-def _peak(group: Group) -> float:
-    return float(next(group[name] for name in ("max_lr", "initial_lr", "lr") if name in group))
+def _waits(scheduler: Any) -> bool:
+    way = way_of(scheduler)
+    return way is not None and way.waits

@@ -1,105 +1,111 @@
-"""Read the shape of a schedule off a torch scheduler, by stepping a copy of it on a dummy."""
+"""Read the shape of a schedule off a scheduler, by stepping a copy of it on a dummy."""
 
 from __future__ import annotations
 
-import copy
-import warnings
 from typing import Any
 
-import torch
-from torch.optim.lr_scheduler import ReduceLROnPlateau
-
 from lrfind.errors import BadInputError
-from lrfind.optim.rates import rates_of, unwrapped
+from lrfind.optim.rates import rates_of
+from lrfind.optim.schedulers import bare, is_scheduler, own_length, strides, unwrapped, way_of
+from lrfind.optim.trial import ENOUGH, on_dummy, trajectory
 from lrfind.schedules import AsConstant, Shape, constant
 
 _LEAST, _MOST = 0.5, 1.1
 """A schedule whose peak is between these multiples of the optimizer's rate is taken to have that rate as its peak."""
 
-_ENOUGH = 10_000
-"""Steps by which a schedule is expected to have come to its peak."""
-
 
 class Scheduled:
-    """What a torch scheduler will make of the rate; it and its optimizer are only read.
+    """What a scheduler will make of the rate; it and its optimizer are only read.
 
     Args:
-        scheduler: Any scheduler that torch ships, or one like them, before training.
+        scheduler: What changes the rates of its optimizer when it is stepped: torch's, transformers', Accelerate's
+            wrapper, timm's, ignite's, or a class of one's own, before training or in the middle of it.
         steps: How often training will step it, where that does not depend on the number of optimizer steps
             (once per epoch, say).
+        every: Otherwise, after how many optimizer steps it is stepped.
+
+    Attributes:
+        length: After how many steps of training, or epochs, it ends; None where it does not say.
+        unit: ``"epoch"`` or ``"step"``, where its arguments say what it counts; else None.
 
     Raises:
-        BadInputError: If it is no scheduler.
+        BadInputError: If it is no scheduler, or cannot be stepped.
     """
 
-    def __init__(self, scheduler: Any, steps: int | None = None) -> None:
-        if not (hasattr(scheduler, "optimizer") and hasattr(scheduler, "step")):
+    def __init__(self, scheduler: Any, steps: int | None = None, every: int = 1) -> None:
+        if not is_scheduler(scheduler):
             raise BadInputError(f"schedule must be a name, a callable or a scheduler, got {scheduler!r}.")
+        self._strides, scheduler = strides(scheduler), bare(scheduler)
         self.__name__ = type(scheduler).__name__
-        self._steps = steps
-        self._is_steady = isinstance(scheduler, ReduceLROnPlateau)
-        cyclical = [float(rate) for rate in getattr(scheduler, "max_lrs", ())]
-        self._base = max(cyclical, default=rates_of(unwrapped(scheduler.optimizer)).lr)
-        self._scheduler = scheduler if self._is_steady else _on_dummy(scheduler)
+        self._steps, self._every = steps, every
+        twin = on_dummy(scheduler)
+        way = way_of(twin)
+        self._is_steady, self.unit = (way.waits, way.unit) if way else (True, None)
+        length = own_length(scheduler)
+        is_told = length is not None and steps is None and not self._is_steady
+        self.length = max((length or 0) * every // self._strides, 1) if is_told else None
+        self._is_begun = getattr(scheduler, "last_epoch", 0) > 0
+        rates = rates_of(unwrapped(scheduler.optimizer), None if self._is_steady else scheduler)
+        self._scheduler, self._peaks = scheduler if self._is_steady else twin, rates.peaks
 
     @property
     def note(self) -> str:
         """What a person should know about how it is read."""
         name = self.__name__
-        return f"{name} was read as constant: when it will lower the rate is not known." if self._is_steady else ""
+        return f"{name} was read as constant: when it will change the rate is not known." if self._is_steady else ""
 
-    def over(self, steps: int) -> Shape:
+    def over(self, steps: int, epochs: float | None = None) -> Shape:
         """Return the shape over a training of so many optimizer steps.
 
-        A scheduler that waits for a plateau counts as constant: nobody knows when it will act.
+        A scheduler that waits for a metric counts as constant: nobody knows when it will act.
+
+        Args:
+            steps: How many.
+            epochs: How often training goes over the data, for a scheduler that is stepped once per epoch.
 
         Raises:
             BadInputError: If its peak is not the rate that the optimizer is given.
         """
         if self._is_steady:
             return constant
-        multipliers = self._multipliers(self._steps or steps)
-        peak = max(multipliers)
+        times = self._steps or self._epochs(steps, epochs) or max(steps // self._every, 1)
+        multipliers = self._multipliers(times)
+        peak = 1.0 if self._is_begun else max(multipliers)
         if not _LEAST <= peak <= _MOST:
             raise BadInputError(
                 f"{self.__name__} takes the rate to {peak:.3g} times the optimizer's own, so that no rate is its peak; "
                 f"pass schedule= as a function of the fraction of training done, with 1 at its peak."
             )
-        return lambda fraction: multipliers[min(int(fraction * len(multipliers)), len(multipliers) - 1)] / peak
+        return lambda fraction: multipliers[min(int(fraction * times), len(multipliers) - 1)] / peak
 
-    def _multipliers(self, steps: int) -> list[float]:
-        scheduler, found = copy.deepcopy(self._scheduler), []
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for _ in range(steps):
-                found.append(max(float(group["lr"]) for group in scheduler.optimizer.param_groups) / self._base)
-                try:
-                    scheduler.step()
-                except ValueError:  # OneCycleLR beyond its end
-                    break
-        return found
+    def _epochs(self, steps: int, epochs: float | None) -> int | None:
+        """Return how often it is stepped if that is once per epoch; None if it is not."""
+        if epochs is None or self.unit == "step":
+            return None
+        count = max(round(epochs), 1)
+        is_per_epoch = self.unit == "epoch" or (self.length == count and count != steps)
+        return count if is_per_epoch else None
+
+    def _multipliers(self, times: int) -> list[float]:
+        rates = trajectory(on_dummy(self._scheduler), times * self._strides)[:: self._strides]
+        return [max(rate / peak for rate, peak in zip(row, self._peaks, strict=True) if peak) for row in rates]
 
 
-def to_schedule(scheduler: Any, steps: int | None = None) -> Scheduled | AsConstant:
+def to_schedule(scheduler: Any, steps: int | None = None, every: int = 1) -> Scheduled | AsConstant:
     """Return what a scheduler will make of the rate; a constant rate, with the reason, where that cannot be read.
 
     Args:
         scheduler: As ``Scheduled`` takes it.
         steps: Likewise.
+        every: Likewise.
     """
-    schedule = Scheduled(scheduler, steps)
+    name = type(bare(scheduler)).__name__
     try:
-        schedule.over(_ENOUGH)
+        schedule = Scheduled(scheduler, steps, every)
     except BadInputError:
-        return AsConstant(schedule.__name__, "its peak is not the rate that the optimizer is given")
+        return AsConstant(name, "how it is stepped cannot be told")
+    try:
+        schedule.over(schedule.length or 10 * ENOUGH)
+    except BadInputError:
+        return AsConstant(name, "its peak is not the rate that the optimizer is given")
     return schedule
-
-
-def _on_dummy(scheduler: Any) -> Any:
-    """Copy a scheduler onto an optimizer of one number per group, at the rates of its own."""
-    optimizer = unwrapped(scheduler.optimizer)
-    dummy = torch.optim.SGD([torch.zeros(1)], lr=1.0)
-    groups = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
-    dummy.param_groups = [{"params": [torch.zeros(1)], **copy.deepcopy(group)} for group in groups]
-    dummy.defaults = dict(optimizer.defaults)
-    return copy.deepcopy(scheduler, {id(scheduler.optimizer): dummy, id(optimizer): dummy})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import math
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,7 +11,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrfind.errors import RateNotAppliedError
-from lrfind.optim.rates import Optimizers, as_list, rates_of, unwrapped
+from lrfind.optim.rates import Optimizers
+from lrfind.optim.scaled import take_off, view_of
+from lrfind.optim.schedulers import drives, flatten, with_inner
+from lrfind.optim.stepping import Stepping, differing, held_by
 
 
 class AppliedRate:
@@ -21,15 +24,8 @@ class AppliedRate:
         optimizers: What is watched: one optimizer, or several that move together.
         schedulers: What may change its rate; without any, the rate must stay as it is now.
         suspects: Asked, when the rate was changed, for the names of what may have done it.
-
-    Attributes:
-        least: The least rate used so far; infinity before the first step.
-        greatest: The greatest rate used so far; 0 before the first step.
-        steps: How many steps of the first optimizer were watched.
+        is_replaceable: Whether the watch ends where another rate is applied.
     """
-
-    watches_only = True
-    """Copies of the optimizer are not watched: probes are not training."""
 
     def __init__(
         self,
@@ -37,22 +33,54 @@ class AppliedRate:
         schedulers: Sequence[Any] = (),
         *,
         suspects: Callable[[], Sequence[str]] = tuple,
+        is_replaceable: bool = False,
     ) -> None:
-        self.optimizers = as_list(optimizers)
-        self.schedulers = tuple(schedulers)
-        self.least, self.greatest, self.steps = math.inf, 0.0, 0
+        self.is_replaceable = is_replaceable
+        self._schedulers: tuple[Any, ...] = ()
+        self._drivers: dict[int, list[tuple[Any, Callable[[], Sequence[Any]]]]] = {}
+        self._stepping = Stepping(
+            optimizers, scheduler=schedulers, before=self._verify, after=self._verify_made, owner=self
+        )
+        self.optimizers = self._stepping.optimizers
         self._suspects = suspects
-        self._held = {id(one): [float(group["lr"]) for group in one.param_groups] for one in self.optimizers}
-        ratios = rates_of(self.optimizers).ratios[: len(self.optimizers[0].param_groups)]
-        self._lead = next(((index, ratio) for index, ratio in enumerate(ratios) if ratio), (0, 1.0))
-        self._is_within = False
-        self._hooks = [one.register_step_pre_hook(self._observe) for one in self.optimizers]
-        self._hooks.append(self.optimizers[0].register_step_post_hook(self._count))
+        self.schedulers = tuple(schedulers)
+        self._held = {id(one): held_by(one.param_groups) for one in self.optimizers}
+        self._stepping.__enter__()
+
+    @property
+    def least(self) -> float:
+        """The least rate used so far; infinity before the first step."""
+        return self._stepping.least
+
+    @property
+    def greatest(self) -> float:
+        """The greatest rate used so far; 0 before the first step."""
+        return self._stepping.greatest
+
+    @property
+    def steps(self) -> int:
+        """How many steps of the first optimizer were watched."""
+        return self._stepping.steps
 
     def __repr__(self) -> str:
         names = ", ".join(type(one).__name__ for one in self.optimizers)
         used = f"rates used {self.least:.3g} to {self.greatest:.3g}" if self.steps else "no step yet"
         return f"<AppliedRate of {names}: {self.steps} steps, {used}>"
+
+    @property
+    def schedulers(self) -> tuple[Any, ...]:
+        """What may change the rate."""
+        return self._schedulers
+
+    @schedulers.setter
+    def schedulers(self, schedulers: Sequence[Any]) -> None:
+        given = tuple(flatten(schedulers))
+        if len(given) != len(self._schedulers) or any(map(operator.is_not, given, self._schedulers)):
+            self._schedulers = given
+            self._drivers = {
+                id(optimizer): [(one, _told_by(one, optimizer)) for one in given if drives(one, optimizer)]
+                for optimizer in self.optimizers
+            }
 
     def verify(self) -> None:
         """Check that every param group holds the rate that was applied, or that its scheduler last set.
@@ -66,48 +94,42 @@ class AppliedRate:
 
     def remove(self) -> None:
         """Stop watching."""
-        for hook in self._hooks:
-            hook.remove()
+        self._stepping.__exit__()
+        for one in self.schedulers:
+            take_off(one)
 
-    def _observe(self, optimizer: Optimizer, *_: Any) -> None:
-        self._verify(optimizer)
-        if optimizer is not self.optimizers[0]:
-            return
-        index, ratio = self._lead
-        rate = float(optimizer.param_groups[index]["lr"]) / ratio
-        self.least, self.greatest = min(self.least, rate), max(self.greatest, rate)
-        self._is_within = True
+    def _verify(self, optimizer: Optimizer, step: int | None = None) -> None:
+        drivers = self._drivers.get(id(optimizer), [])
+        wanted = [list(map(float, rates_of())) for _, rates_of in drivers] or [self._held[id(optimizer)]]
+        held = held_by(optimizer.param_groups)
+        found = [differing(held, rates) for rates in wanted]
+        if None not in found:
+            index = found[-1] or 0
+            message = self._complaint(optimizer, index, held[index], wanted[-1][index], [one for one, _ in drivers])
+            raise RateNotAppliedError(f"at step {self.steps + 1 if step is None else step} {message}")
 
-    def _count(self, *_: Any) -> None:
-        """Count a step once, also where it calls its parent's: torch calls the hooks of both."""
-        self.steps += self._is_within
-        self._is_within = False
-
-    def _verify(self, optimizer: Optimizer) -> None:
-        drivers = [one for one in self.schedulers if unwrapped(one.optimizer) is optimizer]
-        wanted = [one.get_last_lr() for one in drivers] or [self._held[id(optimizer)]]
-        for index, group in enumerate(optimizer.param_groups):
-            rate = float(group["lr"])
-            if index >= len(wanted[-1]):
-                return  # a group added since: nothing was applied to it
-            if all(rate != float(rates[index]) for rates in wanted):
-                raise RateNotAppliedError(self._complaint(optimizer, index, rate, float(wanted[-1][index]), drivers))
+    def _verify_made(self) -> None:
+        """Verify that the step was made with the rate that it was begun with."""
+        self._verify(self.optimizers[0], self.steps)
 
     def _complaint(self, optimizer: Optimizer, index: int, rate: float, wanted: float, drivers: list[Any]) -> str:
         driver = ", ".join(type(scheduler).__name__ for scheduler in drivers)
         source = f"as set by {driver}" if driver else "as applied"
-        known = [*self.schedulers, *(inner for one in self.schedulers for inner in getattr(one, "_schedulers", ()))]
-        strangers = [type(one).__name__ for one in schedulers_of(optimizer) if one not in known]
+        known = list(map(id, with_inner(self.schedulers)))
+        strangers = [type(one).__name__ for one in living_schedulers(optimizer) if id(one) not in known]
         names = [*strangers, *self._suspects()]
         culprit = f"{' or '.join(names)} changed it" if names else "something else changed it"
         if driver:
-            remedy = "set the rate through the scheduler only"
+            remedy = "set the rate through the scheduler only, or call remove() on the watch"
         elif strangers:
             remedy = "pass the scheduler: finding.apply(optimizer, scheduler)"
         else:
-            remedy = "if a scheduler drives it, pass it: finding.apply(optimizer, scheduler)"
+            remedy = (
+                "if a scheduler drives it, pass it: finding.apply(optimizer, scheduler); if your own code sets it, "
+                "search with schedule= as a function and call remove() on the watch"
+            )
         return (
-            f"at step {self.steps + 1} param group {index} of {type(optimizer).__name__} has lr={rate}, "
+            f"param group {index} of {type(optimizer).__name__} has lr={rate}, "
             f"not {wanted} {source}: {culprit}; {remedy}."
         )
 
@@ -154,7 +176,28 @@ def handling_groups(holders: Iterable[Any], is_framework: Callable[[str], bool])
     return names
 
 
-def schedulers_of(optimizer: Optimizer) -> list[LRScheduler]:
+def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
+    """Return the watches over optimizers that end where another rate is applied."""
+    hooks = [hook for one in optimizers for hook in one._optimizer_step_pre_hooks.values()]
+    found = [getattr(hook, "__self__", None) for hook in hooks]
+    watches = {id(one.owner): one.owner for one in found if isinstance(one, Stepping)}
+    return [one for one in watches.values() if isinstance(one, AppliedRate) and one.is_replaceable]
+
+
+def _told_by(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence[Any]]:
+    """Return what tells the rates that a scheduler has last set."""
+    if hasattr(scheduler, "get_last_lr"):
+        return scheduler.get_last_lr  # type: ignore[no-any-return]
+    view = view_of(scheduler, optimizer)
+    return lambda: view.written
+
+
+def living_schedulers(optimizer: Optimizer) -> list[Any]:
     """Return the living schedulers that drive an optimizer; slow, for error messages."""
-    found = [one for one in gc.get_objects() if issubclass(type(one), LRScheduler)]
-    return [one for one in found if getattr(one, "optimizer", None) is optimizer]
+    found = [one for one in gc.get_objects() if _is_called_scheduler(type(one)) and "optimizer" in vars(one)]
+    return [one for one in found if vars(one)["optimizer"] is optimizer]
+
+
+def _is_called_scheduler(kind: type) -> bool:
+    is_one = issubclass(kind, LRScheduler) or "schedule" in kind.__name__.lower()
+    return is_one and "__dict__" in dir(kind)

@@ -13,7 +13,8 @@ from lrfind.curves import START
 from lrfind.errors import BadInputError
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import Ramp, Shape, Stretched, constant, name_of, ramp, remaining, to_shape
-from lrfind.strategies.reading import Training, read, read_all, readings, steps_of
+from lrfind.strategies.length import Length, with_own
+from lrfind.strategies.reading import Training, read, read_all, readings
 from lrfind.suggest import to_rule
 
 _KINDS = (
@@ -40,6 +41,7 @@ class RangeTest:
         horizon: How many optimizer steps training will take; None where that is not known.
         epochs: Instead, or beside it, how often training will go over the data; the lesser counts.
         seed: Seeds the batch order and the random numbers of the probe.
+        per_epoch: Optimizer steps in one pass over the data, where they are known before the first probe; else 0.
 
     Raises:
         BadInputError: If an argument is out of its range.
@@ -57,6 +59,7 @@ class RangeTest:
     horizon: int | None = None
     epochs: float | None = None
     seed: int = 0
+    per_epoch: float = 0.0
 
     def __post_init__(self) -> None:
         for name, kind, words in _KINDS:
@@ -106,13 +109,20 @@ class RangeTest:
 
     def training(self, record: Record) -> Training:
         """Return what training will be, as far as that is known with a record at hand."""
-        return Training(name_of(self.schedule), remaining(self._shape(record)), self.horizon, self.epochs)
+        length = self.length(record)
+        return Training(name_of(self.schedule), remaining(self._shape(record)), length.horizon, length.epochs)
+
+    def length(self, record: Record | None = None) -> Length:
+        """Return how long training will be, as far as that is known, with a record at hand or before the first."""
+        per_epoch = self.per_epoch if record is None else record.epoch or self.per_epoch
+        return with_own(Length(self.horizon, self.epochs, per_epoch), self.schedule)
 
     def _shape(self, record: Record) -> Shape:
         if not isinstance(self.schedule, Stretched):
             return to_shape(self.schedule)
-        steps = steps_of(record, self.horizon, self.epochs)
-        return self.schedule.over(max(round(steps), 1)) if steps else constant
+        length = self.length(record)
+        steps = length.steps or getattr(self.schedule, "length", None)
+        return self.schedule.over(max(round(steps), 1), length.passes) if steps else constant
 
     @property
     def _note(self) -> str:
@@ -122,7 +132,7 @@ class RangeTest:
     def _assumed(self, record: Record) -> str:
         """Say where a schedule had to be taken for a constant rate until its length is known."""
         is_known = not isinstance(self.schedule, Stretched) or self._note
-        if is_known or steps_of(record, self.horizon, self.epochs):
+        if is_known or self.length(record).steps or getattr(self.schedule, "length", None):
             return ""
         name = name_of(self.schedule)
         return f"How long training will be is not known, so {name} was read as constant; pass horizon=."

@@ -11,6 +11,7 @@ import numpy as np
 from lrfind.curves import Curve, to_curve
 from lrfind.errors import ProbeError
 from lrfind.records import Cost, Finding, Record
+from lrfind.strategies.length import Length
 from lrfind.suggest import to_rule
 from lrfind.suggest.calibrated import around, doubt, usual_for
 from lrfind.suggest.cycles import cyclical_range
@@ -38,25 +39,9 @@ class Training:
     horizon: int | None = None
     epochs: float | None = None
 
-    def passes(self, record: Record) -> float | None:
-        """How often it goes over the data, as far as that is known with a record at hand."""
-        return passes_of(record, self.horizon, self.epochs)
-
-    def steps(self, record: Record) -> float | None:
-        """How many optimizer steps it takes, likewise."""
-        return steps_of(record, self.horizon, self.epochs)
-
-
-def passes_of(record: Record, horizon: int | None, epochs: float | None) -> float | None:
-    """Return how often a training of that length goes over the data, as far as that is known."""
-    by_steps = horizon / record.epoch if horizon and record.epoch else None
-    return min((one for one in (by_steps, epochs) if one is not None), default=None)
-
-
-def steps_of(record: Record, horizon: int | None, epochs: float | None) -> float | None:
-    """Return how many optimizer steps a training of that length takes, as far as that is known."""
-    passes = passes_of(record, horizon, epochs)
-    return horizon if passes is None or not record.epoch else passes * record.epoch
+    def over(self, record: Record) -> Length:
+        """How long it is, as far as that is known with a record at hand."""
+        return Length(self.horizon, self.epochs, record.epoch)
 
 
 def read(record: Record, method: str, training: Training) -> float:
@@ -65,7 +50,7 @@ def read(record: Record, method: str, training: Training) -> float:
     Raises:
         ProbeError: If it cannot be read.
     """
-    return to_rule(method, training.left, training.passes(record))(to_curve(record))
+    return to_rule(method, training.left, training.over(record).passes)(to_curve(record))
 
 
 def read_all(records: Sequence[Record], method: str, training: Training) -> Finding:
@@ -83,7 +68,7 @@ def read_all(records: Sequence[Record], method: str, training: Training) -> Find
     lrs = [read(first, method, training), *readings(others, method, training)]
     lr = float(np.exp(np.mean(np.log(lrs)))) if len(lrs) > 1 else lrs[0]
     curve = to_curve(first)
-    usual = usual_for(curve, training.left, training.passes(first)) if method == "calibrated" else None
+    usual = usual_for(curve, training.left, training.over(first).passes) if method == "calibrated" else None
     is_usual = usual is not None and not has_edge(curve)
     low, top = (lrs[0] / SPREAD, lrs[0] * SPREAD) if is_usual else cyclical_range(curve)
     notes = _notes(first, curve, leaning=0.0 if usual is None else doubt(curve))
@@ -119,7 +104,7 @@ def readings(records: Sequence[Record], method: str, training: Training) -> list
 def _interval(record: Record, lr: float, method: str, training: Training, *, is_weak: bool) -> tuple[float, float]:
     """Return what ``Finding.interval`` is for a rate that rests on a record."""
     if method == "calibrated":
-        return around(lr, training.steps(record), is_weak=is_weak)
+        return around(lr, training.over(record).steps, is_weak=is_weak)
     low, high = interval(to_curve(record), to_rule(method, training.left))
     return min(low, lr), max(high, lr)
 

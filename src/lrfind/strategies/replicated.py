@@ -11,7 +11,6 @@ from lrfind.errors import BadInputError
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import ramp
 from lrfind.strategies.range_test import RangeTest
-from lrfind.strategies.reading import steps_of
 from lrfind.suggest.edges import edge, has_edge, onset
 
 REPLICATES = 2
@@ -64,7 +63,7 @@ class Replicated:
         return self.test.so_far(records)
 
     def _first(self) -> RangeTest:
-        allowed = _allowed(self.budget, self.test.horizon)
+        allowed = _allowed(self.budget, self.test.length().steps)
         return replace(self.test, steps=int(min(self.test.steps, max(allowed, FEWEST))))
 
     def _shorter(self, record: Record) -> list[Probe]:
@@ -72,7 +71,7 @@ class Replicated:
         low, high = self._matters(curve)
         per_octave = SHARE * (len(record.probe.lrs) - 1) / math.log2(record.probe.lrs[-1] / record.probe.lrs[0])
         steps = max(2 * START, round(math.log2(high / low) * per_octave))
-        left = _allowed(self.budget, steps_of(record, self.test.horizon, self.test.epochs)) - len(record.lrs)
+        left = _allowed(self.budget, self.test.length(record).steps) - len(record.lrs)
         count = int(min(REPLICATES, max(left // steps, 0)))
         return [Probe(ramp(low, high, steps), record.probe.seed + 1 + index) for index in range(count)]
 

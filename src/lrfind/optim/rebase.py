@@ -1,0 +1,130 @@
+"""Scale a scheduler with its rate: by what it keeps of rates where that is known, else by what it writes."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from lrfind.errors import BadInputError
+from lrfind.optim.scaled import view_of
+from lrfind.optim.schedulers import inner_of, unwrapped, way_of, with_inner
+from lrfind.optim.stepping import held_by, write
+from lrfind.optim.trial import ENOUGH, WAY_OUT, is_known, on_dummy, trajectory
+
+_TORCHS = ("base_lrs", "max_lrs", "min_lrs", "default_min_lr", "_last_lr", "eta_min", "_init_lrs")
+_TIMMS = ("base_values", "lr_min", "warmup_lr_init", "warmup_steps")
+_LIKELY = re.compile(r"(^|_)(lr|lrs|eta|base_values)(_|$)|lrs?$")
+_CLOSE = 1e-9
+
+Rebase = Callable[[Any, float], None]
+"""Scales a scheduler by a factor."""
+
+
+def by(names: Sequence[str]) -> Rebase:
+    """Return what scales the attributes of these names."""
+
+    def rebase(scheduler: Any, factor: float) -> None:
+        for one in with_inner([scheduler]):
+            for name in names:
+                if name in vars(one):
+                    setattr(one, name, _times(getattr(one, name), factor))
+
+    return rebase
+
+
+def by_likely_names(scheduler: Any, factor: float) -> None:
+    """Scale every number that is called a rate."""
+    names = dict.fromkeys(name for one in with_inner([scheduler]) for name in vars(one) if _LIKELY.search(name))
+    by([*names])(scheduler, factor)
+
+
+def by_view(scheduler: Any, factor: float) -> None:
+    """Scale what a scheduler writes."""
+    view_of(scheduler, unwrapped(scheduler.optimizer)).factor *= factor
+
+
+def rebase_of(scheduler: Any, factor: float) -> Rebase:
+    """Return what scales a scheduler, so that its whole trajectory scales; of an unknown one, tried on copies.
+
+    Raises:
+        BadInputError: If nothing does.
+    """
+    if way_of(scheduler) is None:
+        on_dummy(scheduler)  # which says so
+    if is_known(scheduler):
+        return by(_TORCHS)
+    for rebase in (by(_TORCHS), by((*_TORCHS, *_TIMMS)), by_likely_names, by_view):
+        if _scales(scheduler, rebase, factor):
+            return rebase
+    name = type(scheduler).__name__
+    raise BadInputError(f"{name} sets rates that do not scale with anything that it keeps; {WAY_OUT}.")
+
+
+def _scales(scheduler: Any, rebase: Rebase, factor: float) -> bool:
+    """Say whether the whole trajectory of a scheduler scales."""
+    wanted = trajectory(on_dummy(scheduler), ENOUGH)
+    twin = on_dummy(scheduler, factor)
+    rebase(twin, factor)
+    found = trajectory(twin, ENOUGH)
+    rates, goals = ([rate for row in rows for rate in row] for rows in (found, wanted))
+    most = _CLOSE * factor * max(map(abs, goals), default=0.0)
+    return len(rates) == len(goals) and all(
+        abs(rate - goal * factor) <= most for rate, goal in zip(rates, goals, strict=True)
+    )
+
+
+def begin_again(schedulers: Sequence[Any]) -> bool:
+    """Let schedulers that have not been stepped make their first rate anew from the groups' ``initial_lr``.
+
+    Returns:
+        Whether they could: all are torch's, at their start.
+    """
+    leaves = [leaf for one in schedulers for leaf in _first_ones(one)]
+    if not leaves or any(one is None for one in leaves):
+        return False
+    for group in leaves[0].optimizer.param_groups:
+        write(group, float(group["initial_lr"]))
+    for one in leaves:
+        one.last_epoch -= 1
+        one._initial_step()
+    return True
+
+
+def _first_ones(scheduler: Any) -> list[Any]:
+    """Return the schedulers that make the first rate, in order; None for one that cannot be asked again."""
+    inner = inner_of(scheduler)
+    if not inner:
+        is_fresh = getattr(scheduler, "last_epoch", None) == 0 and getattr(scheduler, "_step_count", 0) == 1
+        return [scheduler if is_fresh and is_known(scheduler) and not way_waits(scheduler) else None]
+    if any(inner_of(one) for one in inner) or not is_known(scheduler):
+        return [None]
+    milestones = getattr(scheduler, "_milestones", None)
+    if milestones is None:
+        return [first for one in inner for first in _first_ones(one)]
+    return _first_ones(inner[bisect_right(milestones, 0)]) if scheduler.last_epoch == 0 else [None]
+
+
+def way_waits(scheduler: Any) -> bool:
+    """Say whether a scheduler is given a metric."""
+    way = way_of(scheduler)
+    return way is not None and way.waits
+
+
+def note_rates(scheduler: Any) -> None:
+    """Let torch's schedulers say what the groups hold when they are asked for their latest rates."""
+    for one in with_inner([scheduler]):
+        if "_last_lr" in vars(one):
+            one._last_lr = held_by(one.optimizer.param_groups)
+
+
+def _times(value: Any, factor: float) -> Any:
+    """Return a rate, or a list of rates, times a factor; anything else as it is."""
+    if isinstance(value, (list, tuple)):
+        scaled = [_times(one, factor) for one in value]
+        return scaled if isinstance(value, list) else tuple(scaled)
+    is_number = isinstance(value, (int, float, torch.Tensor)) and not isinstance(value, bool)
+    return value * factor if is_number else value

@@ -1,0 +1,95 @@
+"""A view of an optimizer for a scheduler that nothing is known of: what it reads and writes is scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+from torch.optim import Optimizer
+
+from lrfind.optim.rates import Group
+from lrfind.optim.schedulers import RATES, unwrapped, with_inner
+from lrfind.optim.stepping import write
+
+
+class _Group(MutableMapping[str, Any]):
+    """A param group whose rates are divided by the factor when read, and multiplied by it when written."""
+
+    def __init__(self, view: Scaled, group: Group) -> None:
+        self.view, self.group = view, group
+        self.written: float | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        value, factor = self.group[name], self.view.factor
+        return value / factor if name in RATES and factor != 1 else value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name not in RATES:
+            self.group[name] = value
+            return
+        scaled = float(value) * self.view.factor
+        if name in self.group:
+            write(self.group, scaled, name)
+        else:
+            self.group[name] = scaled
+        if name == "lr":
+            self.written = float(self.group["lr"])
+
+    def __delitem__(self, name: str) -> None:
+        del self.group[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.group)
+
+    def __len__(self) -> int:
+        return len(self.group)
+
+
+class Scaled:
+    """An optimizer as its scheduler sees it: with rates that are a factor below those that it trains with.
+
+    Args:
+        optimizer: The optimizer, or the wrapper that the scheduler holds.
+        factor: What the scheduler's rates are multiplied by.
+    """
+
+    def __init__(self, optimizer: Any, factor: float = 1.0) -> None:
+        self.optimizer, self.factor = optimizer, factor
+        self._groups: list[_Group] = []
+
+    @property
+    def param_groups(self) -> list[_Group]:
+        """Views of the param groups, those included that were added since."""
+        real = unwrapped(self.optimizer).param_groups
+        self._groups = [*self._groups[: len(real)], *(_Group(self, one) for one in real[len(self._groups) :])]
+        for view, group in zip(self._groups, real, strict=True):
+            view.group = group  # load_state_dict makes new ones
+        return self._groups
+
+    @property
+    def written(self) -> list[float]:
+        """The rates that the scheduler has last written, or that the groups hold where it has not."""
+        return [float(one.group["lr"]) if one.written is None else one.written for one in self.param_groups]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("__", "_optimizer_step_")) or name == "optimizer":
+            raise AttributeError(name)
+        return getattr(self.optimizer, name)
+
+
+def view_of(scheduler: Any, optimizer: Optimizer) -> Scaled:
+    """Let a scheduler, with those that it holds, see its optimizer through a view; return the view."""
+    seen = scheduler.optimizer
+    view = seen if isinstance(seen, Scaled) else Scaled(seen)
+    for one in with_inner([scheduler]):
+        if unwrapped(one.optimizer) is optimizer and "optimizer" in vars(one):
+            one.optimizer = view
+    return view
+
+
+def take_off(scheduler: Any) -> None:
+    """Let a scheduler see its optimizer itself again, where the view changes nothing."""
+    view = scheduler.optimizer
+    for one in with_inner([scheduler]) if isinstance(view, Scaled) and view.factor == 1 else ():
+        if one.optimizer is view:
+            one.optimizer = view.optimizer

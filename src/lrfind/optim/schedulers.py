@@ -1,0 +1,153 @@
+"""What a scheduler is, whoever wrote it: which optimizer it drives, how it is stepped and how long it goes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, cast
+
+from torch.optim import Optimizer
+
+_INNER = ("_schedulers", "schedulers", "lr_scheduler", "scheduler")
+"""Where schedulers keep others: torch's two containers, ignite's, timm's plateau, ignite's and other wrappers."""
+
+RATES = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
+"""What schedulers keep of rates in param groups."""
+
+_METRICS = ("metric", "loss", "score", "accuracy")
+_LENGTHS = ("total_steps", "T_max", "num_training_steps", "max_steps", "max_iters")
+_ENDS = ("num_warmup_steps", "num_stable_steps", "num_decay_steps")
+"""The phases of transformers' warmup-stable-decay schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a scheduler is stepped.
+
+    Attributes:
+        advance: Steps it, given how many steps have been made before.
+        waits: Whether it is given a metric, so that nobody knows beforehand when it will act.
+        is_ahead: Whether it is called before the step that it is for, also the first.
+        unit: What it counts, where its arguments say so.
+    """
+
+    advance: Callable[[int], object]
+    waits: bool = False
+    is_ahead: bool = False
+    unit: Literal["step", "epoch"] | None = None
+
+
+def unwrapped(optimizer: Any) -> Optimizer:
+    """Return the optimizer that steps, without the wrapper that Accelerate puts around it."""
+    while not hasattr(optimizer, "_optimizer_step_pre_hooks") and hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    return cast(Optimizer, optimizer)
+
+
+def flatten(scheduler: Any) -> Iterator[Any]:
+    """Yield the schedulers in None, one scheduler or nested containers of them, without Accelerate's wrapper."""
+    if isinstance(scheduler, Iterable):
+        for one in scheduler:
+            yield from flatten(one)
+    elif scheduler is not None:
+        yield bare(scheduler)
+
+
+def bare(scheduler: Any) -> Any:
+    """Return the scheduler in the wrapper that Accelerate puts around it."""
+    is_wrapped = not hasattr(scheduler, "optimizer") and hasattr(scheduler, "scheduler")
+    return bare(scheduler.scheduler) if is_wrapped else scheduler
+
+
+def strides(scheduler: Any) -> int:
+    """Return how often Accelerate's wrapper steps a scheduler at each step: once for every process."""
+    optimizers = getattr(scheduler, "optimizers", None) or [None]
+    if bare(scheduler) is scheduler or getattr(scheduler, "split_batches", True):
+        return 1
+    return int(getattr(getattr(optimizers[0], "accelerator_state", None), "num_processes", 1))
+
+
+def with_inner(schedulers: Iterable[Any]) -> Iterator[Any]:
+    """Yield schedulers with those that they hold, inner ones first."""
+    for one in schedulers:
+        yield from with_inner(inner_of(one))
+        yield one
+
+
+def inner_of(scheduler: Any) -> list[Any]:
+    """Return the schedulers that one holds."""
+    held = (vars(scheduler).get(name) for name in _INNER if hasattr(scheduler, "__dict__"))
+    return [one for value in held for one in flatten(value) if is_scheduler(one)]
+
+
+def is_scheduler(value: Any) -> bool:
+    """Say whether something changes the rates of an optimizer that it holds when it is stepped."""
+    value = bare(value)
+    acts = hasattr(value, "step") or callable(value)
+    return acts and hasattr(value, "optimizer") and not hasattr(value, "param_groups")
+
+
+def drives(scheduler: Any, optimizer: Optimizer) -> bool:
+    """Say whether a scheduler is built on an optimizer."""
+    return unwrapped(scheduler.optimizer) is optimizer
+
+
+def driving(optimizers: Iterable[Optimizer], scheduler: Any) -> tuple[Any, ...]:
+    """Return those of some schedulers that are built on one of these optimizers."""
+    each, known = list(optimizers), (one for one in flatten(scheduler) if is_scheduler(one))
+    return tuple(one for one in known if any(drives(one, optimizer) for optimizer in each))
+
+
+def way_of(scheduler: Any) -> Way | None:
+    """Return how a scheduler is stepped; None where that cannot be told."""
+    if hasattr(scheduler, "step_update") and not getattr(scheduler, "t_in_epochs", False):  # as timm's
+        return _counted(scheduler, "step_update")
+    if hasattr(scheduler, "step"):
+        return _counted(scheduler, "step")
+    names = _required(scheduler) if callable(scheduler) else None
+    is_handler = names is not None and len(names) <= 1  # ignite's, called with the engine
+    return Way(lambda done: scheduler(*(None for _ in names or ())), is_ahead=True) if is_handler else None
+
+
+def _counted(scheduler: Any, method: str) -> Way | None:
+    """Return the way of a method that takes nothing, a count, or a metric."""
+    step, names = getattr(scheduler, method), _required(getattr(scheduler, method))
+    if names is None or len(names) > 1:
+        return None
+    if not names:
+        return Way(lambda done: step())
+    if any(word in names[0] for word in _METRICS):
+        return Way(lambda done: step(1.0), waits=True)
+    return Way(lambda done: step(done + 1), unit="epoch" if "epoch" in names[0] else "step")
+
+
+def _required(function: Any) -> list[str] | None:
+    """Return the names of the arguments that a function cannot be called without."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [one.name for one in parameters if one.default is inspect.Parameter.empty and one.kind in kinds]
+
+
+def own_length(scheduler: Any) -> int | None:
+    """Return after how many of its steps a scheduler ends; None where it does not say."""
+    inner = inner_of(scheduler)
+    if milestones := getattr(scheduler, "_milestones", None):
+        last = own_length(inner[-1])
+        return None if last is None else milestones[-1] + last
+    found = [getattr(scheduler, name, None) for name in _LENGTHS]
+    if type(scheduler).__name__ == "PolynomialLR":
+        found.append(scheduler.total_iters)
+    if hasattr(scheduler, "get_cycle_length"):  # timm's
+        found.append(scheduler.get_cycle_length())
+    for one in getattr(scheduler, "lr_lambdas", ()):
+        given = one.keywords if isinstance(one, partial) else {}
+        ends = [given[name] for name in _ENDS if name in given]
+        found.append(given.get("num_training_steps", sum(ends) if len(ends) == len(_ENDS) else None))
+    found += map(own_length, inner)
+    lengths = [int(one) for one in found if isinstance(one, (int, float)) and not isinstance(one, bool) and one > 0]
+    return max(lengths, default=None)

@@ -1,0 +1,51 @@
+"""How long a training is: worked out here, from whatever is known of it, and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long a training is, as far as that is known.
+
+    Attributes:
+        horizon: How many optimizer steps it takes; None where that is not said.
+        epochs: How often it goes over the data, likewise; of both, the lesser counts.
+        per_epoch: Optimizer steps in one pass over the data; 0 where that is not known.
+    """
+
+    horizon: int | None = None
+    epochs: float | None = None
+    per_epoch: float = 0.0
+
+    @property
+    def passes(self) -> float | None:
+        """How often it goes over the data."""
+        by_steps = self.horizon / self.per_epoch if self.horizon and self.per_epoch else None
+        return min((one for one in (by_steps, self.epochs) if one is not None), default=None)
+
+    @property
+    def steps(self) -> float | None:
+        """How many optimizer steps it takes."""
+        passes = self.passes
+        return self.horizon if passes is None or not self.per_epoch else passes * self.per_epoch
+
+
+def with_own(length: Length, schedule: Any) -> Length:
+    """Return the length that a schedule has by itself, where nothing else is said.
+
+    A scheduler does not say whether it is stepped per batch or per epoch. One that would end within the first pass
+    over the data is taken to be stepped per epoch.
+
+    Args:
+        length: What is said.
+        schedule: Read for ``length``, how often it is stepped, and ``unit``, what it counts, if it has them.
+    """
+    own, unit = getattr(schedule, "length", None), getattr(schedule, "unit", None)
+    if own is None or length.horizon is not None or length.epochs is not None:
+        return length
+    if unit == "epoch" or (unit is None and own < length.per_epoch):
+        return replace(length, epochs=own)
+    return replace(length, horizon=own)

@@ -1,0 +1,110 @@
+"""One length of training, whoever says it: the user, the loader or the scheduler."""
+
+import pytest
+import torch
+import transformers
+from schedulers import TimmScheduler
+from torch.optim import lr_scheduler as torchs
+
+import lrfind
+from lrfind.strategies.length import Length, with_own
+
+PER_EPOCH, EPOCHS = 40, 5
+STEPS = PER_EPOCH * EPOCHS
+
+
+def found(make=None, accumulate=1, size=8, **options):
+    torch.manual_seed(0)
+    x = torch.randn(PER_EPOCH * size, 8)
+    data = torch.utils.data.TensorDataset(x, x[:, :1].sin())
+    loader = torch.utils.data.DataLoader(data, size // accumulate, shuffle=True)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
+    groups = [{"params": model[0].parameters()}, {"params": model[2].parameters(), "lr": 1e-2}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3)
+    schedule = {} if make is None else {"schedule": make(optimizer)}
+    loss_fn = torch.nn.functional.mse_loss
+    return lrfind.find(model, optimizer, loader, loss_fn, accumulate=accumulate, progress=False, **schedule, **options)
+
+
+def transformers_linear(optimizer):
+    return transformers.get_scheduler("linear", optimizer, num_warmup_steps=9, num_training_steps=STEPS)
+
+
+def warmed_up(optimizer):
+    parts = [torchs.LinearLR(optimizer, 0.1, total_iters=9), torchs.CosineAnnealingLR(optimizer, STEPS - 9)]
+    return torchs.SequentialLR(optimizer, parts, milestones=[9])
+
+
+KNOWING = {
+    "OneCycleLR": lambda one: torchs.OneCycleLR(one, [1e-3, 1e-2], total_steps=STEPS),
+    "OneCycleLR(epochs)": lambda one: torchs.OneCycleLR(one, [1e-3, 1e-2], epochs=EPOCHS, steps_per_epoch=PER_EPOCH),
+    "CosineAnnealingLR": lambda one: torchs.CosineAnnealingLR(one, STEPS),
+    "PolynomialLR": lambda one: torchs.PolynomialLR(one, STEPS),
+    "SequentialLR": warmed_up,
+    "transformers": transformers_linear,
+    "timm, per update": lambda one: TimmScheduler(one, STEPS, t_in_epochs=False),
+    "timm, per epoch": lambda one: TimmScheduler(one, EPOCHS),
+    "CosineAnnealingLR, per epoch": lambda one: torchs.CosineAnnealingLR(one, EPOCHS),
+    "OneCycleLR, per epoch": lambda one: torchs.OneCycleLR(one, [1e-3, 1e-2], total_steps=EPOCHS),
+}
+
+
+@pytest.mark.parametrize("make", KNOWING.values(), ids=KNOWING)
+def test_a_scheduler_that_knows_its_length_is_read_over_it_however_the_length_is_said(make):
+    by_itself = found(make)
+    answers = {found(make, horizon=STEPS).lr, found(make, epochs=EPOCHS).lr, by_itself.lr}
+    assert len(answers) == 1
+    assert by_itself.lr != found(lambda one: "constant").lr
+    assert not any("read as constant" in note for note in by_itself.notes)
+    assert (by_itself.horizon, by_itself.epochs) in ((STEPS, None), (None, EPOCHS))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("options", [{}, {"budget": 0.6}, {"schedule": "linear"}, {"strategy": "range"}])
+def test_epochs_and_the_same_number_of_steps_are_one_training_also_in_the_budget(options, accumulate):
+    by_steps, by_epochs = (
+        found(accumulate=accumulate, **options, **how) for how in ({"horizon": STEPS}, {"epochs": 5})
+    )
+    assert by_steps.lr == by_epochs.lr
+    assert by_steps.interval == by_epochs.interval
+    assert by_steps.cost.steps == by_epochs.cost.steps
+    if "strategy" not in options:
+        assert by_epochs.cost.steps <= max(options.get("budget", 0.1) * STEPS, 48)
+
+
+@pytest.mark.parametrize(("length", "said"), [({"horizon": 60}, "60"), ({"epochs": 1}, "40"), ({"horizon": 200}, "")])
+def test_a_search_that_costs_more_than_half_of_the_training_says_so(length, said):
+    finding = found(**length)
+    notes, cost = [note for note in finding.notes if "more than half" in note], finding.cost.steps
+    assert notes == (
+        [f"The search took {cost} steps, which is more than half of a training of {said}."] if said else []
+    )
+    again = (longer := found(horizon=100_000)).at(**length)
+    is_dear = longer.cost.steps > length.get("horizon", 40 * length.get("epochs", 0)) / 2
+    assert any("more than half of a training" in note for note in again.notes) == is_dear
+
+
+class Own:
+    def __init__(self, length, unit=None):
+        self.length, self.unit = length, unit
+
+
+@pytest.mark.parametrize(
+    ("said", "schedule", "steps", "passes"),
+    [
+        (Length(470, None, 94.0), Own(10), 470, 5),
+        (Length(None, 5, 94.0), Own(470), 470, 5),
+        (Length(None, None, 94.0), Own(470), 470, 5),
+        (Length(None, None, 94.0), Own(5), 470, 5),
+        (Length(None, None, 94.0), Own(5, "step"), 5, 5 / 94),
+        (Length(None, None, 94.0), Own(188, "epoch"), 188 * 94, 188),
+        (Length(None, None, 0.0), Own(470), 470, None),
+        (Length(None, None, 0.0), Own(5, "epoch"), None, 5),
+        (Length(470, 3, 94.0), "cosine", 282, 3),
+        (Length(None, None, 94.0), "cosine", None, None),
+    ],
+)
+def test_the_length_is_worked_out_from_what_is_known(said, schedule, steps, passes):
+    length = with_own(said, schedule)
+    assert length.steps == steps
+    assert length.passes == passes

@@ -1,0 +1,283 @@
+"""What ``apply`` makes of any scheduler: the training that was built with the found rate from the start."""
+
+import warnings
+from dataclasses import replace
+
+import pytest
+import torch
+import transformers
+from accelerate import Accelerator
+from schedulers import OWN, SCHEDULERS, STEPS, TIMM, TORCH, TimmScheduler, advance
+from schedulers_page import FOUND, PAGE, RATIOS, both, optimizer_at, page, train
+
+from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.optim import AppliedRate, Scheduled, apply_rate
+from lrfind.records import Cost, Finding, Probe, Record
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # torch's own, of what ignite imports
+    ignite = pytest.importorskip("ignite.handlers.param_scheduler")
+
+CASES = [
+    pytest.param(make, id=f"{kind}: {name}") for kind, makers in SCHEDULERS.items() for name, make in makers.items()
+]
+
+
+@pytest.mark.parametrize("per_epoch", [1, 3], ids=["per batch", "per epoch"])
+@pytest.mark.parametrize("ratios", RATIOS.values(), ids=RATIOS)
+@pytest.mark.parametrize("make", CASES)
+def test_an_applied_rate_trains_as_one_built_in_from_the_start(request, make, ratios, per_epoch):
+    is_constant = "transformers: constant-" in request.node.name
+    wanted, rates, watch = both(make, ratios, per_epoch)
+    assert [rate for row in rates for rate in row] == pytest.approx(
+        [rate for row in wanted for rate in row], rel=1e-12, abs=1e-12 * FOUND
+    )
+    assert watch.steps == STEPS * per_epoch
+    assert all(any(after != before for after in column) for before, *column in zip(*rates, strict=True)) or is_constant
+
+
+@pytest.mark.parametrize("make", CASES)
+@pytest.mark.filterwarnings("ignore:Detected call of:UserWarning")
+def test_nothing_is_left_in_the_groups(make):
+    optimizer = optimizer_at(0.1, (1.0, 2.0))
+    scheduler = make(optimizer)
+    keys = [set(group) for group in optimizer.param_groups]
+    apply_rate(optimizer, 0.02, scheduler)
+    assert [set(group) for group in optimizer.param_groups] == keys
+
+
+def test_the_table_of_the_page_is_what_comes_of_it():
+    written = PAGE.read_text(encoding="utf-8")
+    if f"(torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__})" not in written:
+        pytest.skip("the page was written with other versions")
+    assert page() == written
+
+
+def rates_after(optimizer, step, count=STEPS):
+    """The rates of all groups at each of so many steps; ``step`` is called before each."""
+    rates = []
+    for done in range(count):
+        step(done)
+        rates.append([float(group["lr"]) for group in optimizer.param_groups])
+        optimizer.step()
+    return rates
+
+
+IGNITE = {
+    "LinearCyclical": lambda one, scale: ignite.LinearCyclicalScheduler(one, "lr", 0.1 * scale, 1.0 * scale, 10),
+    "Cosine": lambda one, scale: ignite.CosineAnnealingScheduler(one, "lr", 1.0 * scale, 0.0, 12, end_value_mult=0.9),
+    "Piecewise": lambda one, scale: ignite.PiecewiseLinear(one, "lr", [(0, 0.0), (5, 1.0 * scale), (20, 0.1 * scale)]),
+    "Concat": lambda one, scale: ignite.ConcatScheduler(
+        [
+            ignite.LinearCyclicalScheduler(one, "lr", 0.1 * scale, 1.9 * scale, 16),
+            ignite.CosineAnnealingScheduler(one, "lr", 1.0 * scale, 0.0, 12),
+        ],
+        durations=[8],
+    ),
+    "torch's, wrapped": lambda one, scale: ignite.LRScheduler(torch.optim.lr_scheduler.ExponentialLR(one, 0.9)),
+}
+
+
+@pytest.mark.parametrize("begun_at", [0.1, 1.0, 0.0123])
+@pytest.mark.parametrize("make", IGNITE.values(), ids=IGNITE)
+def test_ignites_handlers_are_scaled_by_what_they_write(make, begun_at):
+    built = optimizer_at(0.0123, (1.0, 1.0))
+    peak = 0.0123
+    one = make(built, 1.0)
+    wanted = rates_after(built, lambda done: one(None))
+    if not isinstance(one, ignite.LRScheduler):  # which begins at the second rate with this torch
+        wanted = [[rate * peak for rate in row] for row in wanted]
+    optimizer = optimizer_at(begun_at, (1.0, 1.0))
+    scheduler = make(optimizer, 0.5)
+    is_relative = isinstance(scheduler, ignite.LRScheduler)
+    factor = 1.0 if is_relative else peak / max(max(row) for row in wanted)
+    watch = apply_rate(optimizer, peak, scheduler)
+    rates = rates_after(optimizer, lambda done: scheduler(None))
+    flat = [rate for row in rates for rate in row]
+    assert flat == pytest.approx([rate * factor for row in wanted for rate in row], rel=1e-12)
+    assert is_relative or watch.greatest == pytest.approx(peak)
+
+
+class Captures:
+    """Holds the param groups themselves, so that nothing can be put between it and them."""
+
+    def __init__(self, optimizer):
+        self.optimizer, self.write = optimizer, [group.__setitem__ for group in optimizer.param_groups]
+        self.count = 0
+
+    def step(self):
+        self.count += 1
+        for write in self.write:
+            write("lr", 0.5 / self.count)
+
+
+class TwoArguments:
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+
+    def step(self, epoch, batch):
+        """Nothing could tell what to call this with."""
+
+
+class Uncopyable(TwoArguments):
+    def __deepcopy__(self, memo):
+        raise TypeError("no copies")
+
+    def step(self):
+        """Do nothing."""
+
+
+class Fails(TwoArguments):
+    def step(self):
+        raise KeyError("what it needs")
+
+
+def by_hand(optimizer, step):
+    for group in optimizer.param_groups:
+        group["lr"] = 0.1 / (1 + step)
+
+
+@pytest.mark.parametrize("make", [Captures, TwoArguments, Uncopyable, Fails, lambda one: by_hand, lambda one: object()])
+def test_what_cannot_be_driven_is_refused_with_the_way_out_and_nothing_is_changed(make):
+    optimizer = optimizer_at(0.1, (1.0, 2.0))
+    scheduler = make(optimizer)
+    with pytest.raises(BadInputError, match=r"schedule= as a function of the fraction .* remove\(\) on the watch"):
+        apply_rate(optimizer, 0.02, scheduler)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.2]
+    assert not optimizer._optimizer_step_pre_hooks
+
+
+def test_rates_that_are_set_by_hand_are_caught_with_the_way_out_and_left_alone_after_it():
+    optimizer = optimizer_at(0.1, (1.0,))
+    watch = apply_rate(optimizer, 0.02)
+    by_hand(optimizer, 3)
+    with pytest.raises(RateNotAppliedError, match=r"search with schedule= as a function and call remove\(\) on the w"):
+        optimizer.step()
+    watch.remove()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("make", [*TIMM.values(), *OWN.values(), *TORCH.values()], ids=[*TIMM, *OWN, *TORCH])
+@pytest.mark.filterwarnings("ignore:Detected call of:UserWarning")
+def test_a_rate_applied_twice_is_the_later_one(make):
+    built, twice = optimizer_at(0.02, (1.0, 5.0)), optimizer_at(0.1, (1.0, 5.0))
+    wanted, scheduler = make(built), make(twice)
+    first = apply_rate(twice, 0.7, scheduler)
+    is_peak_known = "initial_lr" in twice.param_groups[0]  # else the rate of the moment counts as the peak
+    begin = 5 if is_peak_known else 0
+    train_some(twice, scheduler, 0, begin)
+    second = apply_rate(twice, 0.02, scheduler)
+    train_some(built, wanted, 0, begin)
+    assert (first.steps, second.steps) == (begin, 0)
+    found, goal = train_some(twice, scheduler, begin, 15), train_some(built, wanted, begin, 15)
+    assert found == pytest.approx(goal, rel=1e-11, abs=1e-13)
+    assert (first.steps, second.steps) == (begin, 15 - begin)
+
+
+def train_some(optimizer, scheduler, begin, end):
+    rates = []
+    for step in range(begin, end):
+        rates += [float(group["lr"]) for group in optimizer.param_groups]
+        optimizer.step()
+        advance(scheduler, step + 1)
+    return rates
+
+
+@pytest.mark.parametrize(
+    "make", [lambda one: None, lambda one: torch.optim.lr_scheduler.StepLR(one, 3), lambda one: TimmScheduler(one, 10)]
+)
+def test_a_second_apply_ends_the_first_watch(make):
+    optimizer = optimizer_at(0.1, (1.0,))
+    first = apply_rate(optimizer, 0.02)
+    scheduler = make(optimizer)
+    own = AppliedRate(optimizer, [scheduler] if scheduler else ())  # a callback's, say, which nothing ends
+    second = apply_rate(optimizer, 0.02, scheduler)
+    for step in range(6):
+        optimizer.step()
+        if scheduler:
+            advance(scheduler, step + 1)
+    assert (first.steps, own.steps, second.steps) == (0, 6, 6)
+
+
+FINISHED = {
+    "at its end": lambda one: torch.optim.lr_scheduler.CosineAnnealingLR(one, 10),
+    "nearly": lambda one: torch.optim.lr_scheduler.CosineAnnealingLR(one, 11),
+    "OneCycleLR": lambda one: torch.optim.lr_scheduler.OneCycleLR(one, _times(one), total_steps=11),
+    "linear": lambda one: torch.optim.lr_scheduler.PolynomialLR(one, 10),
+}
+NEXT = [name for name in TORCH if "min" not in name]
+
+
+def _times(optimizer):
+    return [2 * group["lr"] for group in optimizer.param_groups]
+
+
+@pytest.mark.parametrize("ratios", RATIOS.values(), ids=RATIOS)
+@pytest.mark.parametrize("name", NEXT)
+@pytest.mark.parametrize("end", FINISHED)
+@pytest.mark.filterwarnings("ignore:Detected call of:UserWarning")
+def test_a_new_schedule_after_a_finished_one_goes_to_the_rate_that_was_applied(end, name, ratios):
+    earlier = optimizer_at(0.1, ratios)
+    ended = FINISHED[end](earlier)
+    train_some(earlier, ended, 0, 10)
+    optimizer, built = optimizer_at(0.1, ratios), optimizer_at(0.02, ratios)
+    optimizer.load_state_dict(earlier.state_dict())
+    for group in optimizer.param_groups if "C" in name and name.startswith(("OneCycle", "Cyclic")) else ():
+        group["lr"] = group["initial_lr"]  # what these are given comes from it here
+    watch = apply_rate(optimizer, 0.02, scheduler := TORCH[name](optimizer))
+    found, wanted = train(optimizer, scheduler), train(built, TORCH[name](built))
+    flat = [rate for row in found for rate in row]
+    assert flat == pytest.approx([rate for row in wanted for rate in row], rel=1e-12)
+    assert watch.greatest <= 0.02 * (1 + 1e-6)
+
+
+def test_the_state_of_a_training_with_a_schedule_and_no_scheduler_is_applied_to():
+    earlier = optimizer_at(0.1, (1.0, 0.5))
+    train_some(earlier, torch.optim.lr_scheduler.CosineAnnealingLR(earlier, 10), 0, 10)
+    optimizer = optimizer_at(0.1, (1.0, 0.5))
+    optimizer.load_state_dict(earlier.state_dict())
+    assert optimizer.param_groups[0]["lr"] == 0.0
+    watch = apply_rate(optimizer, 0.02)
+    optimizer.step()
+    assert (watch.least, watch.greatest, optimizer.param_groups[1]["lr"]) == (0.02, 0.02, 0.01)
+
+
+OTHERS = {name: SCHEDULERS[kind][name] for kind, name in (("torch", "StepLR"), ("transformers", "linear"))} | TIMM
+
+
+@pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
+def test_a_scheduler_of_another_optimizer_is_refused(make):
+    one, other = optimizer_at(0.1, (1.0,)), optimizer_at(0.1, (1.0,))
+    right, wrong = make(one), make(other)
+    for given in (wrong, [right, wrong]):
+        with pytest.raises(BadInputError, match="drives another SGD, not this SGD; build the scheduler on"):
+            apply_rate(one, 0.02, given)
+    apply_rate([one, other], 0.02, [right, wrong]).remove()
+
+
+@pytest.mark.parametrize("ratios", RATIOS.values(), ids=RATIOS)
+@pytest.mark.parametrize(
+    "make", [TORCH["OneCycleLR"], TORCH["CosineAnnealingLR"], SCHEDULERS["transformers"]["linear"]]
+)
+def test_what_accelerate_has_prepared_is_applied_to(make, ratios):
+    built = optimizer_at(0.0123, ratios)
+    wanted = train(built, make(built))
+    optimizer = optimizer_at(0.1, ratios)
+    optimizer, scheduler = Accelerator(cpu=True).prepare(optimizer, make(optimizer))
+    shape = Scheduled(scheduler).over(STEPS)
+    watch = apply_rate(optimizer, 0.0123, scheduler)
+    rates = train(optimizer, scheduler)
+    assert rates == [pytest.approx(row, rel=1e-12, abs=1e-14) for row in wanted]
+    assert watch.steps == STEPS
+    assert [shape((step + 0.5) / STEPS) for step in range(STEPS)] == pytest.approx(
+        [row[0] / max(rates)[0] for row in wanted], abs=1e-12
+    )
+
+
+def test_a_finding_of_another_optimizer_says_so():
+    record = Record(Probe((0.1,)), (0.1,), (1.0,), "done", optimizer="AdamW")
+    finding = Finding(0.1, 0.05, 0.2, (0.05, 0.2), "valley", "constant", (record,), Cost(1, 0.1))
+    with pytest.warns(UserWarning, match="lr=0.1 was found for AdamW and is applied to SGD, .* search with SGD"):
+        finding.apply(optimizer_at(0.1, (1.0,)))
+    finding.apply(torch.optim.AdamW([torch.nn.Parameter(torch.ones(1))]))
+    replace(finding, records=()).apply(optimizer_at(0.1, (1.0,)))
