@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 @cache
 def launched(group):
     """Run all cases of a group; return the lines of each, by its name, in the order of ranks."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": "src"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "-m", "tests.two_processes", group]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -77,8 +77,12 @@ def test_where_one_rank_fails_all_raise_with_its_words_and_put_everything_back(f
     one_failed("pytorch", f"rank {failed} fails in its {place}", failed, f"in its {place.split()[-1]}")
 
 
-def test_where_one_rank_fails_shards_are_put_back():
-    one_failed("pytorch", "rank 1 fails under fsdp2", 1, "in its loss")
+@pytest.mark.parametrize(
+    ("group", "how"),
+    [("pytorch", "fsdp2"), ("lightning", "ddp"), ("lightning", "fsdp"), ("lightning", "model parallel")],
+)
+def test_where_one_rank_fails_shards_are_put_back(group, how):
+    one_failed(group, f"rank 1 fails under {how}", 1, "in its loss")
 
 
 def test_a_rank_that_waits_for_one_that_failed_and_stays_says_so_and_raises_when_it_goes():
