@@ -79,7 +79,13 @@ def test_where_one_rank_fails_all_raise_with_its_words_and_put_everything_back(f
 
 @pytest.mark.parametrize(
     ("group", "how"),
-    [("pytorch", "fsdp2"), ("lightning", "ddp"), ("lightning", "fsdp"), ("lightning", "model parallel")],
+    [
+        ("pytorch", "fsdp2"),
+        ("lightning", "ddp"),
+        ("lightning", "fsdp"),
+        ("lightning", "model parallel"),
+        ("huggingface", "ddp"),
+    ],
 )
 def test_where_one_rank_fails_shards_are_put_back(group, how):
     one_failed(group, f"rank 1 fails under {how}", 1, "in its loss")

@@ -46,6 +46,8 @@ class Sentences(Dataset):
         return self.length
 
     def __getitem__(self, index):
+        if index >= self.length:
+            raise IndexError(index)
         return sentence(index)
 
 
