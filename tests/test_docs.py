@@ -59,7 +59,7 @@ def test_every_block_runs_in_order(page, tmp_path, monkeypatch):
 
 
 SCRIPTS = {
-    found[1]: block for page in PAGES for kind, block in blocks_of(page) if (found := SCRIPT.fullmatch(kind)) is not None
+    SCRIPT.fullmatch(kind)[1]: block for page in PAGES for kind, block in blocks_of(page) if SCRIPT.fullmatch(kind)
 }
 
 
@@ -67,7 +67,8 @@ SCRIPTS = {
 def test_each_script_for_several_processes_runs_and_they_agree(tmp_path, name):
     (tmp_path / name).write_text(SCRIPTS[name], encoding="utf-8")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    launcher = [] if name == "lightning_ddp.py" else ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    launcher = [] if name == "lightning_ddp.py" else torchrun
     command = [sys.executable, *launcher, name]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -59,7 +59,7 @@ def module_of(package, shard=None):
 
 
 def in_shards(net, mesh):
-    for each in (*net, net):
+    for each in (net[0], net):
         fully_shard(each, mesh=mesh["data_parallel"])
 
 

@@ -36,9 +36,8 @@ def ddp():
 
 def fsdp2():
     model, mesh = network(), init_device_mesh("cpu", (2,))
-    for each in model:
-        fully_shard(each, mesh=mesh)
-    return fully_shard(model, mesh=mesh)
+    fully_shard(model[0], mesh=mesh)
+    return fully_shard(model, mesh=mesh, reshard_after_forward=False)  # the head stays whole after an evaluation
 
 
 def fsdp1(use_orig_params, strategy=ShardingStrategy.FULL_SHARD):
@@ -153,9 +152,10 @@ def beside(make, rank, when="fresh", find=None, new_step=lambda: step, workers=0
         body = new_step()
         seed(rank)
         if is_searched:
-            before = state_of(model, optimizer)
+            is_whole = when == "evaluated"  # which a look at the shards would end
+            before = None if is_whole else state_of(model, optimizer)
             finding = find(model, optimizer, loader, body)
-            moved = differences(before, state_of(model, optimizer))
+            moved = [] if is_whole else differences(before, state_of(model, optimizer))
         losses = train(model, optimizer, loader, body)
         outcomes.append({**state_of(model, optimizer), "losses": losses})
     about = [(record.losses, record.lrs, record.stop) for record in finding.records]
