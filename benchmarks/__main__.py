@@ -12,7 +12,7 @@ from benchmarks.rules import RULES
 from benchmarks.scoring import Stored
 from benchmarks.tasks import TASKS
 
-CHOSEN = "edge by kind and passes, or the usual rate"
+CHOSEN = "edge or usual rate, by reply, passes and length"
 """The rule whose calibrated scores are lrfind's."""
 
 

@@ -46,16 +46,20 @@ class Sample:
 
     Attributes:
         family: Of the task.
+        group: Of the task.
         truth: What the answer is scored against.
         seed: The search seed.
         anchor: Where the rule reads; NaN where it cannot.
         features: What its constants are multiplied with.
         without: Likewise, for the answer that needs no curve, if there is one.
+        known: What that answer begins with.
+        ceiling: The highest logarithm of a rate that it may answer.
         steps: What the range tests took.
         seconds: Likewise.
     """
 
     family: str
+    group: str
     truth: Truth
     seed: int
     anchor: float
@@ -63,10 +67,12 @@ class Sample:
     steps: int
     seconds: float
     without: tuple[float, ...] | None = None
+    known: float = 0.0
+    ceiling: float = np.inf
 
     def octave(self, constants: Array) -> float:
         """Return the logarithm of the rate that these constants give."""
-        return self.anchor - float(np.dot(self.features, constants))
+        return min(self.anchor - float(np.dot(self.features, constants)), self.ceiling)
 
 
 def samples_of(
@@ -88,6 +94,7 @@ def samples_of(
             found.append(
                 Sample(
                     tasks[name].family,
+                    tasks[name].group,
                     truths[name, schedule],
                     seed,
                     anchor,
@@ -95,6 +102,8 @@ def samples_of(
                     sum(len(record.lrs) for record in records),
                     sum(record.seconds for record in records),
                     rule.without(cases[0]),
+                    rule.known(cases[0]),
+                    rule.ceiling(cases[0]),
                 )
             )
     return found
@@ -114,8 +123,8 @@ def _read(rule: Rule, cases: Sequence[Case]) -> tuple[float, tuple[float, ...]]:
     return anchor, tuple(features)
 
 
-def fit(samples: Sequence[Sample], start: Sequence[float]) -> Array:
-    """Return the constants that make the mean regret of the samples least, moving one at a time."""
+def fit(samples: Sequence[Sample], start: Sequence[float], places: Sequence[int] | None = None) -> Array:
+    """Return the constants that make the mean regret of the samples least, moving one at a time, or only some."""
     groups = _grouped(samples)
     constants = np.array(start, dtype=float)
     least = _objective(groups, constants)
@@ -123,7 +132,7 @@ def fit(samples: Sequence[Sample], start: Sequence[float]) -> Array:
         is_better = True
         while is_better:
             is_better = False
-            for at in range(len(constants)):
+            for at in range(len(constants)) if places is None else places:
                 for sign in (-1, 1):
                     moved = constants.copy()
                     moved[at] += sign * step
@@ -133,14 +142,35 @@ def fit(samples: Sequence[Sample], start: Sequence[float]) -> Array:
     return constants
 
 
-def leave_one_out(samples: Sequence[Sample], start: Sequence[float], unseen: frozenset[str]) -> dict[str, Array]:
+def fit_both(samples: Sequence[Sample], rule: Rule) -> Array:
+    """Return the constants fitted on the first families, and the last ones on those that came later."""
+    return _fit_later(samples, rule, _fit_first(samples, rule))
+
+
+def _fit_first(samples: Sequence[Sample], rule: Rule) -> Array:
+    first = [one for one in samples if one.group == "seen"]
+    return fit(first, rule.start) if first else np.array(rule.start, dtype=float)
+
+
+def _fit_later(samples: Sequence[Sample], rule: Rule, constants: Array) -> Array:
+    later = [one for one in samples if one.group == "wider"]
+    if not (rule.later and later):
+        return constants
+    return fit(later, constants, range(len(rule.start) - rule.later, len(rule.start)))
+
+
+def leave_one_out(samples: Sequence[Sample], rule: Rule) -> dict[str, Array]:
     """Return, for each family, constants fitted on the others; unseen families are never fitted on."""
-    seen = [sample for sample in samples if sample.family not in unseen]
-    whole = fit(seen, start)
-    return {
-        family: whole if family in unseen else fit([one for one in seen if one.family != family], start)
-        for family in sorted({sample.family for sample in samples})
-    }
+    whole = _fit_first(samples, rule)
+    everywhere = _fit_later(samples, rule, whole)
+    found: dict[str, Array] = {}
+    for family, group in sorted({(one.family, one.group) for one in samples}):
+        others = [one for one in samples if one.family != family]
+        if group == "seen":
+            found[family] = fit_both(others, rule)
+        else:
+            found[family] = _fit_later(others, rule, whole) if group == "wider" else everywhere
+    return found
 
 
 def blurred(truth: Truth) -> Array:
@@ -167,7 +197,7 @@ def _grouped(samples: Sequence[Sample]) -> list[tuple[Array, Array, Array]]:
             anchors.append(sample.anchor)
             features.append(sample.features)
         if sample.without is not None:
-            anchors.append(0.0)
+            anchors.append(sample.known)
             features.append(sample.without)
     return [
         (blurred(truth), np.array(anchors), np.array(features))
@@ -197,8 +227,8 @@ def main() -> None:
     for name in parser.parse_args().rules:
         for title, groups in designs(stored.sweeps).items():
             scores, constants = calibrated_scores(RULES[name], stored, groups=groups)
-            seen = np.array([one.regret for one in scores if not TASKS[one.task].unseen])
-            other = np.array([one.regret for one in scores if TASKS[one.task].unseen])
+            seen = np.array([one.regret for one in scores if TASKS[one.task].group == "seen"])
+            other = np.array([one.regret for one in scores if TASKS[one.task].group in ("unseen", "late")])
             print(f"{name + ', ' + title:60s} {_line(seen)} | {_line(other)} | {np.round(constants, 2)}", flush=True)
 
 

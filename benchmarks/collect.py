@@ -26,6 +26,12 @@ SUGGESTIONS = HERE / "records" / "suggestions.jsonl"
 SEEDS = tuple(range(10, 15))
 """Of the searches; none of those that the truth used."""
 
+WIDER_PEERS = ("Lightning", "torch-lr-finder", "the habit")
+"""Peers that are run on the tasks that the benchmark was widened by; the others take hours on them."""
+
+FEWER = 3
+"""Search seeds of the tasks that the benchmark was widened by."""
+
 BOTH = "both"
 """Stands for the schedule where a peer does not know it."""
 
@@ -54,23 +60,38 @@ def is_installed(peer: Peer) -> bool:
 
 def _sweep_jobs(tasks: Sequence[Task]) -> Iterator[tuple[tuple[Any, ...], Callable[[], dict[str, Any]]]]:
     for seed in SEEDS:
-        for task in tasks:
+        for task in _searched(tasks, seed):
+            if task.wider:
+                probe = sweeps.first(task)
+                key = (sweeps.FIRST, task.name, seed, probe.seed)
+                yield key, lambda task=task, rest=(sweeps.FIRST, seed, probe): sweeps.run_probe(task, *rest)
             for kind, ramp in sweeps.RAMPS.items():
-                for repeat in range(ramp.repeats):
+                for repeat in range(1 if task.wider else ramp.repeats):
                     yield (
                         (kind, task.name, seed, repeat),
                         lambda task=task, key=(kind, seed, repeat): sweeps.run(task, *key),
                     )
 
 
+def _searched(tasks: Sequence[Task], seed: int) -> list[Task]:
+    """The tasks that are searched with a seed: fewer seeds are enough where there are many tasks of a kind."""
+    return [task for task in tasks if not task.wider or seed in SEEDS[:FEWER]]
+
+
+def _asked(peer: Peer, tasks: Sequence[Task], seed: int) -> list[Task]:
+    """The tasks that a peer is run on: of the wider ones a few peers, once, and none that steps several optimizers."""
+    is_asked = peer.name in WIDER_PEERS and seed == SEEDS[0]
+    return [task for task in tasks if not task.wider or (is_asked and not task.is_several)]
+
+
 def _shorter_jobs(tasks: Sequence[Task]) -> Iterator[tuple[tuple[Any, ...], Callable[[], dict[str, Any]]]]:
     """The second round of each search; its first is stored by now."""
-    firsts = {(one.task, one.seed): one.record for one in sweeps.load() if (one.kind, one.repeat) == ("lrfind", 0)}
+    firsts = {(one.task, one.seed): one.record for one in sweeps.load() if sweeps.is_first(one)}
     for (name, seed), first in firsts.items():
         for task in (task for task in tasks if task.name == name):
             for probe in sweeps.shorter(task, first):
                 key = (sweeps.SHORTER, name, seed, probe.seed)
-                yield key, lambda task=task, rest=(seed, probe): sweeps.run_shorter(task, *rest)
+                yield key, lambda task=task, rest=(sweeps.SHORTER, seed, probe): sweeps.run_probe(task, *rest)
 
 
 def _peer_jobs(
@@ -78,7 +99,7 @@ def _peer_jobs(
 ) -> Iterator[tuple[tuple[Any, ...], Callable[[], dict[str, Any]]]]:
     for peer in peers:
         for seed in SEEDS[: peer.seeds]:
-            for task in tasks:
+            for task in _asked(peer, tasks, seed):
                 for schedule in (BOTH,) if peer.is_blind else task.schedules:
                     key = (peer.name, task.name, schedule, seed)
                     yield key, lambda peer=peer, task=task, rest=(schedule, seed): suggestion_row(peer, task, *rest)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.truth import SEEDS, SHORT, Losses
+from benchmarks.truth import SHORT, Losses
 
 Array = npt.NDArray[np.float64]
 
@@ -91,13 +91,13 @@ def to_truth(task: str, schedule: str, horizon: int, losses: Losses) -> Truth:
     for run, loss in cell.items():
         if run.steps == horizon:
             full.setdefault(run.octave, {})[run.seed] = min(loss, start[run.seed])
-    grid = sorted(octave for octave, values in full.items() if len(values) == len(SEEDS))
+    grid = sorted(octave for octave, values in full.items() if len(values) == len(start))
     if not grid:
         raise ValueError(f"the truth of {task}, {schedule} is not computed yet; run make truth.")
     learned = [octave for octave in grid if all(loss < start[seed] for seed, loss in full[octave].items())]
     least = {}
-    for seed in SEEDS:
-        others = [other for other in SEEDS if other != seed]
+    for seed in start:
+        others = [other for other in start if other != seed]
         chosen = min(learned, key=lambda octave, others=others: sum(full[octave][other] for other in others))
         least[seed] = (full[chosen][seed], start[seed])
     regrets = {

@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benchmarks import figures, horizons, sweeps, truth
+from benchmarks import figures, horizons, judging, sweeps, truth
 from benchmarks.collect import SUGGESTIONS
-from benchmarks.measures import BAD, BAND, difference, summary
+from benchmarks.measures import BAD, BAND, Score, difference, summary
 from benchmarks.scoring import Stored, all_scores, calibrated_scores, designs
 from benchmarks.store import HERE, read_rows
 from benchmarks.tables import (
     OURS,
+    SHIPPED,
     SWEEP,
     bar_table,
+    family_table,
     horizon_table,
+    judge_table,
     list_of_tasks,
     lower_table,
     main_table,
@@ -30,7 +33,10 @@ from benchmarks.tables import (
 )
 
 DOCS = HERE.parent / "docs"
-GROUPS = ("seen", "unseen", "late")
+GROUPS = ("seen", "unseen", "late", "wider", "kept")
+FIRST = GROUPS[:3]
+"""What the rules are compared on."""
+
 README = HERE.parent / "README.md"
 RESULTS = HERE / "results.json"
 
@@ -47,10 +53,11 @@ def results_of(stored: Stored, rule_name: str, rules: Mapping[str, Any]) -> tupl
             results["groups"][group][name]["difference"] = list(difference(many, kept[OURS]))
             results["groups"][group][name]["difference_to_one_sweep"] = list(difference(many, kept[SWEEP]))
     for name, rule in rules.items():
-        for design, groups in designs(stored.sweeps).items():
+        known = [one for one in stored.sweeps if rule.later or stored.tasks[one.task].group in FIRST]
+        for design, groups in designs(known).items():
             found, constants = calibrated_scores(rule, stored, groups=groups)
             regrets = {
-                group: np.array([s.regret for s in found if stored.tasks[s.task].group == group]) for group in GROUPS
+                group: np.array([s.regret for s in found if stored.tasks[s.task].group == group]) for group in FIRST
             }
             results["rules"][f"{name}, {design}"] = {
                 "constants": [round(float(one), 3) for one in constants],
@@ -60,11 +67,13 @@ def results_of(stored: Stored, rule_name: str, rules: Mapping[str, Any]) -> tupl
                     for what, f in (("mean", np.mean), ("bad", lambda v: (v > BAD).mean()), ("worst", np.max))
                 },
             }
-    for (task, schedule), known in stored.truths.items():
+    results["families"] = families(stored, scores)
+    results["judge"] = judging.scores(list(judging.pairs(stored)))
+    for (task, schedule), truth_ in stored.truths.items():
         results["tasks"][f"{task}, {schedule}"] = {
-            "best": 2.0**known.best,
-            "band": list(known.band),
-            "is_end": bool(known.best in known.ends),
+            "best": 2.0**truth_.best,
+            "band": list(truth_.band),
+            "is_end": bool(truth_.best in truth_.ends),
             "regret": {
                 name: float(
                     np.mean([one.regret for one in many if (one.task, one.schedule) == (task, schedule)] or [np.nan])
@@ -75,13 +84,40 @@ def results_of(stored: Stored, rule_name: str, rules: Mapping[str, Any]) -> tupl
     return _rounded(results), scores
 
 
+def families(stored: Stored, scores: Mapping[str, list[Score]]) -> dict[str, Any]:
+    """Return, for each family that the benchmark was widened by, how the methods do on it."""
+    found: dict[str, Any] = {}
+    names = sorted({task.family for task in stored.tasks.values() if task.wider})
+    for family in names:
+        mine = {name: [one for one in many if stored.tasks[one.task].family == family] for name, many in scores.items()}
+        found[family] = {
+            name: {
+                "mean": float(np.mean([one.regret for one in many])),
+                "worst": max(one.regret for one in many),
+                "bad": float(np.mean([one.regret > BAD for one in many])),
+                "covers": float(np.mean([one.covers[0] for one in many if one.covers] or [np.nan])),
+                "worse_than_start": sum(int(_is_worse_than_start(stored, one)) for one in many),
+                "picks": len(many),
+            }
+            for name, many in mine.items()
+            if many
+        }
+    return found
+
+
+def _is_worse_than_start(stored: Stored, one: Score) -> bool:
+    """Whether a pick ends clearly above where a training at next to no rate does."""
+    return bool(one.regret > stored.truths[one.task, one.schedule].regrets[0] + BAND)
+
+
 def write(stored: Stored, rule_name: str, rules: Mapping[str, Any]) -> None:
     """Write results.json, the figures and the page."""
     results, scores = results_of(stored, rule_name, rules)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     seen = results["groups"]["seen"]
     figures.regret_against_cost(seen, DOCS / "images" / "benchmark-cost.png")
-    figures.suggestions(scores, list(stored.truths.values()), DOCS / "images" / "benchmark-tasks.png")
+    first = [one for one in stored.truths.values() if stored.tasks[one.task].group in FIRST]
+    figures.suggestions(scores, first, DOCS / "images" / "benchmark-tasks.png")
     environment = Environment(
         loader=FileSystemLoader(HERE),
         undefined=StrictUndefined,
@@ -103,12 +139,19 @@ def with_summary(readme: str, table: str) -> str:
 def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
     groups = results["groups"]
     names = {group: [task.name for task in stored.tasks.values() if task.group == group] for group in GROUPS}
-    lengths = sorted({task.horizon for task in stored.tasks.values()})
+    lengths = sorted({task.horizon for task in stored.tasks.values() if task.group in FIRST})
     rule = results["rules"][f"{results['rule']}, one sweep"]
     return {
         "horizon": " or ".join(f"{one:,}" for one in lengths),
         **names,
-        "cells": sum(not stored.tasks[task].unseen for task, _ in stored.truths),
+        "cells": sum(stored.tasks[task].group == "seen" for task, _ in stored.truths),
+        "wider_lengths": _span({task.horizon for task in stored.tasks.values() if task.wider}),
+        "family_table": family_table(results["families"]),
+        "wider_summary": {group: groups[group] for group in ("wider", "kept")},
+        "worse_than_start": sum(
+            one[SHIPPED]["worse_than_start"] for one in results["families"].values() if SHIPPED in one
+        ),
+        "judge_table": judge_table(results["judge"]),
         "complete": _complete(stored),
         "grids": len(stored.truths),
         "bar_table": bar_table(groups["seen"]),
@@ -127,13 +170,25 @@ def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
         "unseen_table": main_table(groups["unseen"]),
         "late_table": main_table(groups["late"]),
         "list_of_tasks": list_of_tasks(stored.tasks),
-        "task_table": task_table(results["tasks"]),
+        "task_table": task_table({name: one for name, one in results["tasks"].items() if _is_first(stored, name)}),
+        "wider_task_table": task_table(
+            {name: one for name, one in results["tasks"].items() if not _is_first(stored, name)}
+        ),
         "lower_table": lower_table({task: one for task, one in results["tasks"].items() if _is_seen(stored, task)}),
         "horizon_table": horizon_table(horizons.rows()),
         "rule_table": rule_table(results["rules"]),
         "truth_origin": _origin(truth.TABLE),
         "records_origin": _origin(SUGGESTIONS),
     }
+
+
+def _span(lengths: set[int]) -> str:
+    return f"{min(lengths):,} to {max(lengths):,}"
+
+
+def _is_first(stored: Stored, cell: str) -> bool:
+    """Whether a task and schedule, as results.json names them, is one that the benchmark began with."""
+    return stored.tasks[cell.rsplit(", ", 1)[0]].group in FIRST
 
 
 def _is_seen(stored: Stored, cell: str) -> bool:

@@ -84,6 +84,8 @@ def steep(lrs: Array, losses: Array) -> float:
 def forecasting(lrs: Array, losses: Array) -> float:
     """pytorch-forecasting: LOWESS over a tenth of the points, then the steepest."""
     finite = np.isfinite(losses)
+    if not finite.any():
+        raise ValueError("no loss is finite.")
     x, y = np.log10(lrs[finite]), smoothed(losses[finite])
     trend = _lowess(x, y, 0.1)
     part = slice(min(len(trend) - 3, 10), -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +13,8 @@ from benchmarks.task import Task
 from lrfind.curves import BANDWIDTH, Curve, to_curve
 from lrfind.records import Record
 from lrfind.schedules import Shape, remaining
-from lrfind.suggest.calibrated import USUAL_PASSES
+from lrfind.suggest.calibrated import USUAL_PASSES, halvings
+from lrfind.suggest.edges import is_weak
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class Case:
         return log2(max(self.horizon / self.record.epoch, 1.0) / USUAL_PASSES) if self.record.epoch else 0.0
 
     @property
+    def shorter(self) -> float:
+        """How often ``HORIZON`` is halved to give the training, where the curve falls clearly; else 0."""
+        return 0.0 if is_weak(self.curve) else halvings(self.horizon)
+
+    @property
     def annealing(self) -> tuple[float, float]:
         """The features that give a schedule that ends at zero and a constant rate a constant each."""
         return 1 - self.left, self.left
@@ -73,6 +80,10 @@ class Rule:
         start: Where the fit of the constants starts; one number per feature.
         without: Where a rule has an answer that needs no curve: its features. The constants of that answer are
             fitted on every task, not only on those whose curve shows little. None for a case that has none.
+        known: What that answer begins with, as ``anchor``.
+        ceiling: The logarithm of the highest rate that it may answer.
+        later: How many constants, the last ones, are fitted on the families that the benchmark was widened by; the
+            others are fitted on the first ones.
     """
 
     name: str
@@ -80,6 +91,9 @@ class Rule:
     features: Callable[[Case], tuple[float, ...]]
     start: tuple[float, ...]
     without: Callable[[Case], tuple[float, ...] | None] = lambda case: None
+    known: Callable[[Case], float] = lambda case: 0.0
+    ceiling: Callable[[Case], float] = lambda case: math.inf
+    later: int = 0
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import sweeps, truth
-from benchmarks.calibrate import fit, leave_one_out, samples_of
+from benchmarks.calibrate import Sample, fit_both, leave_one_out, samples_of
 from benchmarks.collect import BOTH, SUGGESTIONS
 from benchmarks.measures import Score, Truth, score, to_truth
 from benchmarks.readings import READINGS
@@ -58,11 +59,6 @@ class Stored:
         rows = [row for row in read_rows(suggestions) if "peer" in row]
         return cls(tasks, truths, sweeps.load(store), rows)
 
-    @property
-    def unseen(self) -> frozenset[str]:
-        """The families that nothing is calibrated on."""
-        return frozenset(task.family for task in self.tasks.values() if task.unseen)
-
     def schedules(self, task: str) -> list[str]:
         """The schedules of a task whose truth is known."""
         return [schedule for name, schedule in self.truths if name == task]
@@ -96,23 +92,44 @@ def calibrated_scores(
     The constants are fitted on single range tests, whatever is scored. The interval spans nine tenths of the ways from
     the reading to the best rate, on the other families.
     """
-    samples = samples_of(rule, sweeps.apart(stored.sweeps), stored.tasks, stored.truths)
-    constants = leave_one_out(samples, rule.start, stored.unseen)
+    constants, whole = fitted(rule, stored)
     scored = samples_of(rule, groups, stored.tasks, stored.truths)
     octaves = [one.octave(constants[one.family]) for one in scored]
+    ends = _ends(scored, octaves)
     scores = []
     for one, octave in zip(scored, octaves, strict=True):
         lr = float(2**octave) if np.isfinite(octave) else None
-        others = [
-            other.truth.best - at
-            for other, at in zip(scored, octaves, strict=True)
-            if other.family != one.family and other.family not in stored.unseen and np.isfinite(at)
-        ]
-        low, high = np.quantile(others, (0.05, 0.95)) if others else (0.0, 0.0)
+        low, high = ends[one.family]
         interval = (lr * 2 ** min(low, 0), lr * 2 ** max(high, 0)) if lr else None
         cost = {"cost": one.steps, "seconds": one.seconds}
         scores.append(score(name or rule.name, one.truth, one.seed, lr, interval=interval, **cost))
-    return scores, fit([one for one in samples if one.family not in stored.unseen], rule.start)
+    return scores, whole
+
+
+def _ends(scored: Sequence[Sample], octaves: Sequence[float]) -> dict[str, tuple[float, float]]:
+    """Return, for each family, nine tenths of the ways from reading to best rate on others that came when it did."""
+    found = {}
+    for family, is_wider in {(one.family, one.group in ("wider", "kept")) for one in scored}:
+        ways = [
+            other.truth.best - at
+            for other, at in zip(scored, octaves, strict=True)
+            if other.group == ("wider" if is_wider else "seen") and other.family != family and np.isfinite(at)
+        ]
+        low, high = np.quantile(ways, (0.05, 0.95)) if ways else (0.0, 0.0)
+        found[family] = (float(low), float(high))
+    return found
+
+
+@lru_cache(maxsize=64)
+def fitted(rule: Rule, stored: Stored) -> tuple[dict[str, Array], Array]:
+    """Return, for each family, a rule's constants fitted without it; and those fitted on all."""
+    groups = {"seen", "wider"} if rule.later else {"seen"}
+    names = {task.name for task in stored.tasks.values() if task.group in groups}
+    known = [one for one in stored.sweeps if one.task in names]
+    samples = samples_of(rule, sweeps.apart(known), stored.tasks, stored.truths)
+    whole = fit_both(samples, rule)
+    without = leave_one_out(samples, rule)
+    return {task.family: without.get(task.family, whole) for task in stored.tasks.values()}, whole
 
 
 def peer_scores(stored: Stored) -> Iterator[Score]:
@@ -133,7 +150,7 @@ def peer_scores(stored: Stored) -> Iterator[Score]:
 
 
 def _reading_scores(stored: Stored) -> Iterator[Score]:
-    for sweep in stored.sweeps:
+    for sweep in (one for one in stored.sweeps if one.task in stored.tasks):
         for reading in READINGS:
             if reading.kind != sweep.kind:
                 continue

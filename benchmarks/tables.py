@@ -16,6 +16,9 @@ PEERS = ("Lightning", "torch-lr-finder", "ignite", "fastai valley", "fastai mini
 DETAILED = (OURS, SWEEP, SHIPPED, *PEERS)
 """The methods whose regret on each task is shown."""
 
+WIDER = ("Lightning", "torch-lr-finder", "fastai valley", "fastai minimum", "the habit")
+"""The peers that stand beside it on the families that came later."""
+
 RIVALS = ("Prodigy", "D-Adaptation", "DoG", "schedule-free", "the habit")
 """What trains without a search."""
 
@@ -159,6 +162,45 @@ def list_of_tasks(tasks: Mapping[str, Task]) -> str:
         for task in tasks.values()
     ]
     return markdown(("task", "family", "optimizer", "batch", "schedules"), rows)
+
+
+def family_table(families: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return, for each family that came later, how lrfind as shipped does, and the mean regrets of others."""
+    rows = []
+    for family, methods in families.items():
+        if SHIPPED not in methods:  # its truth is not there yet
+            continue
+        one = methods[SHIPPED]
+        others = [methods.get(name) for name in (OURS, *WIDER)]
+        rows.append(
+            (
+                family,
+                f"{one['mean']:.3f}",
+                f"{one['bad']:.0%}",
+                f"{one['worst']:.2f}",
+                f"{one['covers']:.0%}",
+                str(one["worse_than_start"]),
+                *("-" if other is None else f"{other['mean']:.3f}" for other in others),
+                str(one["picks"]),
+            )
+        )
+    heads = ("family", "mean regret", "bad", "worst", "interval holds best", "worse than no training")
+    return markdown((*heads, "family left out", *WIDER, "picks"), rows)
+
+
+def judge_table(groups: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return how often judgements that are sure are right, and how many rates that lose much get one."""
+    rows = [
+        (
+            group,
+            f"{one['pairs']:,}",
+            f"{one['sure']:.0%}",
+            "-" if one["right"] is None else f"{one['right']:.1%}",
+            "-" if one["told"] is None else f"{one['told']:.0%}",
+        )
+        for group, one in groups.items()
+    ]
+    return markdown(("tasks", "pairs", "sure", "of these right", "sure of those that lose over 0.02"), rows)
 
 
 def horizon_table(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -33,28 +33,19 @@ def train(task: Task, schedule: str, lr: float, *, seed: int, steps: int | None 
 
 def train_with(task: Task, shape: Shape, lr: float, *, seed: int, steps: int) -> float:
     """Return the held-out loss after a training whose rate follows any shape; see ``train``."""
-    model = task.start(seed)
-    optimizer = task.optimizer(model.parameters(), lr=lr)
+    if steps == 0:
+        return held_out(task, task.start(seed))  # also of a second stage: what the first one began with
+    model, optimizers = task.begin(seed, lr)
     batches = cycle(task.loader(seed))
     gaps = 0
     for step in range(steps):
-        for group in optimizer.param_groups:
+        for group in (group for one in optimizers for group in one.param_groups):
             group["lr"] = lr * shape(step / steps)
-        loss = train_step(task, model, optimizer, next(batches))
+        loss = task.step(model, optimizers, next(batches))
         gaps = 0 if math.isfinite(loss) else gaps + 1
-        if gaps == PATIENCE:
+        if gaps == PATIENCE and not task.skips:
             return math.inf
     return held_out(task, model)
-
-
-def train_step(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> float:
-    """Take one optimizer step; return the loss before it."""
-    inputs, targets = batch
-    optimizer.zero_grad()
-    loss = task.loss(model(inputs), targets)
-    loss.backward()
-    optimizer.step()
-    return float(loss.item())
 
 
 @torch.no_grad()

@@ -31,6 +31,8 @@ from benchmarks.training import train
 
 TABLE = HERE / "truth.jsonl"
 SEEDS = (0, 1, 2)
+"""Of the trainings; a task whose record says fewer takes the first ones."""
+
 SHORT = 8
 """The runs that bracket take the horizon divided by this."""
 
@@ -77,7 +79,7 @@ def next_runs(task: Task, schedule: str, losses: Losses) -> list[Run]:
 
 
 def _starts(task: Task, schedule: str, losses: Losses) -> list[Run]:
-    return [Run(task.name, schedule, 0, 0.0, seed) for seed in SEEDS]
+    return [Run(task.name, schedule, 0, 0.0, seed) for seed in _seeds(task)]
 
 
 def _bracket(task: Task, schedule: str, losses: Losses) -> list[Run]:
@@ -87,12 +89,13 @@ def _bracket(task: Task, schedule: str, losses: Losses) -> list[Run]:
 def _surround(task: Task, schedule: str, losses: Losses) -> list[Run]:
     short = {run.octave: losses[run] for run in _bracket(task, schedule, losses)}
     centre = min(short, key=short.__getitem__)
-    octaves = {centre + away for away in range(-NEAR, NEAR)}
+    near = range(-1, 2) if task.wider else range(-NEAR, NEAR)
+    octaves = {centre + away for away in near}
     means = _means(task, schedule, losses)
     if octaves <= set(means):
         whole = {octave: mean for octave, mean in means.items() if octave == int(octave)}
         best = min(whole, key=whole.__getitem__)
-        octaves |= {best + away for away in range(-NEAR, NEAR) if LOWEST <= best + away <= HIGHEST}
+        octaves |= {best + away for away in near if LOWEST <= best + away <= HIGHEST}
     return _full(task, schedule, sorted(octaves))
 
 
@@ -102,7 +105,8 @@ def _far(task: Task, schedule: str, losses: Losses) -> list[Run]:
     known = {run.octave: loss for run, loss in losses.items() if _is_full(run, task, schedule) and run.seed == 0}
     best = min(known.values())
     wanted = []
-    for edge, step, limit in ((min(known), -2, LOWEST), (max(known), 1, HIGHEST)):
+    down = -1 if task.wider and min(known) > min(known, key=known.__getitem__) - NEAR else -2
+    for edge, step, limit in ((min(known), down, LOWEST), (max(known), 1, HIGHEST)):
         is_lost = known[edge] >= best + 0.9 * (start - best)
         if not is_lost and edge != limit:
             wanted.append(Run(task.name, schedule, task.horizon, max(min(edge + step, HIGHEST), LOWEST), 0))
@@ -110,6 +114,8 @@ def _far(task: Task, schedule: str, losses: Losses) -> list[Run]:
 
 
 def _refine(task: Task, schedule: str, losses: Losses) -> list[Run]:
+    if task.wider:  # a factor of 2 is fine enough
+        return []
     means = _means(task, schedule, losses)
     best = min(means, key=means.__getitem__)
     halves = {best - 1.0, best - 0.5, best, best + 0.5, best + 1.0}
@@ -117,7 +123,11 @@ def _refine(task: Task, schedule: str, losses: Losses) -> list[Run]:
 
 
 def _full(task: Task, schedule: str, octaves: Iterable[float]) -> list[Run]:
-    return [Run(task.name, schedule, task.horizon, float(octave), seed) for seed in SEEDS for octave in octaves]
+    return [Run(task.name, schedule, task.horizon, float(octave), seed) for seed in _seeds(task) for octave in octaves]
+
+
+def _seeds(task: Task) -> tuple[int, ...]:
+    return SEEDS[: task.seeds]
 
 
 def _is_full(run: Run, task: Task, schedule: str) -> bool:
@@ -131,7 +141,7 @@ def _means(task: Task, schedule: str, losses: Losses) -> dict[float, float]:
     for run, loss in losses.items():
         if _is_full(run, task, schedule):
             found.setdefault(run.octave, []).append(min(loss, start))
-    return {octave: float(np.mean(values)) for octave, values in found.items() if len(values) == len(SEEDS)}
+    return {octave: float(np.mean(values)) for octave, values in found.items() if len(values) == task.seeds}
 
 
 def perform(run: Run) -> float:

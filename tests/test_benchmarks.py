@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -11,17 +12,18 @@ from comparisons import made_up_comparison
 
 pytest.importorskip("sklearn")
 
-from benchmarks import calibrate, collect, experiment, peers, rules, store, sweeps, tasks, truth
+from benchmarks import calibrate, collect, experiment, judging, peers, rules, store, sweeps, tasks, truth
 from benchmarks.__main__ import CHOSEN
 from benchmarks.measures import Score, bootstrap, difference, score, summary, to_truth
 from benchmarks.peer import Peer, Suggestion
 from benchmarks.readings import READINGS, smoothed
 from benchmarks.rule import Rule
 from benchmarks.schedules import SHAPES
-from benchmarks.scoring import Stored, all_scores, calibrated_scores
+from benchmarks.scoring import Stored, all_scores, calibrated_scores, fitted
 from benchmarks.tasks import TASKS
 from benchmarks.truth import SEEDS, Run
 from lrfind.suggest import usual
+from lrfind.suggest.judging import TABLES
 
 HORIZON = 80
 
@@ -195,13 +197,38 @@ def test_every_shape_is_used_and_stays_within_its_bounds():
 
 
 def test_the_tasks_are_what_the_page_says():
-    seen = [task for task in TASKS.values() if not task.unseen]
-    unseen = [task for task in TASKS.values() if task.unseen]
-    assert len(seen) >= 18
-    assert [task.name for task in unseen if not task.late] == ["waves-momentum", "picture-adam", "ratings-adamw"]
-    assert sum(task.late for task in unseen) == 3
-    assert min(task.horizon for task in TASKS.values()) >= 2000
-    assert not {task.family for task in seen} & {task.family for task in unseen}
+    groups = {}
+    for task in TASKS.values():
+        groups.setdefault(task.group, []).append(task)
+    assert len(groups["seen"]) >= 18
+    assert [task.name for task in groups["unseen"]] == ["waves-momentum", "picture-adam", "ratings-adamw"]
+    assert len(groups["late"]) == 3
+    assert min(task.horizon for name in ("seen", "unseen", "late") for task in groups[name]) >= 2000
+    fitted = {task.family for name in ("seen", "wider") for task in groups[name]}
+    assert not fitted & {task.family for name in ("unseen", "late", "kept") for task in groups[name]}
+    assert {len([one for one in groups["wider"] if one.family == task.family]) > 0 for task in groups["wider"]} == {
+        True
+    }
+
+
+def test_a_second_stage_begins_where_the_first_one_ends():
+    task = TASKS["friedman-momentum-50"]
+    (model, (optimizer,)), (again, _) = task.begin(0, 0.5), task.begin(0, 0.5)
+    fresh = task.start(0)
+    assert optimizer.state
+    assert optimizer.param_groups[0]["lr"] == 0.5
+    same = [bool((a == b).all()) for a, b in zip(model.parameters(), again.parameters(), strict=True)]
+    assert all(same)
+    assert not all(bool((a == b).all()) for a, b in zip(model.parameters(), fresh.parameters(), strict=True))
+
+
+def test_a_skipped_batch_takes_no_step():
+    task = TASKS["gaps-momentum"]
+    model, optimizers = task.begin(0, 0.1)
+    before = [one.clone() for one in model.parameters()]
+    batch = next(batch for batch in task.loader(0) if batch[0].isnan().any())
+    assert math.isnan(task.step(model, optimizers, batch))
+    assert all(bool((a == b).all()) for a, b in zip(before, model.parameters(), strict=True))
 
 
 def test_lightnings_stored_number_is_what_its_tuner_gives():
@@ -264,9 +291,12 @@ def test_a_new_peer_is_scored_from_its_rows():
     assert one.cost == 4.0
 
 
-def samples(family, best, count=6):
+ALWAYS = Rule("always", lambda case: 0.0, lambda case: (1.0,), (0.0,))
+
+
+def samples(family, best, count=6, group="seen"):
     bowl = a_truth(lambda octave, seed: 1 + min(abs(octave - best) / 4, 1), task=family, octaves=range(-8, 9))
-    return [calibrate.Sample(family, bowl, seed, 2.0, (1.0,), 100, 0.1) for seed in range(count)]
+    return [calibrate.Sample(family, group, bowl, seed, 2.0, (1.0,), 100, 0.1) for seed in range(count)]
 
 
 def test_calibration_finds_the_constant_that_gives_the_best_rate():
@@ -274,16 +304,25 @@ def test_calibration_finds_the_constant_that_gives_the_best_rate():
 
 
 def test_calibration_never_sees_the_family_it_scores_nor_an_unseen_one():
-    many = [*samples("a", 0, 20), *samples("b", -2), *samples("c", 5, 90)]
-    constants = calibrate.leave_one_out(many, (0.0,), frozenset({"c"}))
+    many = [*samples("a", 0, 20), *samples("b", -2), *samples("c", 5, 90, "unseen")]
+    constants = calibrate.leave_one_out(many, ALWAYS)
     assert constants["a"] == pytest.approx([4.0], abs=0.05)
     assert constants["b"] == pytest.approx([2.0], abs=0.05)
     assert constants["c"] == pytest.approx([2.0], abs=0.3)
 
 
+def test_constants_for_later_families_are_fitted_on_these_alone_and_leave_the_others_be():
+    rule = Rule("two", lambda case: 0.0, lambda case: (1.0, 1.0), (0.0, 0.0), later=1)
+    first = [replace(one, features=(1.0, 0.0)) for one in samples("a", -1)]
+    later = [replace(one, features=(1.0, 1.0)) for one in samples("b", -3, group="wider")]
+    assert calibrate.fit_both(first, rule) == pytest.approx([3.0, 0.0], abs=0.05)
+    assert calibrate.fit_both([*first, *later], rule) == pytest.approx([3.0, 2.0], abs=0.1)
+    assert calibrate.leave_one_out([*first, *later], rule)["b"] == pytest.approx([3.0, 0.0], abs=0.05)
+
+
 def test_changing_a_familys_truth_leaves_its_constants_alone():
-    before = calibrate.leave_one_out([*samples("a", 0), *samples("b", -2)], (0.0,), frozenset())
-    after = calibrate.leave_one_out([*samples("a", 1), *samples("b", -2)], (0.0,), frozenset())
+    before = calibrate.leave_one_out([*samples("a", 0), *samples("b", -2)], ALWAYS)
+    after = calibrate.leave_one_out([*samples("a", 1), *samples("b", -2)], ALWAYS)
     assert before["a"] == pytest.approx(after["a"])
     assert before["b"] != pytest.approx(after["b"])
 
@@ -298,16 +337,18 @@ def test_a_new_rule_is_scored_from_stored_sweeps():
 
 def test_the_package_carries_the_constants_that_the_fit_gives():
     reading = importlib.import_module("lrfind.suggest.calibrated")
-    stored = Stored.load(TASKS)
-    rule = rules.RULES[CHOSEN]
-    seen = [
-        one
-        for one in calibrate.samples_of(rule, sweeps.apart(stored.sweeps), TASKS, stored.truths)
-        if not TASKS[one.truth.task].unseen
-    ]
+    _, constants = fitted(rules.RULES[CHOSEN], Stored.load(TASKS))
     repeated = (reading.REPEATED_ADAPTIVE, reading.REPEATED)
-    carried = (reading.ANNEALED, reading.STEADY, reading.ADAPTIVE, -usual.ANNEALED, -usual.STEADY, *repeated)
-    assert calibrate.fit(seen, rule.start) == pytest.approx(carried, abs=0.051)
+    shorter = (reading.SHORTER_ADAPTIVE, reading.SHORTER)
+    carried = (reading.ANNEALED, reading.STEADY, reading.ADAPTIVE, -usual.ANNEALED, -usual.STEADY, *repeated, *shorter)
+    assert constants == pytest.approx(carried, abs=0.051)
+
+
+def test_the_package_carries_the_tables_that_judge_rates():
+    known = [one for one in judging.pairs(Stored.load(TASKS)) if one.group in ("seen", "wider")]
+    for kind, (regrets, worse) in judging.tables(known).items():
+        assert TABLES[kind][0] == pytest.approx(regrets, abs=0.011)
+        assert TABLES[kind][1] == pytest.approx(worse, abs=0.011)
 
 
 def test_every_method_is_scored_on_a_task():

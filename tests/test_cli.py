@@ -168,6 +168,13 @@ class TestFind:
         assert Path("curve.png").read_bytes().startswith(b"\x89PNG")
         assert {path.name for path in set(folder.iterdir()) - before} <= {"kept", "curve.png", "__pycache__"}
 
+    def test_it_judges_a_rate_of_the_users_own(self, folder, monkeypatch, capsys):
+        assert run(monkeypatch, f"find {MINE_OF} --trainer.max_epochs 5 --lr 1e-9 --out f.json") == 0
+        assert lrfind.Finding.load("f.json").judge(1e-9).sentence in " ".join(capsys.readouterr().out.split())
+        assert run(monkeypatch, f"find {MINE_OF} --trainer.max_epochs 5 --lr 1e-9 --json") == 0
+        assert json.loads(capsys.readouterr().out)["judgement"]["verdict"] == "worse"
+        assert run(monkeypatch, f"find {MINE_OF} --lr -1") == 2
+
     def test_json_is_all_that_goes_to_standard_output(self, folder, monkeypatch, capsys):
         assert run(monkeypatch, f"find {MINE_OF} --trainer.max_epochs 5 --json --out f.json") == 0
         printed = capsys.readouterr()

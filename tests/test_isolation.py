@@ -846,7 +846,7 @@ def test_a_file_that_is_being_iterated_over_is_put_back_or_refused(tmp_path):
     data = Lines(tmp_path / "lines", rewinds=False)
     next(data.file)
     try:
-        probed(data.file.readline, data)
+        probed(lambda: data.file.readline(), data)
     except (BadInputError, NotPutBackError) as refusal:
         assert "file" in str(refusal)  # noqa: PT017
     else:

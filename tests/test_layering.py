@@ -14,7 +14,7 @@ import lrfind
 ROOT = Path(lrfind.__file__).parent
 
 ROOMS = [
-    ["errors", "words"],
+    ["errors", "words", "replies"],
     ["records"],
     ["schedules"],
     ["curves"],
@@ -22,7 +22,7 @@ ROOMS = [
     ["strategies"],
     ["optim"],
     ["isolation"],
-    ["loop", "steps"],
+    ["loop", "ranks", "steps"],
     ["resume"],
     ["progress"],
     ["search"],
@@ -39,6 +39,7 @@ LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 DOORS = {
     ("records", "apply", "optim"),
     ("records", "at", "search"),
+    ("records", "judge", "strategies"),
     ("records", "plot", "plots"),
     ("records", "_repr_html_", "plots"),
 }

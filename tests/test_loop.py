@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import lrfind
-from lrfind.curves import PATIENCE
+from lrfind.curves import GAPS, PATIENCE
 from lrfind.errors import ProbeError
 from lrfind.lightning.loop import LightningLoop
 from lrfind.pytorch import PyTorchLoop
@@ -54,19 +54,25 @@ def test_steps_that_a_scaler_skips_end_a_probe():
 
 @pytest.mark.parametrize(
     ("bad", "stop", "steps"),
-    [((5, 6), "done", 24), ((5, 7, 9, 11), "done", 24), ((5, 6, 7), "non-finite", 4), ((6, 7, 8), "non-finite", 5)],
+    [
+        ((5, 6), "done", 24),
+        ((5, 7, 9, 11), "done", 24),
+        (range(5, 5 + GAPS - 1), "done", 24),
+        (range(5, 5 + GAPS), "non-finite", 4),
+        (range(6, 6 + GAPS), "non-finite", 5),
+    ],
 )
-def test_only_so_many_in_a_row_end_it(bad, stop, steps):
+def test_only_so_many_that_are_skipped_in_a_row_end_it(bad, stop, steps):
     parts, step = task(lambda count, lr: count in bad)
     record = PyTorchLoop(*parts, step=step).run(Probe(ramp(1e-6, 1e-3, 24)))
     assert (record.stop, len(record.lrs), len(record.losses)) == (stop, steps, steps)
-    assert PATIENCE == 3
+    assert (PATIENCE, GAPS) == (3, 24)
 
 
 @pytest.mark.parametrize("first", [1, 2])
 def test_without_a_single_step_there_is_a_sentence(first):
     parts, step = task(lambda count, lr: count >= first, torch.amp.GradScaler("cpu", init_scale=2.0**127))
-    with pytest.raises(ProbeError, match=r"took no step and 3 losses in a row were not finite; check the data"):
+    with pytest.raises(ProbeError, match=r"took no step and 24 losses in a row were not finite; check the data"):
         lrfind.find(*parts, step=step, progress=False)
 
 

@@ -8,11 +8,13 @@ from curves_with_answers import flat_then_diverging, made_up
 from lrfind.curves import to_curve
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Finding, Probe, Record
+from lrfind.replies import Reply
 from lrfind.schedules import remaining, to_shape
 from lrfind.strategies.range_test import RangeTest
 from lrfind.suggest.calibrated import calibrated, doubt
 from lrfind.suggest.cycles import cyclical_range
 from lrfind.suggest.usual import usual_rate
+from lrfind.suggest.widths import WIDTHS
 
 
 def test_it_proposes_one_ramp_and_then_answers():
@@ -72,7 +74,8 @@ def test_a_loss_still_falling_at_the_end_is_noted():
 )
 def test_how_often_training_goes_over_the_data_is_known_from_its_length(known, epoch, passes):
     record = replace(made_up(), optimizer="Adam", epoch=epoch)
-    expected = calibrated(to_curve(record), remaining(to_shape("linear")), passes)
+    steps = passes * epoch or None
+    expected = calibrated(to_curve(record), remaining(to_shape("linear")), passes, steps)
     assert RangeTest(schedule="linear", **known).propose([record]).lr == expected
     assert RangeTest(schedule="linear", horizon=640).propose([replace(record, epoch=0.0)]).lr != expected
 
@@ -126,12 +129,39 @@ def test_a_flat_curve_that_diverges_gives_a_wide_interval_and_a_note():
         finding = RangeTest().propose([replace(flat_then_diverging(seed=seed, fall=0.5), optimizer="SGD")])
         assert finding.lr < 0.1
         assert any("rests on where it began to rise; the evidence is weak" in note for note in finding.notes)
-        assert math.log2(finding.lr / finding.interval[0]) == pytest.approx(5.9)
-        assert math.log2(finding.interval[1] / finding.lr) == pytest.approx(6.3)
+        assert math.log2(finding.lr / finding.interval[0]) == pytest.approx(WIDTHS["weak"][0])
+        assert math.log2(finding.interval[1] / finding.lr) == pytest.approx(WIDTHS["weak"][1])
 
 
-@pytest.mark.parametrize(("length", "below", "above"), [({"horizon": 250}, 3.4, 5.3), ({"epochs": 80}, 3.9, 3.8)])
-def test_the_interval_is_wider_for_trainings_much_shorter_or_longer_than_the_benchmarks(length, below, above):
-    finding = RangeTest(**length).propose([replace(made_up(), epoch=50.0)])
+@pytest.mark.parametrize(("length", "below"), [({"horizon": 250}, 0.0), ({"epochs": 80}, 0.5)])
+def test_the_interval_is_wider_below_for_trainings_longer_than_the_benchmarks(length, below):
+    finding = RangeTest(**length).propose([replace(made_up(), epoch=50.0, stop="diverged")])
     low, high = (math.log2(end / finding.lr) for end in finding.interval)
-    assert (-low, high) == (pytest.approx(below), pytest.approx(above))
+    assert (-low, high) == (pytest.approx(WIDTHS["edge"][0] + below), pytest.approx(WIDTHS["edge"][1]))
+
+
+def test_every_kind_of_evidence_has_its_note():
+    """What would help is said, and only that: nothing is gained by a higher max_lr where steps are capped."""
+    adam, capped = Reply((1.0, 0.5), (math.inf,) * 2, True), Reply((0.1, 0.1), (1.0, 0.01), True)
+    cases = {
+        "caps its steps": replace(made_up(), optimizer="Mine", reply=capped),
+        "do not follow its rate": replace(made_up(), optimizer="Mine", reply=replace(adam, follows=False), used=0.1),
+        "the 0.1 that training has": replace(made_up(noise=1.0), optimizer="SGD", is_fresh=False, used=0.1),
+        "were left out": replace(made_up(), losses=(*made_up().losses[:-9], *[math.nan] * 2, *made_up().losses[-7:])),
+    }
+    for words, record in cases.items():
+        notes = " ".join(RangeTest().propose([record]).notes)
+        assert words in notes
+        assert "raise max_lr" not in notes
+
+
+def test_a_finding_judges_rates_from_its_records():
+    finding = RangeTest().propose([replace(made_up(), optimizer="SGD")])
+    assert finding.judge(finding.lr).verdict == "as good"
+    assert finding.judge(finding.lr * 2**8).verdict == finding.judge(finding.lr / 2**10).verdict == "worse"
+    slid = RangeTest(method="valley").propose([replace(made_up(), optimizer="SGD")])
+    assert slid.judge(finding.lr).found == slid.lr
+    with pytest.raises(BadInputError, match="positive and finite"):
+        finding.judge(0.0)
+    with pytest.raises(BadInputError, match="search again"):
+        replace(finding, records=()).judge(1.0)

@@ -8,6 +8,7 @@ from curves_with_answers import FALL, flat_then_diverging, made_up
 from lrfind.curves import Curve, to_curve
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Probe, Record
+from lrfind.replies import Reply
 from lrfind.schedules import constant, cosine, linear, ramp, remaining
 from lrfind.suggest import METHODS, to_rule
 from lrfind.suggest.calibrated import (
@@ -19,17 +20,19 @@ from lrfind.suggest.calibrated import (
     REPEATED_ADAPTIVE,
     STEADY,
     USUAL_PASSES,
-    around,
     calibrated,
     doubt,
     standard_edge,
 )
 from lrfind.suggest.cycles import cyclical_range
-from lrfind.suggest.edges import edge, fall, has_edge, is_weak, onset
+from lrfind.suggest.edges import edge, fall, has_edge, is_open, is_weak, onset
 from lrfind.suggest.interval import interval
+from lrfind.suggest.judging import PLACES, TABLES, judge
+from lrfind.suggest.replies import ADAM, as_adam, highest, in_training
 from lrfind.suggest.slide import slide
 from lrfind.suggest.usual import allows, rules_out, usual_rate
 from lrfind.suggest.valley import valley
+from lrfind.suggest.widths import around, evidence
 
 LEAST = 10**-1.766
 """Where the made-up loss is least, read off a fine grid."""
@@ -159,12 +162,16 @@ def test_a_curve_that_shows_nothing_gives_the_usual_rate_of_an_adaptive_optimize
             calibrated(with_optimizer(flat(0.1), name), left)
 
 
-def test_in_the_middle_of_training_no_rate_is_usual():
-    begun = replace(made_up(noise=0.3), optimizer="Adam", is_fresh=False)
-    curve = to_curve(begun)
-    assert calibrated(curve, 1.0) == pytest.approx(standard_edge(curve) / 2 ** (STEADY + ADAPTIVE))
+@pytest.mark.parametrize("name", ["Adam", "SGD"])
+def test_in_the_middle_of_training_the_rate_in_use_is_usual(name):
+    begun = to_curve(replace(flat(0.1), optimizer=name, is_fresh=False, used=2e-3))
+    assert calibrated(begun, 1.0) == 2e-3
+    unknown = to_curve(replace(made_up(noise=0.3), optimizer=name, is_fresh=False))
+    assert calibrated(unknown, 1.0) == pytest.approx(
+        standard_edge(unknown) / 2 ** (STEADY + ADAPTIVE * (name == "Adam"))
+    )
     with pytest.raises(ProbeError, match="did not fall"):
-        calibrated(to_curve(replace(flat(0.1), optimizer="Adam", is_fresh=False)), 1.0)
+        calibrated(to_curve(replace(flat(0.1), optimizer=name, is_fresh=False)), 1.0)
 
 
 def rising(to):
@@ -283,25 +290,25 @@ def test_it_is_ragged_where_it_jumps_twice_within_an_octave_by_half_its_fall_and
     smooth = np.array([3.0] * 10 + list(np.linspace(3.0, 1.0, 11)) + [1.0] * 60)
     losses = smooth.copy()
     losses[[40, 40 + apart]] += jump
-    curve = drawn(smooth, noise=noise, level=3.0, losses=losses)
+    curve = replace(drawn(smooth, noise=noise, level=3.0, losses=losses), stop="diverged")
     assert edge(curve) == at(curve, 39 if is_ragged else -1)
 
 
 @pytest.mark.parametrize(
     ("optimizer", "left", "passes", "steps", "octaves"),
     [
-        ("SGD", 1.0, 32, 128, 3.4),
-        ("SGD", 1.0, None, 128, 3.4),
-        ("SGD", 0.0, 32, 128, 2.15),
-        ("SGD", 0.5, 32, 128, 2.775),
-        ("SGD", 1.0, 64, 128, 3.45),
-        ("SGD", 1.0, 1, 128, 3.15),
-        ("SGD", 1.0, 32, 64, 3.8),
-        ("SGD", 1.0, 32, 16, 4.2),
-        ("Adam", 1.0, 32, 128, 4.0),
-        ("Adam", 0.0, 32, 128, 2.75),
-        ("Adam", 1.0, 64, 128, 4.2),
-        ("Adam", 1.0, 32, 64, 4.2),
+        ("SGD", 1.0, 32, 128, STEADY),
+        ("SGD", 1.0, None, 128, STEADY),
+        ("SGD", 0.0, 32, 128, ANNEALED),
+        ("SGD", 0.5, 32, 128, (ANNEALED + STEADY) / 2),
+        ("SGD", 1.0, 64, 128, STEADY + 0.05),
+        ("SGD", 1.0, 1, 128, STEADY - 0.25),
+        ("SGD", 1.0, 32, 64, STEADY + 0.4),
+        ("SGD", 1.0, 32, 16, STEADY + 0.8),
+        ("Adam", 1.0, 32, 128, STEADY + ADAPTIVE),
+        ("Adam", 0.0, 32, 128, ANNEALED + ADAPTIVE),
+        ("Adam", 1.0, 64, 128, STEADY + ADAPTIVE + REPEATED_ADAPTIVE),
+        ("Adam", 1.0, 32, 64, STEADY + ADAPTIVE + 0.2),
     ],
 )
 def test_how_far_below_the_edge_the_rate_is(optimizer, left, passes, steps, octaves):
@@ -313,23 +320,111 @@ def test_how_far_below_the_edge_the_rate_is(optimizer, left, passes, steps, octa
 
 @pytest.mark.parametrize(("times", "share"), [(3.0, 0.941), (6.0, 0.5), (12.0, 0.059)])
 def test_the_doubt_that_a_fall_of_so_many_times_the_noise_leaves(times, share):
-    assert doubt(drawn([times + 1.0, 1.0], noise=1.0, level=times + 1.0)) == pytest.approx(share, abs=0.001)
+    assert doubt(drawn([times + 1.0, 1.0], noise=1.0, level=times + 1.0, stop="diverged")) == pytest.approx(
+        share, abs=0.001
+    )
 
 
 @pytest.mark.parametrize(
-    ("steps", "is_weak", "below", "above"),
+    ("steps", "rests_on", "below", "above"),
     [
-        (None, False, 3.4, 3.8),
-        (2000, False, 3.4, 3.8),
-        (250, False, 3.4, 5.3),
-        (16_000, False, 4.9, 3.8),
-        (None, True, 5.9, 6.3),
-        (16_000, True, 7.4, 6.3),
+        (None, "edge", 3.6, 5.5),
+        (250, "edge", 3.6, 5.5),
+        (16_000, "edge", 5.1, 5.5),
+        (2_000, "edge, adaptive", 1.3, 2.8),
+        (2_000, "weak", 3.8, 4.6),
     ],
 )
-def test_how_wide_the_interval_is(steps, is_weak, below, above):
-    low, high = around(1.0, steps, is_weak=is_weak)
+def test_how_wide_the_interval_is(steps, rests_on, below, above):
+    low, high = around(1.0, rests_on, steps)
     assert (-math.log2(low), math.log2(high)) == (pytest.approx(below), pytest.approx(above))
+
+
+def at_rest(record, **known):
+    return evidence(to_curve(replace(record, **known)), 1.0)
+
+
+def test_what_a_reading_rests_on():
+    adam, capped = Reply((1.0, 0.5), (math.inf,) * 2, True), Reply((0.1, 0.1), (1.0, 0.01), True)
+    diverged = replace(made_up(noise=0.001), stop="diverged")
+    assert at_rest(diverged, optimizer="SGD") == "edge"
+    assert at_rest(diverged, optimizer="Mine", reply=adam) == "edge, adaptive"
+    assert at_rest(diverged, optimizer="Mine", reply=capped) == "capped"
+    assert at_rest(diverged, optimizer="Mine", reply=replace(adam, follows=False), used=0.1) == "none"
+    assert at_rest(made_up(noise=0.6), optimizer="Adam") == "usual"
+    assert at_rest(flat_then_diverging(), optimizer="SGD") == "weak"
+    assert at_rest(flat(0.1), optimizer="SGD", is_fresh=False, used=0.1) == "in use"
+
+
+def test_the_same_step_is_as_long_whatever_the_optimizer_makes_of_its_rate():
+    """Adagrad's steps shrink: as long a step in the middle of training takes a higher rate than in the probe."""
+    shrinking = Reply((1.0, 2**-0.5, 0.5), (math.inf,) * 3, True)
+    curve = to_curve(replace(made_up(), reply=shrinking))
+    lr = float(curve.lrs[63])
+    assert in_training(curve, lr, 4096) == pytest.approx(lr * (2048 / 64) ** 0.5)
+    assert as_adam(curve, lr, 4096) == pytest.approx(lr * ADAM * 2048**0.5)
+
+
+def test_a_rate_beyond_the_cap_is_never_too_high():
+    capped = Reply((0.1, 0.1, 0.1), (1.0, 2**-0.5, 0.5), True)
+    curve = to_curve(replace(made_up(), reply=capped))
+    assert in_training(curve, float(curve.lrs[63]), 1600) < math.inf == in_training(curve, float(curve.lrs[-1]), 1600)
+    assert highest(curve, 1600) == pytest.approx(0.1)
+
+
+def saturating(*, low=1.0, again=None):
+    """A loss that falls around 1e-3 and then stays, or rises to ``again`` and falls once more; it never diverges."""
+    lrs = np.array(ramp(1e-6, 30.0, 128))
+    losses = 3.0 - (3.0 - low) / (1 + (1e-3 / lrs) ** 2)
+    if again is not None:
+        losses = np.where((lrs > 0.1) & (lrs < 3.0), again, np.where(lrs >= 3.0, 0.2, losses))
+    losses = losses + 0.01 * np.random.default_rng(0).standard_normal(128)
+    return Record(Probe(tuple(lrs)), tuple(lrs), tuple(losses), "done")
+
+
+def test_a_loss_that_saturates_has_its_edge_a_little_beyond_its_fall():
+    curve = to_curve(saturating())
+    assert is_open(curve)
+    assert edge(curve) == pytest.approx(1e-3 * 2**4, rel=0.2)
+
+
+def test_the_first_valley_counts_and_not_a_lower_one_behind_a_hill():
+    curve = to_curve(saturating(again=2.5))
+    assert 1e-3 < edge(curve) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("losses", "is_spiky"), [([2.0, 2.2, 1.8, 2.1, 1.9, 30.0] * 10, True), ([2.0, 2.2, 1.8, 2.1, 1.9, 2.6] * 10, False)]
+)
+def test_spikes_are_told_and_count_as_little(losses, is_spiky):
+    lrs = ramp(1e-6, 1.0, len(losses))
+    curve = to_curve(Record(Probe(lrs), lrs, tuple(losses), "done"))
+    assert curve.is_spiky is is_spiky
+    assert curve.smooth.max() < 3.0
+
+
+@pytest.mark.parametrize(
+    ("octaves", "verdict", "is_sure"),
+    [(0.0, "as good", False), (-8.0, "worse", True), (6.0, "worse", True), (0.5, "as good", False)],
+)
+def test_a_rate_is_judged_by_how_far_it_is_from_the_reading(octaves, verdict, is_sure):
+    judged = judge(2.0**octaves, 1.0, 1.0, "edge, adaptive")
+    assert (judged.verdict, judged.is_sure) == (verdict, is_sure)
+    assert f"lr {2.0**octaves:.3g} " in judged.sentence == str(judged)
+
+
+def test_a_rate_may_be_better_than_one_that_another_method_found():
+    judged = judge(1.0, 2.0**-8, 1.0, "edge, adaptive")
+    assert (judged.verdict, judged.regret) == ("better", pytest.approx(TABLES["edge, adaptive"][0][9]))
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_the_farther_from_the_reading_the_more_is_lost(kind):
+    middle = PLACES.index(0.0)
+    for values in TABLES[kind]:
+        assert len(values) == len(PLACES)
+        assert list(values[middle:]) == sorted(values[middle:])
+        assert list(values[: middle + 1]) == sorted(values[: middle + 1], reverse=True)
 
 
 @pytest.mark.parametrize(

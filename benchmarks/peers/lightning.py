@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 import warnings
 from typing import Any
@@ -19,13 +20,17 @@ def suggest(task: Task, schedule: str, seed: int) -> Suggestion:
     class Module(pl.LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.net, self.lr = task.start(seed), 1e-3
+            self.lr = 1e-3
+            self.net, (self.optimizer,) = task.begin(seed, self.lr)
 
         def training_step(self, batch: Any, batch_idx: int) -> Any:
-            return task.loss(self.net(batch[0]), batch[1])
+            loss = task.loss(self.net(batch[0]), batch[1])
+            return None if task.skips and not math.isfinite(loss.item()) else loss
 
         def configure_optimizers(self) -> Any:
-            return task.optimizer(self.parameters(), lr=self.lr)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.lr
+            return self.optimizer
 
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -36,6 +41,7 @@ def suggest(task: Task, schedule: str, seed: int) -> Suggestion:
             accelerator="cpu",
             devices=1,
             max_epochs=-1,
+            gradient_clip_val=task.clip,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

@@ -15,7 +15,7 @@ from torch import nn
 from benchmarks.peer import Peer, Suggestion
 from benchmarks.schedules import SHAPES
 from benchmarks.task import Task
-from benchmarks.training import cycle, held_out, train_step
+from benchmarks.training import cycle, held_out
 
 EXTRA = 128
 """The steps of a range test."""
@@ -65,7 +65,7 @@ def trained(task: Task, schedule: str, seed: int, *, build: Callable[[Task, Any]
         if follows:
             for group in optimizer.param_groups:
                 group["lr"] = peak * SHAPES[schedule](step / steps)
-        train_step(task, model, optimizer, next(batches))
+        task.step(model, [optimizer], next(batches))
     if hasattr(optimizer, "eval"):
         optimizer.eval()
         _renew_statistics(model, batches)

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.peer import Peer, Suggestion
 from benchmarks.schedules import SHAPES
 from benchmarks.task import Task
-from benchmarks.training import cycle, train_step
+from benchmarks.training import cycle
 
 LOWEST, HIGHEST = 1e-5, 1.0
 """The range that searches of this kind are usually given."""
@@ -30,14 +30,13 @@ def short_run(
     is_pruned: Callable[[int, float], bool] = lambda step, loss: False,
 ) -> tuple[float, int]:
     """Return the mean training loss over the last quarter of a short training, and the steps it took."""
-    model = task.start(seed)
-    optimizer = task.optimizer(model.parameters(), lr=lr)
+    model, optimizers = task.begin(seed, lr)
     batches, losses = cycle(task.loader(seed)), []
     last = max(1, steps // 4)
     for step in range(steps):
-        for group in optimizer.param_groups:
+        for group in (group for one in optimizers for group in one.param_groups):
             group["lr"] = lr * SHAPES[schedule](step / steps)
-        losses.append(train_step(task, model, optimizer, next(batches)))
+        losses.append(task.step(model, optimizers, next(batches)))
         mean = fmean(losses[-last:])
         if not math.isfinite(mean) or is_pruned(step, mean):
             break

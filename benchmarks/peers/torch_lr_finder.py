@@ -14,8 +14,8 @@ def suggest(task: Task, schedule: str, seed: int) -> Suggestion:
     import matplotlib.pyplot as plt
     from torch_lr_finder import LRFinder
 
-    model = task.start(seed)
-    finder = LRFinder(model, task.optimizer(model.parameters(), lr=1e-7), task.loss)
+    model, (optimizer,) = task.begin(seed, 1e-7)
+    finder = LRFinder(model, optimizer, task.loss)
     figure, ax = plt.subplots()
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):

@@ -31,7 +31,8 @@ def new_digits() -> Data:
 
 
 @lru_cache
-def _pretrained(data: Callable[[], Data], model: Callable[[], nn.Module]) -> nn.Module:
+def pretrained(data: Callable[[], Data], model: Callable[[], nn.Module]) -> nn.Module:
+    """Return a model trained on the first five classes; copy it before training."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         known, net = only(data(), FIRST), model()
@@ -47,7 +48,7 @@ def _pretrained(data: Callable[[], Data], model: Callable[[], nn.Module]) -> nn.
 
 def continued(data: Callable[[], Data], model: Callable[[], nn.Module]) -> nn.Module:
     """Return the pretrained model with its last layer drawn anew."""
-    net = copy.deepcopy(_pretrained(data, model))
+    net = copy.deepcopy(pretrained(data, model))
     list(net.modules())[-1].reset_parameters()
     return net
 

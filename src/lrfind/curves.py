@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from lrfind.errors import ProbeError
 from lrfind.records import Record, Stop
+from lrfind.replies import Reply
 
 Array = npt.NDArray[np.float64]
 
@@ -21,6 +22,20 @@ START = 8
 
 PATIENCE = 3
 """This many bad losses in a row end a probe; fewer are a gap or a spike."""
+
+GAPS = 24
+"""This many that are not finite do so where the parameters are: batches that training skips."""
+
+SURE = 8
+"""Where losses have spiked before, so many in a row end a probe, every one of them above three quarters of the losses
+before: by chance that happens once in 65,000 steps, whatever the noise is like."""
+
+HEAVY = 4.0
+"""Noise has heavy tails where two losses lie this many times the range of the middle half of them above their median;
+one alone is an accident."""
+
+SPIKE = 2.0
+"""Where it has, losses farther above the start than this many times that range count as that far above it."""
 
 WILD = 6.0
 """One loss at the start that lies this many times farther out than the others do is not noise."""
@@ -35,7 +50,8 @@ class DivergenceWatch:
 
     A probe has diverged when the median of its last three losses lies above the starting level by more than the
     starting noise allows and by more than it had fallen below it. That is judged against the start, so that
-    losses may be negative or zero, scaled or shifted.
+    losses may be negative or zero, scaled or shifted. Where losses have jumped so high and come back before, that is
+    noise, and only the last ``SURE`` losses together are evidence.
 
     Example:
         >>> watch = DivergenceWatch()
@@ -44,6 +60,7 @@ class DivergenceWatch:
     """
 
     _start: list[float] = field(default_factory=list)
+    _all: list[float] = field(default_factory=list)
     _last: float = math.nan
     _before_last: float = math.nan
     _level: float = math.nan
@@ -52,12 +69,21 @@ class DivergenceWatch:
     _bound: float = math.inf
     _gaps: int = 0
 
-    def observe(self, loss: float) -> Stop | None:
-        """Take the loss of one more step; return why to stop, or None to go on."""
+    def observe(self, loss: float, *, is_sound: bool = False) -> Stop | None:
+        """Take the loss of one more step.
+
+        Args:
+            loss: Of the step; one that is not finite says nothing of the rate but for how many come in a row.
+            is_sound: Whether the parameters are finite though the loss is not.
+
+        Returns:
+            Why to stop, or None to go on.
+        """
         if not math.isfinite(loss):
             self._gaps += 1
-            return "non-finite" if self._gaps >= PATIENCE else None
+            return "non-finite" if self._gaps >= (GAPS if is_sound else PATIENCE) else None
         self._gaps = 0
+        self._all.append(loss)
         low, high = self._before_last, self._last
         self._before_last, self._last = high, loss
         if len(self._start) < START:
@@ -70,7 +96,26 @@ class DivergenceWatch:
         if now < self._lowest:
             self._lowest = now
             self._bound = self._level + max(2.0 * self._noise, self._level - now, 1e-6 * abs(self._level))
-        return "diverged" if now > self._bound else None
+        return "diverged" if now > self._bound and self._is_sure() else None
+
+    def _is_sure(self) -> bool:
+        """Say whether losses above the bound are more than spikes."""
+        before, last = self._all[:-SURE], self._all[-SURE:]
+        early = before[: max(2 * START, len(before) // 2)]
+        if len(before) < START or not (sorted(early)[-2] > self._bound or is_heavy(early)):
+            return True
+        return min(last) > float(np.quantile(before, 0.75)) and median(last) > self._bound
+
+
+def is_heavy(losses: Sequence[float]) -> bool:
+    """Say whether the noise of some losses has heavy tails: spikes.
+
+    Example:
+        >>> [is_heavy([*range(20), *last]) for last in ((20, 60), (60, 60))]
+        [False, True]
+    """
+    low, middle, high = np.quantile(losses, (0.25, 0.5, 0.75))
+    return len(losses) >= 2 * START and bool(sorted(losses)[-2] - middle > HEAVY * (high - low))
 
 
 def spread_of(losses: Sequence[float]) -> float:
@@ -99,6 +144,9 @@ class Curve:
         stop: Why the probe ended.
         optimizer: The class name of the optimizer, as the record has it.
         is_fresh: Whether training begins here, as the record has it.
+        reply: How the optimizer replies to its rate, as the record has it.
+        used: The rate before the search, as the record has it.
+        is_spiky: Whether the noise has heavy tails.
     """
 
     lrs: Array
@@ -109,6 +157,9 @@ class Curve:
     stop: Stop = "done"
     optimizer: str = ""
     is_fresh: bool = True
+    reply: Reply | None = None
+    used: float = 0.0
+    is_spiky: bool = False
 
     @property
     def log_lrs(self) -> Array:
@@ -134,21 +185,20 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
     if finite.sum() < START:
         raise ProbeError(_unreadable(record, int(finite.sum())))
     known = losses[finite]
-    level = float(np.median(known[:START]))
-    spread = spread_of(known[:START].tolist())
-    lowest = min(level, float(np.min(known)))
-    capped = np.minimum(known, level + max(2.0 * spread, level - lowest))
+    level, noise, capped = _judged(known)
     smooth = local_linear(np.log2(lrs[finite]), capped, np.log2(lrs), octaves)
-    early = capped[: max(START, len(capped) // 4)]
     return Curve(
         lrs=lrs,
         losses=np.where(finite, losses, np.nan),
         smooth=smooth,
-        noise=_noise(early),
+        noise=noise,
         level=level,
         stop=record.stop,
         optimizer=record.optimizer,
         is_fresh=record.is_fresh,
+        reply=record.reply,
+        used=record.used,
+        is_spiky=is_heavy(_early(known).tolist()),
     )
 
 
@@ -181,6 +231,26 @@ def smoother(x: Array, at: Array, width: float) -> Array:
     spread = moments @ x
     tilt = np.divide(at - centre, spread, out=np.zeros_like(spread), where=spread > 1e-12)
     return np.asarray(weights + tilt[:, None] * moments)
+
+
+def _early(losses: Array) -> Array:
+    """Return the losses that show what the noise is like."""
+    return losses[: max(2 * START, len(losses) // 4)]
+
+
+def _judged(losses: Array) -> tuple[float, float, Array]:
+    """Return the level and the noise of the start, and the losses, none of them far above it."""
+    early = _early(losses)
+    if is_heavy(early.tolist()):
+        low, middle, high = np.quantile(early, (0.25, 0.5, 0.75))
+        spread = SPIKE * float(high - low)
+        capped = np.minimum(losses, middle + max(spread, middle - float(np.min(losses))))
+        start = capped[: len(early)]
+        return float(np.mean(start)), float(np.sqrt(np.mean(np.diff(start) ** 2) / 2)), capped
+    level = float(np.median(losses[:START]))
+    lowest = min(level, float(np.min(losses)))
+    capped = np.minimum(losses, level + max(2.0 * spread_of(losses[:START].tolist()), level - lowest))
+    return level, _noise(capped[: max(START, len(losses) // 4)]), capped
 
 
 def _noise(values: Array) -> float:

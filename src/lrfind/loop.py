@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import torch
 from typing_extensions import Self
 
-from lrfind.curves import PATIENCE, DivergenceWatch
+from lrfind.curves import GAPS, PATIENCE, DivergenceWatch
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.isolation import Kept, generators_kept
-from lrfind.optim import Optimizers, Stepping
+from lrfind.optim import Optimizers, Stepping, groups_of, rates_of, reply_of
 from lrfind.records import Probe, Record, Stop
 
 OnStep = Callable[[float, float], None]
@@ -114,7 +114,8 @@ class Recorder:
         self._on_step = None if on_step is ignore else on_step  # at every step, also a call of nothing costs
         self._stepping = Stepping(optimizers, probe.lrs[0])
         self._lead = self._stepping.optimizers[0]
-        self._is_fresh = not self._lead.state
+        self._is_fresh, self._reply = not self._lead.state, reply_of(self._lead)
+        self._used = rates_of(self._stepping.optimizers).lr
         self._lrs: list[float] = []
         self._losses: list[float] = []
         self._open: list[float] = []
@@ -159,7 +160,7 @@ class Recorder:
         self._losses.append(loss)
         if self._on_step is not None:
             self._on_step(rate, loss)
-        stop, step = self._watch.observe(loss), len(self._lrs)
+        stop, step = self._watch.observe(loss, is_sound=not math.isfinite(loss) and self._is_sound()), len(self._lrs)
         if step < len(self._wanted):
             stepping.rate = self._wanted[step]
         else:
@@ -190,7 +191,7 @@ class Recorder:
         """
         if not self._lrs and self.stop:
             raise ProbeError(
-                f"the optimizer took no step and {PATIENCE} losses in a row were not finite; check the data, the loss "
+                f"the optimizer took no step and {self._bad} losses in a row were not finite; check the data, the loss "
                 f"and the precision for what becomes NaN or infinite."
             )
         if not self._lrs:
@@ -206,18 +207,25 @@ class Recorder:
             type(self._lead).__name__,
             self._is_fresh,
             self._length * len(self._lrs) / self.batches,
+            self._reply,
+            self._used,
         )
 
     def _wait(self, loss: float) -> None:
         """Keep the loss of a batch on which no step was taken."""
         self._open.append(loss)
-        if self._stepping.read is None and self._bad >= PATIENCE:
+        if self._stepping.read is None and self._bad >= PATIENCE and (self._bad >= GAPS or not self._is_sound()):
             self.stop = self.stop or "non-finite"
         if len(self._open) > IDLE:
             raise BadInputError(
                 f"{type(self._lead).__name__} was not stepped in {IDLE} batches; step the optimizer that is "
                 f"searched, or name another one."
             )
+
+    def _is_sound(self) -> bool:
+        """Say whether every parameter is finite: a loss that is not is then one that training skips."""
+        parameters = (one for group in groups_of(self._stepping.optimizers) for one in group["params"])
+        return all(bool(torch.isfinite(one.detach()).all()) for one in parameters)
 
 
 class Driver:

@@ -14,6 +14,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lrfind.errors import BadInputError, LRFindError
+from lrfind.replies import Reply
 from lrfind.words import sentences
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from lrfind.optim import AppliedRate, Optimizers
     from lrfind.schedules import Shape, Stretched
+    from lrfind.suggest.judging import Judgement
 
 SCHEMA = "lrfind/finding/1"
 
@@ -70,6 +72,8 @@ class Record:
         optimizer: The class name of the optimizer; of several, the first one's. Empty where it is unknown.
         is_fresh: Whether the optimizer had no state yet: training begins here, and is not resumed or under way.
         epoch: Optimizer steps in one pass over the data; 0 where that is not known.
+        reply: How the optimizer replies to its rate; None where that could not be told.
+        used: The rate that the optimizer had before the search; 0 where that is not known.
     """
 
     probe: Probe
@@ -82,6 +86,8 @@ class Record:
     optimizer: str = ""
     is_fresh: bool = True
     epoch: float = 0.0
+    reply: Reply | None = None
+    used: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.lrs) != len(self.losses):
@@ -108,6 +114,8 @@ class Record:
             optimizer=data.get("optimizer", ""),
             is_fresh=bool(data.get("is_fresh", True)),
             epoch=float(data.get("epoch", 0.0)),
+            reply=Reply.from_dict(data["reply"]) if data.get("reply") else None,
+            used=float(data.get("used", 0.0)),
         )
 
 
@@ -236,11 +244,10 @@ class Finding:
     ) -> Finding:
         """Answer for another training from the same records: nothing is run.
 
-        This is what a search told of that training would have read off them. The reading does not know the horizon but
-        by the number of passes over the data, and the interval is wider the further it is from 2,000 steps: so long
-        are the benchmark's trainings. Of its trainings of 250 steps, the interval holds the best rate as often, but the
-        rate itself costs more: a mean regret of 0.04, with 27 % of the picks worse than 5 %. Longer trainings are not
-        measured, nor are schedules that end at something between a tenth and the whole of their peak.
+        This is what a search told of that training would have read off them. The reading knows the number of passes
+        over the data and, below 2,000 steps, the number of steps: so long are the trainings that most constants are
+        fitted on. Above, the interval is wider, by guess: longer trainings are not measured, nor are schedules that
+        end at something between a tenth and the whole of their peak.
 
         Args:
             schedule: As ``find`` takes it; by default the same shape.
@@ -257,6 +264,21 @@ class Finding:
         from lrfind.search import reread
 
         return reread(self, schedule=schedule, horizon=horizon, epochs=epochs)
+
+    def judge(self, lr: float) -> Judgement:
+        """Say whether another rate would be better, as good or worse, from the same records: nothing is run.
+
+        Args:
+            lr: The rate to judge, say the one that you have been using.
+
+        Raises:
+            BadInputError: If it is not positive and finite, or the finding is not one of range tests.
+        """
+        from lrfind.strategies.reading import judged
+
+        if not 0 < lr < math.inf:
+            raise BadInputError(f"lr must be positive and finite, got {lr!r}.")
+        return judged(self, lr)
 
     def apply(self, optimizer: Optimizers, scheduler: Any = None) -> AppliedRate:
         """Set ``lr`` on the optimizer, ratios of param groups kept, and verify it at every step from now on.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,6 +19,7 @@ from lrfind.suggest import METHODS
 
 if TYPE_CHECKING:
     from lrfind.records import Finding
+    from lrfind.suggest.judging import Judgement
 
 _TRAINING = "How it will be trained"
 _SEARCH = "How to search"
@@ -64,6 +67,10 @@ def find(
         Path | None,
         typer.Option(help="Keep the search in this file; killed, it goes on from it.", rich_help_panel=_SEARCH),
     ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Also judge this rate, say your own, by the same search.", rich_help_panel=_OUTPUT),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Keep the finding in this JSON file.", rich_help_panel=_OUTPUT)
     ] = None,
@@ -96,6 +103,7 @@ def find(
     with spoken_faults():
         check_words(context, model, task)
         check_search(search)
+        check_lr(lr)
         check_figure(plot)
         check_file(out, option="--out")
         check_file(plot, option="--plot")
@@ -105,7 +113,8 @@ def find(
             finding, advice = find_plain(task, tuple(context.args), search)
         else:
             raise UsageError("--task brings its own model and data; leave out --model and --data.")
-        _conclude(finding, advice, out=out, plot=plot, as_json=as_json)
+        judgement = None if lr is None else finding.judge(lr)
+        _conclude(finding, judgement, advice, out=out, plot=plot, as_json=as_json)
 
 
 def check_search(search: dict[str, Any]) -> None:
@@ -120,6 +129,16 @@ def check_search(search: dict[str, Any]) -> None:
         to_strategy(**search)
     except BadInputError as error:
         raise UsageError(str(error)) from error
+
+
+def check_lr(lr: float | None) -> None:
+    """Find out before any work whether a rate can be judged.
+
+    Raises:
+        UsageError: If it is not positive and finite.
+    """
+    if lr is not None and not 0 < lr < math.inf:
+        raise UsageError(f"--lr must be positive and finite, got {lr}.")
 
 
 def find_plain(task: str, arguments: tuple[str, ...], search: dict[str, Any]) -> tuple[Finding, list[str]]:
@@ -175,7 +194,15 @@ def _unsaid(search: dict[str, Any], options: str, *, is_known: bool = False) -> 
     return [f"How long training will be was not said; with {options}, the rate is chosen for that length."]
 
 
-def _conclude(finding: Finding, advice: list[str], *, out: Path | None, plot: Path | None, as_json: bool) -> None:
+def _conclude(
+    finding: Finding,
+    judgement: Judgement | None,
+    advice: list[str],
+    *,
+    out: Path | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
     from lrfind.cli.views import say, show_finding
 
     if out is not None:
@@ -183,10 +210,12 @@ def _conclude(finding: Finding, advice: list[str], *, out: Path | None, plot: Pa
     if plot is not None:
         _draw(finding, plot)
     if as_json:
-        print(json.dumps(finding.to_dict(), indent=1))
+        said = {} if judgement is None else {"judgement": asdict(judgement)}
+        print(json.dumps(finding.to_dict() | said, indent=1))
         return
     console = Console(highlight=False)
     show_finding(console, finding)
+    advice = ([] if judgement is None else [judgement.sentence]) + advice
     advice += [f"Written to {out}; lrfind show {out} shows it again."] if out else []
     advice += [f"Drawn in {plot}."] if plot else []
     for words in advice:

@@ -13,6 +13,7 @@ import numpy as np
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lrfind.errors import BadInputError
+from lrfind.isolation.notes import place_of
 from lrfind.isolation.reach import attributes_of, kind_of, slots_of
 
 
@@ -20,7 +21,9 @@ def is_half_consumed(each: Any) -> bool:
     """Say whether an object is an iterator whose place is not among its attributes, so that it cannot be put back."""
     if isinstance(each, np.random.SeedSequence):  # which counts what it has spawned
         return True
-    if not isinstance(each, Iterator) or isinstance(each, io.IOBase):
+    if isinstance(each, io.IOBase):  # a pipe, or a file that is being iterated over
+        return not each.closed and each.readable() and not each.writable() and place_of(each) is None
+    if not isinstance(each, Iterator):
         return False
     return isinstance(each, _BaseDataLoaderIter) or (attributes_of(each) is None and not slots_of(kind_of(each)))
 
@@ -39,7 +42,7 @@ def twin_of(iterator: Any) -> Any:
     Raises:
         TypeError: If it, or one in it, cannot be copied: a generator.
     """
-    if isinstance(iterator, (GeneratorType, _BaseDataLoaderIter)):
+    if isinstance(iterator, (GeneratorType, _BaseDataLoaderIter, io.IOBase)):
         raise TypeError(f"cannot copy a {type(iterator).__name__}")
     if isinstance(iterator, np.random.SeedSequence):
         return copy.deepcopy(iterator)

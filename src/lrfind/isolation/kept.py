@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from operator import is_not
 from typing import Any
 
 import torch
@@ -123,16 +124,23 @@ def _swapped(kept: Any, twins: dict[int, Any]) -> Any:
     """Return what was kept of a thing with stand-ins in it; itself where there is nothing to be stood in for."""
     if id(kept) in twins:
         return twins[id(kept)]
-    if type(kept) is dict and any(map(_holds(twins), kept.values())):
-        return {name: _swapped(one, twins) if _holds(twins)(one) else one for name, one in kept.items()}
-    if type(kept) in (list, tuple) and any(map(_holds(twins), kept)):
-        return type(kept)(_swapped(one, twins) if _holds(twins)(one) else one for one in kept)
-    return kept
+    if type(kept) is dict:
+        swapped = {name: _in_tuples(one, twins) for name, one in kept.items()}
+        return swapped if any(swapped[name] is not one for name, one in kept.items()) else kept
+    if type(kept) is list:
+        each = [_in_tuples(one, twins) for one in kept]
+        return each if any(map(is_not, each, kept)) else kept
+    return _in_tuples(kept, twins)
 
 
-def _holds(twins: dict[int, Any]) -> Any:
-    """Return what says whether a value is stood in for, or is a tuple with such a value in it."""
-    return lambda one: id(one) in twins or (type(one) is tuple and any(id(part) in twins for part in one))
+def _in_tuples(value: Any, twins: dict[int, Any]) -> Any:
+    """Return the stand-in for a value, or a tuple, which nothing can be put into, with stand-ins in it."""
+    if not isinstance(value, tuple):
+        return twins.get(id(value), value)
+    each = [_in_tuples(one, twins) for one in value]
+    if not any(map(is_not, each, value)):
+        return value
+    return value._make(each) if hasattr(value, "_make") else tuple(each)
 
 
 def _stop_watching(optimizer: Any) -> None:

@@ -128,8 +128,9 @@ def _digest(each: Any) -> tuple[Values, Any]:
     values: Any = _block(each)[1]
     if isinstance(each, nn.Parameter):
         return values, [values.sum().item()]
+    version = [each._version] if isinstance(each, torch.Tensor) and not each.is_inference() else []
     step = max(1, values.size // SAMPLE if isinstance(values, np.ndarray) else values.numel() // SAMPLE)
-    return values, (values.flat if isinstance(values, np.ndarray) else values.reshape(-1))[::step].tolist()
+    return values, (values.flat if isinstance(values, np.ndarray) else values.reshape(-1))[::step].tolist() + version
 
 
 COPIED = Kind(_whole, _same_values, _put_values)

@@ -10,7 +10,7 @@ import random
 from array import array
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from operator import eq, is_
 from types import CellType, FunctionType, GeneratorType
 from typing import Any, NamedTuple
@@ -50,6 +50,7 @@ def notes_of(each: Any) -> Iterator[Note]:
     if isinstance(each, type) and is_own(each):
         yield _CLASS, each, _CLASS.keep(each)
     if type(each) is FunctionType:
+        yield _GIVEN, each, _GIVEN.keep(each)
         for module, names in names_of(each):
             yield _NAMES, module, {name: module.get(name, _MISSING) for name in names}
 
@@ -76,6 +77,8 @@ def do_nothing(*_: Any) -> None:
 def _same_items(it: dict[Any, Any], kept: dict[Any, Any]) -> bool:
     if len(it) != len(kept):
         return False
+    if isinstance(it, OrderedDict):
+        return all(map(is_, it, kept)) and all(dict.__getitem__(it, name) is value for name, value in kept.items())
     return not kept or (all(map(is_, dict.keys(it), kept)) and all(map(is_, dict.values(it), kept.values())))
 
 
@@ -128,6 +131,10 @@ def _put_class(it: Any, kept: dict[str, Any]) -> None:
     _put_names(wanted, now, lambda name, value: type.__setattr__(it, name, value), lambda n: type.__delattr__(it, n))
 
 
+def _put_defaults(it: Any, kept: list[Any]) -> None:
+    it.__defaults__, it.__kwdefaults__ = kept
+
+
 def _cell(it: CellType) -> Any:
     try:
         return it.cell_contents
@@ -142,7 +149,7 @@ def _put_in_cell(it: CellType, kept: Any) -> None:
         it.cell_contents = kept
 
 
-def _place(it: Any) -> tuple[int, int | None] | None:
+def place_of(it: Any) -> tuple[int, int | None] | None:
     """Where a file stands and, of one that is written, how long it is; None where that cannot be told."""
     try:
         if it.closed or not it.seekable():
@@ -193,6 +200,8 @@ def _same_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> bool:
 def _about(it: torch.Tensor) -> Any:
     """Where the values of a tensor lie, and how."""
     about = it.shape, it.dtype, it.device, it.layout
+    if it.layout is torch.sparse_coo:
+        return *about, _about(it._indices()), _about(it._values())
     try:
         return *about, it.stride(), it.storage_offset(), it.untyped_storage()._cdata
     except (RuntimeError, NotImplementedError):  # without memory of its own: others that it wraps are noted
@@ -227,6 +236,7 @@ _NAMES = Kind(
     lambda it, kept: all(it.get(name, _MISSING) is value for name, value in kept.items()),
     lambda it, kept: _put_names(kept, it, it.__setitem__, it.pop),
 )
+_GIVEN = _kind(lambda it: [it.__defaults__, it.__kwdefaults__], _put_defaults, _same_elements)
 _MODE = _kind(lambda it: it.training, lambda it, kept: setattr(it, "training", kept))
 
 _SINGLE: tuple[tuple[Any, Kind], ...] = (
@@ -241,11 +251,19 @@ _SINGLE: tuple[tuple[Any, Kind], ...] = (
         np.random.RandomState,
         _kind(lambda it: it.get_state(legacy=False), lambda it, kept: it.set_state(kept), _same_state),
     ),
+    (
+        np.random.BitGenerator,
+        _kind(lambda it: it.state, lambda it, kept: setattr(it, "state", kept), _same_state),
+    ),
+    (
+        partial,
+        _kind(lambda it: list(it.__reduce__()[2]), lambda it, kept: it.__setstate__(tuple(kept)), _same_elements),
+    ),
     (random.SystemRandom, _kind(do_nothing, do_nothing)),
     (random.Random, _kind(lambda it: it.getstate(), lambda it, kept: it.setstate(kept))),
     (np.random.SeedSequence, _kind(lambda it: it.state, do_nothing)),
     (GeneratorType, _kind(_frame, do_nothing)),
-    (io.IOBase, _kind(_place, _put_place)),
+    (io.IOBase, _kind(place_of, _put_place)),
     (CellType, _kind(_cell, _put_in_cell, is_)),
 )
 _ELEMENTS: tuple[tuple[Any, Kind], ...] = (

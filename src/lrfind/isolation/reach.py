@@ -9,6 +9,7 @@ machinery that runs beside training: threads, locks, loggers, compilers, process
 from __future__ import annotations
 
 import gc
+import io
 import logging
 import sys
 import sysconfig
@@ -197,7 +198,7 @@ def _parts_of(kind: Any) -> Callable[[Any], Iterable[Any]]:
             return parts
     if kind is FunctionType:
         return _of_function
-    if is_closed(kind):
+    if is_closed(kind) or issubclass(kind, io.IOBase):
         return lambda each: ()
     if issubclass(kind, dict):
         return _of_mapping

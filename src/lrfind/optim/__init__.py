@@ -1,7 +1,8 @@
 """Read, set and verify learning rates on optimizers, whatever their param groups and schedulers."""
 
 from lrfind.optim.apply import apply_rate
-from lrfind.optim.rates import Group, Optimizers, Rates, as_list, rates_of
+from lrfind.optim.rates import Group, Optimizers, Rates, as_list, groups_of, rates_of
+from lrfind.optim.reply import reply_of
 from lrfind.optim.schedulers import drives, driving, is_scheduler, unwrapped
 from lrfind.optim.shapes import Scheduled, to_schedule
 from lrfind.optim.stepping import Stepping, differing, read_rate, set_rate
@@ -20,10 +21,12 @@ __all__ = [
     "differing",
     "drives",
     "driving",
+    "groups_of",
     "handling_groups",
     "is_scheduler",
     "rates_of",
     "read_rate",
+    "reply_of",
     "set_rate",
     "to_schedule",
     "unwrapped",

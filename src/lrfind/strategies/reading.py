@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lrfind.curves import Curve, to_curve
-from lrfind.errors import ProbeError
+from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Cost, Finding, Record
+from lrfind.schedules import SCHEDULES, remaining
 from lrfind.strategies.length import Length
-from lrfind.suggest import to_rule
-from lrfind.suggest.calibrated import around, doubt, usual_for
+from lrfind.strategies.notes import leaning_on, notes_on
+from lrfind.suggest import METHODS, to_rule
+from lrfind.suggest.calibrated import usual_for
 from lrfind.suggest.cycles import cyclical_range
-from lrfind.suggest.edges import edge, fall, has_edge, is_weak
+from lrfind.suggest.edges import has_edge
 from lrfind.suggest.interval import interval
+from lrfind.suggest.judging import Judgement, judge
 from lrfind.suggest.usual import SPREAD
-
-HALF = 0.5
-"""From this share on, a finding says that it leans on the usual rate."""
+from lrfind.suggest.widths import around, evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def read(record: Record, method: str, training: Training) -> float:
     Raises:
         ProbeError: If it cannot be read.
     """
-    return to_rule(method, training.left, training.over(record).passes)(to_curve(record))
+    return to_rule(method, training.left, training.over(record).passes, training.over(record).steps)(to_curve(record))
 
 
 def read_all(records: Sequence[Record], method: str, training: Training) -> Finding:
@@ -67,18 +67,20 @@ def read_all(records: Sequence[Record], method: str, training: Training) -> Find
     first, *others = records
     lrs = [read(first, method, training), *readings(others, method, training)]
     lr = float(np.exp(np.mean(np.log(lrs)))) if len(lrs) > 1 else lrs[0]
-    curve = to_curve(first)
-    usual = usual_for(curve, training.left, training.over(first).passes) if method == "calibrated" else None
-    is_usual = usual is not None and not has_edge(curve)
-    low, top = (lrs[0] / SPREAD, lrs[0] * SPREAD) if is_usual else cyclical_range(curve)
-    notes = _notes(first, curve, leaning=0.0 if usual is None else doubt(curve))
+    curve, length = to_curve(first), training.over(first)
+    is_calibrated = method == "calibrated"
+    usual = usual_for(curve, training.left, length.passes, length.steps) if is_calibrated else None
+    rests_on = evidence(curve, training.left, length.passes, length.steps) if is_calibrated else "edge"
+    has_none = is_calibrated and (not has_edge(curve) or rests_on in ("capped", "none"))
+    low, top = (lrs[0] / SPREAD, lrs[0] * SPREAD) if has_none else cyclical_range(curve)
+    notes = notes_on(first, curve, rests_on, leaning=leaning_on(curve, usual), steps=length.steps)
     if lost := len(records) - len(lrs):
         notes.append(f"{lost} of {len(records)} ramps could not be read.")
     return Finding(
         lr=lr,
         base_lr=min(low, lr),
         max_lr=max(top, lr),
-        interval=_interval(first, lr, method, training, is_weak=usual is None and is_weak(curve)),
+        interval=around(lr, rests_on, length.steps) if is_calibrated else _interval(curve, lr, method, training),
         method=method,
         schedule=training.schedule,
         records=tuple(records),
@@ -101,37 +103,31 @@ def readings(records: Sequence[Record], method: str, training: Training) -> list
     return found
 
 
-def _interval(record: Record, lr: float, method: str, training: Training, *, is_weak: bool) -> tuple[float, float]:
-    """Return what ``Finding.interval`` is for a rate that rests on a record."""
-    if method == "calibrated":
-        return around(lr, training.over(record).steps, is_weak=is_weak)
-    low, high = interval(to_curve(record), to_rule(method, training.left))
+def judged(finding: Finding, lr: float) -> Judgement:
+    """Return what the records of a finding say of a rate; see ``lrfind.Finding.judge``.
+
+    Raises:
+        BadInputError: If there are no records, or they are not of ramps.
+    """
+    if finding.method not in METHODS or not finding.records:
+        raise BadInputError(
+            f"a finding of the method {finding.method!r} and {len(finding.records)} records cannot judge a rate; "
+            f"search again."
+        )
+    left = remaining(SCHEDULES[finding.schedule]) if finding.schedule in SCHEDULES else 1.0
+    training = Training(
+        finding.schedule, left if finding.left is None else finding.left, finding.horizon, finding.epochs
+    )
+    known = finding
+    if finding.method != "calibrated":
+        known = read_all(finding.records, "calibrated", training)
+    first = finding.records[0]
+    length = training.over(first)
+    rests_on = evidence(to_curve(first), training.left, length.passes, length.steps)
+    return judge(lr, finding.lr, known.lr, rests_on)
+
+
+def _interval(curve: Curve, lr: float, method: str, training: Training) -> tuple[float, float]:
+    """Return what ``Finding.interval`` is for a rate that another method has read."""
+    low, high = interval(curve, to_rule(method, training.left))
     return min(low, lr), max(high, lr)
-
-
-def _notes(record: Record, curve: Curve, *, leaning: float) -> list[str]:
-    """What a person should know about this reading."""
-    notes = []
-    if record.passes > 1:
-        notes.append(
-            f"The loader is shorter than the {len(record.probe.lrs)} steps of the range test; "
-            f"it was begun {record.passes} times."
-        )
-    if leaning >= HALF:
-        fell = max(fall(curve), 0.0) / curve.noise
-        notes.append(
-            f"The loss fell by {fell:.1f} times its noise, so the rate leans by {leaning:.0%} on what is usual for "
-            f"{curve.optimizer}; for more evidence take more steps or larger batches."
-        )
-    elif is_weak(curve):
-        notes.append(
-            "The loss fell by no more than its noise, so the rate rests on where it began to rise; the evidence is "
-            "weak: take more steps or larger batches."
-        )
-    if record.stop == "done" and has_edge(curve) and edge(curve) >= curve.lrs[-1]:
-        notes.append(
-            f"The loss was still falling at the highest rate tried, {curve.lrs[-1]:.3g}; raise max_lr to see its edge."
-        )
-    if gaps := sum(not math.isfinite(loss) for loss in record.losses):
-        notes.append(f"{gaps} of {len(record.losses)} losses were not finite.")
-    return notes

@@ -5,16 +5,17 @@ from __future__ import annotations
 from math import log2
 
 from lrfind.curves import Curve
-from lrfind.suggest.edges import density, edge, fall, has_edge, no_fall
-from lrfind.suggest.usual import allows, has_usual, is_adaptive, rules_out, usual_rate
+from lrfind.suggest.edges import density, edge, fall, has_edge, is_saturated, is_weak, no_fall
+from lrfind.suggest.replies import as_adam, follows, highest, in_training, is_adaptive
+from lrfind.suggest.usual import allows, has_usual, rules_out, usual_rate
 
-ANNEALED, STEADY = 2.15, 3.4
+ANNEALED, STEADY = 2.15, 3.35
 """Octaves from the edge down to the best peak of a rate that falls to zero, and to the best constant rate."""
 
-ADAPTIVE = 0.6
+ADAPTIVE = 0.75
 """Octaves further down for an adaptive optimizer."""
 
-REPEATED, REPEATED_ADAPTIVE = 0.05, 0.2
+REPEATED, REPEATED_ADAPTIVE = 0.05, 0.25
 """Octaves further down for each doubling of the passes over the data, and that for an adaptive optimizer: what is seen
 often is learnt by heart."""
 
@@ -28,20 +29,16 @@ FARTHEST = 2.0
 USUAL_DENSITY = 127 / log2(30 / 1e-6)
 """Steps per octave of the ramp that the other constants are fitted on."""
 
-BELOW, ABOVE = 3.4, 3.8
-"""Octaves below and above the reading between which the best rate lay for nine in ten of the benchmark's tasks."""
-
 HORIZON = 2_000
-"""Steps of the trainings on which that holds, and on which every constant is fitted."""
+"""Steps of the trainings that every constant but the next two is fitted on."""
 
-WIDENING = 0.5
-"""Octaves that the interval is wider for each halving of the steps below that (above the reading: short trainings are
-best at higher rates) and for each doubling (below it). Measured on the benchmark's trainings of 250 steps, where the
-95 % end lies 5.3 octaves above the reading; longer ones are not measured."""
+SHORTER, SHORTER_ADAPTIVE = 0.95, 0.45
+"""Octaves further up for each halving of the steps of training below ``HORIZON``, and that for an adaptive optimizer,
+where the curve falls clearly; longer trainings are not measured."""
 
-WEAK = 2.5
-"""Octaves that it is wider either way where a flat curve that diverges is all there is: nine in ten made-up ones are
-read within 1.6 to 4.5 octaves of each other."""
+SATURATED = 0.6
+"""The usual rate of an adaptive optimizer is trusted this much at least where the loss never rises above its start: an
+edge then is hardly one."""
 
 USUAL_PASSES = 32.0
 """The number of passes at which nothing is added, and which is assumed where it is not known."""
@@ -50,17 +47,20 @@ ENOUGH = 6.0
 """A fall of this many times the noise is as much evidence as the usual rate."""
 
 
-def calibrated(curve: Curve, left: float, passes: float | None = None) -> float:
+def calibrated(curve: Curve, left: float, passes: float | None = None, steps: float | None = None) -> float:
     """Return the rate so far below the edge of the falling loss as the training and the optimizer ask for.
 
     A schedule that anneals forgives a higher rate: the octaves are taken between ``ANNEALED`` and ``STEADY`` by how
     much of the peak is left. Where an adaptive optimizer begins to train, the reading gives way, in log-rate, to the
-    usual rate as far as the curve leaves doubt. Both are lower the more often training goes over the same data.
+    usual rate as far as the curve leaves doubt; where training goes on, to the rate that it has. Both are lower the
+    more often training goes over the same data. An optimizer whose steps shrink, grow or are capped is given the rate
+    whose steps are as long as Adam's or SGD's would be; one that does not follow its rate (Rprop) keeps the one it has.
 
     Args:
         curve: The curve to read.
         left: How much of the peak is left over the last fifth of training, in [0, 1]; ``lrfind.schedules.remaining``.
         passes: How often training goes over the data; None where that is not known.
+        steps: How many optimizer steps it takes; None where that is not known.
 
     Raises:
         ProbeError: If the loss never falls, and the usual rate is not one that the curve allows.
@@ -68,35 +68,46 @@ def calibrated(curve: Curve, left: float, passes: float | None = None) -> float:
     Source:
         docs/decisions/0006-edge-or-usual.md; ``python -m benchmarks.calibrate`` fits the constants.
     """
-    usual = usual_for(curve, left, passes)
+    if not follows(curve):
+        return curve.used
+    usual = usual_for(curve, left, passes, steps)
     if not has_edge(curve):
         if usual is None:
             raise no_fall(curve)
         return usual
-    kind = ADAPTIVE * is_adaptive(curve.optimizer)
-    read = standard_edge(curve) / 2 ** (octaves_below(left) + kind + _octaves_repeated(curve, passes))
+    kind = ADAPTIVE * is_adaptive(curve) - _octaves_shorter(curve, steps)
+    read = standard_edge(curve, steps) / 2 ** (octaves_below(left) + kind + _octaves_repeated(curve, passes))
+    if read >= (most := highest(curve, steps)):
+        return most
     return read if usual is None else float(read * (usual / read) ** doubt(curve))
 
 
-def usual_for(curve: Curve, left: float, passes: float | None = None) -> float | None:
+def usual_for(curve: Curve, left: float, passes: float | None = None, steps: float | None = None) -> float | None:
     """Return the usual rate for a training; None where no rate is usual, or the curve speaks against it."""
     if not has_usual(curve):
         return None
-    usual = usual_rate(left) / 2 ** _octaves_repeated(curve, passes)
+    usual = curve.used
+    if curve.is_fresh:
+        usual = as_adam(curve, usual_rate(left), steps) / 2 ** _octaves_repeated(curve, passes)
+        usual = min(usual, highest(curve, steps))
     if has_edge(curve):
         return None if rules_out(curve, usual) else usual
     return usual if allows(curve, usual) else None
 
 
-def standard_edge(curve: Curve) -> float:
-    """Return where the edge would be had the ramp taken ``USUAL_DENSITY`` steps per octave.
+def standard_edge(curve: Curve, steps: float | None = None) -> float:
+    """Return where the edge would be had the ramp taken ``USUAL_DENSITY`` steps per octave, as a rate of training.
+
+    Args:
+        curve: The curve to read.
+        steps: How many optimizer steps training takes; None where that is not known.
 
     Raises:
         ProbeError: If the loss never falls.
     """
-    pace = PACE_ADAPTIVE if is_adaptive(curve.optimizer) else PACE
+    pace = PACE_ADAPTIVE if is_adaptive(curve) else PACE
     faster = min(max(log2(USUAL_DENSITY / density(curve)), -FARTHEST), FARTHEST)
-    return float(edge(curve) / 2 ** (pace * faster))
+    return float(in_training(curve, edge(curve), steps) / 2 ** (pace * faster))
 
 
 def octaves_below(left: float) -> float:
@@ -104,37 +115,29 @@ def octaves_below(left: float) -> float:
 
     Example:
         >>> [octaves_below(left) for left in (0.0, 1.0)]
-        [2.15, 3.4]
+        [2.15, 3.35]
     """
     return ANNEALED + (STEADY - ANNEALED) * left
 
 
-def around(lr: float, steps: float | None = None, *, is_weak: bool = False) -> tuple[float, float]:
-    """Return the rates between which the best one lies, for about 90 % of the benchmark's tasks.
+def _octaves_repeated(curve: Curve, passes: float | None) -> float:
+    octaves = REPEATED_ADAPTIVE if is_adaptive(curve) else REPEATED
+    return octaves * log2(max(passes or USUAL_PASSES, 1.0) / USUAL_PASSES)
 
-    Args:
-        lr: The reading.
-        steps: How many optimizer steps training takes; None where that is not known. The fewer they are than
-            ``HORIZON``, the wider the interval is above, and the more, below.
-        is_weak: Whether the reading rests on a curve that hardly falls, without a rate that is usual.
+
+def _octaves_shorter(curve: Curve, steps: float | None) -> float:
+    octaves = 0.0 if is_weak(curve) else SHORTER_ADAPTIVE if is_adaptive(curve) else SHORTER
+    return octaves * halvings(steps)
+
+
+def halvings(steps: float | None) -> float:
+    """Return how often ``HORIZON`` is halved to give a shorter training.
 
     Example:
-        >>> [round(end, 2) for end in around(1.0)]
-        [0.09, 13.93]
-        >>> [round(end, 2) for end in around(1.0, steps=250)]
-        [0.09, 39.4]
-        >>> [round(end, 2) for end in around(1.0, steps=16_000)]
-        [0.03, 13.93]
+        >>> [halvings(steps) for steps in (500, 2_000, 8_000, None)]
+        [2.0, 0.0, 0.0, 0.0]
     """
-    longer = log2(steps / HORIZON) if steps else 0.0
-    weak = WEAK if is_weak else 0.0
-    below, above = BELOW + weak + WIDENING * max(longer, 0.0), ABOVE + weak + WIDENING * max(-longer, 0.0)
-    return lr / 2**below, lr * 2**above
-
-
-def _octaves_repeated(curve: Curve, passes: float | None) -> float:
-    octaves = REPEATED_ADAPTIVE if is_adaptive(curve.optimizer) else REPEATED
-    return octaves * log2(max(passes or USUAL_PASSES, 1.0) / USUAL_PASSES)
+    return max(log2(HORIZON / steps), 0.0) if steps else 0.0
 
 
 def doubt(curve: Curve) -> float:
@@ -148,4 +151,5 @@ def doubt(curve: Curve) -> float:
         [0.0, 0.5, 1.0]
     """
     against = ENOUGH * curve.noise
-    return 0.0 if against == 0 else float(1 / (1 + (max(fall(curve), 0.0) / against) ** 4))
+    by_noise = 0.0 if against == 0 else float(1 / (1 + (max(fall(curve), 0.0) / against) ** 4))
+    return max(by_noise, SATURATED) if is_saturated(curve) and curve.is_fresh else by_noise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrfind.curves import START, Array, Curve
+from lrfind.curves import PATIENCE, START, Array, Curve
 from lrfind.errors import ProbeError
 
 SHARE = 0.05
@@ -22,6 +22,21 @@ LATE = 0.5
 
 FLAT = 2.0
 """A fall below this, in units of the noise, is what a flat curve shows by chance."""
+
+OPEN = 6.0
+"""Octaves from where half of the fall is behind to the edge above which no edge was seen; on the benchmark's first
+tasks there are about 4."""
+
+BEYOND = 4.0
+"""Octaves that the edge then is taken to lie beyond there."""
+
+TURN = 0.15
+"""A trend that has risen by this share of its fall, and by ``AGAIN`` times the noise, has left its first valley."""
+
+TURN_BEFORE = 0.3
+"""The same of a ramp that ends in divergence."""
+
+AGAIN = 4.0
 
 RAGGED = 0.5
 """The loss is ragged where it jumps above its trend by this share of its whole fall (twice within an octave)."""
@@ -47,6 +62,7 @@ def edge(curve: Curve) -> float:
 
     Of rates that are equally low within the noise, the highest: a minimum that is noise then lies at most a
     little too high, never octaves too low. On a curve whose fall is weak, it is read back from where the loss rises.
+    Where the loss saturates, the ramp ends without an edge: it then is taken to lie as far beyond the fall as usual.
 
     Raises:
         ProbeError: If the loss never falls.
@@ -56,7 +72,19 @@ def edge(curve: Curve) -> float:
     """
     _bottom(curve)
     rate = float(curve.lrs[_last_low(curve)])
+    if is_open(curve):
+        return float(rate / 2 ** (_octaves_low(curve) - BEYOND))
     return max(rate / 2**LATE, float(curve.lrs[0])) if is_weak(curve) else rate
+
+
+def is_saturated(curve: Curve) -> bool:
+    """Say whether the loss ends below its start: no rate of the ramp is shown to be too high."""
+    return _is_whole(curve) and bool(curve.smooth[-1] < curve.level)
+
+
+def is_open(curve: Curve) -> bool:
+    """Say whether the loss stays low over many octaves, to the end of the ramp: it saturates, or steps are capped."""
+    return _is_whole(curve) and not is_weak(curve) and _octaves_low(curve) > OPEN
 
 
 def density(curve: Curve) -> float:
@@ -91,8 +119,8 @@ def has_edge(curve: Curve) -> bool:
     falls = fall(curve) > 1e-9 * abs(curve.level)
     if not is_weak(curve):
         return falls
-    rose = curve.stop != "done" or float(curve.smooth[-1]) > curve.level + FLAT * curve.noise
-    return rose and (falls or _last_low(curve) >= START)
+    rose = not _is_whole(curve) or float(curve.smooth[-1]) > curve.level + FLAT * curve.noise
+    return rose and (falls or _last_within(curve, float(np.min(_known(curve)))) >= START)
 
 
 def no_fall(curve: Curve) -> ProbeError:
@@ -102,6 +130,11 @@ def no_fall(curve: Curve) -> ProbeError:
         f"{curve.level:.4g} with noise {curve.noise:.2g} and fell by no more than {max(fall(curve), 0.0):.2g}; check "
         f"that the loss depends on the model's parameters, lower min_lr, raise max_lr or take more steps."
     )
+
+
+def _is_whole(curve: Curve) -> bool:
+    """Say whether the ramp came to its end, and its steps were not skipped from some rate on, as a scaler does."""
+    return curve.stop == "done" and bool(np.isfinite(curve.losses[-PATIENCE:]).any())
 
 
 def _bottom(curve: Curve) -> int:
@@ -114,19 +147,45 @@ def _bottom(curve: Curve) -> int:
 def _last_low(curve: Curve) -> int:
     """Index of the last loss as low as the least within the noise, before it turns ragged."""
     known = _known(curve)
+    least = float(np.min(known))
+    if is_weak(curve) and len(known) > 2 * START:  # where little is known, a trend says least at its ends
+        least = min(float(np.min(known[START:])), curve.level)
+    return _last_within(curve, least)
+
+
+def _octaves_low(curve: Curve) -> float:
+    """Octaves over which more than half of the fall is behind."""
+    known = _known(curve)
+    half = float(np.min(known)) + 0.5 * max(curve.level - float(np.min(known)), 0.0)
+    return float(np.log2(curve.lrs[_last_low(curve)] / curve.lrs[int(np.flatnonzero(known <= half)[0])]))
+
+
+def _last_within(curve: Curve, least: float) -> int:
+    """Index of the last loss above a level by no more than the noise allows, before it turns ragged."""
     tolerance = (AS_LOW_WEAK if is_weak(curve) else AS_LOW) * curve.noise
-    last = int(np.flatnonzero(known <= float(np.min(known)) + tolerance)[-1])
+    last = int(np.flatnonzero(_known(curve) <= least + tolerance)[-1])
     ragged = _first_ragged(curve)
     return last if ragged is None else min(last, ragged)
 
 
 def _known(curve: Curve) -> Array:
-    """The trend up to the last finite loss: beyond it there is nothing to read."""
-    return curve.smooth[: int(np.flatnonzero(np.isfinite(curve.losses))[-1]) + 1]
+    """The trend up to the last finite loss, or to where it turns up after its first valley: beyond is nothing to read.
+
+    A loss that saturates may fall again where the model is lost, to what a constant answer earns.
+    """
+    known = curve.smooth[: int(np.flatnonzero(np.isfinite(curve.losses))[-1]) + 1]
+    least = np.minimum.accumulate(known)
+    share = TURN if _is_whole(curve) else TURN_BEFORE
+    risen = known - least > np.maximum(share * (curve.level - least), AGAIN * curve.noise)
+    has_fallen = curve.level - least > max(AGAIN * curve.noise, 1e-9 * abs(curve.level))
+    turns = np.flatnonzero(risen & has_fallen)
+    return known[: int(turns[0]) + 1] if len(turns) else known
 
 
 def _first_ragged(curve: Curve) -> int | None:
     """Index just before the loss first jumps far above its trend after the steepest descent, twice in an octave."""
+    if curve.is_spiky:
+        return None
     steepest = int(np.argmin(np.gradient(curve.smooth, curve.log_lrs)))
     whole = curve.level - float(np.min(curve.smooth))
     jumps = np.flatnonzero(curve.losses - curve.smooth > max(RAGGED * whole, 4.0 * curve.noise))

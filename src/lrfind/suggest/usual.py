@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from lrfind.curves import Curve
+from lrfind.suggest.replies import is_adaptive
 
 ANNEALED, STEADY = -6.85, -8.4
 """Logarithms to the base 2 of the usual peak of a rate that falls to zero, and of the usual constant rate."""
@@ -19,22 +20,10 @@ SPREAD = 4.0
 RISEN = 2.0
 """A trend this many times the noise above the start has risen; less is what a flat curve shows by chance."""
 
-_NAMES = ("adam", "rmsprop")
-
-
-def is_adaptive(optimizer: str) -> bool:
-    """Say whether an optimizer, by its class name, is of the family of Adam and RMSprop.
-
-    Example:
-        >>> [is_adaptive(name) for name in ("AdamW", "PagedAdamW8bit", "RMSprop", "SGD", "Lion", "")]
-        [True, True, True, False, False, False]
-    """
-    return any(name in optimizer.lower() for name in _NAMES) and "adamax" not in optimizer.lower()
-
 
 def has_usual(curve: Curve) -> bool:
-    """Say whether there is a rate that is usual: an adaptive optimizer begins to train."""
-    return curve.is_fresh and is_adaptive(curve.optimizer)
+    """Say whether there is a rate that is usual: an adaptive optimizer begins to train, or training goes on."""
+    return is_adaptive(curve) if curve.is_fresh else curve.used > 0
 
 
 def usual_rate(left: float) -> float:

@@ -1,0 +1,125 @@
+"""How an optimizer replies to its rate: another one of its class and options is stepped on made-up gradients."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import warnings
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+
+from lrfind.replies import Reply
+
+DOUBLINGS = 9
+"""Steps that are made, as a power of 2: enough to see which way a gain goes, in some 50 ms."""
+
+SIDE = 16
+"""The made-up parameter is a matrix of this many rows and columns: Muon and Adafactor treat matrices as such."""
+
+SIZE = 0.1
+"""The root mean square of its numbers, as of usual weights: Adafactor's steps are measured against it."""
+
+SHARE = 1.0
+"""Of each gradient, so much is the same at every step, per unit of what is drawn anew."""
+
+RATE, HUGE, LOUD = 1e-3, 1e3, 1024.0
+"""The rate, one beyond every cap, and what gradients are multiplied by to see whether it matters."""
+
+HIGHEST_CAP = 1.0
+"""A cap above this, at the end, bounds no rate that anybody uses (ASGD's)."""
+
+_PLAIN = {"weight_decay": 0.0, "fused": None, "capturable": False, "foreach": None, "differentiable": False}
+"""Options that say how a step is computed, or move numbers whatever the gradient is."""
+
+
+def reply_of(optimizer: Optimizer) -> Reply | None:
+    """Return how an optimizer replies to its rate; None where it could not be told.
+
+    The optimizer itself is not touched, nor is any generator of random numbers.
+
+    Args:
+        optimizer: Any; one whose class is not made of parameters and its ``defaults`` cannot be told.
+    """
+    kind: Any = type(optimizer)
+    is_heard = bool(_global_optimizer_pre_hooks or _global_optimizer_post_hooks)  # these steps are not training's
+    if is_heard or kind.__module__.startswith("torch.distributed"):  # making one would talk to the other processes
+        return None
+    options = {name: _PLAIN.get(name, value) for name, value in optimizer.defaults.items() if name != "lr"}
+    try:
+        taken = inspect.signature(kind).parameters
+        given = sorted((name, value) for name, value in options.items() if name in taken)
+        known: Reply | None = _measured(kind, tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in given))
+    except Exception:  # noqa: BLE001, an optimizer of somebody's making may raise anything
+        return None
+    return known and replace(known, age=_age(optimizer))
+
+
+@lru_cache(maxsize=32)
+def _measured(kind: Any, options: tuple[tuple[str, Any], ...]) -> Reply | None:
+    """Return how another optimizer of that kind replies; None where it does not move."""
+    steps, raised = _stepped(kind, dict(options))
+    usual, loud, huge = [[_around(steps, 2**power, of) for power in range(DOUBLINGS + 1)] for of in range(3)]
+    if not all(math.isfinite(one) and one > 0 for one in (*usual, *loud, *huge, raised)):
+        return None
+    caps = [RATE * far / near for far, near in zip(huge, usual, strict=True)]
+    return Reply(
+        gains=tuple(_short(one / RATE) for one in usual),
+        caps=tuple(map(_short, caps)) if caps[-1] <= HIGHEST_CAP else (math.inf,) * len(caps),
+        is_scale_free=loud[-1] < LOUD**0.5 * usual[-1],
+        follows=raised > 3 * usual[-1],
+    )
+
+
+def _stepped(kind: Any, options: dict[str, Any]) -> tuple[list[list[float]], float]:
+    """Return how far three parameters move at each step: usual, of loud gradients, at a huge rate.
+
+    And how far the first one does in the end, after its rate is raised eightfold.
+    """
+    source = torch.Generator().manual_seed(0)
+
+    def drawn() -> torch.Tensor:
+        return torch.randn(SIDE, SIDE, generator=source, device="cpu", dtype=torch.float32)
+
+    start, trend = SIZE * drawn(), SHARE * drawn().sign()
+    numbers = [torch.nn.Parameter(start.clone()) for _ in range(3)]
+    groups = [{"params": [one], "lr": lr} for one, lr in zip(numbers, (RATE, RATE, HUGE), strict=True)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = kind(groups, lr=RATE, **options)
+
+    def moved() -> list[float]:
+        gradient = trend + drawn()
+        for one, scale in zip(numbers, (1.0, LOUD, 1.0), strict=True):
+            one.grad = gradient * scale
+        made.step()
+        with torch.no_grad():
+            far = [float((one - start).square().mean().sqrt()) for one in numbers]
+            for one in numbers:
+                one.copy_(start)
+        return far
+
+    with torch.enable_grad():
+        steps = [moved() for _ in range(2**DOUBLINGS)]
+        made.param_groups[0]["lr"] = 8 * RATE
+        return steps, [moved()[0] for _ in range(3)][-1]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def _around(steps: list[list[float]], step: int, of: int) -> float:
+    """The mean step of one parameter over the steps nearest to one, by a quarter to either side."""
+    low, high = step - step // 4, min(step + step // 4, len(steps))
+    return sum(one[of] for one in steps[low - 1 : high]) / (high - low + 1)
+
+
+def _age(optimizer: Optimizer) -> int:
+    """How many steps it has taken, as far as its state says so."""
+    counts = [state["step"] for state in optimizer.state.values() if isinstance(state, dict) and "step" in state]
+    return max((int(one) for one in counts[:1]), default=0)

@@ -1,0 +1,76 @@
+"""How an optimizer replies to its rate, measured on made-up gradients; plain data, so that readings need no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+FASTEST = 0.5
+"""A gain is taken to grow or fall no faster than by this power of the steps beyond those that were measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How far a step of an optimizer goes.
+
+    Attributes:
+        gains: After 1, 2, 4, ... steps, how far a number moves in a step, per unit of the rate and, of an optimizer
+            whose steps are as long as the gradient says, of the gradient.
+        caps: After as many steps, the highest rate that still makes a step longer; infinite where there is none.
+        is_scale_free: Whether a step is as long whatever the loss is scaled by.
+        follows: Whether a step is longer when the rate is raised in the middle of training.
+        age: Steps that the optimizer had taken when the search began.
+    """
+
+    gains: tuple[float, ...]
+    caps: tuple[float, ...]
+    is_scale_free: bool
+    follows: bool = True
+    age: int = 0
+
+    def gain(self, step: float) -> float:
+        """Return how far a step goes, per unit of the rate, so many steps after the search began.
+
+        Example:
+            >>> shrinking = Reply((1.0, 0.7, 0.5), (math.inf,) * 3, is_scale_free=True)
+            >>> [round(shrinking.gain(step), 2) for step in (1, 4, 64)]
+            [1.0, 0.5, 0.12]
+        """
+        return _at(self.gains, self.age + step)
+
+    def cap(self, step: float) -> float:
+        """Return the highest rate that makes a step longer, so many steps after the search began."""
+        return _at(self.caps, self.age + step) if math.isfinite(self.caps[-1]) else math.inf
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON types."""
+        return {
+            "gains": list(self.gains),
+            "caps": [one if math.isfinite(one) else str(one) for one in self.caps],
+            "is_scale_free": self.is_scale_free,
+            "follows": self.follows,
+            "age": self.age,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Reply:
+        """Build it from what ``to_dict`` returned."""
+        return cls(
+            tuple(map(float, data["gains"])),
+            tuple(map(float, data["caps"])),
+            bool(data["is_scale_free"]),
+            bool(data["follows"]),
+            int(data["age"]),
+        )
+
+
+def _at(values: tuple[float, ...], step: float) -> float:
+    """Return the value after so many steps, straight between those that are known, as powers beyond them."""
+    at, last = math.log2(max(step, 1.0)), len(values) - 1
+    if at >= last:
+        slope = math.log2(values[last] / values[last - 2]) / 2 if last >= 2 else 0.0
+        return float(values[last] * 2 ** (min(max(slope, -FASTEST), FASTEST) * (at - last)))
+    low = int(at)
+    return float(values[low] * (values[low + 1] / values[low]) ** (at - low))

@@ -1,0 +1,98 @@
+"""What a person should know about how an answer came about, and what would help."""
+
+from __future__ import annotations
+
+import math
+
+from lrfind.curves import Curve
+from lrfind.records import Record
+from lrfind.suggest.calibrated import doubt
+from lrfind.suggest.edges import edge, fall, has_edge, is_saturated, is_weak
+from lrfind.suggest.replies import highest, reply_to
+from lrfind.suggest.widths import HALF, Evidence
+
+
+def notes_on(record: Record, curve: Curve, rests_on: Evidence, *, leaning: float, steps: float | None) -> list[str]:
+    """Return the notes on a reading.
+
+    Args:
+        record: Of the first ramp.
+        curve: Of the same.
+        rests_on: What the reading rests on.
+        leaning: How much it leans on the usual rate, in [0, 1].
+        steps: How many optimizer steps training takes; None where that is not known.
+    """
+    notes = [_loader(record), _evidence(curve, rests_on, leaning, steps), _end(record, curve, rests_on), _gaps(record)]
+    return [note for note in notes if note]
+
+
+def _loader(record: Record) -> str:
+    if record.passes <= 1:
+        return ""
+    return (
+        f"The loader is shorter than the {len(record.probe.lrs)} steps of the range test; "
+        f"it was begun {record.passes} times."
+    )
+
+
+def _evidence(curve: Curve, rests_on: Evidence, leaning: float, steps: float | None) -> str:
+    """Say where the curve is not what the rate rests on."""
+    remedy = "larger batches" if curve.is_spiky else "more steps or larger batches"
+    if rests_on == "none":
+        return (
+            f"The steps of {curve.optimizer} do not follow its rate once it has begun, so that a ramp shows nothing; "
+            f"the rate is the one that it has: compare a few by training."
+        )
+    if rests_on == "capped":
+        return (
+            f"{curve.optimizer} caps its steps: no rate was too high, and in this training hardly any above "
+            f"{highest(curve, steps):.2g} makes a difference."
+        )
+    if leaning >= HALF and rests_on == "saturated, adaptive" and edge(curve) < curve.lrs[-1]:
+        return (
+            f"The loss never rose above its start, so no rate was shown to be too high, and the rate leans by "
+            f"{leaning:.0%} on what is usual for {curve.optimizer}; to be sure, compare it by training with one four "
+            f"times as high."
+        )
+    if leaning >= HALF:
+        whose = f"what is usual for {curve.optimizer}" if curve.is_fresh else f"the {curve.used:.2g} that training has"
+        return (
+            f"The loss fell by {max(fall(curve), 0.0) / curve.noise:.1f} times its noise, so the rate leans by "
+            f"{leaning:.0%} on {whose}; for more evidence take {remedy}."
+        )
+    if is_weak(curve):
+        why = " Single losses lie far above the others, and more steps would not help." if curve.is_spiky else ""
+        return (
+            f"The loss fell by no more than its noise, so the rate rests on where it began to rise; the evidence is "
+            f"weak: take {remedy}.{why}"
+        )
+    return ""
+
+
+def _end(record: Record, curve: Curve, rests_on: Evidence) -> str:
+    """Say where the highest rate of the ramp was not too high, and what that means."""
+    if rests_on in ("none", "capped") or not has_edge(curve) or record.stop != "done":
+        return ""
+    if edge(curve) >= curve.lrs[-1]:
+        return (
+            f"The loss was still falling at the highest rate tried, {curve.lrs[-1]:.3g}; raise max_lr to see its edge."
+        )
+    if is_saturated(curve) and not reply_to(curve).is_scale_free:
+        return (
+            "The loss saturates: it never rose above its start, so that no rate was shown to be too high; the rate "
+            "rests on where the loss fell. To be sure, compare it by training with one four times as low."
+        )
+    return ""
+
+
+def _gaps(record: Record) -> str:
+    gaps = sum(not math.isfinite(loss) for loss in record.losses)
+    if not gaps:
+        return ""
+    skipped = "" if record.stop == "non-finite" else "; they were left out"
+    return f"{gaps} of {len(record.losses)} losses were not finite{skipped}."
+
+
+def leaning_on(curve: Curve, usual: float | None) -> float:
+    """Return how much a reading leans on the usual rate."""
+    return 0.0 if usual is None else doubt(curve) if has_edge(curve) else 1.0

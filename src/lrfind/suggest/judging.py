@@ -1,0 +1,119 @@
+"""Whether another rate would do: what the benchmark's trainings lost so far away from the rate that a search found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log2
+from typing import Literal
+
+import numpy as np
+
+from lrfind.suggest.widths import Evidence
+
+Verdict = Literal["better", "as good", "worse"]
+
+PLACES = (-12.0, -9.0, -7.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0)
+"""Octaves from the calibrated reading."""
+
+Table = tuple[float, ...]
+
+
+def _row(numbers: str) -> Table:
+    return tuple(map(float, numbers.split()))
+
+
+TABLES: dict[Evidence, tuple[Table, Table]] = {
+    "edge": (
+        _row("0.90 0.78 0.60 0.43 0.29 0.18 0.11 0.06 0.03 0.02 0.07 0.15 0.27 0.43 0.56 0.66 0.74 0.82"),
+        _row("1 1 1 0.999 0.97 0.85 0.81 0.81 0.68 0.44 0.44 0.47 0.57 0.74 0.85 0.91 0.93 0.96"),
+    ),
+    "edge, adaptive": (
+        _row("0.91 0.82 0.69 0.60 0.43 0.32 0.16 0.08 0.03 0.01 0.02 0.05 0.18 0.35 0.48 0.60 0.78 0.90"),
+        _row("1 1 1 1 1 0.999 0.96 0.82 0.60 0.44 0.55 0.72 0.84 0.94 0.99 0.998 0.998 1"),
+    ),
+    "usual": (
+        _row("0.98 0.95 0.90 0.84 0.72 0.55 0.33 0.16 0.07 0.04 0.08 0.17 0.31 0.52 0.71 0.81 0.92 0.98"),
+        _row("1 1 1 1 1 0.997 0.97 0.87 0.70 0.45 0.45 0.60 0.69 0.78 0.92 0.96 0.98 0.997"),
+    ),
+    "weak": (
+        _row("0.98 0.95 0.89 0.81 0.68 0.52 0.40 0.29 0.20 0.14 0.16 0.31 0.53 0.73 0.90 0.97 0.99 0.999"),
+        _row("0.96 0.95 0.95 0.95 0.89 0.78 0.77 0.77 0.70 0.43 0.43 0.47 0.63 0.77 0.90 0.97 0.99 0.999"),
+    ),
+    "in use": (
+        _row("0.02 0.02 0.02 0.02 0.01 0.01 0.01 0.01 0.01 0.01 0.04 0.12 0.28 0.60 0.80 0.93 0.97 0.995"),
+        _row("0.83 0.83 0.83 0.76 0.69 0.69 0.61 0.59 0.46 0.42 0.43 0.68 0.83 0.97 1 1 1 1"),
+    ),
+}
+"""By what the reading rests on: the mean regret at each place, and the share of trainings that lose more there than at
+the reading. ``python -m benchmarks.judging`` prints them."""
+
+INSTEAD: dict[Evidence, Evidence] = {"saturated, adaptive": "edge", "capped": "edge", "none": "edge"}
+"""What is too rare for a table of its own is judged by another."""
+
+CLOSE = 0.01
+"""Rates whose mean regrets differ by no more than this are as good."""
+
+SURE = 0.95
+"""From this share on, a judgement is sure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a search says of a rate that it did not find.
+
+    Attributes:
+        lr: The rate.
+        found: The rate that was found.
+        verdict: ``"better"``, ``"as good"`` or ``"worse"`` than that.
+        regret: How much of what training learns the rate is expected to lose, in [0, 1].
+        certainty: In what share of the benchmark's trainings the verdict was right, that far from the reading.
+    """
+
+    lr: float
+    found: float
+    verdict: Verdict
+    regret: float
+    certainty: float
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the verdict was right in 95 % of them."""
+        return self.certainty >= SURE
+
+    @property
+    def sentence(self) -> str:
+        """The judgement in a sentence."""
+        than = {"better": "better than", "as good": "about as good as", "worse": "worse than"}[self.verdict]
+        sure = "is" if self.is_sure else "may well be" if self.certainty >= 0.5 else "may be"
+        return (
+            f"lr {self.lr:.3g} {sure} {than} the found {self.found:.3g}: expect it to lose {self.regret:.1%} of what "
+            f"training learns (this was so for {self.certainty:.0%} of the benchmark's trainings)."
+        )
+
+
+def judge(lr: float, found: float, reading: float, rests_on: Evidence) -> Judgement:
+    """Judge a rate by how far it lies from the calibrated reading, beside the rate that was found.
+
+    Args:
+        lr: The rate to judge.
+        found: The rate that was found, by whatever method.
+        reading: The calibrated reading of the same records.
+        rests_on: What that rests on.
+    """
+    table = TABLES[INSTEAD.get(rests_on, rests_on)]
+    regret, worse = expected(lr, reading, table)
+    than, others = expected(found, reading, table)
+    if abs(regret - than) <= CLOSE:
+        return Judgement(lr, found, "as good", regret, 1 - max(worse, others))
+    if regret > than:
+        return Judgement(lr, found, "worse", regret, worse if found == reading else max(worse - others, 0.0))
+    return Judgement(lr, found, "better", regret, max(others - worse, 0.0))
+
+
+def expected(lr: float, reading: float, table: tuple[Table, Table]) -> tuple[float, float]:
+    """Return the mean regret of a rate, and the share of trainings that lose more with it than with the reading."""
+    away = log2(lr / reading)
+    return float(np.interp(away, PLACES, table[0])), float(np.interp(away, PLACES, table[1]))

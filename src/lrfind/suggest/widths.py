@@ -1,0 +1,70 @@
+"""How far from a calibrated reading the best rate may lie, by what the reading rests on."""
+
+from __future__ import annotations
+
+from math import inf, log2
+from typing import Literal
+
+from lrfind.curves import Curve
+from lrfind.suggest.calibrated import HORIZON, doubt, usual_for
+from lrfind.suggest.edges import edge, has_edge, is_saturated, is_weak
+from lrfind.suggest.replies import follows, in_training, is_adaptive
+
+Evidence = Literal["edge", "edge, adaptive", "usual", "saturated, adaptive", "weak", "in use", "capped", "none"]
+
+WIDTHS: dict[Evidence, tuple[float, float]] = {
+    "edge": (3.6, 5.5),
+    "edge, adaptive": (1.3, 2.8),
+    "usual": (1.4, 3.4),
+    "saturated, adaptive": (1.4, 6.0),
+    "weak": (3.8, 4.6),
+    "in use": (2.0, 2.5),
+    "capped": (2.0, 2.0),
+    "none": (3.0, 3.0),
+}
+"""Octaves below and above the reading between which the best rate lay for nine in ten of the benchmark's tasks;
+``python -m benchmarks.widths`` prints them."""
+
+LONGER = 0.5
+"""Octaves that the interval is wider below for each doubling of the steps above ``HORIZON``: a guess, longer trainings
+are not measured."""
+
+HALF = 0.5
+"""From this doubt on, a reading rests on the usual rate."""
+
+
+def evidence(curve: Curve, left: float, passes: float | None = None, steps: float | None = None) -> Evidence:
+    """Return what a calibrated reading rests on; the arguments are those of ``calibrated``."""
+    if not follows(curve):
+        return "none"
+    usual = usual_for(curve, left, passes, steps)
+    if not has_edge(curve):
+        return "usual" if curve.is_fresh else "in use"
+    if in_training(curve, edge(curve), steps) == inf:
+        return "capped"
+    if usual is not None and doubt(curve) >= HALF:
+        if not curve.is_fresh:
+            return "in use"
+        return "saturated, adaptive" if is_saturated(curve) else "usual"
+    if is_weak(curve):
+        return "weak"
+    return "edge, adaptive" if is_adaptive(curve) else "edge"
+
+
+def around(lr: float, rests_on: Evidence, steps: float | None = None) -> tuple[float, float]:
+    """Return the rates between which the best one lies, for about 90 % of the benchmark's tasks.
+
+    Args:
+        lr: The reading.
+        rests_on: What it rests on.
+        steps: How many optimizer steps training takes; None where that is not known.
+
+    Example:
+        >>> [round(end, 2) for end in around(1.0, "edge, adaptive")]
+        [0.41, 6.96]
+        >>> [round(end, 2) for end in around(1.0, "edge, adaptive", steps=16_000)]
+        [0.14, 6.96]
+    """
+    below, above = WIDTHS[rests_on]
+    longer = max(log2(steps / HORIZON), 0.0) if steps else 0.0
+    return lr / 2 ** (below + LONGER * longer), lr * 2**above
