@@ -6,7 +6,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-all truth matrix schedulers bench bench-overhead experiment docs lint format clean
+.PHONY: help demo test test-all truth matrix schedulers two-processes bench bench-gpu bench-overhead experiment docs lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,12 @@ matrix: .venv/.dev ## Run every cell of the matrix of loops and write docs/matri
 
 schedulers: .venv/.dev ## Apply a rate under every scheduler and write docs/schedulers.md
 	$(BIN)/python tests/schedulers_page.py
+
+two-processes: .venv/.dev ## Run every loop on two processes and write what works into docs/loops.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.two_processes_page
+
+bench-gpu: .venv/.bench ## Check bit-exactness and measure overhead and memory on a GPU; says so where there is none
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpu $(ARGS)
 
 bench-overhead: .venv/.bench ## Time a probe step beside a bare loop and the peers; write docs/overhead.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.overhead

@@ -2,11 +2,16 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from lrfind.errors import BadInputError
+from lrfind.lightning.loop import LightningLoop
 
 SCRIPT = """
 import json, os, sys
@@ -105,3 +110,73 @@ def test_when_one_rank_raises_the_job_ends(tmp_path):
     done = run(tmp_path, "raise")
     assert done.returncode != 0
     assert "boom on one rank" in done.stderr
+
+
+LAUNCHED = """
+import sys
+import torch
+from torch.nn import functional as F
+import {package} as pl
+import lrfind.lightning as lrl
+
+
+class Net(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.lr, self.net = 2e-3, torch.nn.Linear(8, 1)
+
+    def training_step(self, batch, batch_idx):
+        return F.mse_loss(self.net(batch[0]), batch[1])
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=self.lr)
+
+
+class Tells(pl.Callback):
+    def on_fit_end(self, trainer, pl_module):
+        finder = trainer.callbacks[1]
+        sys.stdout.write(f"there {{trainer.global_rank}} {{finder.finding.lr}} {{len(finder.findings)}}\\n")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    x = torch.randn(256, 8)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, x[:, :1]), batch_size=16)
+    finder = lrl.LRFinder(steps=40, every=1)
+    quiet = dict(logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer = pl.Trainer(strategy=sys.argv[1], devices=2, accelerator="cpu", max_epochs=2, **quiet,
+                         callbacks=[Tells(), finder])
+    trainer.fit(Net(), loader)
+    sys.stdout.write(f"here 0 {{finder.finding.lr}} {{len(finder.findings)}}\\n")
+"""
+
+
+@pytest.mark.parametrize(
+    ("strategy", "package"),
+    [("ddp_spawn", "lightning.pytorch"), ("ddp_fork", "lightning.pytorch"), ("ddp_spawn", "pytorch_lightning")],
+)
+def test_what_launched_processes_find_reaches_the_caller(tmp_path, strategy, package):
+    script = tmp_path / "train.py"
+    script.write_text(LAUNCHED.format(package=package))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, str(script), strategy]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = re.findall(r"(there|here) (\d) (\S+) (\d+)", done.stdout)
+    assert sorted(one[:2] for one in said) == [("here", "0"), ("there", "0"), ("there", "1")]
+    assert len({one[2:] for one in said}) == 1
+    assert said[0][3] == "2"
+
+
+@pytest.mark.parametrize("package", ["lightning.pytorch", "pytorch_lightning"])
+def test_deepspeed_is_refused_in_a_sentence(package):
+    pl = import_module(package)
+
+    class DeepSpeedStrategy(pl.strategies.DeepSpeedStrategy):
+        def __init__(self):
+            pl.strategies.DDPStrategy.__init__(self)
+
+    trainer = pl.Trainer(accelerator="cpu", devices=1, logger=False, enable_checkpointing=False)
+    trainer.strategy.__class__ = DeepSpeedStrategy
+    with pytest.raises(BadInputError, match="does not run under DeepSpeedStrategy, whose engine"):
+        LightningLoop(trainer, pl.LightningModule(), is_fitting=True)

@@ -18,8 +18,10 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 FENCE = re.compile(r"^```python(.*?)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
-RUN, BEFORE, SCRIPT = ("", ' title="With lrfind"'), ' title="Before"', ' title="ddp.py"'
-"""What marks code that runs, another library's code, which is compiled and not run, and a script that is a file."""
+RUN, BEFORE = ("", ' title="With lrfind"'), ' title="Before"'
+"""What marks code that runs, and another library's code, which is compiled and not run."""
+SCRIPT = re.compile(r' title="(\w+\.py)"')
+"""What marks a script that is a file, for two processes."""
 
 NAMED_TEST = re.compile(r"tests/test_\w+\.py::[\w:]+")
 FETCHED = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=["']?(?:https?:)?//""")
@@ -44,7 +46,7 @@ def test_every_block_runs_in_order(page, tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     names = {"__name__": "docs"}
     for kind, block in blocks_of(page):
-        assert kind in (*RUN, BEFORE, SCRIPT)
+        assert kind in (*RUN, BEFORE) or SCRIPT.fullmatch(kind)
         code = compile(block, page.name, "exec")
         if kind in RUN:
             exec(code, names)
@@ -56,11 +58,18 @@ def test_every_block_runs_in_order(page, tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} <= {"out", "finding.json"}  # what the pages say they write
 
 
-def test_the_script_for_several_processes_runs_and_they_agree(tmp_path):
-    (script,) = [block for page in PAGES for kind, block in blocks_of(page) if kind == SCRIPT]
-    (tmp_path / "ddp.py").write_text(script, encoding="utf-8")
+SCRIPTS = {
+    SCRIPT.fullmatch(kind)[1]: block for page in PAGES for kind, block in blocks_of(page) if SCRIPT.fullmatch(kind)
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_each_script_for_several_processes_runs_and_they_agree(tmp_path, name):
+    (tmp_path / name).write_text(SCRIPTS[name], encoding="utf-8")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, "ddp.py"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    launcher = [] if name == "lightning_ddp.py" else torchrun
+    command = [sys.executable, *launcher, name]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     said = dict(re.findall(r"rank (\d): lr ([\d.e-]+)", done.stdout))  # two processes may share a line

@@ -754,7 +754,7 @@ class TestBadInput:
     def test_several_devices(self, name, value, means):
         one = trainer()
         setattr(one, name, value)
-        with pytest.raises(BadInputError, match=f"runs on one device .*{means}.*learning_rate=finding.lr"):
+        with pytest.raises(BadInputError, match=f"spreads training by .*{means}.*learning_rate=finding.lr"):
             lrh.find(one, **ROUGH)
 
     def test_data_parallel(self):

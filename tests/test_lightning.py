@@ -472,11 +472,11 @@ class TestBadInput:
         with pytest.raises(BadInputError, match="min_lr must be below max_lr"):
             lrl.LRFinder(min_lr=1.0, max_lr=0.1)
 
-    def test_a_strategy_that_splits_the_model(self, pl):
-        split = trainer(pl)
-        split._accelerator_connector.strategy = pl.strategies.FSDPStrategy()
-        with pytest.raises(BadInputError, match="does not run under FSDPStrategy, which splits the model"):
-            lrl.find(split, module(pl)(), loader())
+    def test_a_strategy_that_is_not_known_to_be_put_back(self, pl):
+        unknown = trainer(pl)
+        unknown.strategy.__class__ = type("Pipes", (pl.strategies.Strategy,), {})
+        with pytest.raises(BadInputError, match="does not run under Pipes, whose engine keeps weights to itself"):
+            lrl.find(unknown, module(pl)(), loader())
 
     def test_optimizers_that_are_not_there(self, pl):
         with pytest.raises(BadInputError, match="optimizer=1 was asked for, and configure_optimizers returned 1"):

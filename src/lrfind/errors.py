@@ -23,6 +23,10 @@ class NotPutBackError(LRFindError, RuntimeError):
     """Something that a search moved could not be put back; the message names it."""
 
 
+class RankError(LRFindError, RuntimeError):
+    """Another process of the same training failed in the search; the message names it and says what it said."""
+
+
 class DataError(LRFindError, OSError):
     """A data file is missing, truncated or altered."""
 

@@ -15,7 +15,7 @@ from lrfind.errors import BadInputError
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in
 from lrfind.loop import LoopInPlace, OnStep, Recorder
 from lrfind.optim import Optimizers, as_list
-from lrfind.ranks import agreed, agreement
+from lrfind.ranks import Ranks
 from lrfind.records import Finding, Probe, Record
 from lrfind.search import SearchOptions, find_with
 from lrfind.steps import LossFn, Step, to_number, to_step
@@ -54,6 +54,7 @@ def find(
     Raises:
         BadInputError: If an argument cannot be used; the message says what to change.
         ProbeError: If the losses cannot be read (never finite, never falling).
+        RankError: If another process of a training on several failed; the message says with what.
 
     Example:
         >>> import torch
@@ -109,6 +110,7 @@ class PyTorchLoop(LoopInPlace):
         self._model, self._optimizer, self._loader, self._accumulate = model, optimizer, loader, accumulate
         self._loss_fn, self._step = loss_fn, step
         self._twins: list[Any] = []
+        self._ranks = Ranks.of(model)
 
     @property
     def per_epoch(self) -> float:
@@ -116,6 +118,7 @@ class PyTorchLoop(LoopInPlace):
         return length_of(self._loader) / self._accumulate
 
     def _begin(self, stack: ExitStack) -> Kept:
+        stack.enter_context(self._ranks.together())
         twin = fresh(self._loader)
         stack.callback(end_workers, twin)
         self._twins = [twin]  # a list, in which an iterator gives way to a copy for each probe
@@ -130,16 +133,15 @@ class PyTorchLoop(LoopInPlace):
                 model.train()
         else:
             step = to_number(cast(Step, self._step))
-        agree = agreement(model)
         with Recorder(probe, optimizer, on_step) as recorder:
             batches = _cycled(self._twins[0], recorder, self._accumulate)
             for batch in batches if self._accumulate == 1 else _grouped(batches, self._accumulate):
-                stop = recorder.observe(agree(step(model, optimizer, batch)))
+                stop = recorder.observe(self._ranks.loss(step(model, optimizer, batch)))
                 if recorder.batches == 1 and self._step is None:
                     _check_reached(optimizer)
                 if stop:
                     break
-        return agreed(recorder.record(), model)
+        return self._ranks.record(recorder.record())
 
 
 def _cycled(loader: Iterable[Any], recorder: Recorder, accumulate: int) -> Iterator[Any]:

@@ -1,11 +1,16 @@
 """Ranks: what the processes of one training must agree on; on one process nothing is done.
 
 Every rank judges the same losses and reads the same records, so that each of them stops, proposes and answers alike.
+Where one fails, all do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,49 +18,172 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from lrfind.errors import RankError
 from lrfind.records import Record
 
-Agree = Callable[[float], float]
-"""Given the loss of this rank, returns that of all."""
+POLL = 0.2
+"""Seconds between two looks for what another rank has said."""
+PATIENCE = 5.0
+"""A rank that fails waits at most so many seconds until all others have heard of it."""
+STUCK = 10.0
+"""A rank that has heard of it, and after so many seconds still waits for the one that failed, says so."""
 
 
-def is_parallel(model: nn.Module) -> bool:
-    """Say whether a model is trained by several processes together, by its type or that of its weights.
+class Ranks:
+    """The processes that train a model together.
 
-    A model of one process among several, as where rank 0 searches alone, is not.
+    Args:
+        group: Their process group; None where there is only this process.
     """
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return False
+
+    def __init__(self, group: Any = None) -> None:
+        self._group = group
+        self.size = 1 if group is None else dist.get_world_size(group)
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Ranks:
+        """Return the processes that train a model, by its type or that of its weights.
+
+        A model of one process among several, as where rank 0 searches alone, has only that.
+        """
+        return cls(_group_of(model) if is_distributed() else None)
+
+    @classmethod
+    def all(cls) -> Ranks:
+        """Return all processes that were started together."""
+        return cls(dist.group.WORLD if is_distributed() else None)
+
+    def loss(self, loss: float) -> float:
+        """Return the mean of what each rank gives; NaN where one is."""
+        if self.size == 1:
+            return loss
+        total = torch.tensor(loss, dtype=torch.float64, device=self._device)
+        dist.all_reduce(total, group=self._group)
+        return total.item() / self.size
+
+    def record(self, record: Record) -> Record:
+        """Return a record as every rank is to read it: with the first one's count of the data, which may be longer."""
+        if self.size == 1:
+            return record
+        about = torch.tensor((record.passes, record.epoch, record.seconds), dtype=torch.float64, device=self._device)
+        dist.broadcast(about, dist.get_global_rank(self._group, 0), group=self._group)
+        passes, epoch, seconds = about.tolist()
+        return replace(record, passes=int(passes), epoch=epoch, seconds=seconds)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Let every rank raise where one does.
+
+        Raises:
+            RankError: Where another rank has failed, and broke off what this one waited for.
+        """
+        if self.size == 1:
+            yield
+            return
+        word = _Word(self._group)
+        word.start()
+        try:
+            yield
+        except Exception as error:
+            own = f"{type(error).__name__}: {error}"
+            first = word.say(own)
+            if first is not None and _is_broken_off(error) and not first.endswith(own):
+                raise RankError(f"{first}; here everything is put back.") from error
+            raise
+        finally:
+            word.end()
+
+    @property
+    def _device(self) -> torch.device:
+        is_nccl = dist.get_backend(self._group) == "nccl"
+        return torch.device("cuda", torch.cuda.current_device()) if is_nccl else torch.device("cpu")
+
+
+class _Word(threading.Thread):
+    """What the rank that fails first says to the others, by the store that the process group has.
+
+    It is listened for beside the search: when the wait of another rank breaks off, the process that has failed may be
+    gone, and the store with it.
+
+    Args:
+        group: The process group.
+    """
+
+    def __init__(self, group: Any) -> None:
+        super().__init__(name="lrfind-ranks", daemon=True)
+        self._size, self._rank = dist.get_world_size(group), dist.get_rank()
+        own = dist.distributed_c10d._get_default_store()
+        self._store = own.clone() if hasattr(own, "clone") else own
+        name = f"lrfind/{group.group_name}"
+        count = self._store.add(f"{name}/searches/{self._rank}", 1)  # all ranks count alike
+        self._key = f"{name}/search/{count}"
+        self._first: str | None = None
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Listen, until something is heard or the search ends."""
+        while not (self._ended.wait(POLL) or self._listen()):
+            pass
+        if self._first is not None and not self._ended.wait(STUCK):
+            said = f"lrfind: {self._first}. Rank {self._rank} waits for it and goes on when that process ends."
+            print(said, file=sys.stderr, flush=True)
+
+    def say(self, own: str) -> str | None:
+        """Say that this rank has failed; return what the first one said, None where that is this one."""
+        self.end()
+        with suppress(RuntimeError):  # the store is gone with the rank that kept it
+            if not self._listen() and self._store.add(f"{self._key}/failed", 1) == 1:
+                self._store.set(self._key, f"rank {self._rank} failed with {own}")
+                self._wait(lambda: self._store.add(f"{self._key}/heard", 0) >= self._size - 1)
+                return None
+        self._wait(self._listen)
+        return self._first
+
+    def end(self) -> None:
+        """Stop listening."""
+        self._ended.set()
+        self.join()
+
+    def _listen(self) -> bool:
+        """Look for what the first rank that failed has said; return whether it is known."""
+        with suppress(RuntimeError):
+            if self._first is None and self._store.check([self._key]):
+                self._first = self._store.get(self._key).decode()
+                self._store.add(f"{self._key}/heard", 1)
+        return self._first is not None
+
+    def _wait(self, is_done: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not is_done() and time.monotonic() < end:
+            time.sleep(POLL / 10)
+
+
+def is_distributed() -> bool:
+    """Say whether this process is one of several that were started together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _group_of(model: nn.Module) -> Any:
+    """Return the process group that trains a model; of several the one of all processes, None where there is none."""
     from torch.distributed.fsdp import FullyShardedDataParallel
     from torch.distributed.tensor import DTensor
     from torch.nn.parallel import DistributedDataParallel
 
-    wrappers = (DistributedDataParallel, FullyShardedDataParallel)
-    return any(isinstance(one, wrappers) for one in model.modules()) or any(
-        isinstance(one, DTensor) for one in model.parameters()
-    )
+    groups = [
+        None if hasattr(one, "_inter_node_pg") else one.process_group
+        for one in model.modules()
+        if isinstance(one, (DistributedDataParallel, FullyShardedDataParallel))
+    ]
+    for mesh in {
+        id(one.device_mesh): one.device_mesh for one in model.parameters() if isinstance(one, DTensor)
+    }.values():
+        groups.append(mesh.get_group() if mesh.ndim == 1 else None)
+    if not groups:
+        return None
+    ranks = {None if one is None else tuple(dist.get_process_group_ranks(one)) for one in groups}
+    return groups[0] if len(ranks) == 1 and groups[0] is not None else dist.group.WORLD
 
 
-def agreement(model: nn.Module) -> Agree:
-    """Return what makes of the loss of each rank the mean over all; NaN where one is."""
-    if not is_parallel(model):
-        return float
-    device = next(model.parameters()).device if dist.get_backend() == "nccl" else torch.device("cpu")
-    size = dist.get_world_size()
-
-    def agree(loss: float) -> float:
-        total = torch.tensor(loss, dtype=torch.float64, device=device)
-        dist.all_reduce(total)
-        return total.item() / size
-
-    return agree
-
-
-def agreed(record: Record, model: nn.Module) -> Record:
-    """Return a record as every rank is to read it: with rank 0's count of the data, which may be longer elsewhere."""
-    if not is_parallel(model):
-        return record
-    about: list[Any] = [(record.passes, record.epoch, record.seconds)]
-    dist.broadcast_object_list(about)
-    passes, epoch, seconds = about[0]
-    return replace(record, passes=passes, epoch=epoch, seconds=seconds)
+def _is_broken_off(error: Exception) -> bool:
+    """Say whether an error may be that of a collective in which another rank is missed."""
+    return type(error) is RuntimeError or isinstance(error, getattr(dist, "DistError", dist.DistBackendError))

@@ -39,14 +39,14 @@ def check_trainer(trainer: Any) -> None:
     """Check that a Trainer can be searched.
 
     Raises:
-        BadInputError: If it is none, or if it trains on more than one device.
+        BadInputError: If it is none, or if it splits the model over devices.
     """
     if not isinstance(trainer, transformers().Trainer):
         raise BadInputError(f"trainer must be a transformers Trainer, got {type(trainer).__name__}.")
     if means := _spread(trainer):
         raise BadInputError(
-            f"the search runs on one device and this Trainer spreads training by {means}; search with a Trainer on "
-            f"one device (CUDA_VISIBLE_DEVICES=0, no launcher), then train with learning_rate=finding.lr."
+            f"this Trainer spreads training by {means}, which a search does not put back; search under DDP (torchrun) "
+            f"or on one device (CUDA_VISIBLE_DEVICES=0, no launcher), then train with learning_rate=finding.lr."
         )
 
 
@@ -86,5 +86,6 @@ def _spread(trainer: Any) -> str:
         return "splitting the model over devices"
     if trainer.args.n_gpu > 1:
         return f"DataParallel over {trainer.args.n_gpu} devices"
-    kind = trainer.accelerator.distributed_type
-    return "" if kind.name == "NO" else f"{kind.name} over {trainer.accelerator.num_processes} processes"
+    kind = trainer.accelerator.distributed_type.name
+    is_known = kind == "NO" or kind.startswith("MULTI_")  # each process has the whole model, wrapped by DDP
+    return "" if is_known else f"{kind} over {trainer.accelerator.num_processes} processes"

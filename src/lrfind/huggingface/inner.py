@@ -74,7 +74,8 @@ def inner_trainer(outer: Any, parts: Parts, *, steps: int, seed: int, is_trainin
     _rebind(inner, outer)
     inner.args = _args(outer.args, steps=steps, seed=seed, is_training=is_training)
     inner.accelerator = _accelerator(outer.accelerator, seed)
-    inner.model = inner.model_wrapped = parts.model
+    inner.model = parts.model
+    inner.model_wrapped = outer.model_wrapped if is_training else parts.model  # which DDP has, or is yet to have
     inner.model_init = None
     inner.optimizer, inner.compute_loss_func = parts.optimizer, parts.loss
     if parts.choice:

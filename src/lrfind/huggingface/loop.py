@@ -16,6 +16,7 @@ from lrfind.huggingface.inner import Parts, end_workers, inner_trainer, parts_of
 from lrfind.isolation import Kept, length_of, seed_all
 from lrfind.loop import Driver, LoopInPlace, OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
+from lrfind.ranks import Ranks
 from lrfind.records import Probe, Record
 from lrfind.schedules import AsConstant, Shape
 
@@ -40,6 +41,7 @@ class HuggingFaceLoop(LoopInPlace):
             raise BadInputError(f"{type(trainer.model).__name__} has no parameters, so there is nothing to train.")
         self._trainer, self._is_training = trainer, is_training
         self._parts: Parts
+        self._ranks = Ranks.all() if trainer.accelerator.num_processes > 1 else Ranks()
 
     @property
     def per_epoch(self) -> float:
@@ -52,6 +54,7 @@ class HuggingFaceLoop(LoopInPlace):
         return float(math.ceil(batches / args.gradient_accumulation_steps))
 
     def _begin(self, stack: ExitStack) -> Kept:
+        stack.enter_context(self._ranks.together())
         stack.enter_context(quiet(*TALKERS))
         trainer = self._trainer
         self._parts = parts_of(trainer, is_training=self._is_training)
@@ -62,11 +65,11 @@ class HuggingFaceLoop(LoopInPlace):
         inner = inner_trainer(self._trainer, self._parts, steps=steps, seed=probe.seed, is_training=is_training)
         with ExitStack() as stack:
             stack.callback(end_workers, inner)
-            driver = stack.enter_context(_Driver(probe, on_step))
+            driver = stack.enter_context(_Driver(probe, on_step, self._ranks))
             inner.callback_handler.callbacks = [driver]
             inner.training_step = driver.watched(inner.training_step)
             transformers().Trainer.train(inner)
-        return driver.recorder.record()
+        return self._ranks.record(driver.recorder.record())
 
 
 class _Driver(Driver, callback_base()):  # type: ignore[misc]
@@ -74,8 +77,9 @@ class _Driver(Driver, callback_base()):  # type: ignore[misc]
 
     nothing_ran = "the Trainer did not begin to train; check its train_dataset and its subclass."
 
-    def __init__(self, probe: Probe, on_step: OnStep) -> None:
+    def __init__(self, probe: Probe, on_step: OnStep, ranks: Ranks) -> None:
         super().__init__(probe, on_step)
+        self._ranks = ranks
         self._losses: list[torch.Tensor] = []
 
     def watched(self, training_step: Callable[..., Any]) -> Callable[..., Any]:
@@ -97,7 +101,7 @@ class _Driver(Driver, callback_base()):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         losses, self._losses = self._losses, []
-        if self.recorder.observe(float(sum(losses))):
+        if self.recorder.observe(self._ranks.loss(float(sum(losses)))):
             control.should_training_stop = True
 
 

@@ -28,6 +28,7 @@ from lrfind.isolation.reach import (
     components,
     hooks_of,
     is_closed,
+    is_leaf,
     is_own,
     kind_of,
     names_of,
@@ -215,7 +216,7 @@ def _tensor(it: torch.Tensor) -> tuple[Any, ...]:
     hooks = [dict(each or {}) for each in hooks_of(it)]
     if is_lazy(it):
         return it.data, it.requires_grad, None, *hooks
-    return it.detach(), *((it.requires_grad, it.grad) if it.is_leaf else (None, None)), *hooks
+    return it.detach(), *((it.requires_grad, it.grad) if is_leaf(it) else (None, None)), *hooks
 
 
 def _same_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> bool:

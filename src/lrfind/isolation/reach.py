@@ -244,7 +244,7 @@ def _of_tensor(each: torch.Tensor) -> Iterator[Any]:
         yield from (hooks or {}).values()
     if is_lazy(each):
         return
-    if each.is_leaf:
+    if is_leaf(each):
         yield each.grad
     if type(each) not in (torch.Tensor, torch.nn.Parameter):
         yield from (type(each), *(getattr(each, name) for name in inner_names(each)))
@@ -265,6 +265,14 @@ def components(tensor: torch.Tensor) -> list[torch.Tensor]:
 def hooks_of(tensor: torch.Tensor) -> tuple[dict[int, Any] | None, ...]:
     """Return the dictionaries of the hooks of a tensor; None where there never was one."""
     return tensor._backward_hooks, getattr(tensor, "_post_accumulate_grad_hooks", None)
+
+
+def is_leaf(tensor: torch.Tensor) -> bool:
+    """Say whether a tensor was computed from no other; FSDP1's views of weights that have moved since cannot say."""
+    try:
+        return tensor.is_leaf
+    except RuntimeError:
+        return False
 
 
 def inner_names(tensor: torch.Tensor) -> list[str]:

@@ -15,6 +15,7 @@ from lrfind.isolation import generators_kept
 from lrfind.lightning.attributes import Wiring, complain, get, put, trace, values_for
 from lrfind.lightning.framework import callback_bases
 from lrfind.lightning.functions import with_plan
+from lrfind.lightning.launchers import send_back
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers
 from lrfind.optim import AppliedRate, Verifier, apply_rate, driving, handling_groups, rates_of
 from lrfind.progress import announce
@@ -136,6 +137,7 @@ class LRFinder(VerifyLR):
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Find, apply, and start watching; not yet where a checkpoint will be resumed from."""
+        send_back(trainer, self)
         if trainer.fast_dev_run:
             warnings.warn("fast_dev_run: no rate is searched; training keeps its own.", stacklevel=2)
         elif not self._is_resumed:

@@ -14,6 +14,7 @@ from lrfind.isolation import Kept, end_workers, fresh, length_of, loaders_in, se
 from lrfind.lightning.framework import TALKERS, callback_bases, fit
 from lrfind.lightning.probing import check_strategy, make_ready
 from lrfind.loop import Driver, LoopInPlace, OnStep, quiet
+from lrfind.ranks import Ranks
 from lrfind.records import Probe, Record
 
 
@@ -36,6 +37,7 @@ class LightningLoop(LoopInPlace):
         self._trainer, self._module, self._data = trainer, module, data
         self._optimizer, self._is_fitting = optimizer, is_fitting
         self._twin: Any = None
+        self._ranks = Ranks.all() if trainer.world_size > 1 else Ranks()
 
     @property
     def per_epoch(self) -> float:
@@ -45,15 +47,16 @@ class LightningLoop(LoopInPlace):
         return float(math.ceil(batches / self._trainer.accumulate_grad_batches))
 
     def _begin(self, stack: ExitStack) -> Kept:
+        stack.enter_context(self._ranks.together())
         stack.enter_context(quiet(*TALKERS))
         self._twin = None if _gives_loaders(self._data) else fresh(self._data)
         stack.callback(lambda: end_workers(self._twin))
         return Kept((self._trainer, self._module), data=(self._data,), apart=loaders_in(self._twin))
 
     def _run(self, probe: Probe, on_step: OnStep) -> Record:
-        with _Driver(probe, on_step, self._optimizer) as driver:
+        with _Driver(probe, on_step, self._optimizer, self._ranks) as driver:
             self._fit(driver)
-        return driver.recorder.record()
+        return self._ranks.record(driver.recorder.record())
 
     def scheduler_configs(self) -> list[Any]:
         """Return Lightning's configurations of the schedulers that training would have; nothing is trained."""
@@ -103,10 +106,9 @@ class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
 
     nothing_ran = "the training data gave no batch; check the loader, its batch_size and drop_last."
 
-    def __init__(self, probe: Probe, on_step: OnStep, index: int | None) -> None:
+    def __init__(self, probe: Probe, on_step: OnStep, index: int | None, ranks: Ranks) -> None:
         super().__init__(probe, on_step)
-        self._index = index
-        self._is_parallel, self._silent = False, 0
+        self._index, self._ranks, self._silent = index, ranks, 0
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         if pl_module.automatic_optimization:
@@ -114,9 +116,8 @@ class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
         self.start(chosen_optimizers(trainer, self._index))
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        self._is_parallel = trainer.world_size > 1
-        if self._is_parallel:  # joining the processes may have seeded anew
-            seed_all(self.probe.seed + trainer.global_rank)
+        if self._ranks.size > 1:  # joining the processes may have seeded anew; those that share a batch share a seed
+            seed_all(self.probe.seed + trainer.strategy.distributed_sampler_kwargs["rank"])
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         self.recorder.begin_pass(trainer.num_training_batches)
@@ -138,10 +139,8 @@ class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
             if self._silent >= PATIENCE and self._silent > self.recorder.batches:
                 raise BadInputError(f"training_step of {type(module).__name__} returns no loss; return it.")
             loss = math.nan
-        if self._is_parallel:
-            loss = torch.as_tensor(loss).detach().to(trainer.strategy.root_device, copy=True)
-            loss = trainer.strategy.reduce(loss, reduce_op="mean")
-        return float(loss) * (trainer.accumulate_grad_batches if is_automatic else 1)
+        scale = trainer.accumulate_grad_batches if is_automatic else 1
+        return self._ranks.loss(float(loss)) * scale
 
 
 def _check_module(module: Any) -> None:

@@ -12,14 +12,19 @@ def check_strategy(trainer: Any, *, is_fitting: bool) -> None:
     """Check that a trainer's strategy can be probed.
 
     Raises:
-        BadInputError: If it shards the model, or runs on several devices that are not running yet.
+        BadInputError: If it is of a kind that is not known to be put back, or runs on devices that are not running yet.
     """
-    strategies = package_of(trainer).strategies
-    name = type(trainer.strategy).__name__
-    if not isinstance(trainer.strategy, (strategies.SingleDeviceStrategy, strategies.DDPStrategy)):
+    kinds, strategy = package_of(trainer).strategies, trainer.strategy
+    known = (
+        kinds.SingleDeviceStrategy,
+        kinds.DDPStrategy,
+        kinds.FSDPStrategy,
+        getattr(kinds, "ModelParallelStrategy", ()),
+    )
+    if isinstance(strategy, kinds.DeepSpeedStrategy) or not any(isinstance(strategy, one) for one in known):
         raise BadInputError(
-            f"the search does not run under {name}, which splits the model over devices; search with "
-            f'strategy="ddp" or on one device, then pass the rate on with lrfind.lightning.apply.'
+            f"the search does not run under {type(strategy).__name__}, whose engine keeps weights to itself; "
+            f'search with strategy="ddp", "fsdp" or on one device, then pass the rate on with lrfind.lightning.apply.'
         )
     if trainer.world_size > 1 and not is_fitting:
         raise BadInputError(

@@ -1,0 +1,109 @@
+"""Searches on two processes: one rate on both, training afterwards bit for bit as without, and no hang.
+
+All cases of a group run in one launch of ``tests/two_processes.py``, where each has a time limit.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.two_processes import GROUPS, cases_of
+
+ROOT = Path(__file__).parents[1]
+
+
+@cache
+def launched(group):
+    """Run all cases of a group; return the lines of each, by its name, in the order of ranks."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-m", "tests.two_processes", group]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert done.returncode == 0, done.stderr[-2000:]
+    return {line["case"]: [one for one in lines if one["case"] == line["case"]] for line in lines}
+
+
+def results(group, case):
+    lines = launched(group)[case]
+    assert [line["rank"] for line in lines] == [0, 1]
+    for line in lines:
+        assert not line["hung"], line["said"]
+        assert "error" not in line, line["said"]
+    return [line["result"] for line in lines]
+
+
+def searches():
+    names = [(group, name) for group in GROUPS for name in cases_of(group) if "fail" not in name]
+    return [pytest.param(*each, id=f"{each[0]}: {each[1]}") for each in names]
+
+
+@pytest.mark.parametrize(("group", "case"), searches())
+def test_ranks_find_one_rate_and_train_as_without_a_search(group, case):
+    first, second = results(group, case)
+    for one in (first, second):
+        assert one["moved"] == []
+        assert one["differs"] == []
+    if "alone" not in case:
+        assert first["lr"] == second["lr"]
+        assert first.get("records") == second.get("records")
+
+
+def test_ranks_have_data_of_their_own():
+    first, second = results("pytorch", "ddp fresh")
+    assert first["losses"] != second["losses"]
+
+
+def test_when_one_rank_gives_nan_both_stop_alike():
+    first, second = results("pytorch", "nan on one rank")
+    assert first["records"][0][2] == second["records"][0][2] == "non-finite"
+
+
+@pytest.mark.parametrize("case", ["both fail at once", "both fail later"])
+def test_where_all_ranks_fail_each_says_its_own_and_training_can_go_on(case):
+    for rank, result in enumerate(results("pytorch", case)):
+        assert result["said"] == ["ValueError", f"rank {rank} fails in its loss"]
+        assert result["moved"] == []
+        assert result["losses"]
+
+
+@pytest.mark.parametrize("place", ["loss", "first loss", "loader"])
+@pytest.mark.parametrize("failed", [0, 1])
+def test_where_one_rank_fails_all_raise_with_its_words_and_put_everything_back(failed, place):
+    one_failed("pytorch", f"rank {failed} fails in its {place}", failed, f"in its {place.split()[-1]}")
+
+
+@pytest.mark.parametrize(
+    ("group", "how"),
+    [
+        ("pytorch", "fsdp2"),
+        ("lightning", "ddp"),
+        ("lightning", "fsdp"),
+        ("lightning", "model parallel"),
+        ("huggingface", "ddp"),
+    ],
+)
+def test_where_one_rank_fails_shards_are_put_back(group, how):
+    one_failed(group, f"rank 1 fails under {how}", 1, "in its loss")
+
+
+def test_a_rank_that_waits_for_one_that_failed_and_stays_says_so_and_raises_when_it_goes():
+    one_failed("pytorch", "rank 1 fails and stays", 1, "in its loss")
+    waiting = launched("pytorch")["rank 1 fails and stays"][0]
+    assert "lrfind: rank 1 failed with ValueError: rank 1 fails in its loss. Rank 0 waits for it" in waiting["said"]
+
+
+def one_failed(group, case, failed, where):
+    said = f"rank {failed} fails {where}"
+    for rank, result in enumerate(results(group, case)):
+        kind, sentence = result["said"]
+        assert kind == ("ValueError" if rank == failed else "RankError")
+        assert said in sentence
+        if rank != failed:
+            assert sentence.startswith(f"rank {failed} failed with ValueError: ")
+        assert result["moved"] == []
+        assert result["seconds"] < 30

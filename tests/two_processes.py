@@ -1,0 +1,112 @@
+"""Runs cases on two processes each, of one launch, and prints a line of JSON per case and rank.
+
+Each case is forked off a process that has imported everything and trained nothing, so that its search is the first of
+its process. A case that hangs fails by its time limit and says where; the others go on.
+"""
+
+import faulthandler
+import gc
+import json
+import os
+import socket
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from importlib import import_module
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+GROUPS = ("pytorch", "lightning", "huggingface")
+LIMIT = 60.0
+"""Seconds, after which a case has hung."""
+GRACE = 10.0
+"""Seconds, for which the other rank may go on after one has ended."""
+
+
+def cases_of(group):
+    """Return the cases of a group by name: each a function of the rank that returns what is to be compared."""
+    return import_module(f"tests.two_processes_{group}").CASES
+
+
+def main(group, *names):
+    torch.set_num_threads(1)
+    cases = cases_of(group)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        gc.freeze()
+        for name in names or cases:
+            start = time.perf_counter()
+            results = run(name, cases[name], Path(folder))
+            seconds = time.perf_counter() - start
+            for rank, result in enumerate(results):
+                print(json.dumps({"case": name, "rank": rank, "seconds": round(seconds, 2), **result}), flush=True)
+
+
+def run(name, case, folder):
+    """Fork two processes for a case; return the result of each."""
+    port = free_port()
+    children = [fork(case, rank, port, folder) for rank in (0, 1)]
+    running, ends = set(children), time.monotonic() + LIMIT + GRACE
+    while running and time.monotonic() < ends:
+        for child in list(running):
+            if os.waitpid(child, os.WNOHANG)[0]:
+                running.remove(child)
+                ends = min(ends, time.monotonic() + GRACE)
+        time.sleep(0.01)
+    for child in running:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+    results = []
+    for rank, child in enumerate(children):
+        left, said = folder / f"{rank}.json", (folder / f"{rank}.err").read_text()
+        result = json.loads(left.read_text()) if left.exists() else {"error": "it left no result"}
+        left.unlink(missing_ok=True)
+        is_hung = child in running or "Timeout (" in said
+        results.append({**result, "hung": is_hung, "said": said[-3000:]})
+    return results
+
+
+def fork(case, rank, port, folder):
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        with (folder / f"{rank}.err").open("w") as said:
+            os.dup2(said.fileno(), 2)
+            os.dup2(said.fileno(), 1)
+            faulthandler.dump_traceback_later(LIMIT, exit=True)
+            result = in_child(case, rank, port)
+            (folder / f"{rank}.json").write_text(json.dumps(result))
+            sys.stdout.flush()
+            sys.stderr.flush()
+        status = 0
+    finally:
+        os._exit(status)  # without what the parent would do at its end
+
+
+def in_child(case, rank, port):
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    size = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "none"}
+    os.environ.update(address, **size)
+    warnings.simplefilter("ignore")
+    try:
+        dist.init_process_group("gloo", init_method="env://")
+        return {"result": case(rank)}
+    except BaseException as error:  # noqa: BLE001, whatever it is, the test is to hear of it
+        traceback.print_exc()
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
