@@ -18,8 +18,9 @@ from torch import nn
 from torch.optim import lr_scheduler as schedulers
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from lrfind.huggingface.inner import end_workers
+from lrfind.huggingface.inner import base_of
 from lrfind.huggingface.loop import HuggingFaceLoop
+from lrfind.isolation import end_workers
 from lrfind.lightning.loop import LightningLoop
 from lrfind.pytorch import PyTorchLoop
 from lrfind.records import Probe
@@ -281,7 +282,7 @@ def train_huggingface(cell, is_probed):
         parts = Parts(cell, User())
         trainer = trainer_of(parts, [*([ProbeFirst()] if is_probed else []), parts.callback])
         mean = trainer.train().training_loss
-        end_workers(trainer)
+        end_workers(base_of(trainer.callback_handler.train_dataloader))
     state = {name: value for name, value in vars(trainer.state).items() if name != "log_history"}
     remains = parts.remains([trainer.optimizer], [trainer.lr_scheduler])
     return {**remains, "trainer": nets.plain([mean, state])}

@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lrfind.huggingface.framework import transformers
+from lrfind.isolation import seed_all
 from lrfind.optim import unwrapped
 
 _SILENT = {
@@ -92,15 +93,20 @@ def inner_trainer(outer: Any, parts: Parts, *, steps: int, seed: int, is_trainin
     return inner
 
 
-def end_workers(trainer: Any) -> None:
-    """End the persistent workers of the loader that a Trainer has trained with.
+def base_of(loader: Any) -> Any:
+    """Return the loader that has the workers, in the one that Accelerate puts around it."""
+    return getattr(loader, "base_dataloader", loader)
 
-    They would wait for the garbage collector, and it for them: 5 s for each.
-    """
-    loader = trainer.callback_handler.train_dataloader
-    iterator = getattr(getattr(loader, "base_dataloader", loader), "_iterator", None)
-    if iterator is not None:
-        iterator._shutdown_workers()
+
+def begin_again(loader: Any, seed: int) -> None:
+    """Let a loader that has been gone over begin as if it were made anew with a seed; its workers stay."""
+    base = base_of(loader)
+    samplers = (base.sampler, base.batch_sampler, getattr(base.batch_sampler, "sampler", None))
+    for holder in (loader, *samplers):
+        for name, value in {"iteration": 0, "epoch": 0, "initial_seed": seed}.items():
+            if name in getattr(holder, "__dict__", {}):
+                setattr(holder, name, value)
+    seed_all(seed, base.generator, *samplers)
 
 
 class _Still:

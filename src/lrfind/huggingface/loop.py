@@ -6,14 +6,16 @@ import copy
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
 from lrfind.errors import BadInputError
 from lrfind.huggingface.framework import TALKERS, callback_base, check_trainer, shared_states, transformers
-from lrfind.huggingface.inner import Parts, end_workers, inner_trainer, parts_of
-from lrfind.isolation import Kept, length_of, seed_all
+from lrfind.huggingface.inner import Parts, base_of, begin_again, inner_trainer, parts_of
+from lrfind.isolation import Kept, end_workers, length_of, seed_all
 from lrfind.loop import Driver, LoopInPlace, OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.ranks import Ranks
@@ -41,6 +43,7 @@ class HuggingFaceLoop(LoopInPlace):
             raise BadInputError(f"{type(trainer.model).__name__} has no parameters, so there is nothing to train.")
         self._trainer, self._is_training = trainer, is_training
         self._parts: Parts
+        self._loader: Any = None
         self._ranks = Ranks.all() if trainer.accelerator.num_processes > 1 else Ranks()
 
     @property
@@ -58,18 +61,30 @@ class HuggingFaceLoop(LoopInPlace):
         stack.enter_context(quiet(*TALKERS))
         trainer = self._trainer
         self._parts = parts_of(trainer, is_training=self._is_training)
+        self._loader = None
+        stack.callback(lambda: end_workers(base_of(self._loader)))
         return Kept((trainer, self._parts, *shared_states()), data=(trainer.train_dataset, trainer.eval_dataset))
 
     def _run(self, probe: Probe, on_step: OnStep) -> Record:
         steps, is_training = len(probe.lrs), self._is_training
         inner = inner_trainer(self._trainer, self._parts, steps=steps, seed=probe.seed, is_training=is_training)
-        with ExitStack() as stack:
-            stack.callback(end_workers, inner)
-            driver = stack.enter_context(_Driver(probe, on_step, self._ranks))
+        inner.get_train_dataloader = partial(self._loader_of, inner.get_train_dataloader, probe.seed)
+        with _Driver(probe, on_step, self._ranks) as driver:
             inner.callback_handler.callbacks = [driver]
             inner.training_step = driver.watched(inner.training_step)
             transformers().Trainer.train(inner)
         return self._ranks.record(driver.recorder.record())
+
+    def _loader_of(self, make: Callable[[], Any], seed: int) -> Any:
+        """Return the loader of a probe: the first one's, with its workers, where it has any; else one made anew."""
+        if self._loader is not None and base_of(self._loader).num_workers:
+            begin_again(self._loader, seed)
+            return self._loader
+        self._loader = make()
+        base = base_of(self._loader)
+        if isinstance(base, DataLoader):
+            object.__setattr__(base, "persistent_workers", base.num_workers > 0)
+        return self._loader
 
 
 class _Driver(Driver, callback_base()):  # type: ignore[misc]
