@@ -85,3 +85,12 @@ def test_a_search_reads_it_over_the_steps_of_training():
     strategy = to_strategy(schedule=schedulers.StepLR(optimizer(), 50, 0.1), strategy="range", horizon=100)
     assert strategy.schedule.over(100)(0.6) == pytest.approx(0.1)
     assert strategy.schedule.over(40)(0.6) == 1.0
+
+
+def test_a_schedule_that_a_framework_has_is_read_as_constant_where_training_does_not_reach_its_peak():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    schedule = to_schedule(torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=1000))
+    assert schedule.over(30)(0.5) == 1.0
+    assert schedule.note == "OneCycleLR was read as constant: training does not reach its peak."
+    assert schedule.over(1000)(0.3) == pytest.approx(1.0, abs=0.01)
+    assert schedule.note == ""

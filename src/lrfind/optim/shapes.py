@@ -27,6 +27,7 @@ class Scheduled:
     Attributes:
         length: After how many steps of training, or epochs, it ends; None where it does not say.
         unit: ``"epoch"`` or ``"step"``, where its arguments say what it counts; else None.
+        is_asked: Whether the user gave it, who is told what is wrong with it; else it is read as constant then.
 
     Raises:
         BadInputError: If it is no scheduler, or cannot be stepped.
@@ -38,6 +39,7 @@ class Scheduled:
         self._strides, scheduler = strides(scheduler), bare(scheduler)
         self.__name__ = type(scheduler).__name__
         self._steps, self._every = steps, every
+        self.is_asked, self._is_off = True, False
         twin = on_dummy(scheduler)
         way = way_of(twin)
         self._is_steady, self.unit = (way.waits, way.unit) if way else (True, None)
@@ -51,8 +53,9 @@ class Scheduled:
     @property
     def note(self) -> str:
         """What a person should know about how it is read."""
-        name = self.__name__
-        return f"{name} was read as constant: when it will change the rate is not known." if self._is_steady else ""
+        if self._is_steady:
+            return f"{self.__name__} was read as constant: when it will change the rate is not known."
+        return f"{self.__name__} was read as constant: training does not reach its peak." if self._is_off else ""
 
     def over(self, steps: int, epochs: float | None = None) -> Shape:
         """Return the shape over a training of so many optimizer steps.
@@ -71,6 +74,9 @@ class Scheduled:
         times = self._steps or self._epochs(steps, epochs) or max(steps // self._every, 1)
         multipliers = self._multipliers(times)
         peak = 1.0 if self._is_begun else max(multipliers)
+        self._is_off = not _LEAST <= peak <= _MOST and not self.is_asked
+        if self._is_off:
+            return constant
         if not _LEAST <= peak <= _MOST:
             raise BadInputError(
                 f"{self.__name__} takes the rate to {peak:.3g} times the optimizer's own, so that no rate is its peak; "
@@ -108,4 +114,5 @@ def to_schedule(scheduler: Any, steps: int | None = None, every: int = 1) -> Sch
         schedule.over(schedule.length or 10 * ENOUGH)
     except BadInputError:
         return AsConstant(name, "its peak is not the rate that the optimizer is given")
+    schedule.is_asked = False
     return schedule
