@@ -6,7 +6,7 @@ from matrix import SCHEDULERS
 from torch.optim import lr_scheduler as schedulers
 
 from lrfind.errors import BadInputError
-from lrfind.optim import Scheduled
+from lrfind.optim import Scheduled, to_schedule
 from lrfind.pytorch import find
 from lrfind.schedules import constant
 from lrfind.search import to_strategy
