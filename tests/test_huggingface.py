@@ -321,6 +321,8 @@ class TestNothingMoves:
         finder = lrh.LRFinder(apply=False, **search)
         with_finder, without = trained(finder, **options), trained(**options_of(name)[0])
         assert moved(with_finder) == moved(without)
+        kept = with_finder.state.stateful_callbacks.pop("lrfind")  # so that a resumed training does not search again
+        assert [Finding.from_dict(each) for each in kept["findings"]] == finder.findings
         assert with_finder.state.stateful_callbacks == without.state.stateful_callbacks
         assert (finder.finding.lr > 0, finder.applied) == (True, None)
 

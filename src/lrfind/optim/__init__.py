@@ -5,7 +5,7 @@ from lrfind.optim.rates import Group, Optimizers, Rates, as_list, rates_of
 from lrfind.optim.schedulers import drives, driving, is_scheduler, unwrapped
 from lrfind.optim.shapes import Scheduled, to_schedule
 from lrfind.optim.stepping import Stepping, differing, read_rate, set_rate
-from lrfind.optim.watch import AppliedRate, Verifier, handling_groups
+from lrfind.optim.watch import AppliedRate, handling_groups
 
 __all__ = [
     "AppliedRate",
@@ -14,7 +14,6 @@ __all__ = [
     "Rates",
     "Scheduled",
     "Stepping",
-    "Verifier",
     "apply_rate",
     "as_list",
     "differing",
