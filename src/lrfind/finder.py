@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.isolation import generators_kept
 from lrfind.optim import AppliedRate, Optimizers, apply_rate, differing, handling_groups, rates_of
-from lrfind.optim.rates import CLOSE
+from lrfind.optim.rates import CLOSE, groups_of
 from lrfind.progress import announce
 from lrfind.records import Finding
 from lrfind.search import SearchOptions, to_strategy
@@ -160,6 +160,12 @@ class Finder(Verifier):
             warnings.warn(f"At epoch {epoch:.0f} the rate is kept as it is: {error}", stacklevel=3)
 
     def _find(self, trainer: Any, *, is_fresh: bool) -> None:
+        groups = groups_of(self._training(trainer).optimizers)
+        if not any(one.requires_grad for group in groups for one in group["params"]):
+            raise BadInputError(
+                "every parameter of the optimizer is frozen when the search begins, so nothing would learn; search "
+                "with find(trainer, ...) before, without the callback that freezes them, and train with VerifyLR(lr)."
+            )
         with generators_kept():  # first of all
             self.findings.append(self._search(trainer))
         self._use(trainer, is_fresh=is_fresh)
