@@ -124,7 +124,7 @@ def test_a_group_added_in_a_loop_of_ones_own_may_hold_any_rate(schedule):
             scheduler.step(*[1.0] * (schedule == "plateau"))
     assert watch.steps == 6
     optimizer.param_groups[0]["lr"] = 0.9
-    with pytest.raises(RateNotAppliedError, match="param group 0 .* has lr=0.9"):
+    with pytest.raises(RateNotAppliedError, match=r"param group 0 .* has lr=0\.9"):
         optimizer.step()
 
 
@@ -168,5 +168,5 @@ def test_what_the_sentence_advises_works(pl):
 
 def test_a_model_that_is_frozen_has_nothing_to_search_in_a_loop_of_ones_own():
     model = nn.Linear(8, 1).requires_grad_(requires_grad=False)
-    with pytest.raises(BadInputError, match="no gradient|frozen|requires_grad"):
+    with pytest.raises(BadInputError, match=r"at least one parameter with requires_grad"):
         lrfind.find(model, torch.optim.SGD(model.parameters(), lr=0.1), loader(), nn.MSELoss(), **FAST)

@@ -40,6 +40,7 @@ class Verifier(ABC):
     """
 
     applied: AppliedRate | None = None
+    _apply = True
 
     def __init__(self, lr: float | None) -> None:
         self.lr = lr

@@ -8,7 +8,7 @@ from typing import Any
 
 from typing_extensions import Unpack
 
-from lrfind.errors import RateNotAppliedError
+from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.finder import Finder, Training, Verifier
 from lrfind.isolation import generators_kept
 from lrfind.lightning.attributes import Wiring, complain, contradict, put, stale, trace, values_for
@@ -45,7 +45,12 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin, but where a checkpoint will be put in place."""
-        self._is_resumed = bool(trainer.ckpt_path or trainer._checkpoint_connector._loaded_checkpoint)
+        names = [kind.__name__ for one in trainer.callbacks for kind in type(one).__mro__]
+        if self._apply and "LearningRateFinder" in names:
+            ours = type(self).__name__
+            raise BadInputError(f"Lightning's LearningRateFinder also sets the rate; leave it or {ours} out.")
+        is_late = trainer.strategy.restore_checkpoint_after_setup and trainer.ckpt_path is not None
+        self._is_resumed = is_late or bool(trainer._checkpoint_connector._loaded_checkpoint)
         if not self._is_resumed:
             self._take({})
             self._begin(trainer)
