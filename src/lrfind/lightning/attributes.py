@@ -123,7 +123,7 @@ def contradict(module: Any, wanted: float | None, used: float) -> RateNotApplied
     """Return the error for an optimizer that is built with another rate; it names where the rate is, and must be."""
     wiring = trace(module)
     holders = [name for name in (*wiring.unread, *wiring.read) if get(module, name) == wanted]
-    if holders and holders[0] not in wiring.read:
+    if wiring.is_known and holders and holders[0] not in wiring.read:
         return complain(module, holders[0], wiring)
     source, remedy = "", "let configure_optimizers read an attribute and set that"
     if wiring.read:
@@ -136,9 +136,11 @@ def contradict(module: Any, wanted: float | None, used: float) -> RateNotApplied
 
 def stale(module: Any, lr: float, wiring: Wiring) -> list[str]:
     """Say of each attribute of a usual name that it is not what trains."""
+    fate = (
+        "which its optimizer does not read" if wiring.is_known else "and it could not be told what its optimizer reads"
+    )
     return [
-        f"{type(module).__name__} also has self.{name}={get(module, name)}, which its optimizer does not read: "
-        f"it trains with {lr:.3g}."
+        f"{type(module).__name__} also has self.{name}={get(module, name)}, {fate}: it trains with {lr:.3g}."
         for name in wiring.unread
     ]
 

@@ -143,7 +143,7 @@ class LRFinder(Finder, VerifyLR):
     def _search(self, trainer: Any) -> Finding:
         module = trainer.lightning_module
         chosen_optimizers(trainer, self._optimizer)
-        if self._apply:
+        if self._attr is not None:
             self._wiring(module)
         loop = LightningLoop(trainer, module, data_of(trainer), optimizer=self._optimizer, is_fitting=True)
         return find_with(loop, **with_plan(self._options, trainer, trainer.lr_scheduler_configs))
@@ -156,13 +156,13 @@ class LRFinder(Finder, VerifyLR):
         values = values_for(module, names, lr, optimizer=self._optimizer or 0) or dict.fromkeys(names, lr)
         for name, value in values.items():
             put(module, name, value)
-        if names and is_fresh and len(trainer.optimizers) == 1:
+        if names and wiring.is_known and is_fresh and len(trainer.optimizers) == 1:
             with generators_kept():
                 trainer.strategy.setup_optimizers(trainer)
         return replace(finding, notes=tuple(dict.fromkeys((*finding.notes, *stale(module, lr, wiring)))))
 
     def _wiring(self, module: Any) -> Wiring:
         wiring = trace(module, also=self._attr, optimizer=self._optimizer or 0)
-        if self._attr is not None and self._attr not in wiring.read:
+        if self._attr is not None and wiring.is_known and self._attr not in wiring.read:
             raise complain(module, self._attr, wiring)
         return wiring
