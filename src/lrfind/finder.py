@@ -30,13 +30,10 @@ class Training(NamedTuple):
 
 
 class Verifier(ABC):
-    """Compares the rate with the optimizer's before training, and watches it to the end; without a framework.
+    """Compares a rate with the optimizer's before training, and watches it to the end; without a framework.
 
     Args:
         lr: The rate that the optimizer must start with, under a schedule its peak; None where it will be found.
-
-    Attributes:
-        applied: The watch over the optimizer; None before training.
     """
 
     applied: AppliedRate | None = None
@@ -100,23 +97,17 @@ class Verifier(ABC):
                 "never verified; do not replace the trainer's optimizer during training."
             )
 
-    def _kept(self) -> dict[str, Any]:
-        """Return what checkpoints keep."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return what checkpoints keep, so that a resumed training does not search again."""
         return {"groups": self._groups}
 
-    def _take(self, kept: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what the checkpoint of the training that is resumed has kept; of a new training, nothing."""
-        self._groups = kept.get("groups", [])
+        self._groups = state_dict.get("groups", [])
 
 
 class Finder(Verifier):
-    """Finds a rate when training starts, applies it, and verifies it to the end; without a framework.
-
-    Args:
-        apply: Whether to train with the found rate; else it is only found.
-        every: Search again at the start of every so many epochs.
-        **options: See ``lrfind.search.SearchOptions``.
-    """
+    """Finds a rate when training starts, applies it, and verifies it to the end; without a framework."""
 
     def __init__(self, *, apply: bool = True, every: int | None = None, **options: Unpack[SearchOptions]) -> None:
         super().__init__(None)
@@ -182,9 +173,11 @@ class Finder(Verifier):
             self._watch(trainer)
         announce(finding, is_applied=self._apply, shown=bool(self._options.get("progress", True)))
 
-    def _kept(self) -> dict[str, Any]:
-        return {**super()._kept(), "findings": [finding.to_dict() for finding in self.findings]}
+    def state_dict(self) -> dict[str, Any]:
+        """Return what checkpoints keep."""
+        return {**super().state_dict(), "findings": [finding.to_dict() for finding in self.findings]}
 
-    def _take(self, kept: dict[str, Any]) -> None:
-        super()._take(kept)
-        self.findings = [Finding.from_dict(each) for each in kept.get("findings", ())]
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what the checkpoint has kept."""
+        super().load_state_dict(state_dict)
+        self.findings = [Finding.from_dict(each) for each in state_dict.get("findings", ())]

@@ -30,7 +30,7 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin, now that the checkpoint that training resumes from is in place."""
         is_resumed = state.global_step > 0
-        self._take((state.stateful_callbacks.get(_KEY) or {}) if is_resumed else {})
+        self.load_state_dict((state.stateful_callbacks.get(_KEY) or {}) if is_resumed else {})
         self._begin(trainer_of(self), is_resumed=is_resumed)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -85,4 +85,4 @@ class LRFinder(Finder, VerifyLR):
 
     def _use(self, trainer: Any, *, is_fresh: bool) -> None:
         super()._use(trainer, is_fresh=is_fresh)
-        trainer.state.stateful_callbacks[_KEY] = self._kept()
+        trainer.state.stateful_callbacks[_KEY] = self.state_dict()

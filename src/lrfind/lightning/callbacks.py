@@ -37,8 +37,6 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
             the module's own schedulers changed it.
     """
 
-    _is_resumed = False
-
     def __init__(self, lr: float, *, optimizer: int | None = None) -> None:
         super().__init__(lr)
         self._optimizer = optimizer
@@ -52,7 +50,7 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
         is_late = trainer.strategy.restore_checkpoint_after_setup and trainer.ckpt_path is not None
         self._is_resumed = is_late or bool(trainer._checkpoint_connector._loaded_checkpoint)
         if not self._is_resumed:
-            self._take({})
+            self.load_state_dict({})
             self._begin(trainer)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -72,14 +70,6 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Stop watching."""
         self._unwatch()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Keep in checkpoints what a resumed training needs: the findings, so that it does not search again."""
-        return self._kept()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take what the training that is resumed has kept."""
-        self._take(state_dict)
 
     def _training(self, trainer: Any) -> Training:
         chosen, holders = chosen_optimizers(trainer, self._optimizer), [*trainer.callbacks, trainer.lightning_module]

@@ -48,7 +48,8 @@ class AppliedRate:
         self.optimizers = self._stepping.optimizers
         self._suspects = suspects
         self.schedulers = tuple(schedulers)
-        self.groups = list(groups) or [len(one.param_groups) for one in self.optimizers]
+        now = [len(one.param_groups) for one in self.optimizers]
+        self.groups = list(groups) if len(groups) == len(now) else now
         counts = zip(self.optimizers, self.groups, strict=True)
         self._held = {id(one): held_by(one.param_groups[:count]) for one, count in counts}
         self._stepping.__enter__()
