@@ -292,6 +292,50 @@ TRAININGS = {
         "neftune_noise_alpha": 5.0,
     },
 }
+OPTIONS = {
+    "accumulation": {"gradient_accumulation_steps": 4},
+    "no clipping": {"max_grad_norm": 0.0},
+    "clipping hard": {"max_grad_norm": 1e-3},
+    "weight decay, betas": {"weight_decay": 0.1, "adam_beta1": 0.8, "adam_beta2": 0.95, "adam_epsilon": 1e-6},
+    "torch_compile": {"torch_compile": True, "torch_compile_backend": "eager"},
+    "compiled, bf16": {"torch_compile": True, "torch_compile_backend": "aot_eager", "bf16": True},
+    "gradient checkpointing": {"model": bert, "data": Tokens, "activation_checkpointing": True},
+    "checkpointing, reentrant": {
+        "model": gpt2,
+        "data": lambda: Tokens(padded=True),
+        "activation_checkpointing": True,
+        "activation_checkpointing_kwargs": {"use_reentrant": True},
+    },
+    "tokens are counted": {"model": bert, "data": Tokens, "include_num_input_tokens_seen": "all"},
+    "tokens averaged": {"model": gpt2, "data": lambda: Tokens(padded=True), "average_tokens_across_devices": False},
+    "in order": {"train_sampling_strategy": "sequential"},
+    "drop_last": {"data": lambda: Rows(100), "dataloader_drop_last": True},
+    "a last batch": {"data": lambda: Rows(100)},
+    "workers": {"dataloader_num_workers": 1, "dataloader_prefetch_factor": 2},
+    "workers that persist": {"dataloader_num_workers": 1, "dataloader_persistent_workers": True},
+    "seed": {"seed": 7},
+    "half an epoch": {"num_train_epochs": 0.5},
+    "warmup as a share": {"warmup_steps": 0.25},
+    "evaluated within": {"eval_strategy": "steps", "eval_steps": 7, "given": "evaluated"},
+    "logged at each step": {"logging_steps": 1, "logging_first_step": True, "logging_nan_inf_filter": False},
+    "the best is loaded": {
+        "eval_strategy": "epoch",
+        "save_strategy": "best",
+        "metric_for_best_model": "loss",
+        "load_best_model_at_end": True,
+        "given": "evaluated",
+    },
+    "batch size found": {"auto_find_batch_size": True},
+    "neftune": {"model": bert, "data": Tokens, "neftune_noise_alpha": 1.0},
+    "cache emptied": {"torch_empty_cache_steps": 2},
+    "split_batches": {"accelerator_config": {"split_batches": True}},
+    "dispatched": {"data": Stream, "max_steps": 10, "accelerator_config": {"dispatch_batches": True}},
+    **{f"optim={name}": {"optim": name} for name in ("adamw_torch", "adamw_torch_fused", "adagrad", "rmsprop")},
+    "restarts": {"optim": "sgd", "lr_scheduler_type": "cosine_with_restarts"},
+    "min_lr": {"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr_rate": 0.1}},
+}
+"""What else ``TrainingArguments`` changes of training."""
+TRAININGS |= OPTIONS
 GIVEN = {"evaluated": {"eval_dataset": Rows(32)}, "loss": {"compute_loss_func": rows_loss}}
 
 
@@ -314,7 +358,8 @@ class TestNothingMoves:
         assert after == (moved(without), shared()[2].get("sync_gradients"))
         assert with_finder.args.learning_rate == finder.finding.lr != 2e-3
         assert finder.applied.steps == with_finder.state.global_step
-        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+        saves = "save_strategy" in options
+        assert saves or not [path for path in tmp_path.rglob("*") if path.is_file()]
 
     @pytest.mark.parametrize("name", ["plain", "bf16", "own loss", "iterable"])
     def test_only_finding_leaves_training_as_it_is(self, name):
@@ -322,6 +367,8 @@ class TestNothingMoves:
         finder = lrh.LRFinder(apply=False, **search)
         with_finder, without = trained(finder, **options), trained(**options_of(name)[0])
         assert moved(with_finder) == moved(without)
+        kept = with_finder.state.stateful_callbacks.pop("lrfind")  # so that a resumed training does not search again
+        assert [Finding.from_dict(each) for each in kept["findings"]] == finder.findings
         assert with_finder.state.stateful_callbacks == without.state.stateful_callbacks
         assert (finder.finding.lr > 0, finder.applied) == (True, None)
 

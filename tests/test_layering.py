@@ -26,6 +26,7 @@ ROOMS = [
     ["resume"],
     ["progress"],
     ["search"],
+    ["finder"],
     ["pytorch", "lightning", "huggingface"],
     ["compare"],
     ["plots"],

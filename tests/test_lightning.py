@@ -430,6 +430,30 @@ class TestTheAppliedRate:
             trainer(pl, lrl.LRFinder(attr="hparams.lr")).fit(net, loader())
         assert net.count == 0
 
+    def test_so_it_is_where_the_rate_is_only_found(self, pl):
+        net = module(pl)()
+        with pytest.raises(RateNotAppliedError, match=r"self\.hparams\.lr.*self\.lr"):
+            trainer(pl, lrl.LRFinder(attr="hparams.lr", apply=False)).fit(net, loader())
+        assert net.seen == 0
+
+    @pytest.mark.parametrize("attr", [None, "lr"])
+    def test_what_could_not_be_told_is_said_as_that(self, pl, attr):
+        def configure_optimizers(self):
+            if self.__dict__.setdefault("is_built", False):
+                raise RuntimeError("once only")
+            self.is_built = True
+            return torch.optim.Adam(self.parameters(), lr=self.lr)
+
+        kind = module(pl, configure_optimizers=configure_optimizers)
+        finder = lrl.LRFinder(attr=attr, strategy="range", progress=False)
+        net, fitted = trained(pl, kind, finder)
+        assert fitted.optimizers[0].param_groups[0]["lr"] == finder.span[0] == finder.finding.lr
+        assert net.lr == (2e-3 if attr is None else finder.finding.lr)
+        notes = [note for note in finder.finding.notes if "hparams.lr" in note]
+        assert "could not be told what its optimizer reads: it trains with" in notes[0]
+        with pytest.raises(RateNotAppliedError, match=r"the optimizer of Net starts with lr=0\.002, not with lr=0\.1"):
+            trained(pl, kind, lrl.VerifyLR(0.1))
+
     def test_apply_writes_where_the_optimizer_reads(self, pl):
         net = module(pl)()
         finding = lrl.find(trainer(pl), net, loader(), progress=False)

@@ -144,6 +144,29 @@ def test_a_round_that_was_cut_short_goes_on_within_it():
     assert [probe.seed for probe in loop.probes] == [2]
 
 
+def test_records_that_cannot_be_read_come_with_the_error_and_another_method_may_read_them():
+    loop = MadeUpLoop()
+    with pytest.raises(ProbeError, match="did not fall") as caught:
+        search(RangeTest(max_lr=1e-5), loop)
+    (record,) = caught.value.records
+    assert (record.probe, len(record.losses)) == (loop.probes[0], 128)
+    assert 9e-8 < RangeTest(method="minimum").read(record) < 2e-6  # a tenth of where the least loss is
+
+
+def test_a_probe_that_cannot_be_run_leaves_those_before_it_with_the_error():
+    class Failing(MadeUpLoop):
+        def run(self, probe, on_step):
+            if self.probes:
+                raise ProbeError("the optimizer took no step")
+            return super().run(probe, on_step)
+
+    loop = Failing()
+    with pytest.raises(ProbeError) as caught:
+        search(Replicated(RangeTest(horizon=10_000)), loop)
+    assert [record.probe for record in caught.value.records] == loop.probes
+    assert ProbeError("alone").records == ()
+
+
 def test_a_loop_that_fails_fails_the_search():
     class Broken:
         def run(self, probe, on_step):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lrfind.records import Record
+
 
 class LRFindError(Exception):
     """Anything lrfind refuses or cannot do; the message is one sentence for the person who reads it."""
@@ -12,7 +17,14 @@ class BadInputError(LRFindError, ValueError):
 
 
 class ProbeError(LRFindError, RuntimeError):
-    """A probe ran but its losses cannot be read."""
+    """A probe ran but its losses cannot be read.
+
+    Attributes:
+        records: What the search has run, to be looked at, or read by another method:
+            ``RangeTest(method="minimum").read(error.records[0])``.
+    """
+
+    records: tuple[Record, ...] = ()
 
 
 class RateNotAppliedError(LRFindError, RuntimeError):

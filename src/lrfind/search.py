@@ -12,7 +12,7 @@ from typing import Any, Literal
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import TypedDict, Unpack
 
-from lrfind.errors import BadInputError
+from lrfind.errors import BadInputError, ProbeError
 from lrfind.loop import Loop, OnStep, ignore
 from lrfind.optim import Scheduled, is_scheduler
 from lrfind.progress import display
@@ -142,18 +142,23 @@ def search(
 
     Raises:
         BadInputError: If the records are of another search.
+        ProbeError: If the losses cannot be read; it has the records.
     """
     done: list[Record] = []
     start = perf_counter()
-    while not isinstance(answer := strategy.propose(done), Finding):
-        on_round(answer)
-        for probe in answer:
-            known = _known(records, len(done), probe)
-            done.append(known or loop.run(probe, on_step))
-            if known is None and records:
-                _check_alike(done)
-            if len(done) >= len(records):  # what an earlier search left is whole until there is more
-                on_record(done)
+    try:
+        while not isinstance(answer := strategy.propose(done), Finding):
+            on_round(answer)
+            for probe in answer:
+                known = _known(records, len(done), probe)
+                done.append(known or loop.run(probe, on_step))
+                if known is None and records:
+                    _check_alike(done)
+                if len(done) >= len(records):  # what an earlier search left is whole until there is more
+                    on_record(done)
+    except ProbeError as error:
+        error.records = tuple(done)
+        raise
     seconds = perf_counter() - start + sum(record.seconds for record in records)
     return _dear(replace(answer, cost=Cost(sum(len(record.lrs) for record in done), seconds)))
 

@@ -119,6 +119,32 @@ def complain(module: Any, wanted: str, wiring: Wiring) -> RateNotAppliedError:
     )
 
 
+def contradict(module: Any, wanted: float | None, used: float) -> RateNotAppliedError:
+    """Return the error for an optimizer that is built with another rate; it names where the rate is, and must be."""
+    wiring = trace(module)
+    holders = [name for name in (*wiring.unread, *wiring.read) if get(module, name) == wanted]
+    if wiring.is_known and holders and holders[0] not in wiring.read:
+        return complain(module, holders[0], wiring)
+    source, remedy = "", "let configure_optimizers read an attribute and set that"
+    if wiring.read:
+        source, remedy = f" from self.{wiring.read[0]}", f"set self.{wiring.read[0]}"
+    return RateNotAppliedError(
+        f"the optimizer of {type(module).__name__} starts with lr={used}{source}, not with lr={wanted}; {remedy} "
+        f"before fit, which lrfind.lightning.apply(finding, model) does with a finding."
+    )
+
+
+def stale(module: Any, lr: float, wiring: Wiring) -> list[str]:
+    """Say of each attribute of a usual name that it is not what trains."""
+    fate = (
+        "which its optimizer does not read" if wiring.is_known else "and it could not be told what its optimizer reads"
+    )
+    return [
+        f"{type(module).__name__} also has self.{name}={get(module, name)}, {fate}: it trains with {lr:.3g}."
+        for name in wiring.unread
+    ]
+
+
 def _hparams(module: Any) -> Any:
     """The module's hyperparameters, without the property that makes an empty set of them on asking."""
     return getattr(module, "_hparams", {})

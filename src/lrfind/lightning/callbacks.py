@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from typing_extensions import Unpack
 
-from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
+from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.finder import Finder, Training, Verifier
 from lrfind.isolation import generators_kept
-from lrfind.lightning.attributes import Wiring, complain, get, put, trace, values_for
+from lrfind.lightning.attributes import Wiring, complain, contradict, put, stale, trace, values_for
 from lrfind.lightning.framework import callback_bases
 from lrfind.lightning.functions import with_plan
 from lrfind.lightning.launchers import send_back
-from lrfind.lightning.loop import LightningLoop, chosen_optimizers
-from lrfind.optim import AppliedRate, Verifier, apply_rate, driving, handling_groups, rates_of
-from lrfind.progress import announce
+from lrfind.lightning.loop import LightningLoop, chosen_optimizers, data_of
+from lrfind.optim import driving
 from lrfind.records import Finding
-from lrfind.search import SearchOptions, find_with, to_strategy
+from lrfind.search import SearchOptions, find_with
+
+_BASES = r"\.(core\.module|core\.hooks|callbacks\.callback)$"  # whose methods are nobody's doing
 
 
 class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
     """Verifies that training really uses a learning rate, from before the first step to after the last.
 
     Args:
-        lr: The rate that the optimizer must start with; a finding's ``lr``, say.
+        lr: The rate that the optimizer must start with, under a schedule its peak; a finding's ``lr``, say. Where
+            ``fit`` resumes from a checkpoint, the rate that the checkpoint has.
         optimizer: Of several optimizers, the index of the one meant; by default the first one is verified to start
             with ``lr``, and all are watched.
-
-    Attributes:
-        applied: The watch over the optimizer: the least and the greatest rate read back so far.
 
     Raises:
         RateNotAppliedError: At the start of ``fit`` if the optimizer has another rate (the message names the
@@ -41,47 +39,49 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
     """
 
     def __init__(self, lr: float, *, optimizer: int | None = None) -> None:
-        self.lr: float | None = lr
+        super().__init__(lr)
         self._optimizer = optimizer
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Compare the rate with what the optimizer was built with, and start watching."""
-        used = rates_of(chosen_optimizers(trainer, self._optimizer), schedulers_of(trainer)).lr
-        if self.lr is not None and not math.isclose(used, self.lr, rel_tol=1e-12):
-            raise _liar(pl_module, self.lr, used)
-        self.watch(trainer)
+        """Begin, but where a checkpoint will be put in place."""
+        names = [kind.__name__ for one in trainer.callbacks for kind in type(one).__mro__]
+        if self._apply and "LearningRateFinder" in names:
+            ours = type(self).__name__
+            raise BadInputError(f"Lightning's LearningRateFinder also sets the rate; leave it or {ours} out.")
+        is_late = trainer.strategy.restore_checkpoint_after_setup and trainer.ckpt_path is not None
+        self._is_resumed = is_late or bool(trainer._checkpoint_connector._loaded_checkpoint)
+        if not self._is_resumed:
+            self.load_state_dict({})
+            self._begin(trainer)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Watch what a checkpoint has put in place, where training resumes from one."""
-        if self.applied is not None and trainer.global_step > 0:
-            self.watch(trainer)
-
-    def watch(self, trainer: Any) -> None:
-        """Watch the trainer's optimizer from now on."""
-        self.unwatch()
-        optimizers, suspects = chosen_optimizers(trainer, self._optimizer), partial(_suspects, trainer, self)
-        self.applied = AppliedRate(optimizers, schedulers_of(trainer), suspects=suspects)
+        """Begin with what a checkpoint has put in place, where training resumes from one."""
+        if self._is_resumed:
+            self._begin(trainer, is_resumed=True)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Let the schedulers that a callback brought in since (averaging of weights, say) change the rate."""
         if self.applied is not None:
-            self.applied.schedulers = schedulers_of(trainer)
+            self.applied.schedulers = self._training(trainer).schedulers
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Check that the optimizer that was watched is the one that trained."""
-        self.unwatch()
-        if self.applied is not None and trainer.global_step > 0 and not self.applied.steps:
-            raise RateNotAppliedError(
-                "the optimizer that trained is not the one that was set up at the start of fit, so its rate was "
-                "never verified; do not replace trainer.optimizers during training."
-            )
+        self._end(trainer)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Stop watching."""
-        self.unwatch()
+        self._unwatch()
+
+    def _training(self, trainer: Any) -> Training:
+        chosen, holders = chosen_optimizers(trainer, self._optimizer), [*trainer.callbacks, trainer.lightning_module]
+        schedulers = driving(chosen, (config.scheduler for config in trainer.lr_scheduler_configs))
+        return Training(chosen, schedulers, trainer.global_step, holders, _BASES)
+
+    def _refusal(self, trainer: Any, used: float) -> RateNotAppliedError:
+        return contradict(trainer.lightning_module, self.lr, used)
 
 
-class LRFinder(VerifyLR):
+class LRFinder(Finder, VerifyLR):
     """Finds a learning rate when ``fit`` starts, applies it, and verifies it to the end of training.
 
     The search trains with the trainer itself, without its callbacks and loggers, and puts everything back; training is
@@ -101,8 +101,7 @@ class LRFinder(VerifyLR):
             trainer's own.
 
     Attributes:
-        finding: The latest finding, once ``fit`` has started.
-        findings: All of them, in order.
+        finding: The latest finding, once ``fit`` has started; ``findings`` has all of them, in order.
         applied: The watch over the optimizer: the least and the greatest rate read back so far.
 
     Raises:
@@ -119,135 +118,43 @@ class LRFinder(VerifyLR):
         every: int | None = None,
         **options: Unpack[SearchOptions],
     ) -> None:
-        to_strategy(**options)
-        if every is not None and every < 1:
-            raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")
-        if every is not None and options.get("resume") is not None:
-            raise BadInputError("resume= is for the one search at the start; leave it out where every= asks for more.")
-        self.lr = None
-        self.findings: list[Finding] = []
-        self._is_resumed = False
-        self._optimizer, self._every = optimizer, every
-        self._apply, self._attr, self._options = apply, attr, options
+        super().__init__(apply=apply, every=every, **options)
+        self._optimizer, self._attr = optimizer, attr
 
-    @property
-    def finding(self) -> Finding | None:
-        """The latest finding."""
-        return self.findings[-1] if self.findings else None
-
-    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Find, apply, and start watching; not yet where a checkpoint will be resumed from."""
+    def _begin(self, trainer: Any, *, is_resumed: bool = False) -> None:
         send_back(trainer, self)
-        if trainer.fast_dev_run:
+        if not trainer.fast_dev_run:
+            super()._begin(trainer, is_resumed=is_resumed)
+        elif not is_resumed:
             warnings.warn("fast_dev_run: no rate is searched; training keeps its own.", stacklevel=2)
-        elif not self._is_resumed:
-            self.findings = []
-            if trainer.ckpt_path is None:
-                self._find(trainer, pl_module, is_fresh=True)
-
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Find now, or take the finding of the run that is resumed; the checkpoint is in place."""
-        if self._is_resumed and self._apply:
-            self._announce()
-            self.watch(trainer)
-        elif not self.findings and not trainer.fast_dev_run:
-            self._find(trainer, pl_module, is_fresh=False)
-        self._is_resumed = False
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Find again, every so many epochs."""
-        epoch = trainer.current_epoch
-        if self._every and epoch > 0 and epoch % self._every == 0:
-            try:
-                self._find(trainer, pl_module, is_fresh=False)
-            except ProbeError as error:
-                warnings.warn(f"At epoch {epoch} the rate is kept as it is: {error}", stacklevel=2)
+        self._go_on(trainer, trainer.current_epoch)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Keep the findings in checkpoints, so that a resumed training does not search again."""
-        return {"findings": [finding.to_dict() for finding in self.findings]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the findings of the training that is resumed."""
-        self.findings = [Finding.from_dict(each) for each in state_dict.get("findings", [])]
-        self._is_resumed = bool(self.findings)
-
-    def _find(self, trainer: Any, module: Any, *, is_fresh: bool) -> None:
+    def _search(self, trainer: Any) -> Finding:
+        module = trainer.lightning_module
         chosen_optimizers(trainer, self._optimizer)
-        with generators_kept():  # first of all
-            wiring = self._wiring(module) if self._apply else None
-            loop = LightningLoop(trainer, module, data_of(trainer, module), optimizer=self._optimizer, is_fitting=True)
-            finding = find_with(loop, **with_plan(self._options, trainer, trainer.lr_scheduler_configs))
-        if wiring is not None:
-            self._set(trainer, module, finding.lr, wiring, is_fresh=is_fresh)
-            finding = replace(finding, notes=(*finding.notes, *_stale(module, finding.lr, wiring)))
-            self.watch(trainer)
-        self.findings.append(finding)
-        self._announce()
+        if self._attr is not None:
+            self._wiring(module)
+        loop = LightningLoop(trainer, module, data_of(trainer), optimizer=self._optimizer, is_fitting=True)
+        return find_with(loop, **with_plan(self._options, trainer, trainer.lr_scheduler_configs))
 
-    def _announce(self) -> None:
-        announce(self.findings[-1], is_applied=self._apply, shown=bool(self._options.get("progress", True)))
-
-    def _wiring(self, module: Any) -> Wiring:
-        wiring = trace(module, also=self._attr, optimizer=self._optimizer or 0)
-        if self._attr is not None and self._attr not in wiring.read:
-            raise complain(module, self._attr, wiring)
-        return wiring
-
-    def _set(self, trainer: Any, module: Any, lr: float, wiring: Wiring, *, is_fresh: bool) -> None:
+    def _put(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         """Write the rate where the optimizer reads it; build a fresh one anew, set one in training in place."""
+        module, lr = trainer.lightning_module, finding.lr
+        wiring = self._wiring(module)
         names = (self._attr,) if self._attr else wiring.read
         values = values_for(module, names, lr, optimizer=self._optimizer or 0) or dict.fromkeys(names, lr)
         for name, value in values.items():
             put(module, name, value)
-        if names and is_fresh and len(trainer.optimizers) == 1:
+        if names and wiring.is_known and is_fresh and len(trainer.optimizers) == 1:
             with generators_kept():
                 trainer.strategy.setup_optimizers(trainer)
-        chosen = chosen_optimizers(trainer, self._optimizer)
-        schedulers = driving(chosen, schedulers_of(trainer))
-        if rates_of(chosen, schedulers).lr != lr:
-            apply_rate(chosen, lr, schedulers).remove()
+        return replace(finding, notes=tuple(dict.fromkeys((*finding.notes, *stale(module, lr, wiring)))))
 
-
-def schedulers_of(trainer: Any) -> tuple[Any, ...]:
-    """Return the schedulers that a trainer steps, or that its module steps by hand."""
-    return tuple(config.scheduler for config in trainer.lr_scheduler_configs)
-
-
-def data_of(trainer: Any, module: Any) -> Any:
-    """Return what a trainer that is in ``fit`` trains on: a datamodule, loaders, or None for the module's own."""
-    if trainer.datamodule is not None:
-        return trainer.datamodule
-    source = trainer.fit_loop._data_source.instance
-    return None if source is module else source
-
-
-_FRAMEWORK = (".core.module", ".core.hooks", ".callbacks.callback")
-"""Where Lightning keeps its base classes, whose methods are nobody's doing."""
-
-
-def _suspects(trainer: Any, watcher: Any) -> list[str]:
-    """Name the callbacks, and the module's methods, whose code handles param groups."""
-    holders = [*(one for one in trainer.callbacks if one is not watcher), trainer.lightning_module]
-    return handling_groups(holders, lambda module: module.endswith(_FRAMEWORK))
-
-
-def _stale(module: Any, lr: float, wiring: Wiring) -> list[str]:
-    return [
-        f"{type(module).__name__} also has self.{name}={get(module, name)}, which its optimizer does not read: "
-        f"it trains with {lr:.3g}."
-        for name in wiring.unread
-    ]
-
-
-def _liar(module: Any, lr: float, used: float) -> RateNotAppliedError:
-    wiring = trace(module)
-    holders = [name for name in (*wiring.unread, *wiring.read) if get(module, name) == lr]
-    if holders and holders[0] not in wiring.read:
-        return complain(module, holders[0], wiring)
-    source = f" from self.{wiring.read[0]}" if wiring.read else ""
-    remedy = f"set self.{wiring.read[0]}" if wiring.read else "let configure_optimizers read an attribute and set that"
-    return RateNotAppliedError(
-        f"the optimizer of {type(module).__name__} starts with lr={used}{source}, not with lr={lr}; {remedy} before "
-        f"fit, which lrfind.lightning.apply(finding, model) does with a finding."
-    )
+    def _wiring(self, module: Any) -> Wiring:
+        wiring = trace(module, also=self._attr, optimizer=self._optimizer or 0)
+        if self._attr is not None and wiring.is_known and self._attr not in wiring.read:
+            raise complain(module, self._attr, wiring)
+        return wiring

@@ -166,6 +166,14 @@ def chosen_optimizers(trainer: Any, index: int | None = None) -> list[torch.opti
     return [optimizers[index]]
 
 
+def data_of(trainer: Any) -> Any:
+    """Return what a trainer that is in ``fit`` trains on: a datamodule, loaders, or None for the module's own."""
+    if trainer.datamodule is not None:
+        return trainer.datamodule
+    source = trainer.fit_loop._data_source.instance
+    return None if source is trainer.lightning_module else source
+
+
 def _gives_loaders(data: Any) -> bool:
     """Say whether the loaders are made anew for each training: by a datamodule, or by the module."""
     return data is None or hasattr(data, "train_dataloader")

@@ -6,7 +6,7 @@ from lrfind.optim.reply import reply_of
 from lrfind.optim.schedulers import drives, driving, is_scheduler, unwrapped
 from lrfind.optim.shapes import Scheduled, to_schedule
 from lrfind.optim.stepping import Stepping, differing, read_rate, set_rate
-from lrfind.optim.watch import AppliedRate, Verifier, handling_groups
+from lrfind.optim.watch import AppliedRate, handling_groups
 
 __all__ = [
     "AppliedRate",
@@ -15,7 +15,6 @@ __all__ = [
     "Rates",
     "Scheduled",
     "Stepping",
-    "Verifier",
     "apply_rate",
     "as_list",
     "differing",

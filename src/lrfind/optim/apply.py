@@ -11,8 +11,8 @@ from torch.optim import Optimizer
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim.rates import Optimizers, Rates, as_list, groups_of, rates_of
-from lrfind.optim.rebase import begin_again, note_rates, rebase_of, way_waits
-from lrfind.optim.schedulers import RATES, drives, flatten, is_scheduler, unwrapped, with_inner
+from lrfind.optim.rebase import begin_again, note_rates, rebase_of
+from lrfind.optim.schedulers import RATES, drives, flatten, is_scheduler, unwrapped, waits, with_inner
 from lrfind.optim.stepping import write
 from lrfind.optim.trial import WAY_OUT
 from lrfind.optim.watch import AppliedRate, living_schedulers, watches_over
@@ -81,7 +81,7 @@ def _write_groups(each: Sequence[Optimizer], lr: float, old: Rates, *, is_driven
 
 def _is_idle(scheduler: Any) -> bool:
     """Say whether a scheduler waits for a metric and has not been given one: the rate is its optimizer's own."""
-    return way_waits(scheduler) and getattr(scheduler, "last_epoch", 0) == 0
+    return waits(scheduler) and getattr(scheduler, "last_epoch", 0) == 0
 
 
 def _bases(scheduler: Any) -> list[bool]:

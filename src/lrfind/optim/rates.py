@@ -10,7 +10,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from lrfind.errors import BadInputError
-from lrfind.optim.schedulers import drives, flatten, own_length, unwrapped, way_of, with_inner
+from lrfind.optim.schedulers import drives, flatten, own_length, unwrapped, waits, with_inner
 from lrfind.optim.trial import ENOUGH, is_absolute, on_dummy, trajectory
 
 Optimizers = Optimizer | Sequence[Optimizer]
@@ -84,7 +84,7 @@ def rates_of(optimizers: Optimizers, scheduler: Any = None) -> Rates:
 def _peaks(optimizer: Optimizer, schedulers: Sequence[Any]) -> list[float]:
     """Return the peak of each param group under the schedulers that drive an optimizer."""
     drivers = [one for one in schedulers if drives(one, optimizer)]
-    cycles = [one for one in drivers if hasattr(one, "max_lrs") and not _waits(one)]
+    cycles = [one for one in drivers if hasattr(one, "max_lrs") and not waits(one)]
     if cycles:
         return [float(peak) for peak in cycles[-1].max_lrs]
     if drivers and is_absolute(drivers[-1]):
@@ -94,8 +94,3 @@ def _peaks(optimizer: Optimizer, schedulers: Sequence[Any]) -> list[float]:
     if not schedulers or any(hasattr(one, "_schedule_phases") for one in drivers):  # OneCycleLR, which may be over
         names = ("max_lr", *names)
     return [float(next(group[name] for name in names if name in group)) for group in optimizer.param_groups]
-
-
-def _waits(scheduler: Any) -> bool:
-    way = way_of(scheduler)
-    return way is not None and way.waits

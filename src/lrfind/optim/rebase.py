@@ -11,7 +11,7 @@ import torch
 
 from lrfind.errors import BadInputError
 from lrfind.optim.scaled import view_of
-from lrfind.optim.schedulers import inner_of, unwrapped, way_of, with_inner
+from lrfind.optim.schedulers import inner_of, unwrapped, waits, way_of, with_inner
 from lrfind.optim.stepping import held_by, write
 from lrfind.optim.trial import ENOUGH, WAY_OUT, is_known, on_dummy, trajectory
 
@@ -77,21 +77,16 @@ def _scales(scheduler: Any, rebase: Rebase, factor: float) -> bool:
     )
 
 
-def begin_again(schedulers: Sequence[Any]) -> bool:
-    """Let schedulers that have not been stepped make their first rate anew from the groups' ``initial_lr``.
-
-    Returns:
-        Whether they could: all are torch's, at their start.
-    """
+def begin_again(schedulers: Sequence[Any]) -> None:
+    """Let torch's schedulers that have not been stepped make their first rate anew from the groups' ``initial_lr``."""
     leaves = [leaf for one in schedulers for leaf in _first_ones(one)]
     if not leaves or any(one is None for one in leaves):
-        return False
+        return
     for group in leaves[0].optimizer.param_groups:
         write(group, float(group["initial_lr"]))
     for one in leaves:
         one.last_epoch -= 1
         one._initial_step()
-    return True
 
 
 def _first_ones(scheduler: Any) -> list[Any]:
@@ -99,19 +94,13 @@ def _first_ones(scheduler: Any) -> list[Any]:
     inner = inner_of(scheduler)
     if not inner:
         is_fresh = getattr(scheduler, "last_epoch", None) == 0 and getattr(scheduler, "_step_count", 0) == 1
-        return [scheduler if is_fresh and is_known(scheduler) and not way_waits(scheduler) else None]
+        return [scheduler if is_fresh and is_known(scheduler) and not waits(scheduler) else None]
     if any(inner_of(one) for one in inner) or not is_known(scheduler):
         return [None]
     milestones = getattr(scheduler, "_milestones", None)
     if milestones is None:
         return [first for one in inner for first in _first_ones(one)]
     return _first_ones(inner[bisect_right(milestones, 0)]) if scheduler.last_epoch == 0 else [None]
-
-
-def way_waits(scheduler: Any) -> bool:
-    """Say whether a scheduler is given a metric."""
-    way = way_of(scheduler)
-    return way is not None and way.waits
 
 
 def note_rates(scheduler: Any) -> None:

@@ -111,6 +111,12 @@ def way_of(scheduler: Any) -> Way | None:
     return Way(lambda done: scheduler(*(None for _ in names or ())), is_ahead=True) if is_handler else None
 
 
+def waits(scheduler: Any) -> bool:
+    """Say whether a scheduler is given a metric, so that nobody knows beforehand when it will act."""
+    way = way_of(scheduler)
+    return way is not None and way.waits
+
+
 def _counted(scheduler: Any, method: str) -> Way | None:
     """Return the way of a method that takes nothing, a count, or a metric."""
     step, names = getattr(scheduler, method), _required(getattr(scheduler, method))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import operator
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ class AppliedRate:
         schedulers: What may change its rate; without any, the rate must stay as it is now.
         suspects: Asked, when the rate was changed, for the names of what may have done it.
         is_replaceable: Whether the watch ends where another rate is applied.
+        groups: How many param groups of each optimizer are watched; those added since may hold any rate. By default
+            all that there are now.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class AppliedRate:
         *,
         suspects: Callable[[], Sequence[str]] = tuple,
         is_replaceable: bool = False,
+        groups: Sequence[int] = (),
     ) -> None:
         self.is_replaceable = is_replaceable
         self._schedulers: tuple[Any, ...] = ()
@@ -44,7 +48,10 @@ class AppliedRate:
         self.optimizers = self._stepping.optimizers
         self._suspects = suspects
         self.schedulers = tuple(schedulers)
-        self._held = {id(one): held_by(one.param_groups) for one in self.optimizers}
+        now = [len(one.param_groups) for one in self.optimizers]
+        self.groups = list(groups) if len(groups) == len(now) else now
+        counts = zip(self.optimizers, self.groups, strict=True)
+        self._held = {id(one): held_by(one.param_groups[:count]) for one, count in counts}
         self._stepping.__enter__()
 
     @property
@@ -100,8 +107,9 @@ class AppliedRate:
 
     def _verify(self, optimizer: Optimizer, step: int | None = None) -> None:
         drivers = self._drivers.get(id(optimizer), [])
-        wanted = [list(map(float, rates_of())) for _, rates_of in drivers] or [self._held[id(optimizer)]]
-        held = held_by(optimizer.param_groups)
+        applied = self._held[id(optimizer)]
+        wanted = [list(map(float, rates_of())) for _, rates_of in drivers] or [applied]
+        held = held_by(optimizer.param_groups[: len(applied)])
         found = [differing(held, rates) for rates in wanted]
         if None not in found:
             index = found[-1] or 0
@@ -134,42 +142,16 @@ class AppliedRate:
         )
 
 
-class Verifier:
-    """What the callbacks that verify a rate share: a watch, and what it has seen.
-
-    Attributes:
-        applied: The watch over the optimizer; None before training.
-    """
-
-    applied: AppliedRate | None = None
-
-    @property
-    def span(self) -> tuple[float, float]:
-        """The least and the greatest rate read back from the optimizer.
-
-        Raises:
-            RateNotAppliedError: If no step was watched.
-        """
-        if self.applied is None or not self.applied.steps:
-            raise RateNotAppliedError("no step was watched: nothing has been trained with this callback.")
-        return self.applied.least, self.applied.greatest
-
-    def unwatch(self) -> None:
-        """Stop watching; what was read back so far is kept."""
-        if self.applied is not None:
-            self.applied.remove()
-
-
-def handling_groups(holders: Iterable[Any], is_framework: Callable[[str], bool]) -> list[str]:
+def handling_groups(holders: Iterable[Any], framework: str) -> list[str]:
     """Name the methods of objects whose code handles param groups: what may have changed a rate.
 
     Args:
         holders: Callbacks, modules, trainers.
-        is_framework: Whether a module, by name, holds a framework's own classes, whose methods are nobody's doing.
+        framework: The modules, as a pattern, that hold a framework's own classes, whose methods are nobody's doing.
     """
     names = []
     for kind in map(type, holders):
-        own = [one for one in reversed(kind.__mro__) if not is_framework(one.__module__)]
+        own = [one for one in reversed(kind.__mro__) if not re.search(framework, one.__module__)]
         methods = {name: value for one in own for name, value in vars(one).items()}
         codes = {name: getattr(method, "__code__", None) for name, method in methods.items()}
         names += [f"{kind.__name__}.{name}" for name, code in codes.items() if code and "param_groups" in code.co_names]

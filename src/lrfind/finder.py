@@ -1,0 +1,183 @@
+"""What the callbacks of every framework share: when to search, and that the rate that was found is what trains."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from typing_extensions import Unpack
+
+from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
+from lrfind.isolation import generators_kept
+from lrfind.optim import AppliedRate, Optimizers, apply_rate, differing, handling_groups, rates_of
+from lrfind.optim.rates import CLOSE, groups_of
+from lrfind.progress import announce
+from lrfind.records import Finding
+from lrfind.search import SearchOptions, to_strategy
+
+
+class Training(NamedTuple):
+    """What a framework tells of its training."""
+
+    optimizers: Optimizers
+    schedulers: tuple[Any, ...]
+    steps: int  # that the optimizer has made
+    holders: Sequence[Any]  # of code that may change a rate: callbacks, modules
+    framework: str  # a pattern of the modules whose classes are the framework's own
+
+
+class Verifier(ABC):
+    """Compares a rate with the optimizer's before training, and watches it to the end; without a framework.
+
+    Args:
+        lr: The rate that the optimizer must start with, under a schedule its peak; None where it will be found.
+    """
+
+    applied: AppliedRate | None = None
+    _apply = True
+
+    def __init__(self, lr: float | None) -> None:
+        self.lr = lr
+        self._groups: list[int] = []
+        self._begun = 0
+
+    @abstractmethod
+    def _training(self, trainer: Any) -> Training:
+        """Return what the framework tells of its training."""
+
+    @abstractmethod
+    def _refusal(self, trainer: Any, used: float) -> RateNotAppliedError:
+        """Return the error for an optimizer that training starts with and that has another rate."""
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The least and the greatest rate read back from the optimizer.
+
+        Raises:
+            RateNotAppliedError: If no step was watched.
+        """
+        if self.applied is None or not self.applied.steps:
+            raise RateNotAppliedError("no step was watched: nothing has been trained with this callback.")
+        return self.applied.least, self.applied.greatest
+
+    def _begin(self, trainer: Any, *, is_resumed: bool = False) -> None:
+        """Compare the rate with the one that training starts, or goes on, with; watch it from now on."""
+        used = rates_of(*self._training(trainer)[:2]).lr
+        if self.lr is not None and differing([used], [self.lr], CLOSE) is not None:
+            if not is_resumed:
+                raise self._refusal(trainer, used)
+            raise RateNotAppliedError(
+                f"the checkpoint that training resumes from has lr={used}, not lr={self.lr}, and training goes on with "
+                f"what it has; if that is meant, verify VerifyLR({used}), else begin a new training from its weights."
+            )
+        self._watch(trainer)
+
+    def _watch(self, trainer: Any) -> None:
+        """Watch the optimizer from now on; param groups that come later than the first watch may hold any rate."""
+        self._unwatch()
+        optimizers, schedulers, self._begun, holders, framework = self._training(trainer)
+        suspects = partial(handling_groups, [one for one in holders if one is not self], framework)
+        self.applied = AppliedRate(optimizers, schedulers, suspects=suspects, groups=self._groups)
+        self._groups = self.applied.groups
+
+    def _unwatch(self) -> None:
+        """Stop watching; what was read back so far is kept."""
+        if self.applied is not None:
+            self.applied.remove()
+
+    def _end(self, trainer: Any) -> None:
+        """Stop watching, and check that the optimizer that was watched is the one that trained."""
+        self._unwatch()
+        if self.applied is not None and not self.applied.steps and self._training(trainer).steps > self._begun:
+            raise RateNotAppliedError(
+                "the optimizer that trained is not the one that the trainer had when training began, so its rate was "
+                "never verified; do not replace the trainer's optimizer during training."
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what checkpoints keep, so that a resumed training does not search again."""
+        return {"groups": self._groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what the checkpoint of the training that is resumed has kept; of a new training, nothing."""
+        self._groups = state_dict.get("groups", [])
+
+
+class Finder(Verifier):
+    """Finds a rate when training starts, applies it, and verifies it to the end; without a framework."""
+
+    def __init__(self, *, apply: bool = True, every: int | None = None, **options: Unpack[SearchOptions]) -> None:
+        super().__init__(None)
+        to_strategy(**options)
+        if every is not None and every < 1:
+            raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")
+        if every is not None and options.get("resume") is not None:
+            raise BadInputError("resume= is for the one search at the start; leave it out where every= asks for more.")
+        self.findings: list[Finding] = []
+        self._apply, self._every, self._options = apply, every, options
+        self._is_new = False
+
+    @abstractmethod
+    def _search(self, trainer: Any) -> Finding:
+        """Find a rate for what is left of training; check first whatever can be checked without."""
+
+    @abstractmethod
+    def _put(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
+        """Write the rate where the framework reads it, if not in the optimizer; return the finding, with notes."""
+
+    @property
+    def finding(self) -> Finding | None:
+        """The latest finding."""
+        return self.findings[-1] if self.findings else None
+
+    def _begin(self, trainer: Any, *, is_resumed: bool = False) -> None:
+        """Use the finding of the training that is resumed; where there is none, find."""
+        self._is_new = not self.findings
+        if self.findings:
+            self._use(trainer, is_fresh=False)
+        else:
+            self._find(trainer, is_fresh=not is_resumed)
+
+    def _go_on(self, trainer: Any, epoch: float) -> None:
+        """Find again if this epoch is one to do so; the rate is kept where the curve cannot be read."""
+        is_new, self._is_new = self._is_new, False
+        if is_new or not self._every or epoch <= 0 or epoch % self._every:
+            return
+        try:
+            self._find(trainer, is_fresh=False)
+        except ProbeError as error:
+            warnings.warn(f"At epoch {epoch:.0f} the rate is kept as it is: {error}", stacklevel=3)
+
+    def _find(self, trainer: Any, *, is_fresh: bool) -> None:
+        groups = groups_of(self._training(trainer).optimizers)
+        if not any(one.requires_grad for group in groups for one in group["params"]):
+            raise BadInputError(
+                "every parameter of the optimizer is frozen when the search begins, so nothing would learn; search "
+                "with find(trainer, ...) before, without the callback that freezes them, and train with VerifyLR(lr)."
+            )
+        with generators_kept():  # first of all
+            self.findings.append(self._search(trainer))
+        self._use(trainer, is_fresh=is_fresh)
+
+    def _use(self, trainer: Any, *, is_fresh: bool) -> None:
+        """Put the latest rate where training reads it, make sure of the optimizer, and watch it."""
+        finding = self.findings[-1]
+        if self._apply:
+            self.findings[-1] = self._put(trainer, finding, is_fresh=is_fresh)
+            optimizers, schedulers, *_ = self._training(trainer)
+            if rates_of(optimizers, schedulers).lr != finding.lr:
+                apply_rate(optimizers, finding.lr, schedulers).remove()
+            self._watch(trainer)
+        announce(finding, is_applied=self._apply, shown=bool(self._options.get("progress", True)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what checkpoints keep."""
+        return {**super().state_dict(), "findings": [finding.to_dict() for finding in self.findings]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what the checkpoint has kept."""
+        super().load_state_dict(state_dict)
+        self.findings = [Finding.from_dict(each) for each in state_dict.get("findings", ())]
