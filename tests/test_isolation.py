@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
 import sys
 import weakref
 from array import array
@@ -24,7 +25,7 @@ from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 import lrfind
 from lrfind.errors import BadInputError, NotPutBackError
-from lrfind.isolation import Kept, fresh, generators_kept, seed_all
+from lrfind.isolation import Kept, fresh, generators_kept, memory, seed_all
 from lrfind.isolation.memory import LEAST
 from lrfind.isolation.reach import MOST
 
@@ -719,7 +720,7 @@ class TestFrozenWeights:
             model["frozen"].data[7] = 1.0
             raise KeyError
 
-        with pytest.raises(KeyError):
+        with pytest.warns(UserWarning, match="the search moved"), pytest.raises(KeyError):
             probed(step, model, optimizer)
 
     @pytest.mark.parametrize("every", [1, 5])
@@ -1031,3 +1032,55 @@ def test_a_loader_with_workers_of_its_own_in_a_wrapper_begins_anew():
     lrfind.find(model, torch.optim.SGD(model.parameters(), 0.1), loader, nn.MSELoss(), **options)
     assert inner._iterator._workers is workers
     assert len(list(loader)) == 4
+
+
+def test_what_wraps_tensors_is_put_back():
+    """Weights of FSDP2 and of tensor parallelism, on one process."""
+    script = """
+import torch, torch.distributed as dist, lrfind
+from torch import nn
+from torch.distributed.fsdp import fully_shard
+dist.init_process_group("gloo", rank=0, world_size=1, store=dist.HashStore())
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 1))
+for layer in (*model, model):
+    fully_shard(layer, mesh=dist.device_mesh.init_device_mesh("cpu", (1,)))
+optimizer = torch.optim.Adam(model.parameters())
+x = torch.randn(64, 4)
+before = [one.full_tensor().tolist() for one in model.parameters()]
+lrfind.find(model, optimizer, [(x, x.sum(1, keepdim=True))], nn.MSELoss(), strategy="range", progress=False)
+assert [one.full_tensor().tolist() for one in model.parameters()] == before
+assert not optimizer.state
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_large_container_of_arrays_is_compared_by_what_it_holds():
+    rows = [{"seen": np.zeros(2)} for _ in range(MOST + 1)]
+    before = rows[7]["seen"]
+
+    def step():
+        rows[7]["seen"] = np.ones(2)
+
+    probed(step, step)
+    assert rows[7]["seen"] is before
+
+
+def test_views_of_one_array_are_copied_once():
+    array = np.zeros(1000)
+    views = [array[start:] for start in range(20)]
+    with Kept((views,)) as kept:
+        assert sum(kind is memory.COPIED for kind, _, _ in kept._notes) == 1
+
+
+def test_what_cannot_be_put_back_is_named_where_another_error_is_in_flight():
+    rows = (number for number in range(9))
+    hidden = frozenset([rows])
+
+    def step():
+        next(iter(hidden)).__next__()
+        raise ValueError("of the step")
+
+    with pytest.warns(UserWarning, match="the search moved"), pytest.raises(ValueError, match="of the step"):
+        probed(step, [hidden])

@@ -98,7 +98,7 @@ class Own:
         (Length(None, None, 94.0), Own(5), 470, 5),
         (Length(None, None, 94.0), Own(5, "step"), 5, 5 / 94),
         (Length(None, None, 94.0), Own(188, "epoch"), 188 * 94, 188),
-        (Length(None, None, 0.0), Own(470), 470, None),
+        (Length(None, None, 0.0), Own(470), None, None),
         (Length(None, None, 0.0), Own(5, "epoch"), None, 5),
         (Length(470, 3, 94.0), "cosine", 282, 3),
         (Length(None, None, 94.0), "cosine", None, None),

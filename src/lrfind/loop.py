@@ -114,7 +114,9 @@ class Recorder:
         self._on_step = None if on_step is ignore else on_step  # at every step, also a call of nothing costs
         self._stepping = Stepping(optimizers, probe.lrs[0])
         self._lead = self._stepping.optimizers[0]
-        self._is_fresh, self._reply = not self._lead.state, reply_of(self._lead)
+        self._is_fresh = not self._lead.state
+        with generators_kept():  # the steps that show the reply may draw from them
+            self._reply = reply_of(self._lead)
         self._used = rates_of(self._stepping.optimizers).lr
         self._lrs: list[float] = []
         self._losses: list[float] = []

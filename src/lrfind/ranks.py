@@ -84,7 +84,7 @@ class Ranks:
         word.start()
         try:
             yield
-        except Exception as error:
+        except BaseException as error:
             own = f"{type(error).__name__}: {error}"
             first = word.say(own)
             if first is not None and _is_broken_off(error) and not first.endswith(own):
@@ -184,6 +184,6 @@ def _group_of(model: nn.Module) -> Any:
     return groups[0] if len(ranks) == 1 and groups[0] is not None else dist.group.WORLD
 
 
-def _is_broken_off(error: Exception) -> bool:
+def _is_broken_off(error: BaseException) -> bool:
     """Say whether an error may be that of a collective in which another rank is missed."""
     return type(error) is RuntimeError or isinstance(error, getattr(dist, "DistError", dist.DistBackendError))

@@ -6,8 +6,9 @@ import gc
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from operator import is_not
 from typing import Any
 
@@ -21,7 +22,7 @@ from lrfind.isolation.generators import global_generators, seed_each
 from lrfind.isolation.iterators import is_half_consumed, stand_in
 from lrfind.isolation.loaders import end_workers
 from lrfind.isolation.memory import notes_of_memory
-from lrfind.isolation.notes import GENERATORS, Note, notes_of
+from lrfind.isolation.notes import GENERATORS, Kind, Note, notes_of
 from lrfind.isolation.reach import Found, instances, path_to, reach
 
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
@@ -64,16 +65,20 @@ class Kept:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        moved = self._moved()
-        if moved:  # since the last probe
-            self.put_back()
+        with _undisturbed():
             moved = self._moved()
-        if moved and error is None:
+            if moved:  # since the last probe
+                self.put_back()
+                moved = self._moved()
+        if moved:
             more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
-            raise NotPutBackError(
+            sentence = (
                 f"the search moved {', '.join(moved[:3])}{more} and could not put it back; make it anew before "
                 f"training, and make it in the step where a search is to leave it alone."
             )
+            if error is None:
+                raise NotPutBackError(sentence)
+            warnings.warn(sentence, stacklevel=2)
 
     @contextmanager
     def probe(self, seed: int) -> Iterator[None]:
@@ -87,10 +92,11 @@ class Kept:
             seed_each(seed, self._generators)
             yield
         finally:
-            for loader, iterator in self._loaders:
-                if loader._iterator is not iterator:
-                    end_workers(loader)
-            self.put_back()
+            with _undisturbed():
+                for loader, iterator in self._loaders:
+                    if loader._iterator is not iterator:
+                        end_workers(loader)
+                self.put_back()
 
     def put_back(self) -> None:
         """Put everything back. A Ctrl-C, or another signal, that comes meanwhile is heard when all is back."""
@@ -98,13 +104,13 @@ class Kept:
             self._reshard()
             for kind, it, kept in self._notes:
                 with suppress(Exception):  # all the others are put back all the same, and the check finds it
-                    if not kind.is_same(it, kept):
+                    if not _is_same(kind, it, kept):
                         kind.put_back(it, kept)
 
     def _moved(self) -> list[str]:
         """Name what is not as it was."""
         with _undisturbed():
-            moved = [it for kind, it, kept in self._notes if not kind.is_same(it, kept)]
+            moved = [it for kind, it, kept in self._notes if not _is_same(kind, it, kept)]
         return list(dict.fromkeys(path_to(each, self._found) for each in moved))
 
     def _walk(self) -> tuple[Found, Found]:
@@ -127,6 +133,13 @@ class Kept:
     def _reshard(self) -> None:
         for each in self._sharded:
             each.reshard()
+
+
+def _is_same(kind: Kind, it: Any, kept: Any) -> bool:
+    try:
+        return kind.is_same(it, kept)
+    except Exception:  # noqa: BLE001, what cannot be compared is put back
+        return False
 
 
 def _swapped(kept: Any, twins: dict[int, Any]) -> Any:
@@ -189,5 +202,6 @@ def _undisturbed() -> Iterator[None]:
             gc.enable()
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in dict.fromkeys(held):
-            signal.raise_signal(number)
+        with ExitStack() as stack:  # each is heard, also where another one raises
+            for number in dict.fromkeys(held):
+                stack.callback(signal.raise_signal, number)

@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from lrfind.isolation.notes import Kind, Note, do_nothing
-from lrfind.isolation.reach import Found, inner_names, instances
+from lrfind.isolation.reach import Found, components, inner_names, instances
 
 SHARE = 0.05
 """Of memory that nearly never moves, the smallest blocks up to this share of the whole are copied ..."""
@@ -64,20 +64,33 @@ def _kinds(state: Found) -> Callable[[Any], str]:
         one for each in optimizers for kept in each.state.values() if isinstance(kept, Mapping) for one in kept.values()
     ]
     buffers = [one for each in instances(state, nn.Module) for one in each._buffers.values()]
-    known = {id(one) for one in (*trained, *moments, *buffers)}
+    trained = [inner for one in trained for inner in _with_inner(one)]
+    grads = [one.grad for one in trained if not is_lazy(one) and one.is_leaf]
+    known = {id(inner) for one in (*trained, *moments, *buffers, *grads) for inner in _with_inner(one)}
     shapes = {one.shape for one in trained if not is_lazy(one)}
 
     def kind(each: Any) -> str:
-        if id(each) in known or is_lazy(each):
+        if id(each) in known or is_lazy(each) or each.shape in shapes:
             return "model"
-        return ("model" if each.shape in shapes else "frozen") if isinstance(each, nn.Parameter) else "beside"
+        return "frozen" if isinstance(each, nn.Parameter) else "beside"
 
     return kind
+
+
+def _with_inner(each: Any) -> Iterator[torch.Tensor]:
+    """Yield a tensor and those that it wraps, or consists of; nothing of anything else."""
+    if isinstance(each, torch.Tensor):
+        yield each
+        for name in () if is_lazy(each) else inner_names(each):
+            yield from _with_inner(getattr(each, name))
+        yield from () if is_lazy(each) else components(each)
 
 
 def _block(each: Any) -> tuple[int, Values | None]:
     """Return what the memory of a tensor or array is known by, and its values; None where it has none of its own."""
     if isinstance(each, np.ndarray):
+        while isinstance(each.base, np.ndarray):
+            each = each.base
         return id(each), each if each.flags.writeable and each.nbytes else None
     if is_lazy(each) or each.is_meta or each.layout is not torch.strided or inner_names(each):
         return 0, None

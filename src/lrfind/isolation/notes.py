@@ -120,10 +120,20 @@ def _elements(it: Any) -> list[Any]:
     return list(it.values() if isinstance(it, dict) else it)
 
 
+def _same_large(it: Any, kept: list[Any]) -> bool:
+    return len(it) == len(kept) and all(map(_same_inner, _elements(it), kept))
+
+
+def _same_inner(now: Any, then: Any) -> bool:
+    if type(now) is dict:
+        return _same_items(now, then)
+    return _same_elements(now, then) if type(now) is list else bool(type(now) is set and now == then) or now is then
+
+
 def _put_large(it: Any, kept: list[Any]) -> None:
     """Put back the containers that a large one holds, which is not entered."""
     for now, then in zip(_elements(it), kept, strict=True):
-        if type(now) in (dict, list, set) and now != then:
+        if not _same_inner(now, then):
             now.clear()
             now.extend(then) if isinstance(now, list) else now.update(then)
 
@@ -269,7 +279,7 @@ _NAMES = Kind(
 _GIVEN = _kind(lambda it: [it.__defaults__, it.__kwdefaults__], _put_defaults, _same_elements)
 _LARGE = Kind(
     lambda it: [one.copy() if type(one) in (dict, list, set) else one for one in _elements(it)],
-    lambda it, kept: _elements(it) == kept,
+    _same_large,
     _put_large,
 )
 _MODE = _kind(lambda it: it.training, lambda it, kept: setattr(it, "training", kept))

@@ -41,7 +41,7 @@ _ATOMS = {
     *(int, float, complex, bool, str, bytes, type(None), type(...), range, slice, CodeType),
     *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
 }
-_TRAINED = (torch.nn.Module, torch.optim.Optimizer, LRScheduler, torch.amp.GradScaler, *DATA)
+_TRAINED = (torch.Tensor, torch.nn.Module, torch.optim.Optimizer, LRScheduler, torch.amp.GradScaler, *DATA)
 _CLOSED = (FrameType, TracebackType, threading.Thread, logging.Logger, logging.Handler, _BaseDataLoaderIter, io.IOBase)
 _CLOSED_MODULES = (
     *("torch._", "torch.autograd.", "torch.cuda.", "torch.fx.", "torch.profiler.", "torch.utils.tensorboard."),
@@ -254,6 +254,8 @@ def _of_tensor(each: torch.Tensor) -> Iterator[Any]:
 
 def components(tensor: torch.Tensor) -> list[torch.Tensor]:
     """Return the dense tensors that a sparse one consists of; none of one in a layout that is not known."""
+    if tensor.layout is torch.strided:
+        return []
     names = ("_indices", "_values", "crow_indices", "ccol_indices", "row_indices", "col_indices", "values")
     found = []
     for name in names[:2] if tensor.layout is torch.sparse_coo else names[2:]:

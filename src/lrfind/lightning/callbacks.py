@@ -145,13 +145,16 @@ class LRFinder(Finder, VerifyLR):
         module, lr = trainer.lightning_module, finding.lr
         wiring = self._wiring(module)
         names = (self._attr,) if self._attr else wiring.read
-        values = values_for(module, names, lr, optimizer=self._optimizer or 0) or dict.fromkeys(names, lr)
-        for name, value in values.items():
+        values = values_for(module, names, lr, optimizer=self._optimizer or 0) if names else {}
+        notes = [*finding.notes, *stale(module, lr, wiring)]
+        for name, value in (values or {}).items():
             put(module, name, value)
-        if names and wiring.is_known and is_fresh and len(trainer.optimizers) == 1:
+        if values is None:
+            notes.append(f"No value of self.{names[0]} gives the found rate: the optimizer was set, the attribute not.")
+        elif names and wiring.is_known and is_fresh and len(trainer.optimizers) == 1:
             with generators_kept():
                 trainer.strategy.setup_optimizers(trainer)
-        return replace(finding, notes=tuple(dict.fromkeys((*finding.notes, *stale(module, lr, wiring)))))
+        return replace(finding, notes=tuple(dict.fromkeys(notes)))
 
     def _wiring(self, module: Any) -> Wiring:
         wiring = trace(module, also=self._attr, optimizer=self._optimizer or 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -37,12 +38,14 @@ class LightningLoop(LoopInPlace):
         self._trainer, self._module, self._data = trainer, module, data
         self._optimizer, self._is_fitting = optimizer, is_fitting
         self._twin: Any = None
+        self._made: Any = None
         self._ranks = Ranks.all() if trainer.world_size > 1 else Ranks()
 
     @property
     def per_epoch(self) -> float:
         """Optimizer steps in one pass over the data; 0 where that is not known before it is set up."""
-        length, limit = length_of(self._data), self._trainer.limit_train_batches
+        is_one = not isinstance(self._data, (dict, list, tuple))  # of several, the first record knows
+        length, limit = length_of(self._data) if is_one else 0, self._trainer.limit_train_batches
         batches = min(length, limit) if isinstance(limit, int) else int(length * limit)
         return float(math.ceil(batches / self._trainer.accumulate_grad_batches))
 
@@ -50,7 +53,8 @@ class LightningLoop(LoopInPlace):
         stack.enter_context(self._ranks.together())
         stack.enter_context(quiet(*TALKERS))
         self._twin = None if _gives_loaders(self._data) else fresh(self._data)
-        stack.callback(lambda: end_workers(self._twin))
+        self._made = None
+        stack.callback(lambda: (end_workers(self._twin), end_workers(self._made)))
         return Kept((self._trainer, self._module), data=(self._data,), apart=loaders_in(self._twin))
 
     def _run(self, probe: Probe, on_step: OnStep) -> Record:
@@ -70,6 +74,9 @@ class LightningLoop(LoopInPlace):
         trainer, module = self._trainer, self._module
         source = trainer.fit_loop._data_source
         make_ready(trainer, module, callback)
+        if self._twin is None:
+            giver = module if self._data is None else self._data
+            giver.train_dataloader = self._lasting(giver.train_dataloader)
         if not self._is_fitting:
             if self._data is not None and self._twin is None:
                 self._data.on_exception = _nothing
@@ -84,6 +91,19 @@ class LightningLoop(LoopInPlace):
         module.zero_grad()
         with torch.autograd.set_detect_anomaly(trainer._detect_anomaly):
             trainer.fit_loop.run()
+
+    def _lasting(self, make: Callable[[], Any]) -> Callable[[], Any]:
+        """Return what makes loaders anew for each probe, but where they have workers: these last for the search."""
+
+        def train_dataloader() -> Any:
+            if self._made is None:
+                made = make()
+                if not any(one.num_workers for one in loaders_in(made)):
+                    return made
+                self._made = fresh(made)
+            return self._made
+
+        return train_dataloader
 
 
 class _Look(*callback_bases()):  # type: ignore[misc]

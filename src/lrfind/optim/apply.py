@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim.rates import Optimizers, Rates, as_list, groups_of, rates_of
 from lrfind.optim.rebase import begin_again, note_rates, rebase_of
-from lrfind.optim.schedulers import RATES, drives, flatten, is_scheduler, unwrapped, waits, with_inner
+from lrfind.optim.schedulers import RATES, drives, is_scheduler, once, unwrapped, waits, with_inner
 from lrfind.optim.stepping import write
 from lrfind.optim.trial import WAY_OUT
 from lrfind.optim.watch import AppliedRate, living_schedulers, watches_over
@@ -39,7 +39,7 @@ def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> Appl
     """
     if not 0 < lr < math.inf:
         raise BadInputError(f"lr must be positive and finite, got {lr=}.")
-    schedulers, each = tuple(flatten(scheduler)), as_list(optimizers)
+    schedulers, each = once(scheduler), as_list(optimizers)
     for one in each:
         if not hasattr(one, "param_groups"):
             raise BadInputError(

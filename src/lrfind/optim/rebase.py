@@ -11,7 +11,7 @@ import torch
 
 from lrfind.errors import BadInputError
 from lrfind.optim.scaled import view_of
-from lrfind.optim.schedulers import inner_of, unwrapped, waits, way_of, with_inner
+from lrfind.optim.schedulers import inner_of, own_length, unwrapped, waits, way_of, with_inner
 from lrfind.optim.stepping import held_by, write
 from lrfind.optim.trial import ENOUGH, WAY_OUT, is_known, on_dummy, trajectory
 
@@ -66,10 +66,11 @@ def rebase_of(scheduler: Any, factor: float) -> Rebase:
 
 def _scales(scheduler: Any, rebase: Rebase, factor: float) -> bool:
     """Say whether the whole trajectory of a scheduler scales."""
-    wanted = trajectory(on_dummy(scheduler), ENOUGH)
+    steps = max(ENOUGH, own_length(scheduler) or 0)
+    wanted = trajectory(on_dummy(scheduler), steps)
     twin = on_dummy(scheduler, factor)
     rebase(twin, factor)
-    found = trajectory(twin, ENOUGH)
+    found = trajectory(twin, steps)
     rates, goals = ([rate for row in rows for rate in row] for rows in (found, wanted))
     most = _CLOSE * factor * max(map(abs, goals), default=0.0)
     return len(rates) == len(goals) and all(

@@ -40,7 +40,7 @@ _PLAIN = {"weight_decay": 0.0, "fused": None, "capturable": False, "foreach": No
 def reply_of(optimizer: Optimizer) -> Reply | None:
     """Return how an optimizer replies to its rate; None where it could not be told.
 
-    The optimizer itself is not touched, nor is any generator of random numbers.
+    The optimizer itself is not touched; the global generators of random numbers are, where its class draws from them.
 
     Args:
         optimizer: Any; one whose class is not made of parameters and its ``defaults`` cannot be told.

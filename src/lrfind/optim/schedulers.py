@@ -16,6 +16,9 @@ _INNER = ("_schedulers", "schedulers", "lr_scheduler", "scheduler")
 RATES = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
 """What schedulers keep of rates in param groups."""
 
+_WRAPPING = ("lightning.", "lightning_fabric.", "pytorch_lightning.", "accelerate.")
+"""Where wrappers of optimizers come from that share the attributes of what they wrap."""
+
 _METRICS = ("metric", "loss", "score", "accuracy")
 _LENGTHS = ("total_steps", "T_max", "num_training_steps", "max_steps", "max_iters")
 _ENDS = ("num_warmup_steps", "num_stable_steps", "num_decay_steps")
@@ -40,8 +43,10 @@ class Way:
 
 
 def unwrapped(optimizer: Any) -> Optimizer:
-    """Return the optimizer that steps, without the wrapper that Accelerate puts around it."""
-    while not hasattr(optimizer, "_optimizer_step_pre_hooks") and hasattr(optimizer, "optimizer"):
+    """Return the optimizer that steps, without the wrapper that Accelerate, Fabric or Lightning puts around it."""
+    while hasattr(optimizer, "optimizer") and (
+        type(optimizer).__module__.startswith(_WRAPPING) or not hasattr(optimizer, "_optimizer_step_pre_hooks")
+    ):
         optimizer = optimizer.optimizer
     return cast(Optimizer, optimizer)
 
@@ -67,6 +72,13 @@ def strides(scheduler: Any) -> int:
     if bare(scheduler) is scheduler or getattr(scheduler, "split_batches", True):
         return 1
     return int(getattr(getattr(optimizers[0], "accelerator_state", None), "num_processes", 1))
+
+
+def once(scheduler: Any) -> tuple[Any, ...]:
+    """Return the schedulers in nested containers, each once, and none that another one holds."""
+    each = {id(one): one for one in flatten(scheduler)}
+    held = {id(one) for holder in each.values() for one in with_inner(inner_of(holder))}
+    return tuple(one for key, one in each.items() if key not in held)
 
 
 def with_inner(schedulers: Iterable[Any]) -> Iterator[Any]:
@@ -142,7 +154,7 @@ def _required(function: Any) -> list[str] | None:
 def own_length(scheduler: Any) -> int | None:
     """Return after how many of its steps a scheduler ends; None where it does not say."""
     inner = inner_of(scheduler)
-    if milestones := getattr(scheduler, "_milestones", None):
+    if inner and (milestones := getattr(scheduler, "_milestones", None)):
         last = own_length(inner[-1])
         return None if last is None else milestones[-1] + last
     found = [getattr(scheduler, name, None) for name in _LENGTHS]

@@ -43,10 +43,11 @@ class Scheduled:
         twin = on_dummy(scheduler)
         way = way_of(twin)
         self._is_steady, self.unit = (way.waits, way.unit) if way else (True, None)
-        length = own_length(scheduler)
-        is_told = length is not None and steps is None and not self._is_steady
-        self.length = max((length or 0) * every // self._strides, 1) if is_told else None
-        self._is_begun = getattr(scheduler, "last_epoch", 0) > 0
+        done = max(getattr(scheduler, "last_epoch", 0), 0)
+        left = (own_length(scheduler) or 0) - done
+        is_told = left > 0 and steps is None and not self._is_steady
+        self.length = max(left * every // self._strides, 1) if is_told else None
+        self._is_begun = done > 0
         rates = rates_of(unwrapped(scheduler.optimizer), None if self._is_steady else scheduler)
         self._scheduler, self._peaks = scheduler if self._is_steady else twin, rates.peaks
 

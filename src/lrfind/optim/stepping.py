@@ -37,7 +37,7 @@ def differing(held: Sequence[float], wanted: Sequence[float], close: float = 0.0
         close: How far, relatively, two rates may be apart; by default not at all.
     """
     pairs = enumerate(zip(held, wanted, strict=False))
-    return next((index for index, (one, other) in pairs if abs(one - other) > close * abs(one) or one != one), None)
+    return next((index for index, (one, other) in pairs if not math.isclose(one, other, rel_tol=close)), None)
 
 
 def set_rate(groups: Sequence[Group], lr: float, ratios: Sequence[float]) -> None:

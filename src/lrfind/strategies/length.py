@@ -37,7 +37,7 @@ def with_own(length: Length, schedule: Any) -> Length:
     """Return the length that a schedule has by itself, where nothing else is said.
 
     A scheduler does not say whether it is stepped per batch or per epoch. One that would end within the first pass
-    over the data is taken to be stepped per epoch.
+    over the data is taken to be stepped per epoch; where it is not known how long a pass is, its length says nothing.
 
     Args:
         length: What is said.
@@ -45,6 +45,8 @@ def with_own(length: Length, schedule: Any) -> Length:
     """
     own, unit = getattr(schedule, "length", None), getattr(schedule, "unit", None)
     if own is None or length.horizon is not None or length.epochs is not None:
+        return length
+    if unit is None and not length.per_epoch:  # nobody knows which
         return length
     if unit == "epoch" or (unit is None and own < length.per_epoch):
         return replace(length, epochs=own)

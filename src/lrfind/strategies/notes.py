@@ -54,6 +54,8 @@ def _evidence(curve: Curve, rests_on: Evidence, leaning: float, steps: float | N
             f"{leaning:.0%} on what is usual for {curve.optimizer}; to be sure, compare it by training with one four "
             f"times as high."
         )
+    if leaning >= HALF and rests_on == "saturated, adaptive":
+        return f"No rate was shown to be too high, so it leans by {leaning:.0%} on what is usual for {curve.optimizer}."
     if leaning >= HALF:
         whose = f"what is usual for {curve.optimizer}" if curve.is_fresh else f"the {curve.used:.2g} that training has"
         return (

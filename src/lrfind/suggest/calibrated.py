@@ -32,6 +32,9 @@ USUAL_DENSITY = 127 / log2(30 / 1e-6)
 HORIZON = 2_000
 """Steps of the trainings that every constant but the next two is fitted on."""
 
+MOST_HALVINGS = 5.0
+"""No training as short as that was measured."""
+
 SHORTER, SHORTER_ADAPTIVE = 0.95, 0.45
 """Octaves further up for each halving of the steps of training below ``HORIZON``, and that for an adaptive optimizer,
 where the curve falls clearly; longer trainings are not measured."""
@@ -137,7 +140,7 @@ def halvings(steps: float | None) -> float:
         >>> [halvings(steps) for steps in (500, 2_000, 8_000, None)]
         [2.0, 0.0, 0.0, 0.0]
     """
-    return max(log2(HORIZON / steps), 0.0) if steps else 0.0
+    return min(max(log2(HORIZON / steps), 0.0), MOST_HALVINGS) if steps else 0.0
 
 
 def doubt(curve: Curve) -> float:
