@@ -54,7 +54,7 @@ class LightningLoop(LoopInPlace):
         stack.enter_context(quiet(*TALKERS))
         self._twin = None if _gives_loaders(self._data) else fresh(self._data)
         self._made = None
-        stack.callback(lambda: (end_workers(self._twin), end_workers(self._made)))
+        stack.callback(lambda: end_workers([*loaders_in(self._twin), *loaders_in(self._made)]))
         return Kept((self._trainer, self._module), data=(self._data,), apart=loaders_in(self._twin))
 
     def _run(self, probe: Probe, on_step: OnStep) -> Record:
