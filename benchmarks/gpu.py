@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import lrfind
-from benchmarks.overhead.contestants import Unread
+from benchmarks.overhead.unread import Unread
 from lrfind.schedules import ramp
 
 WORDS = 512

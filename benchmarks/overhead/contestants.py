@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
@@ -16,36 +15,12 @@ from torch_lr_finder import LRFinder
 
 import lrfind
 import lrfind.lightning
+from benchmarks.overhead.unread import MAX_LR, MIN_LR, Unread
 from lrfind.lightning.loop import LightningLoop
-from lrfind.records import Cost
-from lrfind.schedules import ramp
 
-MIN_LR, MAX_LR = 1e-6, 1e-4
 Batch = tuple[torch.Tensor, torch.Tensor]
 Call = Callable[[], object]
 Contestant = Callable[[nn.Module, DataLoader[Batch]], Call]
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """The range test without its reading: at these rates nothing is learnt, and the peers' calls do not read either."""
-
-    steps: int
-
-    def propose(self, records: Sequence[lrfind.Record]) -> list[lrfind.Probe] | lrfind.Finding:
-        """Return the ramp, then a finding that means nothing."""
-        if not records:
-            return [lrfind.Probe(ramp(MIN_LR, MAX_LR, self.steps))]
-        return lrfind.Finding(
-            lr=MIN_LR,
-            base_lr=MIN_LR,
-            max_lr=MAX_LR,
-            interval=(MIN_LR, MAX_LR),
-            method="unread",
-            schedule="constant",
-            records=tuple(records),
-            cost=Cost(self.steps, 0.0),
-        )
 
 
 class Module(pl.LightningModule):

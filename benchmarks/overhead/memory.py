@@ -28,7 +28,8 @@ from torch_lr_finder import LRFinder
 
 import lrfind
 import lrfind.lightning
-from benchmarks.overhead.contestants import MAX_LR, MIN_LR, Batch, Unread, _trainer
+from benchmarks.overhead.contestants import Batch, _trainer
+from benchmarks.overhead.unread import MAX_LR, MIN_LR, Unread
 
 PAGE = Path(__file__).parents[2] / "docs" / "loops.md"
 WIDTH, LAYERS, STEPS, RANK = 1024, 24, 4, 8

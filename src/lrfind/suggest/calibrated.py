@@ -150,7 +150,8 @@ def doubt(curve: Curve) -> float:
         >>> import numpy as np
         >>> lrs = np.geomspace(1e-3, 1.0, 100)
         >>> smooth = np.linspace(2.0, 1.0, 100)
-        >>> [round(doubt(Curve(lrs, smooth, smooth, noise, 2.0)), 2) for noise in (0.0, 1 / 6, 1.0)]
+        >>> curves = [Curve(lrs, smooth, smooth, noise, 2.0, is_fresh=False) for noise in (0.0, 1 / 6, 1.0)]
+        >>> [round(doubt(curve), 2) for curve in curves]
         [0.0, 0.5, 1.0]
     """
     against = ENOUGH * curve.noise
