@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import lrfind.lightning as lrl
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
+from lrfind.lightning.attributes import values_for
 from lrfind.lightning.framework import fit
 from lrfind.lightning.functions import with_plan
 from lrfind.lightning.loop import LightningLoop
@@ -692,3 +693,29 @@ class TestTheScheduleOfTheTrainer:
         assert set(capsys.readouterr().out.split()) == {str(steps)}
         assert within.applied.steps == steps
         assert finding.lr > 0
+
+
+@pytest.mark.parametrize(
+    ("make", "factor"),
+    [
+        (lambda o, lr: torch.optim.lr_scheduler.CyclicLR(o, lr / 10, lr), 1.0),
+        (lambda o, lr: torch.optim.lr_scheduler.OneCycleLR(o, lr * 10, total_steps=10), 0.1),
+        (lambda o, lr: torch.optim.lr_scheduler.CosineAnnealingLR(o, 10), 1.0),
+    ],
+    ids=["CyclicLR", "OneCycleLR", "CosineAnnealingLR"],
+)
+@pytest.mark.parametrize("form", ["lists", "dictionary", "of dictionaries"])
+def test_the_attribute_gives_the_found_rate_as_the_peak_of_the_schedule(pl, make, factor, form):
+    class Scheduled(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.lr, self.net = 0.1, nn.Linear(2, 1)
+
+        def configure_optimizers(self):
+            optimizer = torch.optim.SGD(self.parameters(), lr=self.lr)
+            scheduler = make(optimizer, self.lr)
+            if form == "dictionary":
+                return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler}}
+            return [optimizer], [{"scheduler": scheduler} if form == "of dictionaries" else scheduler]
+
+    assert values_for(Scheduled(), ("lr",), 0.02) == {"lr": pytest.approx(0.02 * factor)}

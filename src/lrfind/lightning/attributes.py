@@ -12,7 +12,7 @@ from lrfind.errors import RateNotAppliedError
 from lrfind.isolation import Kept, generators_kept
 from lrfind.lightning.framework import TALKERS, package_of_module
 from lrfind.loop import quiet
-from lrfind.optim import rates_of
+from lrfind.optim import driving, rates_of, unwrapped
 
 _USUAL = ("lr", "learning_rate")
 
@@ -166,7 +166,9 @@ def _trials(module: Any, optimizer: int) -> Iterator[Callable[[dict[str, float]]
                 if getattr(module, "_trainer", None) is None:
                     module.trainer = _trainer_to_ask(module)
                     module.configure_model()  # which makes the layers, where that is left to it
-                return rates_of(_optimizers(module.configure_optimizers())[optimizer]).lr
+                optimizers, schedulers = _built(module.configure_optimizers())
+                chosen = optimizers[optimizer]
+                return rates_of(chosen, driving([unwrapped(chosen)], schedulers)).lr
             except Exception:  # noqa: BLE001, the user's own code, which may ask for what only training has
                 return math.nan
             finally:
@@ -186,11 +188,18 @@ def _trainer_to_ask(module: Any) -> Any:
     return Asked(accelerator="cpu", devices=1, max_epochs=10, enable_model_summary=False, **silent)
 
 
-def _optimizers(built: Any) -> list[Any]:
-    """The optimizers in whatever ``configure_optimizers`` may return."""
+def _built(built: Any) -> tuple[list[Any], list[Any]]:
+    """Return the optimizers, and the schedulers, in whatever ``configure_optimizers`` may return."""
     if isinstance(built, dict):
-        return [built["optimizer"]]
+        return [built["optimizer"]], _schedulers(built.get("lr_scheduler"))
     if isinstance(built, (list, tuple)):
-        first = built[0] if len(built) == 2 and isinstance(built[0], (list, tuple)) else built
-        return [optimizer for one in first for optimizer in _optimizers(one)]
-    return [built]
+        if len(built) == 2 and isinstance(built[0], (list, tuple)):
+            return [*built[0]], _schedulers(built[1])
+        pairs = [_built(one) for one in built]
+        return [one for each, _ in pairs for one in each], [one for _, each in pairs for one in each]
+    return [built], []
+
+
+def _schedulers(given: Any) -> list[Any]:
+    each = given if isinstance(given, (list, tuple)) else [given]
+    return [one["scheduler"] if isinstance(one, dict) else one for one in each if one is not None]
