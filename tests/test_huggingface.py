@@ -903,3 +903,16 @@ def test_a_search_knows_how_long_the_trainer_will_train(lasts, given, known):
     args = TrainingArguments("out", use_cpu=True, report_to=[], **lasts)
     plan = with_plan(given, Trainer(net(), args, train_dataset=Rows()))
     assert {**plan, "schedule": name_of(plan["schedule"])} == known
+
+
+def test_a_model_that_the_trainer_makes_is_made_without_a_trace():
+    made = []
+
+    def make():
+        made.append(len(made))
+        return Net()
+
+    one = Trainer(model_init=make, args=arguments(), train_dataset=Rows())
+    before = list(made)
+    lrh.find(one, **ROUGH)
+    assert made == before

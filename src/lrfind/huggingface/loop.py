@@ -60,6 +60,8 @@ class HuggingFaceLoop(LoopInPlace):
         stack.enter_context(self._ranks.together())
         stack.enter_context(quiet(*TALKERS))
         trainer = self._trainer
+        if trainer.model_init is not None and not self._is_training:  # which may move what it reaches
+            stack.enter_context(Kept((trainer, *shared_states())))
         self._parts = parts_of(trainer, is_training=self._is_training)
         self._loader = None
         stack.callback(lambda: end_workers(base_of(self._loader)))
