@@ -719,3 +719,14 @@ def test_the_attribute_gives_the_found_rate_as_the_peak_of_the_schedule(pl, make
             return [optimizer], [{"scheduler": scheduler} if form == "of dictionaries" else scheduler]
 
     assert values_for(Scheduled(), ("lr",), 0.02) == {"lr": pytest.approx(0.02 * factor)}
+
+
+def test_where_no_value_of_the_attribute_gives_the_rate_the_optimizer_has_it_and_that_is_said(pl):
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=self.lr**2)
+
+    finder = lrl.LRFinder(strategy="range", progress=False)
+    net, fitted = trained(pl, module(pl, configure_optimizers=configure_optimizers), finder)
+    assert fitted.optimizers[0].param_groups[0]["lr"] == finder.finding.lr
+    assert net.lr == 2e-3
+    assert "No value of self.lr gives the found rate: the optimizer was set, the attribute not." in finder.finding.notes

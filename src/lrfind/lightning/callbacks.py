@@ -145,7 +145,9 @@ class LRFinder(Finder, VerifyLR):
         module, lr = trainer.lightning_module, finding.lr
         wiring = self._wiring(module)
         names = (self._attr,) if self._attr else wiring.read
-        values = values_for(module, names, lr, optimizer=self._optimizer or 0) if names else {}
+        values: dict[str, float] | None = dict.fromkeys(names, lr)
+        if names and wiring.is_known:
+            values = values_for(module, names, lr, optimizer=self._optimizer or 0)
         notes = [*finding.notes, *stale(module, lr, wiring)]
         for name, value in (values or {}).items():
             put(module, name, value)
