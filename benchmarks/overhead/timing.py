@@ -6,8 +6,9 @@ import copy
 import gc
 import math
 import random
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter, process_time
 
 import numpy as np
@@ -74,12 +75,22 @@ Measured = dict[str, Runs]
 Reading = Callable[[Run], float]
 
 
-@dataclass(frozen=True, slots=True)
 class Ticks:
-    """When each batch was asked for, by both clocks."""
+    """When each batch was asked for, by both clocks; kept where a search does not look, which would put it back."""
 
-    cpu: list[float] = field(default_factory=list)
-    wall: list[float] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._kept = threading.local()
+        self._kept.cpu, self._kept.wall = [], []
+
+    @property
+    def cpu(self) -> list[float]:
+        """Seconds of CPU time."""
+        return self._kept.cpu  # type: ignore[no-any-return]
+
+    @property
+    def wall(self) -> list[float]:
+        """Seconds by the wall clock."""
+        return self._kept.wall  # type: ignore[no-any-return]
 
     def note(self) -> None:
         """Note the time."""
@@ -93,7 +104,7 @@ class Clocked(Dataset[Batch]):
     Args:
         shape: Shape of one batch of inputs.
         length: How many batches.
-        note: Called as each is asked for; a function, because a find puts back the attributes of the data.
+        note: Called as each is asked for.
     """
 
     def __init__(self, shape: Sequence[int], length: int, note: Callable[[], None]) -> None:
