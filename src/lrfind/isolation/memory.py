@@ -105,8 +105,8 @@ def _words(storage: torch.UntypedStorage) -> torch.Tensor:
 
 def _whole(each: Any) -> tuple[Values, Values]:
     """The values of a tensor or array where they are, and a copy in host memory."""
-    values = _block(each)[1]
-    return values, values.copy() if isinstance(values, np.ndarray) else values.to("cpu", copy=True)  # type: ignore
+    values: Any = _block(each)[1]
+    return values, values.copy() if isinstance(values, np.ndarray) else values.to("cpu", copy=True)
 
 
 def _same_values(_: Any, kept: tuple[Any, Any]) -> bool:
