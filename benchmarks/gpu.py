@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -28,6 +29,8 @@ from lrfind.schedules import ramp
 WORDS = 512
 STEPS = 60
 """Of the probes that are timed."""
+REPEATS = 5
+"""Of a bare loop and a probe, in turns."""
 TARGETS = (1.0, 5.0, 50.0)
 """The steps that are timed, in milliseconds of a bare loop."""
 
@@ -172,10 +175,18 @@ def in_bfloat16(size: Size) -> Training:
     return training(size, step)
 
 
-def compiled(size: Size) -> Training:
-    """Train a compiled model; without a GPU, one that is only traced."""
-    model, *rest = training(size)
-    return torch.compile(model, backend="inductor" if size.is_cuda else "aot_eager"), *rest  # type: ignore[return-value]
+def compiled(size: Size, mode: str = "default") -> Training:
+    """Train a compiled model of two layers; without a GPU, one that is only traced.
+
+    Its dropout is torch's own: with the generator's, torch 2.11 on a GPU does not repeat a training bit for bit.
+    """
+    import torch._inductor.config
+
+    torch._inductor.config.fallback_random = True
+    torch.compiler.reset()
+    model, *rest = training(replace(size, layers=min(size.layers, 2)))
+    options: dict[str, Any] = {"mode": mode} if size.is_cuda else {"backend": "aot_eager"}
+    return torch.compile(model, **options), *rest  # type: ignore[return-value]
 
 
 def with_generator(size: Size) -> Training:
@@ -218,6 +229,7 @@ CHECKS: dict[str, Callable[[Size], Training]] = {
     "float16 with a scaler": in_half,
     "bfloat16": in_bfloat16,
     "compiled model": compiled,
+    "compiled model, CUDA graphs": partial(compiled, mode="reduce-overhead"),
     "generator of the device": with_generator,
     "workers, pinned memory": with_workers,
     "LoRA": partial(training, is_adapted=True),
@@ -225,37 +237,67 @@ CHECKS: dict[str, Callable[[Size], Training]] = {
 }
 
 
-def differences(make: Callable[[Size], Training], size: Size, *, steps: int = 12) -> list[str]:
-    """Train after a search and without one, from the middle of training; name what differs."""
-    outcomes = []
-    for is_searched in (True, False):
-        torch.manual_seed(0)
-        model, optimizer, loader, step = make(size)
-        for batch in itertools.islice(loader, 2):
-            step(model, optimizer, batch)
-        if is_searched:
-            lrfind.find(model, optimizer, loader, step=step, strategy=Raised(STEPS), progress=False)
-        losses = [step(model, optimizer, batch) for batch in itertools.islice(_endless(loader), steps)]
-        found = {name: _local(one).detach().cpu() for name, one in model.state_dict().items()}
-        found |= {"losses": torch.stack([_local(one) for one in losses]).cpu(), "random numbers": _random(size)}
-        outcomes.append(found)
-    one, other = outcomes
-    return [name for name in one if not torch.equal(one[name], other[name])]
-
-
-def overhead(size: Size, milliseconds: float) -> tuple[float, float]:
-    """Return the step of a bare loop that does not wait for the device, and that of a probe, in milliseconds."""
-    batches = 8
-    while True:
-        model, optimizer, _, step = training(size)
-        batch = [torch.randint(WORDS, (batches, size.length), device=size.device)]
+def trained(make: Callable[[Size], Training], size: Size, *, is_searched: bool, steps: int = 12) -> dict[str, Any]:
+    """Return the state and the losses of a training, searched or not in the middle."""
+    torch.manual_seed(0)
+    model, optimizer, loader, step = make(size)
+    for batch in itertools.islice(loader, 2):
         step(model, optimizer, batch)
-        bare = _milliseconds(lambda: [step(model, optimizer, batch) for _ in range(STEPS)], size)  # noqa: B023
-        if bare >= milliseconds or batches >= 4096 or not size.is_cuda:
+    if is_searched:
+        lrfind.find(model, optimizer, loader, step=step, strategy=Raised(STEPS), progress=False)
+    losses = [_local(step(model, optimizer, batch)).cpu() for batch in itertools.islice(_endless(loader), steps)]
+    found = {name: _local(each).detach().cpu() for name, each in model.state_dict().items()}
+    return found | {"losses": torch.stack(losses), "random numbers": _random(size)}
+
+
+def verdict(make: Callable[[Size], Training], size: Size) -> str:
+    """Compare a training after a search with one without; where they differ, ask whether training repeats at all."""
+    alone = trained(make, size, is_searched=False)
+    searched = trained(make, size, is_searched=True)
+    moved = [name for name in alone if not torch.equal(alone[name], searched[name])]
+    if not moved:
+        return "equal bit for bit"
+    again = trained(make, size, is_searched=False)
+    if any(not torch.equal(alone[name], again[name]) for name in alone):
+        return "could not be told: training does not repeat without a search either"
+    return f"differs: {', '.join(moved[:3])}"
+
+
+def overhead(size: Size, milliseconds: float) -> list[tuple[float, float]]:
+    """Return, for each repeat, the step of a bare loop that never waits for the device and that of a probe, in ms.
+
+    A small network with SGD, whose batch is made larger until a bare step takes as long as asked.
+    """
+    model = nn.Sequential(nn.Linear(size.width, size.width), nn.ReLU(), nn.Linear(size.width, WORDS)).to(size.device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
+
+    def step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    def bare(batch: Any) -> float:
+        return _milliseconds(lambda: [step(model, optimizer, batch) for _ in range(STEPS)], size)
+
+    rows = 64
+    while True:
+        batch = [
+            torch.randn(rows, size.width, device=size.device),
+            torch.randint(WORDS, (rows,), device=size.device),
+        ]
+        bare(batch)  # a new size of batch is slow at first
+        reached = bare(batch)
+        if reached >= 0.9 * milliseconds or not size.is_cuda:
             break
-        batches *= 2
-    finding = lrfind.find(model, optimizer, [batch], step=step, strategy=Unread(STEPS), progress=False)
-    return bare, 1000 * finding.records[0].seconds / STEPS
+        rows = int(rows * min(max(milliseconds / reached, 1.1), 4)) + 1
+    found = []
+    for _ in range(REPEATS):
+        alone = bare(batch)
+        finding = lrfind.find(model, optimizer, [batch], step=step, strategy=Unread(STEPS), progress=False)
+        found.append((alone, 1000 * finding.records[0].seconds / STEPS))
+    return found
 
 
 def memory(make: Callable[[Size], Training], size: Size) -> tuple[float, float, float]:
@@ -281,13 +323,14 @@ def report(size: Size) -> Iterator[str]:
     yield f"{card}; torch {torch.__version__}, CUDA {torch.version.cuda}.\n"
     yield "| training | after a search |\n| --- | --- |"
     for name, make in CHECKS.items():
-        moved = differences(make, size)
-        yield f"| {name} | {'equal bit for bit' if not moved else 'differs: ' + ', '.join(moved[:3])} |"
-    yield "\n| a bare step, ms | a probe's step, ms |\n| --- | --- |"
-    small = Size(size.device, min(size.width, 256), 2, size.length)
+        yield f"| {name} | {verdict(make, size)} |"
+    torch.use_deterministic_algorithms(False)  # nothing below is compared bit for bit
+    yield "\n| bare step, ms | step of a probe, ms | ratio: median (quartiles) |\n| --- | --- | --- |"
     for target in TARGETS if size.is_cuda else TARGETS[:1]:
-        bare, probe = overhead(small, target)
-        yield f"| {bare:.2f} | {probe:.2f} |"
+        times = overhead(size, target)
+        low, ratio, high = statistics.quantiles([probe / bare for bare, probe in times], n=4)
+        bare, probe = (statistics.median(column) for column in zip(*times, strict=True))
+        yield f"| {bare:.2f} | {probe:.2f} | {ratio:.3f} ({low:.3f}..{high:.3f}) |"
     if size.is_cuda:
         yield "\n| training | weights, GB | peak of a step, GB | peak of a search, GB |\n| --- | --- | --- | --- |"
         for name in ("float32", "LoRA"):

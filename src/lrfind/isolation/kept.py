@@ -23,7 +23,7 @@ from lrfind.isolation.iterators import is_half_consumed, stand_in
 from lrfind.isolation.loaders import end_workers
 from lrfind.isolation.memory import notes_of_memory
 from lrfind.isolation.notes import GENERATORS, Kind, Note, notes_of
-from lrfind.isolation.reach import Found, instances, path_to, reach
+from lrfind.isolation.reach import Found, instances, is_leaf, path_to, reach
 
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
@@ -55,6 +55,9 @@ class Kept:
             self._sharded = instances(state, _sharded_kinds())
             if self._sharded:  # noted as shards, which the walk finds only now
                 self._reshard()
+                state, data = self._walk()
+            if "torch._inductor.cudagraph_trees" in sys.modules:
+                _move_gradients_out_of_graphs(state)
                 state, data = self._walk()
             self._found = {**data, **state}
             self._notes = [note for each, _ in self._found.values() for note in notes_of(each)]
@@ -172,6 +175,13 @@ def _stop_watching(optimizer: Any) -> None:
             key for key, hook in hooks.items() if getattr(getattr(hook, "__self__", None), "watches_only", False)
         ]:
             del hooks[key]
+
+
+def _move_gradients_out_of_graphs(state: Found) -> None:
+    """Give weights copies of their gradients, which may lie in the memory of a CUDA graph that its next run reuses."""
+    for weight in instances(state, torch.Tensor):
+        if weight.is_cuda and is_leaf(weight) and weight.grad is not None:
+            weight.grad = weight.grad.clone()
 
 
 def _sharded_kinds() -> tuple[type, ...]:
