@@ -58,9 +58,15 @@ def test_ranks_have_data_of_their_own():
     assert first["losses"] != second["losses"]
 
 
-def test_when_one_rank_gives_nan_both_stop_alike():
-    first, second = results("pytorch", "nan on one rank")
-    assert first["records"][0][2] == second["records"][0][2] == "non-finite"
+SHARDED = ("fsdp1", "fsdp2", "tensor parallel")
+
+
+@pytest.mark.parametrize("case", ["nan on one rank", *(f"{kind} nan in one shard" for kind in SHARDED)])
+def test_when_one_rank_gives_nan_both_stop_alike(case):
+    first, second = results("pytorch", case)
+    (losses, _, stop), *_ = first["records"]
+    assert stop == second["records"][0][2] == "non-finite"
+    assert len(losses) < 25  # as soon as weights that are not finite tell that no step will mend it
 
 
 @pytest.mark.parametrize("case", ["both fail at once", "both fail later"])

@@ -94,8 +94,9 @@ def seed(number):
     torch.manual_seed(number)
 
 
-def local(tensor):
-    return (tensor.to_local() if isinstance(tensor, DTensor) else tensor).detach().clone()
+def local(tensor, copies=True):
+    part = (tensor.to_local() if isinstance(tensor, DTensor) else tensor).detach()
+    return part.clone() if copies else part
 
 
 def state_of(model, optimizer):
@@ -236,6 +237,33 @@ def not_a_number(rank):
     return beside(ddp, rank, find=lambda *parts: lrfind.find(*parts[:3], loss_fn, **options))
 
 
+def poisoned(make):
+    """Return a case in which one shard alone stops being finite, and training skips every step from then on."""
+
+    def case(rank):
+        def new_step():
+            counter = itertools.count()
+
+            def careful(model, optimizer, batch):
+                if next(counter) == 20 and rank == 1:
+                    local(next(model.parameters()), copies=False).view(-1)[0] = float("nan")
+                loss = F.mse_loss(model(batch[0]), batch[1])
+                seen = loss.detach().clone()
+                dist.all_reduce(seen)
+                if seen.isfinite():
+                    loss.backward()
+                    optimizer.step()
+                optimizer.zero_grad()
+                return loss.detach()
+
+            return careful
+
+        find, is_split = by_step(strategy="range"), make is not tensor_parallel
+        return beside(make, rank, find=find, new_step=new_step, is_split=is_split)
+
+    return case
+
+
 def alone(rank):
     """Rank 0 searches for a plain model; the other rank goes on and meets it only afterwards."""
     found = beside(network, rank, find=by_loss()) if rank == 0 else {"lr": None, "moved": [], "differs": []}
@@ -305,6 +333,9 @@ CASES = {
     "fabric": fabric,
     "accelerate": accelerate,
     "nan on one rank": not_a_number,
+    "fsdp1 nan in one shard": poisoned(fsdp1(False)),
+    "fsdp2 nan in one shard": poisoned(fsdp2),
+    "tensor parallel nan in one shard": poisoned(tensor_parallel),
     "rank 0 alone": alone,
     "both fail at once": failing((0, 1), "loss", 0),
     "both fail later": failing((0, 1), "loss", 30),
