@@ -69,6 +69,13 @@ def test_when_one_rank_gives_nan_both_stop_alike(case):
     assert len(losses) < 25  # as soon as weights that are not finite tell that no step will mend it
 
 
+@pytest.mark.parametrize("how", ["fsdp1", "fsdp2", "fsdp1 evaluated", "fsdp2 in layers"])
+def test_a_trainer_finds_in_shards_what_it_finds_in_whole_models(how):
+    whole = results("huggingface", "ddp every")[0]["lr"]
+    found = results("huggingface", how)[0]["lr"]
+    assert found == pytest.approx(whole[: len(found)], rel=1e-6)
+
+
 @pytest.mark.parametrize("case", ["both fail at once", "both fail later"])
 def test_where_all_ranks_fail_each_says_its_own_and_training_can_go_on(case):
     for rank, result in enumerate(results("pytorch", case)):
@@ -91,6 +98,7 @@ def test_where_one_rank_fails_all_raise_with_its_words_and_put_everything_back(f
         ("lightning", "fsdp"),
         ("lightning", "model parallel"),
         ("huggingface", "ddp"),
+        ("huggingface", "fsdp"),
     ],
 )
 def test_where_one_rank_fails_shards_are_put_back(group, how):

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from lightning.fabric import Fabric
 from torch import nn
+from torch.distributed.checkpoint.state_dict import get_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, ShardingStrategy, fully_shard
 from torch.distributed.tensor import DTensor
@@ -86,6 +87,27 @@ def accumulating():
         return loss.detach()
 
     return half
+
+
+def saved(make, **options):
+    """Return a case in which, after a search, an evaluation ends training, and then a checkpoint is made."""
+
+    def case(rank):
+        outcomes = []
+        for is_searched in (True, False):
+            model, optimizer, loader = prepared(make, rank, "fresh")
+            if is_searched:
+                finding = by_loss(**options)(model, optimizer, loader, None)
+            train(model, optimizer, loader, step)
+            model.eval()
+            with torch.no_grad():
+                model(next(iter(loader))[0])
+            weights, moments = get_state_dict(model, optimizer)
+            moments = {f"{one}.{name}": part for one, kept in moments["state"].items() for name, part in kept.items()}
+            outcomes.append({name: local(part) for name, part in {**weights, **moments}.items()})
+        return {"lr": finding.lr, "moved": [], "differs": differences(*outcomes)}
+
+    return case
 
 
 def seed(number):
@@ -324,6 +346,7 @@ CASES = {
     **{f"fsdp2 {when}": searched(fsdp2, when) for when in WHEN},
     "fsdp2 range": searched(fsdp2, "evaluated", by_loss(strategy="range")),
     "fsdp2 step": searched(fsdp2, "mid-training", by_step()),
+    "fsdp2 saved": saved(fsdp2),
     "fsdp2 accumulate": searched(fsdp2, find=by_loss(accumulate=2)),
     **{f"fsdp1 {when}": searched(fsdp1(True), when) for when in WHEN},
     **{f"fsdp1 flat {when}": searched(fsdp1(False), when) for when in WHEN},
