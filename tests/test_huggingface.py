@@ -795,7 +795,7 @@ class TestBadInput:
         [
             ("is_model_parallel", True, "splitting"),
             ("is_deepspeed_enabled", True, "Deep"),
-            ("is_fsdp_enabled", 1, "FS"),
+            ("is_fsdp_xla_enabled", 1, "TPU"),
         ],
     )
     def test_several_devices(self, name, value, means):

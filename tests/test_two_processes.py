@@ -58,9 +58,22 @@ def test_ranks_have_data_of_their_own():
     assert first["losses"] != second["losses"]
 
 
-def test_when_one_rank_gives_nan_both_stop_alike():
-    first, second = results("pytorch", "nan on one rank")
-    assert first["records"][0][2] == second["records"][0][2] == "non-finite"
+SHARDED = ("fsdp1", "fsdp2", "tensor parallel")
+
+
+@pytest.mark.parametrize("case", ["nan on one rank", *(f"{kind} nan in one shard" for kind in SHARDED)])
+def test_when_one_rank_gives_nan_both_stop_alike(case):
+    first, second = results("pytorch", case)
+    (losses, _, stop), *_ = first["records"]
+    assert stop == second["records"][0][2] == "non-finite"
+    assert len(losses) < 25  # as soon as weights that are not finite tell that no step will mend it
+
+
+@pytest.mark.parametrize("how", ["fsdp1", "fsdp2", "fsdp1 evaluated", "fsdp2 in layers"])
+def test_a_trainer_finds_in_shards_what_it_finds_in_whole_models(how):
+    whole = results("huggingface", "ddp every")[0]["lr"]
+    found = results("huggingface", how)[0]["lr"]
+    assert found == pytest.approx(whole[: len(found)], rel=1e-6)
 
 
 @pytest.mark.parametrize("case", ["both fail at once", "both fail later"])
@@ -85,6 +98,7 @@ def test_where_one_rank_fails_all_raise_with_its_words_and_put_everything_back(f
         ("lightning", "fsdp"),
         ("lightning", "model parallel"),
         ("huggingface", "ddp"),
+        ("huggingface", "fsdp"),
     ],
 )
 def test_where_one_rank_fails_shards_are_put_back(group, how):

@@ -1,9 +1,13 @@
 """The cases of the Hugging Face Trainer on two processes."""
 
 import time
+from functools import partial
 
 import torch
 import transformers
+from accelerate import DistributedType
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import FullyShardedDataParallelPlugin
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset, IterableDataset
@@ -12,6 +16,8 @@ from lrfind.huggingface import LRFinder, find
 from tests.two_processes_pytorch import differences, seed, state_of
 
 OPTIONS = {"progress": False, "steps": 40}
+LONG = {**OPTIONS, "horizon": 1000, "schedule": "linear"}
+"""For a training of that length there is more than one probe."""
 WORDS = 12
 
 
@@ -63,6 +69,24 @@ def collate(examples):
     return {"input_ids": torch.tensor(padded), "labels": torch.tensor(labels)}
 
 
+class OnCPU(transformers.Trainer):
+    """accelerate makes no shards on a CPU, and trains by DDP there whatever is asked for; FSDP works all the same."""
+
+    def create_accelerator_and_postprocess(self):
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp_plugin_args:
+            plugin, device = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args), torch.device("cpu")
+            if self.args.bf16:
+                plugin.set_mixed_precision("bf16")
+            for state in (PartialState, AcceleratorState):
+                state._shared_state.update(distributed_type=DistributedType.FSDP, fsdp_plugin=plugin, device=device)
+            self.is_fsdp_enabled = True
+
+
+def fsdp(version, **config):
+    return {"fsdp": True, "fsdp_config": {"version": version, "sync_module_states": False, **config}}
+
+
 def trainer_of(callbacks, data=None, **arguments):
     seed(0)
     defaults = {"output_dir": "out", "report_to": [], "save_strategy": "no", "use_cpu": True, "disable_tqdm": True}
@@ -75,7 +99,8 @@ def trainer_of(callbacks, data=None, **arguments):
     arguments = transformers.TrainingArguments(**{**defaults, **plan, **arguments})
     dataset = Sentences() if data is None else data()
     options = {"args": arguments, "train_dataset": dataset, "data_collator": collate, "callbacks": callbacks}
-    return transformers.Trainer(Net(), **options)
+    options["eval_dataset"] = Sentences(32)
+    return OnCPU(Net(), **options)
 
 
 class Losses(transformers.TrainerCallback):
@@ -114,7 +139,7 @@ def searched(find_first=False, every=None, find_options=OPTIONS, **about):
     return case
 
 
-def failing(rank):
+def failing(rank, **about):
     """Rank 1 fails in a probe."""
     seen = {}
 
@@ -131,7 +156,7 @@ def failing(rank):
 
     start, said = time.monotonic(), None
     try:
-        trainer_of([Fails(), LRFinder(**OPTIONS)]).train()
+        trainer_of([Fails(), LRFinder(**OPTIONS)], **about).train()
     except Exception as error:  # noqa: BLE001, whatever it is, the test is to hear of it
         said = type(error).__name__, str(error)
     moved = differences(seen["before"], state_of(seen["model"], seen["optimizer"]))
@@ -149,5 +174,17 @@ CASES = {
     "ddp uneven": searched(data=lambda: Sentences(203)),
     "ddp stream": searched(data=Stream, max_steps=30),
     "ddp bf16": searched(bf16=True),
+    **{f"fsdp{version}": searched(**fsdp(version)) for version in (1, 2)},
+    **{f"fsdp{version} find": searched(find_first=True, find_options=LONG, **fsdp(version)) for version in (1, 2)},
+    **{f"fsdp{version} every": searched(every=1, **fsdp(version)) for version in (1, 2)},
+    "fsdp1 evaluated": searched(
+        every=1, eval_strategy="epoch", **fsdp(1)
+    ),  # whose checkpoints torch crashes on, on a CPU
+    "fsdp2 evaluated and saved": searched(every=1, eval_strategy="epoch", save_strategy="epoch", **fsdp(2)),
+    "fsdp1 in layers": searched(**fsdp(1, transformer_layer_cls_to_wrap=["Linear"]), bf16=True),
+    "fsdp2 in layers": searched(every=1, **fsdp(2, transformer_layer_cls_to_wrap=["Linear"])),
+    "fsdp2 accumulate": searched(gradient_accumulation_steps=2, **fsdp(2)),
+    "fsdp2 bf16": searched(bf16=True, **fsdp(2)),
     "rank 1 fails under ddp": failing,
+    "rank 1 fails under fsdp": partial(failing, **fsdp(2)),
 }

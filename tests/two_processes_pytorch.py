@@ -11,6 +11,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from lightning.fabric import Fabric
 from torch import nn
+from torch.distributed.checkpoint.state_dict import get_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, ShardingStrategy, fully_shard
 from torch.distributed.tensor import DTensor
@@ -88,14 +89,36 @@ def accumulating():
     return half
 
 
+def saved(make, **options):
+    """Return a case in which, after a search, an evaluation ends training, and then a checkpoint is made."""
+
+    def case(rank):
+        outcomes = []
+        for is_searched in (True, False):
+            model, optimizer, loader = prepared(make, rank, "fresh")
+            if is_searched:
+                finding = by_loss(**options)(model, optimizer, loader, None)
+            train(model, optimizer, loader, step)
+            model.eval()
+            with torch.no_grad():
+                model(next(iter(loader))[0])
+            weights, moments = get_state_dict(model, optimizer)
+            moments = {f"{one}.{name}": part for one, kept in moments["state"].items() for name, part in kept.items()}
+            outcomes.append({name: local(part) for name, part in {**weights, **moments}.items()})
+        return {"lr": finding.lr, "moved": [], "differs": differences(*outcomes)}
+
+    return case
+
+
 def seed(number):
     random.seed(number)
     np.random.seed(number)
     torch.manual_seed(number)
 
 
-def local(tensor):
-    return (tensor.to_local() if isinstance(tensor, DTensor) else tensor).detach().clone()
+def local(tensor, copies=True):
+    part = (tensor.to_local() if isinstance(tensor, DTensor) else tensor).detach()
+    return part.clone() if copies else part
 
 
 def state_of(model, optimizer):
@@ -236,6 +259,33 @@ def not_a_number(rank):
     return beside(ddp, rank, find=lambda *parts: lrfind.find(*parts[:3], loss_fn, **options))
 
 
+def poisoned(make):
+    """Return a case in which one shard alone stops being finite, and training skips every step from then on."""
+
+    def case(rank):
+        def new_step():
+            counter = itertools.count()
+
+            def careful(model, optimizer, batch):
+                if next(counter) == 20 and rank == 1:
+                    local(next(model.parameters()), copies=False).view(-1)[0] = float("nan")
+                loss = F.mse_loss(model(batch[0]), batch[1])
+                seen = loss.detach().clone()
+                dist.all_reduce(seen)
+                if seen.isfinite():
+                    loss.backward()
+                    optimizer.step()
+                optimizer.zero_grad()
+                return loss.detach()
+
+            return careful
+
+        find, is_split = by_step(strategy="range"), make is not tensor_parallel
+        return beside(make, rank, find=find, new_step=new_step, is_split=is_split)
+
+    return case
+
+
 def alone(rank):
     """Rank 0 searches for a plain model; the other rank goes on and meets it only afterwards."""
     found = beside(network, rank, find=by_loss()) if rank == 0 else {"lr": None, "moved": [], "differs": []}
@@ -296,6 +346,7 @@ CASES = {
     **{f"fsdp2 {when}": searched(fsdp2, when) for when in WHEN},
     "fsdp2 range": searched(fsdp2, "evaluated", by_loss(strategy="range")),
     "fsdp2 step": searched(fsdp2, "mid-training", by_step()),
+    "fsdp2 saved": saved(fsdp2),
     "fsdp2 accumulate": searched(fsdp2, find=by_loss(accumulate=2)),
     **{f"fsdp1 {when}": searched(fsdp1(True), when) for when in WHEN},
     **{f"fsdp1 flat {when}": searched(fsdp1(False), when) for when in WHEN},
@@ -305,6 +356,9 @@ CASES = {
     "fabric": fabric,
     "accelerate": accelerate,
     "nan on one rank": not_a_number,
+    "fsdp1 nan in one shard": poisoned(fsdp1(False)),
+    "fsdp2 nan in one shard": poisoned(fsdp2),
+    "tensor parallel nan in one shard": poisoned(tensor_parallel),
     "rank 0 alone": alone,
     "both fail at once": failing((0, 1), "loss", 0),
     "both fail later": failing((0, 1), "loss", 30),

@@ -18,6 +18,7 @@ from lrfind.curves import GAPS, PATIENCE, DivergenceWatch
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.isolation import Kept, generators_kept
 from lrfind.optim import Optimizers, Stepping, groups_of, rates_of, reply_of
+from lrfind.ranks import Ranks, local
 from lrfind.records import Probe, Record, Stop
 
 OnStep = Callable[[float, float], None]
@@ -101,13 +102,17 @@ class Recorder:
         probe: The rates to use.
         optimizers: What is stepped; of several, the first one counts the steps and the others move with it.
         on_step: Told the rate and the loss of each step.
+        ranks: The processes that train together; each judges the mean of their losses, so that all stop together.
 
     Attributes:
         stop: Why the probe has ended; None while it goes on.
         batches: How many were observed.
     """
 
-    def __init__(self, probe: Probe, optimizers: Optimizers, on_step: OnStep = ignore) -> None:
+    def __init__(
+        self, probe: Probe, optimizers: Optimizers, on_step: OnStep = ignore, ranks: Ranks | None = None
+    ) -> None:
+        self._ranks = ranks or Ranks()
         self.stop: Stop | None = None
         self.batches, self._passes, self._length, self._bad = 0, 0, 0.0, 0
         self._probe, self._wanted = probe, probe.lrs
@@ -140,7 +145,7 @@ class Recorder:
         closed, and do not count for the step that is.
 
         Args:
-            loss: Of this batch. A step takes the mean over its batches.
+            loss: Of this batch, on this rank. A step takes the mean over its batches.
 
         Returns:
             Why the probe has ended, or None to go on.
@@ -148,6 +153,7 @@ class Recorder:
         Raises:
             BadInputError: If there are many batches and no step.
         """
+        loss = self._ranks.loss(loss)
         self.batches += 1
         self._bad = 0 if math.isfinite(loss) else self._bad + 1
         stepping = self._stepping
@@ -198,7 +204,7 @@ class Recorder:
             )
         if not self._lrs:
             raise BadInputError("no optimizer step was taken: the data gave no batch, or nothing stepped on one.")
-        return Record(
+        record = Record(
             self._probe,
             tuple(self._lrs),
             tuple(self._losses),
@@ -212,6 +218,7 @@ class Recorder:
             self._reply,
             self._used,
         )
+        return self._ranks.record(record)
 
     def _wait(self, loss: float) -> None:
         """Keep the loss of a batch on which no step was taken."""
@@ -225,9 +232,9 @@ class Recorder:
             )
 
     def _is_sound(self) -> bool:
-        """Say whether every parameter is finite: a loss that is not is then one that training skips."""
+        """Say whether every parameter is finite, on all ranks: a loss that is not is then one that training skips."""
         parameters = (one for group in groups_of(self._stepping.optimizers) for one in group["params"])
-        return all(bool(torch.isfinite(one.detach()).all()) for one in parameters)
+        return self._ranks.all_true(all(bool(torch.isfinite(local(one)).all()) for one in parameters))
 
 
 class Driver:
@@ -236,13 +243,14 @@ class Driver:
     Args:
         probe: The rates to use.
         on_step: Told the rate and the loss of each step.
+        ranks: The processes that train together.
     """
 
     nothing_ran = "the trainer did not begin to train; check its data."
 
-    def __init__(self, probe: Probe, on_step: OnStep) -> None:
+    def __init__(self, probe: Probe, on_step: OnStep, ranks: Ranks) -> None:
         self.probe = probe
-        self._on_step = on_step
+        self._on_step, self._ranks = on_step, ranks
         self._recorder: Recorder | None = None
 
     def __enter__(self) -> Self:
@@ -255,7 +263,7 @@ class Driver:
 
     def start(self, optimizers: Optimizers) -> None:
         """Begin to set rates, now that the trainer has its optimizers."""
-        self._recorder = Recorder(self.probe, optimizers, self._on_step).__enter__()
+        self._recorder = Recorder(self.probe, optimizers, self._on_step, self._ranks).__enter__()
 
     @property
     def recorder(self) -> Recorder:

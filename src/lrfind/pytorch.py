@@ -133,15 +133,15 @@ class PyTorchLoop(LoopInPlace):
                 model.train()
         else:
             step = to_number(cast(Step, self._step))
-        with Recorder(probe, optimizer, on_step) as recorder:
+        with Recorder(probe, optimizer, on_step, self._ranks) as recorder:
             batches = _cycled(self._twins[0], recorder, self._accumulate)
             for batch in batches if self._accumulate == 1 else _grouped(batches, self._accumulate):
-                stop = recorder.observe(self._ranks.loss(step(model, optimizer, batch)))
+                stop = recorder.observe(step(model, optimizer, batch))
                 if recorder.batches == 1 and self._step is None:
                     _check_reached(optimizer)
                 if stop:
                     break
-        return self._ranks.record(recorder.record())
+        return recorder.record()
 
 
 def _cycled(loader: Iterable[Any], recorder: Recorder, accumulate: int) -> Iterator[Any]:

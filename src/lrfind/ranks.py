@@ -61,6 +61,10 @@ class Ranks:
         dist.all_reduce(total, group=self._group)
         return total.item() / self.size
 
+    def all_true(self, is_true: bool) -> bool:
+        """Say whether something is true on every rank."""
+        return self.loss(float(is_true)) == 1.0
+
     def record(self, record: Record) -> Record:
         """Return a record as every rank is to read it: with the first one's count of the data, which may be longer."""
         if self.size == 1:
@@ -161,6 +165,12 @@ class _Word(threading.Thread):
 def is_distributed() -> bool:
     """Say whether this process is one of several that were started together."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """Return this rank's part of a tensor, which may be spread over ranks."""
+    part = tensor.detach()
+    return part.to_local() if hasattr(part, "to_local") else part
 
 
 def _group_of(model: nn.Module) -> Any:

@@ -39,14 +39,15 @@ def check_trainer(trainer: Any) -> None:
     """Check that a Trainer can be searched.
 
     Raises:
-        BadInputError: If it is none, or if it splits the model over devices.
+        BadInputError: If it is none, or if it spreads training in a way that is not known to be put back.
     """
     if not isinstance(trainer, transformers().Trainer):
         raise BadInputError(f"trainer must be a transformers Trainer, got {type(trainer).__name__}.")
     if means := _spread(trainer):
         raise BadInputError(
-            f"this Trainer spreads training by {means}, which a search does not put back; search under DDP (torchrun) "
-            f"or on one device (CUDA_VISIBLE_DEVICES=0, no launcher), then train with learning_rate=finding.lr."
+            f"this Trainer spreads training by {means}, which a search does not put back; search under torchrun with "
+            f"DDP or FSDP, or on one device (CUDA_VISIBLE_DEVICES=0, no launcher), then train with "
+            f"learning_rate=finding.lr."
         )
 
 
@@ -68,18 +69,22 @@ def trainer_of(callback: Any) -> Any:
     )
 
 
-def shared_states() -> list[dict[str, Any]]:
-    """Return what every Accelerator of the process shares: its state, and that of gradient accumulation."""
+def shared_states() -> list[Any]:
+    """Return what every Accelerator of the process shares: its state, that of accumulation, and what is in shards."""
     state = import_module("accelerate.state")
-    return [kind._shared_state for kind in (state.PartialState, state.AcceleratorState, state.GradientState)]
+    sharded = sys.modules.get("torch.distributed._composable_state")
+    return [
+        *(kind._shared_state for kind in (state.PartialState, state.AcceleratorState, state.GradientState)),
+        getattr(getattr(sharded, "_module_state_mapping", None), "data", None),
+    ]
 
 
 def _spread(trainer: Any) -> str:
     """Name the means by which training runs on several devices; empty where it does not."""
     if getattr(trainer, "is_deepspeed_enabled", False):
         return "DeepSpeed"
-    if getattr(trainer, "is_fsdp_enabled", False) or getattr(trainer, "is_fsdp_xla_enabled", False):
-        return "FSDP"
+    if getattr(trainer, "is_fsdp_xla_enabled", False):
+        return "FSDP on TPUs"
     if getattr(trainer, "is_model_parallel", False) or getattr(
         trainer, "is_distributed_loading_by_transformers", False
     ):
@@ -87,5 +92,5 @@ def _spread(trainer: Any) -> str:
     if trainer.args.n_gpu > 1:
         return f"DataParallel over {trainer.args.n_gpu} devices"
     kind = trainer.accelerator.distributed_type.name
-    is_known = kind == "NO" or kind.startswith("MULTI_")  # each process has the whole model, wrapped by DDP
+    is_known = kind in ("NO", "FSDP") or kind.startswith("MULTI_")  # alone, in shards, or the whole model in DDP
     return "" if is_known else f"{kind} over {trainer.accelerator.num_processes} processes"

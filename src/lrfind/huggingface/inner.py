@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from types import MethodType
 from typing import Any
@@ -63,7 +65,7 @@ def parts_of(trainer: Any, *, is_training: bool) -> Parts:
     chosen = getattr(trainer, "optimizer_cls_and_kwargs", None)
     return Parts(
         model=model,
-        optimizer=None if optimizer is None else unwrapped(optimizer),
+        optimizer=optimizer if optimizer is None or is_training else unwrapped(optimizer),
         loss=getattr(trainer, "compute_loss_func", None),
         choice=dict(chosen[1]) if chosen and optimizer is None else {},
     )
@@ -74,9 +76,9 @@ def inner_trainer(outer: Any, parts: Parts, *, steps: int, seed: int, is_trainin
     inner = copy.copy(outer)
     _rebind(inner, outer)
     inner.args = _args(outer.args, steps=steps, seed=seed, is_training=is_training)
-    inner.accelerator = _accelerator(outer.accelerator, seed)
+    inner.accelerator = _accelerator(outer.accelerator, seed, is_training=is_training)
     inner.model = parts.model
-    inner.model_wrapped = outer.model_wrapped if is_training else parts.model  # which DDP has, or is yet to have
+    inner.model_wrapped = outer.model_wrapped if is_training else parts.model  # by DDP or FSDP, or yet to be
     inner.model_init = None
     inner.optimizer, inner.compute_loss_func = parts.optimizer, parts.loss
     if parts.choice:
@@ -132,11 +134,26 @@ def _args(outer: Any, *, steps: int, seed: int, is_training: bool) -> Any:
     return args
 
 
-def _accelerator(outer: Any, seed: int) -> Any:
+def _accelerator(outer: Any, seed: int, *, is_training: bool) -> Any:
+    """Return an accelerator like the outer one; in training, what is prepared already is not prepared anew.
+
+    FSDP2 would mix up weights of which this process has no part.
+    """
     twin = copy.copy(outer)
     twin.dataloader_config = copy.copy(outer.dataloader_config)
     twin.dataloader_config.data_seed = seed
+    if is_training:
+        twin.prepare = partial(_prepared, twin, twin.prepare)
     return twin
+
+
+def _prepared(accelerator: Any, prepare: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Register a model and an optimizer that are prepared, which clipping looks for; prepare anything else."""
+    if not all(isinstance(each, (nn.Module, Optimizer)) for each in args):
+        return prepare(*args, **kwargs)
+    for each in args:
+        (accelerator._models if isinstance(each, nn.Module) else accelerator._optimizers).append(each)
+    return args if len(args) > 1 else args[0]
 
 
 def _rebind(inner: Any, outer: Any) -> None:

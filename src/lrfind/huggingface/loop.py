@@ -75,7 +75,7 @@ class HuggingFaceLoop(LoopInPlace):
             inner.callback_handler.callbacks = [driver]
             inner.training_step = driver.watched(inner.training_step)
             transformers().Trainer.train(inner)
-        return self._ranks.record(driver.recorder.record())
+        return driver.recorder.record()
 
     def _loader_of(self, make: Callable[[], Any], seed: int) -> Any:
         """Return the loader of a probe: the first one's, with its workers, where it has any; else one made anew."""
@@ -95,8 +95,7 @@ class _Driver(Driver, callback_base()):  # type: ignore[misc]
     nothing_ran = "the Trainer did not begin to train; check its train_dataset and its subclass."
 
     def __init__(self, probe: Probe, on_step: OnStep, ranks: Ranks) -> None:
-        super().__init__(probe, on_step)
-        self._ranks = ranks
+        super().__init__(probe, on_step, ranks)
         self._losses: list[torch.Tensor] = []
 
     def watched(self, training_step: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,7 +117,7 @@ class _Driver(Driver, callback_base()):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         losses, self._losses = self._losses, []
-        if self.recorder.observe(self._ranks.loss(float(sum(losses)))):
+        if self.recorder.observe(float(sum(losses))):
             control.should_training_stop = True
 
 

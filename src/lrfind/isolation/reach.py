@@ -69,6 +69,10 @@ _CLOSED_MODULES = (
         "tensorboardX.",
     ),
 )
+_OPENED_MODULES = tuple(
+    f"torch.distributed.fsdp._fully_shard._fsdp_{each}." for each in ("state", "param_group", "param")
+)
+"""What FSDP2 keeps beside a module, to match the hooks that it puts on it when the module first runs."""
 
 CACHES = type(cache(len))
 """What ``functools.lru_cache`` returns; its order is kept in links of its own, which nobody else may touch."""
@@ -201,7 +205,8 @@ def _libraries() -> frozenset[str]:
 def is_closed(kind: type) -> bool:
     """Say whether objects of a type are neither entered nor put back."""
     module = f"{kind.__module__}." if isinstance(kind.__module__, str) else ""
-    return issubclass(kind, _CLOSED) or (module.startswith(_CLOSED_MODULES) and not issubclass(kind, _TRAINED))
+    is_open = issubclass(kind, _TRAINED) or module.startswith(_OPENED_MODULES)
+    return issubclass(kind, _CLOSED) or (module.startswith(_CLOSED_MODULES) and not is_open)
 
 
 @cache

@@ -60,7 +60,7 @@ class LightningLoop(LoopInPlace):
     def _run(self, probe: Probe, on_step: OnStep) -> Record:
         with _Driver(probe, on_step, self._optimizer, self._ranks) as driver:
             self._fit(driver)
-        return self._ranks.record(driver.recorder.record())
+        return driver.recorder.record()
 
     def scheduler_configs(self) -> list[Any]:
         """Return Lightning's configurations of the schedulers that training would have; nothing is trained."""
@@ -127,8 +127,8 @@ class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
     nothing_ran = "the training data gave no batch; check the loader, its batch_size and drop_last."
 
     def __init__(self, probe: Probe, on_step: OnStep, index: int | None, ranks: Ranks) -> None:
-        super().__init__(probe, on_step)
-        self._index, self._ranks, self._silent = index, ranks, 0
+        super().__init__(probe, on_step, ranks)
+        self._index, self._silent = index, 0
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         if pl_module.automatic_optimization:
@@ -147,7 +147,7 @@ class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
             trainer.should_stop = True
 
     def _loss(self, trainer: Any, module: Any, outputs: Any) -> float:
-        """The loss of one batch, averaged over ranks; Lightning has divided it by the batches of a step."""
+        """The loss of one batch; Lightning has divided it by the batches of a step."""
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
         is_automatic = module.automatic_optimization
         if loss is None:
@@ -160,7 +160,7 @@ class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
                 raise BadInputError(f"training_step of {type(module).__name__} returns no loss; return it.")
             loss = math.nan
         scale = trainer.accumulate_grad_batches if is_automatic else 1
-        return self._ranks.loss(float(loss)) * scale
+        return float(loss) * scale
 
 
 def _check_module(module: Any) -> None:

@@ -1,0 +1,90 @@
+"""Two hosts on one machine: network namespaces with addresses of their own, joined by a pair of virtual devices.
+
+``python -m tests.two_hosts SCRIPT [ARGUMENTS]`` runs a script on both as a launcher of a cluster would, prints a line of
+JSON per host (what it printed, how it ended), and leaves nothing behind. No root is needed where the system lets a user
+have namespaces.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ADDRESSES = ("10.77.0.1", "10.77.0.2")
+PORT, LIMIT = "29511", 300
+INSIDE = "LRFIND_INSIDE_TWO_HOSTS"
+ALONE = ("unshare", "--net", "--mount", "--map-root-user")
+
+
+def why_not():
+    """Say why two hosts cannot be had here; nothing where they can."""
+    for tool in ("ip", "unshare", "mount"):
+        if shutil.which(tool) is None:
+            return f"{tool} is not installed"
+    command = [*ALONE, sys.executable, __file__]
+    done = subprocess.run(command, env=inside(), capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else f"namespaces of a network are refused: {done.stderr.strip()[-200:]}"
+
+
+def inside():
+    return {**os.environ, INSIDE: "1", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+
+
+def main(command):
+    if INSIDE not in os.environ:
+        os.execvpe(ALONE[0], [*ALONE, sys.executable, __file__, *command], inside())
+    join()
+    if command:
+        for host, result in enumerate(run(command)):
+            print(json.dumps({"host": host, **result}), flush=True)
+
+
+def join():
+    """Make the two hosts, and a network of them, in namespaces that end with this process."""
+    ip("mount", "-t", "tmpfs", "hosts", "/run")  # where names of namespaces are kept
+    for host in (0, 1):
+        ip("ip", "netns", "add", f"host{host}")
+    ip("ip", "link", "add", "eth0", "netns", "host0", "type", "veth", "peer", "name", "eth0", "netns", "host1")
+    for host, address in enumerate(ADDRESSES):
+        ip("ip", "-n", f"host{host}", "addr", "add", f"{address}/24", "dev", "eth0")
+        for device in ("lo", "eth0"):
+            ip("ip", "-n", f"host{host}", "link", "set", device, "up")
+
+
+def ip(*command):
+    subprocess.run(command, check=True)
+
+
+def run(command):
+    """Run a command on both hosts at once; return what each printed, and how it ended."""
+    running, files = [], []
+    for host in (0, 1):
+        size = {
+            "WORLD_SIZE": "2",
+            "RANK": str(host),
+            "LOCAL_RANK": "0",
+            "NODE_RANK": str(host),
+            "LOCAL_WORLD_SIZE": "1",
+        }
+        network = {"MASTER_ADDR": ADDRESSES[0], "MASTER_PORT": PORT, "GLOO_SOCKET_IFNAME": "eth0"}
+        files.append([tempfile.TemporaryFile("w+") for _ in range(2)])
+        entered = ["ip", "netns", "exec", f"host{host}", sys.executable, *command]
+        environment = {**os.environ, **size, **network}
+        running.append(subprocess.Popen(entered, env=environment, stdout=files[-1][0], stderr=files[-1][1]))
+    results = []
+    for process, (out, err) in zip(running, files, strict=True):
+        try:
+            code = process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = "it hung"
+        for each in (out, err):
+            each.seek(0)
+        results.append({"code": code, "out": out.read()[-2000:], "err": err.read()[-2000:]})
+    return results
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
