@@ -14,8 +14,8 @@ import torch
 from benchmarks.store import HERE
 from lrfind.compare.comparison import Comparison
 from lrfind.demo.experiment import Experiment, run
+from lrfind.plots import curve_figure
 from lrfind.records import Finding
-from lrfind.report.figures import curve_figure
 
 SEEDS = (0, 1, 2, 3, 4)
 LRS = (1e-5, 1e-4, 1e-3, 2e-3, 1e-1)

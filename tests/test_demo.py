@@ -210,7 +210,7 @@ def test_ctrl_c_in_the_search_leaves_nothing_of_an_earlier_report_either_and_say
     assert not [file for file in tmp_path.rglob("*") if file.is_file() and "events" not in file.name]
 
 
-@pytest.mark.parametrize("package", ["jinja2", "plotly", "tensorboard"])
+@pytest.mark.parametrize("package", ["jinja2", "tensorboard"])
 def test_what_the_report_needs_is_missed_before_any_work(monkeypatch, capsys, tmp_path, package):
     monkeypatch.setattr(faults, "find_spec", lambda name: None if name == package else True)
     assert demo(monkeypatch, "--dataset", "digits", "--out", tmp_path / "out") == 1

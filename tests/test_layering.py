@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from importlib import metadata
 from pathlib import Path
 
@@ -20,6 +21,7 @@ ROOMS = [
     ["curves"],
     ["suggest"],
     ["strategies"],
+    ["plots"],
     ["optim"],
     ["isolation"],
     ["ranks", "steps"],
@@ -30,7 +32,6 @@ ROOMS = [
     ["finder"],
     ["pytorch", "lightning", "huggingface"],
     ["compare"],
-    ["plots"],
     ["report"],
     ["demo"],
     ["cli"],
@@ -54,21 +55,26 @@ def room_of(path):
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
-def imports(node, function=""):
+def imports(node):
     """Yield (function, imported room) for every import of lrfind that runs, with the function it stands in."""
+    return ((function, name.split(".")[1]) for function, name in imported(node))
+
+
+def imported(node, function=""):
+    """Yield (function, imported name) for every import of lrfind that runs."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
             continue
         if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield from imports(child, child.name)
+            yield from imported(child, child.name)
             continue
         names = []
         if isinstance(child, ast.ImportFrom):
             names = [f"{child.module}.{alias.name}" for alias in child.names]
         elif isinstance(child, ast.Import):
             names = [alias.name for alias in child.names]
-        yield from ((function, name.split(".")[1]) for name in names if name.startswith("lrfind."))
-        yield from imports(child, function)
+        yield from ((function, name) for name in names if name.startswith("lrfind."))
+        yield from imported(child, function)
 
 
 def upward(path):
@@ -84,6 +90,23 @@ def test_imports_point_down(path):
 
 def test_every_door_is_in_use():
     assert set().union(*map(upward, MODULES)) == DOORS
+
+
+def module_of(path):
+    return ".".join(("lrfind", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def test_modules_import_each_other_in_no_circle_but_through_the_doors():
+    known = {module_of(path) for path in MODULES}
+    needs = {}
+    for path in MODULES:
+        room, needed = room_of(path), needs.setdefault(module_of(path), set())
+        for function, name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            module = name if name in known else name.rpartition(".")[0]
+            if module in known and (room, function, module.split(".")[1]) not in DOORS:
+                needed.add(module)
+    assert "lrfind.compare.comparison" in needs["lrfind.report.rows"]
+    TopologicalSorter(needs).prepare()  # raises where there is a circle
 
 
 def test_nothing_optional_is_imported_before_it_is_used():
@@ -105,7 +128,7 @@ def test_an_extra_brings_what_its_users_are_told_to_install_it_for():
         for call in re.findall(r"(?:check_installed|MissingExtraError)\(([^)]*)\)", path.read_text()):
             *packages, extra = re.findall(r'"([\w-]+)"', call) or [None]
             told |= {(package.lower(), extra) for package in packages}
-    assert ("plotly", "demo") in told
+    assert ("jinja2", "demo") in told
     assert [one for one in sorted(told) if one[0] not in installed_with(one[1])] == []
 
 

@@ -1,5 +1,6 @@
 """The report's page in a real browser, with and without a mouse, wide and narrow, light and dark."""
 
+import itertools
 import re
 import shutil
 from contextlib import contextmanager
@@ -7,16 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from comparisons import ARMS, HOSTILE, made_up_comparison, made_up_run
+from comparisons import ARMS, FINDING, HOSTILE, made_up_comparison, made_up_run
 
 from lrfind.compare.runs import Arm
-from lrfind.report.html import render
+from lrfind.report.html import render, write_finding_page
+from lrfind.report.rows import label
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 WIDTHS = (320, 390, 768, 1280)
+CHARTS = ("metric-loss", "metric-accuracy", "rates", "finding")
+LABELS = {arm.name: label(arm) for arm in ARMS}
 LONG = "a-name-without-any-space-" * 6
 
 
@@ -68,9 +72,10 @@ def overflow(page):
     return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 
 
-def lines(page, chart):
-    """How many lines a chart has that are really drawn."""
-    return page.locator(f"#{chart} path.js-line[d^=M]").count()
+def drawn(page, chart, kinds="line, best, dashed"):
+    """How many paths of these kinds a chart has that are really seen."""
+    chosen = ", ".join(f"#{chart} path.{kind}[d^=M]:not([hidden])" for kind in kinds.split(", "))
+    return page.locator(chosen).count()
 
 
 def arms_in_order(page):
@@ -84,66 +89,150 @@ def test_the_page_fits_and_asks_nobody_for_anything(browser, report, scheme, tou
             page.set_viewport_size({"width": width, "height": 900})
             page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
             assert overflow(page) <= 0
-            for name in ("finals", "metric-0", "metric-1", "rates", "finding"):
-                box = page.locator(f"#{name} svg.main-svg").first.bounding_box()
-                assert box["width"] > 0.6 * min(width, 400)
+            for name in CHARTS:
+                box = page.locator(f"#{name} svg").bounding_box()
+                assert (box["width"] > 0.6 * min(width, 400), box["height"] > 200) == (True, True)
+            assert page.locator("#finals svg").first.bounding_box()["width"] > 0.5 * min(width, 400)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_label_of_an_axis_covers_another_or_is_too_small(browser, report, width):
+    with opened(browser, report, width=width) as page:
+        for axis in page.locator(".along, .levels").all():
+            labels = [label.bounding_box() for label in axis.locator("span:visible").all()]
+            size = axis.evaluate("axis => parseFloat(getComputedStyle(axis).fontSize)")
+            assert (len(labels) >= 2, size >= 12) == (True, True)
+            for one, other in itertools.pairwise(sorted(labels, key=lambda box: (box["x"], box["y"]))):
+                apart = one["x"] + one["width"] <= other["x"] or abs(one["y"] - other["y"]) >= 12
+                assert apart, axis.evaluate("axis => axis.closest('figure').id")
+
+
+def test_the_table_of_arms_fits_a_laptop(browser, report):
+    with opened(browser, report) as page:
+        assert page.locator("#arms").evaluate("table => table.scrollWidth <= table.parentNode.clientWidth")
+
+
+def test_a_row_of_the_final_values_has_its_name_on_its_mark(browser, report):
+    for width in (390, 1280):
+        with opened(browser, report, width=width) as page:
+            rows = page.locator("#finals .row[data-arm]")
+            assert rows.count() == len(ARMS)
+            for row in rows.all():
+                name, strip = row.locator(".name").bounding_box(), row.locator("svg").bounding_box()
+                middle = name["y"] + name["height"] / 2
+                if width == 390:  # above it
+                    assert name["y"] + name["height"] <= strip["y"] + 1
+                else:  # beside it
+                    assert strip["y"] < middle < strip["y"] + strip["height"]
+
+
+def test_pointing_says_the_numbers_there(browser, report):
+    with opened(browser, report) as page:
+        area = page.locator("#metric-loss .area")
+        box = area.bounding_box()
+        tip = area.locator(".tip")
+        assert not tip.is_visible()
+        area.hover(position={"x": 0.5 * box["width"], "y": 50})
+        said = tip.inner_text().split()
+        assert said[:2] == ["step", "600"]
+        run = [run for run in made_up_comparison().runs if run.arm == "linear"]
+        mean = sum(row.metrics["val_loss"] for one in run for row in one.rows if row.step == 600) / len(run)
+        assert float(said[said.index("linear") + 2]) == pytest.approx(mean, rel=1e-3)
+        assert len(tip.locator("span > b").all()) == len(ARMS) - 1  # one has blown up by then
+        page.get_by_role("button", name="linear 0.0024", exact=True).click()
+        area.hover(position={"x": 0.5 * box["width"], "y": 60})
+        assert "linear" not in tip.inner_text()
+        assert tip.evaluate(
+            "tip => [...tip.querySelectorAll('b')].every((b) => b.getBoundingClientRect().right <= "
+            "tip.getBoundingClientRect().right)"
+        )
+        page.mouse.move(0, 0)
+        assert not tip.is_visible()
+
+
+def test_the_charts_need_no_script(browser, report):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    assert drawn(page, "metric-loss") == 2 * len(ARMS)
+    assert page.locator("#finals .row[data-arm]").count() == len(ARMS)
+    context.close()
+
+
+def test_the_page_of_a_finding(browser, tmp_path):
+    path = write_finding_page(FINDING, tmp_path / "finding.html")
+    for width in (320, 1280):
+        with opened(browser, path, width=width) as page:
+            assert overflow(page) <= 0
+            assert page.locator("h1").inner_text() == FINDING.headline
+            assert drawn(page, "finding", "trend") == len(FINDING.records)
+            area = page.locator("#finding .area")
+            area.hover(position={"x": 20, "y": 50})
+            assert "learning rate" in area.locator(".tip").inner_text()
+            on_line = area.locator("path.found").bounding_box()["x"]
+            flag = area.locator(".flag.lr").bounding_box()
+            assert min(abs(on_line - flag["x"]), abs(on_line - flag["x"] - flag["width"])) < 6
 
 
 def test_every_curve_is_drawn(browser, report):
     with opened(browser, report) as page:
-        diverged = 1  # in the same way with every seed, so that there is no band either
-        assert lines(page, "metric-0") == 2 * len(ARMS) + len(ARMS) - diverged
-        assert page.locator("#metric-0 .js-fill[d^=M]").count() == len(ARMS) - diverged
-        assert lines(page, "rates") == len(ARMS)
-        assert page.locator("#rates .point").count() == len(ARMS) * 24
-        assert page.locator("#finals .errorbar").count() == len(ARMS) - diverged
-        assert page.locator("#finals .annotation").all_text_contents().count("not finite in 3 of 3") == 1
-        assert lines(page, "finding") == 3 + 1  # the smoothed curves, and the interval
-        assert page.locator("#finding .point").count() > 100
-        assert page.locator("#finding .shapelayer path").count() == 2
+        for name in ("metric-loss", "metric-accuracy"):
+            assert drawn(page, name) == 2 * len(ARMS)
+            assert drawn(page, name, "band") == len(ARMS)
+            assert drawn(page, name, "best") == 1
+        assert (drawn(page, "rates"), drawn(page, "rates", "dots")) == (len(ARMS), len(ARMS))
+        dots = page.locator("#rates path.dots").evaluate_all("paths => paths.map((path) => path.getAttribute('d'))")
+        assert [path.count("M") for path in dots] == [24] * len(ARMS)
+        assert drawn(page, "finals", "mean") == len(ARMS) - 2  # one has diverged, one lies beyond
+        assert drawn(page, "finals", "seed") == 3 * len(ARMS) - 2 * 3 - 1  # and a seed of another failed
+        assert page.locator("#finals .result").all_inner_texts()[2] == "not finite in 3 of 3"
+        assert "0.9511 →" in page.locator("#finals .result").first.inner_text()
+        assert drawn(page, "finding", "trend") == drawn(page, "finding", "losses") == len(FINDING.records)
+        assert drawn(page, "finding", "found, interval, range") == 3
 
 
 def test_the_table_sorts_by_click_and_by_key(browser, report):
     with opened(browser, report) as page:
-        assert arms_in_order(page) == [arm.name for arm in ARMS]
+        assert arms_in_order(page) == list(LABELS.values())
         heading = page.get_by_role("columnheader", name="val_loss", exact=True)
-        by_loss = ["linear", "triangular", "found", "0.01", "1e-05"]
+        by_loss = [LABELS[name] for name in ("linear", "triangular", "found", "0.01", "1e-05")]
         heading.get_by_role("button").click()
-        assert (arms_in_order(page), heading.get_attribute("aria-sort")) == ([*by_loss, "0.1"], "ascending")
+        assert (arms_in_order(page), heading.get_attribute("aria-sort")) == ([*by_loss, "lr 0.1"], "ascending")
         page.keyboard.press("Enter")
-        assert arms_in_order(page) == [*reversed(by_loss), "0.1"]  # what has no value is last either way
+        assert arms_in_order(page) == [*reversed(by_loss), "lr 0.1"]  # what has no value is last either way
         assert heading.get_attribute("aria-sort") == "descending"
         assert page.get_by_role("status").inner_text() == "Sorted by val_loss, descending."
         page.keyboard.press("Shift+Tab")
         page.keyboard.press("Space")
-        assert arms_in_order(page) == ["0.01", "0.1", "1e-05", "found", "linear", "triangular"]
+        assert arms_in_order(page) == sorted(LABELS.values(), key=lambda name: name.replace("1e-5", "1"))
         assert page.locator("[aria-sort]").count() == 1
 
 
 def test_an_arm_hides_and_shows_by_click_and_by_key(browser, report):
     with opened(browser, report) as page:
-        chip = page.get_by_role("button", name="found", exact=True)
-        before = {name: lines(page, name) for name in ("metric-0", "metric-1", "rates", "finding")}
+        chip = page.get_by_role("button", name=LABELS["found"], exact=True)
+        every = "line, best, dashed, band, dots, trend"
+        before = {name: drawn(page, name, every) for name in CHARTS}
         chip.click()
         assert chip.get_attribute("aria-pressed") == "false"
-        after = {name: lines(page, name) for name in before}
+        after = {name: drawn(page, name, every) for name in before}
         assert {name: before[name] - after[name] for name in before} == {
-            "metric-0": 3,  # solid, dashed, band
-            "metric-1": 3,
-            "rates": 1,
+            "metric-loss": 3,  # solid, dashed, band
+            "metric-accuracy": 3,
+            "rates": 2,  # line, dots
             "finding": 0,
         }
-        assert "found" not in page.locator("#finals .annotation").all_text_contents()
+        assert page.locator("#finals .row[data-arm]:visible").count() == len(ARMS) - 1
         page.keyboard.press("Space")
         assert chip.get_attribute("aria-pressed") == "true"
-        assert {name: lines(page, name) for name in before} == before
+        assert {name: drawn(page, name, every) for name in before} == before
 
 
 def test_all_arms_can_be_hidden(browser, report):
     with opened(browser, report) as page:
         for chip in page.locator(".legend button").all():
             chip.click()
-        assert [lines(page, name) for name in ("metric-0", "rates")] == [0, 0]
+        assert [drawn(page, name) for name in ("metric-loss", "rates")] == [0, 0]
 
 
 def test_the_keyboard_reaches_all_that_can_be_used_and_shows_where_it_is(browser, report):
@@ -168,14 +257,13 @@ def test_colours_follow_the_reader_also_while_the_page_is_open(browser, report):
         return page.evaluate("""() => [
             getComputedStyle(document.body).backgroundColor,
             getComputedStyle(document.body).color,
-            document.querySelector("#metric-0 path.js-line[style*='stroke-width: 2']").style.stroke,
-            document.querySelector("#metric-0 .ytick text").style.fill,
+            getComputedStyle(document.querySelector("#metric-loss path.line")).stroke,
+            getComputedStyle(document.querySelector("#metric-loss .levels")).color,
         ]""")
 
     with opened(browser, report) as page:
         light = colours(page)
         page.emulate_media(color_scheme="dark")
-        sync_api.expect(page.locator("#metric-0 .ytick text").first).not_to_have_css("fill", light[-1])
         dark = colours(page)
         assert all(one != other for one, other in zip(light, dark, strict=True))
     with opened(browser, report, scheme="dark") as page:
@@ -216,20 +304,15 @@ def test_fingers_hit_what_they_aim_at(browser, report):
 
 def test_paper_is_light_and_holds_the_charts(browser, report):
     with opened(browser, report, scheme="dark") as page:
-        on_screen = page.locator("#metric-0 svg.main-svg").first.bounding_box()["width"]
-        ink = "document.querySelector('#metric-0 .ytick text').style.fill"
+        ink = "getComputedStyle(document.querySelector('#metric-loss .levels')).color"
         dark = page.evaluate(ink)
-        page.evaluate("dispatchEvent(new Event('beforeprint'))")
-        assert page.locator("#metric-0 svg.main-svg").first.bounding_box()["width"] == 660
-        assert page.evaluate(ink) != dark
         page.emulate_media(media="print")
         page.set_viewport_size({"width": 718, "height": 900})  # A4 between Chromium's margins
         assert overflow(page) <= 0
+        assert page.evaluate(ink) != dark
+        assert page.locator("#metric-loss svg").bounding_box()["width"] > 550
+        assert page.locator("#arms").evaluate("table => table.scrollWidth <= table.parentNode.clientWidth")
         page.emulate_media(media="screen")
-        page.set_viewport_size({"width": 1280, "height": 900})
-        page.evaluate("dispatchEvent(new Event('afterprint'))")
-        assert page.evaluate(ink) == dark
-        assert page.locator("#metric-0 svg.main-svg").first.bounding_box()["width"] == on_screen
         pages = re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))
         assert 2 <= len(pages) <= 8
 
@@ -251,13 +334,18 @@ def test_a_hostile_name_stays_text(browser, tmp_path):
     with opened(browser, path) as page:
         assert page.title() == f"lrfind: {HOSTILE}".replace("  ", " ")
         assert page.locator("img, iframe, main script, main b, [onerror]").count() == 0
-        assert page.locator("script").count() == 3
+        assert page.locator("script").count() == 2
         assert page.locator("h1").inner_text() == f"{HOSTILE} wins."
-        assert page.locator(".legend span:last-child").all_inner_texts() == ["found", "linear", HOSTILE]
-        label = page.locator("#finals .annotation").last.text_content()
-        assert label == f"{HOSTILE[:39]}…"
+        assert page.locator(".legend span:last-child").all_inner_texts() == [
+            LABELS["found"],
+            LABELS["linear"],
+            HOSTILE,
+        ]
+        assert page.locator("#finals .name").last.inner_text() == HOSTILE
+        page.locator("#metric-loss .area").hover(position={"x": 200, "y": 50})
+        assert HOSTILE in page.locator("#metric-loss .tip").inner_text()
         page.locator(".legend button").last.click()
-        assert page.locator("#finals .annotation").count() == 2
+        assert page.locator("#finals .row[data-arm]:visible").count() == 2
 
 
 def test_a_long_name_does_not_burst_the_page(browser, tmp_path):
@@ -270,10 +358,10 @@ def test_a_long_name_does_not_burst_the_page(browser, tmp_path):
 def test_one_seed_has_no_bands_and_no_intervals(browser, tmp_path):
     path = written(made_up_comparison(seeds=1, failed=None), tmp_path)
     with opened(browser, path) as page:
-        assert lines(page, "metric-0") == 2 * len(ARMS)
-        assert page.locator("#finals .errorbar path[d^=M]").count() == 0
+        assert drawn(page, "metric-loss") == 2 * len(ARMS)
+        assert drawn(page, "metric-loss", "band") + drawn(page, "finals", "whisker, seed") == 0
         assert page.locator("#pairs td").filter(has_text="–").count() == len(ARMS) - 2  # one diverged, one is best
-        assert "One seed." in page.locator("#finals-caption").inner_text()
+        assert "One seed" in page.locator("#finals-caption").inner_text()
 
 
 @pytest.mark.parametrize("changes", [{"finding": None}, {"runs": (), "summaries": {}}, {"arms": (), "runs": ()}])

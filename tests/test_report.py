@@ -9,7 +9,6 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
-from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
@@ -20,14 +19,17 @@ from markdown_it import MarkdownIt
 
 from lrfind.compare.comparison import Verdict
 from lrfind.compare.runs import Arm
-from lrfind.errors import LRFindError, MissingExtraError
-from lrfind.plots import arm_colours, plot_finals, plot_finding, plot_rates, plot_runs
+from lrfind.errors import BadInputError, LRFindError, MissingExtraError
+from lrfind.plots import FOUND, plot_finding
 from lrfind.report import forget_report, to_csv, to_markdown, write_report
-from lrfind.report.html import render, to_script
+from lrfind.report.charts import arm_places
+from lrfind.report.figures import plot_finals, plot_rates, plot_runs
+from lrfind.report.html import render, to_script, write_finding_page
 from lrfind.report.markdown import escape
-from lrfind.report.numbers import HOW
+from lrfind.report.rows import label, labelled
 
 FILES = {"report.html", "report.json", "report.md", "runs.csv"}
+NAMES = [label(arm) for arm in ARMS]
 FIGURES = {"finals", "finding", "metric-accuracy", "metric-loss", "rates"}
 
 
@@ -43,68 +45,95 @@ def out(whole, tmp_path_factory):
     return folder
 
 
-class Numbers(HTMLParser):
-    """Collects the numbers of a page: what is shown, its value, how it is made and of what."""
+class Words(HTMLParser):
+    """Counts the texts of a page, and collects the cells of its tables."""
 
     def __init__(self, text):
         super().__init__()
-        self.found, self.shown, self.words = [], None, Counter()
+        self.words, self.cells = Counter(), []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
-        if tag == "data":
-            about = dict(attributes)
-            assert about["title"].count("report.json #/") == 1
-            self.shown = [float(about["value"]), about["data-how"], about["data-json"].split()]
+        if tag == "tr":
+            self.cells.append([])
+        if tag in ("td", "th") and self.cells:
+            self.cells[-1].append("")
 
     def handle_data(self, text):
         self.words[text.strip()] += 1
-        if self.shown:
-            self.found.append((text, *self.shown))
-            self.shown = None
-
-
-def at(report, pointer):
-    """Follow a JSON pointer (RFC 6901, as a URI fragment); null stands for a number that is not finite."""
-    for step in unquote(pointer).removeprefix("#/").split("/"):
-        step = step.replace("~1", "/").replace("~0", "~")
-        report = report[int(step)] if isinstance(report, list) else report[step]
-    return math.nan if report is None else report
+        if self.cells and self.cells[-1]:
+            self.cells[-1][-1] += text.strip() + " "
 
 
 def test_report_json_is_the_comparison(whole, out):
     assert json.loads((out / "report.json").read_text()) == whole.to_dict()
 
 
-def test_every_number_on_the_page_is_what_report_json_makes_it(out):
-    report = json.loads((out / "report.json").read_text())
-    numbers = Numbers((out / "report.html").read_text()).found
-    assert len(numbers) > 100
-    for shown, value, how, sources in numbers:
-        assert value == pytest.approx(HOW[how]([at(report, one) for one in sources]), rel=1e-12, nan_ok=True)
-        plain = shown.replace("−", "-").replace(",", "")
-        if re.fullmatch(r"[-+.e\d]+", plain):
-            assert float(plain) == pytest.approx(value, rel=0.02, abs=1e-9)
-        else:
-            assert shown == "not finite" if math.isnan(value) else shown.endswith(("s", "min"))
+def test_the_table_of_arms_is_what_the_runs_say(whole, out):
+    rows = [row for row in Words((out / "report.html").read_text()).cells if len(row) == 10][1:]
+    assert len(rows) == len(ARMS)
+    for row, arm in zip(rows, ARMS, strict=True):
+        runs = whole.runs_of(arm.name)
+        for metric, place in {"val_loss": 1, "val_accuracy": 2, "train_accuracy": 4, "test_loss": 5}.items():
+            mean = sum(run.final(metric) for run in runs) / len(runs)
+            shown = row[place].split()
+            if math.isnan(mean):
+                assert shown[:2] == ["not", "finite"]
+            else:
+                assert float(shown[0]) == pytest.approx(mean, rel=1e-3)
+        applied = [end for run in runs for end in run.lr_applied]
+        assert float(row[7].split()[0]) == pytest.approx(max(applied), rel=0.01)
+        assert row[8].replace(",", "").strip() == "1200"
 
 
 def test_the_page_says_what_was_found_and_what_it_means(whole, out):
-    words = Numbers((out / "report.html").read_text()).words
-    sentence, rest = whole.verdict.sentence.split(". ", 1)
+    words = Words((out / "report.html").read_text()).words
+    sentence, rest = labelled(whole).verdict.sentence.split(". ", 1)
     assert (words[sentence + "."], words[rest]) == (1, 1)
     assert words[whole.setting] == words["LeNet on Fashion-MNIST"] == words["RuntimeError: CUDA out of memory"] == 1
     assert words["settled"] >= 1
     assert words["The rate was found by the calibrated reading of 3 range tests, for a constant schedule."] == 1
+    assert all(words[note] == 1 for note in (*whole.notes, *FINDING.notes))
+
+
+def test_the_page_is_small_also_where_a_lot_was_run(whole, out):
+    assert (out / "report.html").stat().st_size < 120_000
+    arms = tuple(Arm(f"arm {number}", 0.01 * (1 + number)) for number in range(16))
+    runs = tuple(made_up_run(arm, seed, evaluations=400) for arm in arms for seed in (0, 1))
+    many = replace(whole, arms=arms, runs=runs, verdict=Verdict("", None, arms[0].name, ()))
+    assert len(render(many)) < 500_000
+
+
+def test_arms_are_called_by_their_rates_unless_a_person_has_named_them(whole):
+    shown = labelled(whole)
+    names = ["lr 1e-5", "lr 0.01", "lr 0.1", f"found {FINDING.lr:.3g}", "linear 0.0024"]
+    assert [arm.name for arm in shown.arms][:5] == names
+    assert {run.arm for run in shown.runs} == {arm.name for arm in shown.arms}
+    assert shown.verdict.best == "linear 0.0024"
+    assert shown.verdict.sentence.startswith("linear 0.0024 wins")
+    assert labelled(shown) == shown
+    alike = made_up_comparison((Arm("0.012341", 0.012341), Arm("0.012342", 0.012342)), failed=None)
+    assert labelled(alike) == alike
+    mine = made_up_comparison((Arm("mine", 0.5), Arm("yours", 0.1)), failed=None)
+    assert labelled(mine) == mine
+
+
+def test_a_finding_has_a_page_of_its_own(tmp_path):
+    adam = replace(FINDING, records=tuple(replace(one, optimizer="Adam") for one in FINDING.records), epochs=5.0)
+    page = write_finding_page(replace(adam, notes=("<b>note</b>",)), tmp_path / "finding.html")
+    words = Words(page.read_text()).words
+    assert words[adam.headline] == words["Adam"] == words["5 epochs"] == words["<b>note</b>"] == 1
+    assert words[f"found {FINDING.lr:.3g}"] == 1
+    assert page.stat().st_size < 60_000
+    write_finding_page(replace(FINDING, records=()), page)
+    assert "Loss against learning rate" not in page.read_text()
 
 
 def test_what_is_close_names_the_seeds_that_would_settle_it():
     whole = made_up_comparison()
     close = replace(whole.verdict.pairs[0], is_settled=False, seeds_needed=9)
     text = render(replace(whole, verdict=replace(whole.verdict, pairs=(close,), kinds=None)))
-    assert re.search(
-        r"too close to call</span> about <data [^>]*>7</data> more seeds, <data [^>]*>9</data> in all", text
-    )
+    assert "too close to call</span> about 7 more seeds, 9 in all" in text
 
 
 def test_a_seed_that_is_not_finite_is_told(tmp_path):
@@ -112,7 +141,7 @@ def test_a_seed_that_is_not_finite_is_told(tmp_path):
     runs = tuple(lost if run == made_up_run(ARMS[3], 1) else run for run in made_up_comparison().runs)
     runs = tuple(replace(run, arm="found") if run is lost else run for run in runs)
     whole = replace(made_up_comparison(), runs=runs)
-    assert render(whole).count("not finite in 1 of 3") == 1
+    assert render(whole).count("not finite in 1 of 3") == 2  # in the chart and in the table
     assert to_markdown(whole).count("not finite in 1 of 3") == 1
 
 
@@ -133,9 +162,10 @@ def test_texts_are_shown_escaped(whole):
         )
     )
     shown = Counter(re.findall(r"&lt;script&gt;(\w+)&lt;/script&gt; &amp; \$\\frac\$", text))
-    once = ("setting", "note", "finding", "schedule", "package", "version", "error", "verdict")
-    assert shown == {**dict.fromkeys(once, 1), "title": 2}  # the title in the tab too
-    assert text.count("<script") == 3
+    once = ("setting", "note", "finding", "package", "version", "error", "verdict")
+    # the title in the tab too, the schedule in the card of the rate too
+    assert shown == {**dict.fromkeys(once, 1), "title": 2, "schedule": 2}
+    assert text.count("<script") == 2
 
 
 def test_the_page_works_where_it_lies(out):
@@ -218,11 +248,11 @@ def test_the_markdown_is_short_and_holds_verdict_and_table(whole, out):
     text = (out / "report.md").read_text()
     assert len(text.splitlines()) < 40
     shown = shown_by_markdown(text)
-    assert whole.verdict.sentence in shown
+    assert labelled(whole).verdict.sentence in shown
     html = MarkdownIt("commonmark").enable("table").render(text)
     assert html.count("<tr>") == 1 + len(ARMS)
-    assert "Trained: 20,400 steps in 17 runs" in shown
-    assert "Failed: 0.01, seed 2: RuntimeError: CUDA out of memory" in shown
+    assert "Trained: 20,400 steps." in shown
+    assert "Failed: lr 0.01, seed 2: RuntimeError: CUDA out of memory" in shown
 
 
 def test_a_hostile_name_stays_in_its_cell_of_the_markdown():
@@ -285,11 +315,9 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         write_report(made_up_comparison(ARMS[3:4], 1), tmp_path)
 
 
-@pytest.mark.parametrize("library", ["jinja2", "plotly"])
-def test_what_is_missing_is_named_before_anything_is_written(monkeypatch, tmp_path, library):
-    monkeypatch.setitem(sys.modules, library, None)
-    monkeypatch.setitem(sys.modules, f"{library}.offline", None)
-    with pytest.raises(MissingExtraError, match=rf"{library} is not installed.*lrfind\[compare\]"):
+def test_what_is_missing_is_named_before_anything_is_written(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingExtraError, match=r"jinja2 is not installed.*lrfind\[compare\]"):
         write_report(made_up_comparison(ARMS[3:4], 1), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -311,7 +339,7 @@ def test_repeated_range_tests_are_drawn_and_counted():
     lines = {line.get_label(): line for line in plot_finding(FINDING).get_lines()}
     assert "loss of each step, repeated" not in [line.get_label() for line in plot_finding(once).get_lines()]
     assert len(lines["loss of each step, repeated"].get_xdata()) == 48
-    assert "and of 2 more over the rates that matter" in render(made_up_comparison())
+    assert "the range test and of 2 more;" in render(made_up_comparison())
 
 
 def test_finding_plot_draws_on_the_axes_it_is_given():
@@ -323,7 +351,7 @@ def test_finding_plot_draws_on_the_axes_it_is_given():
 def test_the_run_figures_name_every_arm_and_show_the_seeds(whole, metric, scale):
     ax = plot_runs(whole, metric)
     family = metric.removeprefix("val")
-    assert labels(ax) == [*(arm.name for arm in ARMS), metric, f"train{family}"]
+    assert labels(ax) == [*NAMES, metric, f"train{family}"]
     assert (ax.get_yscale(), "(log scale)" in ax.get_ylabel()) == (scale, scale == "log")
     assert len(ax.collections) == len(ARMS)  # the bands
     assert plot_runs(whole, metric, ax) is ax
@@ -341,7 +369,7 @@ def test_one_seed_has_no_band():
 def test_the_rates_are_drawn_as_planned_and_as_read_back(whole):
     ax = plot_rates(whole)
     lines, dots = ax.get_lines()[: len(ARMS)], ax.get_lines()[len(ARMS) :]
-    assert (labels(ax), len(dots)) == ([arm.name for arm in ARMS], len(ARMS))
+    assert (labels(ax), len(dots)) == (NAMES, len(ARMS))
     assert {len(line.get_xdata()) for line in lines} == {400}
     assert {len(dot.get_xdata()) for dot in dots} == {24}
     assert ax.get_yscale() == "log"
@@ -349,14 +377,21 @@ def test_the_rates_are_drawn_as_planned_and_as_read_back(whole):
 
 def test_the_final_values_are_drawn_with_interval_and_seeds(whole):
     ax = plot_finals(whole)
-    assert [label.get_text() for label in ax.get_yticklabels()] == [arm.name for arm in ARMS]
-    assert [note.get_text() for note in ax.texts] == ["not finite in 3 of 3"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == NAMES
+    notes = [note.get_text() for note in ax.texts if note.get_text()]
+    assert notes == ["0.9511, beyond the chart", "not finite in 3 of 3"]
     whiskers = [line for line in ax.get_lines() if len(line.get_xdata()) == 2 and line.get_linestyle() == "-"]
-    spans = [(summary.low, summary.high) for arm in ARMS if (summary := whole.summaries.get(arm.name))]
+    spans = [(one.low, one.high) for arm in ARMS[1:] if (one := whole.summaries.get(arm.name))]
     assert [tuple(line.get_xdata()) for line in whiskers] == spans
 
 
 def test_the_best_arm_stands_out_and_no_two_arms_look_alike(whole):
-    colours = arm_colours(whole)
-    assert colours["linear"] == arm_colours(replace(whole, arms=whole.arms[::-1]))["linear"] == "#d1495b"
-    assert len(set(colours.values())) == len(ARMS)
+    colours = {line.get_label(): line.get_color() for line in plot_runs(whole, "val_loss").get_lines()}
+    assert colours["linear 0.0024"] == FOUND
+    assert len({colours[name] for name in NAMES}) == len(ARMS)
+    assert arm_places(whole)["linear"] == arm_places(replace(whole, arms=whole.arms[::-1]))["linear"] == 0
+
+
+def test_a_metric_that_no_run_has(whole):
+    with pytest.raises(BadInputError, match=r"val_loss, train_loss.*got 'f1'"):
+        plot_runs(whole, "f1")

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from lrfind.compare.comparison import Comparison, Verdict
 from lrfind.compare.runs import Arm, Row, Run
-from lrfind.compare.series import (
+from lrfind.report.series import (
     ceiling,
     falls,
     families,
-    finals,
     metric_series,
     needs_log_axis,
     rate_series,
@@ -56,7 +55,6 @@ def test_an_arm_without_a_run_or_the_metric_has_no_curve():
     one = comparison({4: 1.0}, arms=(ARM, Arm("b", 0.2)))
     assert [series.arm for series in metric_series(one, "val_loss")] == ["a"]
     assert metric_series(one, "accuracy") == ()
-    assert list(finals(one, "val_loss")) == ["a"]
 
 
 @given(st.lists(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=2), min_size=1, max_size=5))

@@ -122,7 +122,7 @@ def _check(options: dict[str, Any]) -> None:
     except BadInputError as error:
         raise UsageError(str(error)) from error
     check_folder(options["out"])
-    check_installed("jinja2", "plotly", extra="compare")
+    check_installed("jinja2", extra="compare")
 
 
 def _conclude(comparison: Comparison, out: Path, *, tensorboard: bool, as_json: bool) -> None:

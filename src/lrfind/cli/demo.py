@@ -60,7 +60,7 @@ def run_demo(
         if value is not None and value < least:
             raise UsageError(f"--{name} must be at least {least}, got {value}.")
     check_folder(out)
-    check_installed("jinja2", "plotly", "tensorboard", extra="demo")
+    check_installed("jinja2", "tensorboard", extra="demo")
     console = Console(markup=False)
     place = None if data_dir is None else str(data_dir)
     _load(console, dataset, place)

@@ -25,7 +25,7 @@ def write_report(comparison: Comparison, out: Path) -> Path:
 
     Raises:
         LRFindError: If the folder cannot be written.
-        MissingExtraError: If Jinja or Plotly is not installed; nothing is written then.
+        MissingExtraError: If Jinja is not installed; nothing is written then.
     """
     texts = {PAGE: render(comparison), SUMMARY: to_markdown(comparison), ROWS: to_csv(comparison)}
     try:

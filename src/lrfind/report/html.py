@@ -1,18 +1,22 @@
-"""The page: one self-contained file that asks no other place for anything."""
+"""The pages of a comparison and of a finding: each one self-contained file that asks no other place for anything."""
 
 from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hashlib import sha256
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from lrfind.compare.comparison import Comparison
-from lrfind.errors import MissingExtraError
-from lrfind.plots import COLOURS, FOUND, arm_colours
-from lrfind.report import charts, view
+from lrfind.errors import LRFindError, MissingExtraError
+from lrfind.plots import COLOURS, FOUND, finding_plot
+from lrfind.records import Finding
+from lrfind.report import numbers, rows, svg
+from lrfind.report.charts import arm_places, family_charts, finals_chart, rate_chart
+from lrfind.words import sentences
 
 ON_DARK = (
     "#ff8b9b",
@@ -35,29 +39,72 @@ def render(comparison: Comparison) -> str:
     """Return the page of a comparison; every text in it is escaped.
 
     Raises:
-        MissingExtraError: If Jinja or Plotly is not installed.
+        MissingExtraError: If Jinja is not installed.
     """
-    environment = _environment()
-    lines = [charts.finals_chart(comparison), *charts.family_charts(comparison), charts.rate_chart(comparison)]
-    finding = comparison.finding
-    found = charts.finding_chart(finding) if finding is not None and finding.records else None
-    shown = [*(lines if comparison.runs else ()), *([found] if found else ())]
-    arms = charts.arms(comparison)
-    scripts = {"script": _text("page.js"), **({"plotly": _plotly()} if shown else {})}
-    template = environment.from_string(_text("page.html.jinja"))
-    page: str = template.render(
-        _said(comparison),
-        policy=_policy(scripts.values()),
-        css=_safe(_text("page.css")),
-        palette={"light": (FOUND, *COLOURS), "dark": ON_DARK},
-        colours={name: place % len(ON_DARK) for place, name in enumerate(arm_colours(comparison))},
-        arms=arms,
-        charts=lines,
-        finding_chart=found,
-        drawn=_safe(to_script({"arms": arms, "charts": {chart.id: chart.drawn for chart in shown}})) if shown else "",
-        **{name: _safe(text) for name, text in scripts.items()},
+    comparison = rows.labelled(comparison)
+    verdict, remarks = rows.verdict(comparison)
+    best, finals = comparison.verdict.best, finals_chart(comparison)
+    charts = [*family_charts(comparison), rate_chart(comparison)] if comparison.runs else []
+    pictures = [svg.lines_picture(chart, best) for chart in charts]
+    return _page(
+        "comparison.html.jinja",
+        title=comparison.title,
+        verdict=verdict,
+        remarks=remarks,
+        cards=rows.cards(comparison),
+        notes=rows.notes(comparison),
+        comparison=comparison,
+        places={name: place % len(ON_DARK) for name, place in arm_places(comparison).items()},
+        shown=[mark.arm for mark in finals.marks],
+        finals=finals,
+        final_rows=svg.final_rows(finals),
+        finals_table=svg.finals_table(finals),
+        pictures=pictures,
+        finding=_picture(comparison.finding),
+        rows=rows.arm_rows(comparison),
+        others=rows.other_metrics(comparison),
+        difference=rows.difference,
+        remedy=rows.remedy,
     )
-    return page
+
+
+def render_finding(finding: Finding) -> str:
+    """Return the page of a finding; every text in it is escaped.
+
+    Raises:
+        MissingExtraError: If Jinja is not installed.
+    """
+    facts = {
+        "Optimizer": rows.optimizer(finding),
+        "Schedule": finding.schedule,
+        "Training": rows.length(finding),
+        "Read by": f"{finding.method}, from {numbers.counted(len(finding.records), 'range test')}",
+        "Exact rate": repr(finding.lr),
+    }
+    return _page(
+        "finding.html.jinja",
+        title=f"learning rate {numbers.rate(finding.lr)}",
+        sentences=sentences(finding),
+        cards=rows.finding_cards(finding),
+        notes=finding.notes,
+        facts={name: fact for name, fact in facts.items() if fact},
+        pictures=[],
+        finding=_picture(finding),
+    )
+
+
+def write_finding_page(finding: Finding, path: Path) -> Path:
+    """Write the page of a finding: rate, interval, range, cost, notes and the curve.
+
+    Raises:
+        LRFindError: If the file cannot be written.
+    """
+    page = render_finding(finding)
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise LRFindError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+    return path
 
 
 def to_script(data: Any) -> str:
@@ -68,56 +115,41 @@ def to_script(data: Any) -> str:
     return text
 
 
-def _said(comparison: Comparison) -> dict[str, Any]:
-    finding = comparison.finding
-    verdict, remarks = view.verdict(comparison)
-    return {
-        "title": comparison.title,
-        "verdict": verdict,
-        "remarks": remarks,
-        "setting": comparison.setting,
-        "metric": comparison.metric,
-        "mode": comparison.mode,
-        "tiles": view.tiles(comparison),
-        "rows": view.arm_rows(comparison),
-        "others": view.other_metrics(comparison),
-        "pairs": view.pair_rows(comparison),
-        "kinds": view.kinds_row(comparison),
-        "failures": comparison.failures,
-        "finding": finding,
-        "notes": [*comparison.notes, *(finding.notes if finding else ())],
-        "environment": comparison.environment,
-    }
+def _picture(finding: Finding | None) -> svg.Picture | None:
+    return svg.finding_picture(finding_plot(finding)) if finding is not None and finding.records else None
 
 
-def _policy(scripts: Iterable[str]) -> str:
-    """The page's own scripts run, and no other; whatever the page holds, the browser fetches nothing for it."""
-    hashes = (b64encode(sha256(script.encode()).digest()).decode("ascii") for script in scripts)
-    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
-    return f"default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src {allowed}"
-
-
-def _environment() -> Any:
+def _page(name: str, *, pictures: Sequence[svg.Picture], finding: svg.Picture | None, **said: Any) -> str:
+    """Fill in a template; the page's own script runs and no other, and the browser fetches nothing for it."""
     try:
-        from jinja2 import Environment, StrictUndefined
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
     except ImportError as error:
         raise MissingExtraError("jinja2", "compare") from error
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-
-
-def _plotly() -> str:
-    try:
-        from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise MissingExtraError("plotly", "compare") from error
-    text: str = get_plotlyjs()
-    return text
-
-
-def _safe(text: str) -> Any:
-    from markupsafe import Markup
-
-    return Markup(text)  # our own files, and JSON that has no way out of its element
+    environment = Environment(
+        loader=PackageLoader("lrfind.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"units": svg.UNITS, "ticks": svg.ticks, "grid": svg.grid}
+    environment.filters |= {show.__name__: show for show in (numbers.figure, numbers.rate, numbers.count)}
+    environment.filters |= {"duration": numbers.duration, "counted": numbers.counted}
+    script = _text("page.js")
+    digest = b64encode(sha256(script.encode()).digest()).decode("ascii")
+    shown = [*pictures, *([finding] if finding else [])]
+    page: str = environment.get_template(name).render(
+        policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
+        css=Markup(_text("page.css")),  # our own files, and JSON that has no way out of its element
+        script=Markup(script),
+        hover=Markup(to_script({picture.id: picture.hover for picture in shown})),
+        palette={"light": (FOUND, *COLOURS), "dark": ON_DARK},
+        pictures=pictures,
+        finding=finding,
+        **said,
+    )
+    return page
 
 
 def _text(name: str) -> str:

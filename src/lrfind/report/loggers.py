@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from lrfind.compare.comparison import Comparison
 from lrfind.compare.runs import Arm, Run
 from lrfind.errors import MissingExtraError
+from lrfind.plots import curve_figure
 from lrfind.records import Finding
-from lrfind.report.figures import curve_figure
 
 SEARCH = "search"
 """What the logger of the search is called; no run is called so."""

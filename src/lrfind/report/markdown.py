@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from lrfind.compare.comparison import Comparison
-from lrfind.report import view
-from lrfind.report.numbers import Number
-from lrfind.report.view import ArmRow, PairRow, Tile
+from lrfind.compare.comparison import Comparison, Pair
+from lrfind.report import rows
+from lrfind.report.numbers import figure
+from lrfind.report.rows import ArmRow
 
 NOWHERE = "\u200b"
 """A space of no width: it keeps ``@name`` from calling people, and ``#1`` from linking to anything."""
@@ -15,12 +15,13 @@ NOWHERE = "\u200b"
 
 def to_markdown(comparison: Comparison) -> str:
     """Return the verdict, the table of arms, what is settled, and how it was run."""
-    verdict, remarks = view.verdict(comparison)
+    comparison = rows.labelled(comparison)
+    verdict, remarks = rows.verdict(comparison)
     parts = [
         f"### {escape(comparison.title)}",
         f"**{escape(verdict)}** {escape(remarks)}".strip(),
         _arms(comparison),
-        _pairs(view.pair_rows(comparison)),
+        "\n".join(map(_pair, comparison.verdict.pairs)),
         "\n".join(f"- Failed: {escape(one.arm)}, seed {one.seed}: {escape(one.error)}" for one in comparison.failures),
         _how(comparison),
     ]
@@ -46,67 +47,38 @@ def _unlisted(start: str) -> str:
 
 
 def _arms(comparison: Comparison) -> str:
-    metric = escape(comparison.metric)
-    others = [name for name in view.other_metrics(comparison) if not name.startswith("train")]
-    head = ["arm", "rate", metric, "95 % interval", *map(escape, others), "seeds"]
-    rows = [_arm(row, others) for row in view.arm_rows(comparison)]
-    return _table(head, rows)
+    others = [name for name in rows.other_metrics(comparison) if not name.startswith("train")]
+    head = ["arm", "trained with", escape(comparison.metric), "95 % interval", *map(escape, others), "runs"]
+    lines = [
+        head,
+        [":--", ":--", *(["--:"] * (len(head) - 2))],
+        *(_arm(row, others) for row in rows.arm_rows(comparison)),
+    ]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _arm(row: ArmRow, others: list[str]) -> list[str]:
+    means = [row.others[name] for name in others]
     cells = [
         escape(row.name),
         escape(row.about),
-        _mean(row),
-        " to ".join(dict.fromkeys(map(_text, row.interval))) if row.interval else "–",
-        *(_text(row.others[name]) for name in others),
+        f"{row.result} ({row.lost})" if row.lost else row.result,
+        row.between or "–",
+        *("–" if mean is None else figure(mean) for mean in means),
         str(len(row.seeds)),
     ]
     return [f"**{cell}**" for cell in cells] if row.is_best else cells
 
 
-def _mean(row: ArmRow) -> str:
-    if row.mean is None:
-        return "not finite" if row.seeds else "–"
-    return f"{row.mean.text} (not finite in {row.lost} of {len(row.seeds)})" if row.lost else row.mean.text
-
-
-def _pairs(rows: list[PairRow]) -> str:
-    if not rows:
-        return ""
-    return "\n".join(
-        f"- {escape(row.first)} is ahead of {escape(row.second)} by {row.difference.text}{_span(row)}: {_settled(row)}"
-        for row in rows
-    )
-
-
-def _span(row: PairRow) -> str:
-    return f" ({row.interval[0].text} to {row.interval[1].text})" if row.interval else ""
-
-
-def _settled(row: PairRow) -> str:
-    if row.is_settled:
-        return "settled."
-    if row.more is None:
-        return "too close to call."
-    return f"too close to call; about {row.more.text} more seed{'s' if row.more.value != 1 else ''} would settle it."
+def _pair(pair: Pair) -> str:
+    by, between = rows.difference(pair)
+    told = "settled" if pair.is_settled else "; ".join(filter(None, ("too close to call", rows.remedy(pair))))
+    ends = f" ({between})" if between else ""
+    return f"- {escape(pair.first)} is ahead of {escape(pair.second)} by {by}{ends}: {told}."
 
 
 def _how(comparison: Comparison) -> str:
-    told = [f"{tile.label}: {_tile(tile)}." for tile in view.tiles(comparison)[1:]]
+    told = [escape(f"{card.label}: {card.value}.") for card in rows.cards(comparison)[1:]]
     ran = ", ".join(f"{escape(name)} {escape(value)}" for name, value in comparison.environment.items())
     notes = [escape(note) for note in comparison.notes]
-    return " ".join([escape(comparison.setting), *map(escape, told), *notes, *([f"{ran}."] if ran else [])])
-
-
-def _tile(tile: Tile) -> str:
-    return "".join(part if isinstance(part, str) else part.text for part in tile.parts)
-
-
-def _text(number: Number | None) -> str:
-    return "–" if number is None else number.text
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, [":--", ":--", *(["--:"] * (len(head) - 2))], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return " ".join([escape(comparison.setting), *told, *notes, *([f"{ran}."] if ran else [])])

@@ -1,81 +1,15 @@
-"""Numbers as a report shows them: each knows where in ``report.json`` it stands, or what it is made of."""
+"""Numbers as a report writes them: rounded, with units that people use."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
-from urllib.parse import quote
+from collections.abc import Callable
 
-How = Literal["", "mean", "least", "greatest", "sum", "difference"]
-
-HOW: dict[str, Callable[[Sequence[float]], float]] = {
-    "": lambda values: values[0],
-    "mean": lambda values: sum(value / len(values) for value in values),
-    "least": min,
-    "greatest": max,
-    "sum": sum,
-    "difference": lambda values: values[0] - values[1],
-}
-"""What is done with the numbers that one is made of."""
-
-NAMED = 3
-"""A number made of more than this many others does not name them all to people."""
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number and its origin.
-
-    Attributes:
-        value: The number.
-        text: How it is shown.
-        sources: Where in ``report.json`` the numbers stand that it is made of: JSON pointers as URI fragments.
-        how: What was done with them; empty where it is the one that stands there.
-    """
-
-    value: float
-    text: str
-    sources: tuple[str, ...]
-    how: How = ""
-
-    @property
-    def origin(self) -> str:
-        """Where it comes from, for people."""
-        named = ", ".join(self.sources[:NAMED])
-        more = f" and {len(self.sources) - NAMED} more" if len(self.sources) > NAMED else ""
-        return f"{self.how + ' of ' if self.how else ''}report.json {named}{more}"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A number of ``report.json``, with the place where it stands."""
-
-    value: float
-    pointer: str
-
-
-def source(value: float | None, *path: str | int) -> Source:
-    """Return a number of ``report.json`` with its place there; None is a number that is not finite.
-
-    Example:
-        >>> source(0.3, "summaries", "found, linear", "mean").pointer
-        '#/summaries/found%2C%20linear/mean'
-    """
-    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
-    return Source(math.nan if value is None else value, "#/" + "/".join(quote(step, safe="~") for step in steps))
-
-
-def number(sources: Source | Sequence[Source], show: Callable[[float], str], how: How = "") -> Number:
-    """Make a number to show of one that stands in ``report.json``, or of several."""
-    several = (sources,) if isinstance(sources, Source) else tuple(sources)
-    value = HOW[how]([one.value for one in several])
-    return Number(value, show(value), tuple(one.pointer for one in several), how)
+Show = Callable[[float], str]
 
 
 def figure(value: float) -> str:
-    """Write a metric with four digits that count.
+    """Write a metric with four significant digits.
 
     Example:
         >>> figure(0.3), figure(1234.56), figure(float("inf"))
@@ -84,7 +18,7 @@ def figure(value: float) -> str:
     return _signed(f"{value:#.4g}".rstrip(".")) if math.isfinite(value) else "not finite"
 
 
-def as_fine_as(reference: float, digits: int = 3) -> Callable[[float], str]:
+def as_fine_as(reference: float, digits: int = 3) -> Show:
     """Return how to write a number with as many decimals as so many digits of another take.
 
     Example:
@@ -109,6 +43,26 @@ def rate(value: float) -> str:
     return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e+")
 
 
+def rough(value: float) -> str:
+    """Write an end of a range of rates, of which two digits are known at most.
+
+    Example:
+        >>> rough(0.0041234)
+        '0.0041'
+    """
+    return rate(float(f"{value:.2g}"))
+
+
+def span(low: float, high: float, show: Show) -> str:
+    """Write two ends, or one number where both are written alike.
+
+    Example:
+        >>> span(0.001, 0.01, rate), span(0.01, 0.01, rate)
+        ('0.001 to 0.01', '0.01')
+    """
+    return " to ".join(dict.fromkeys((show(low), show(high))))
+
+
 def count(value: float) -> str:
     """Write a whole number, its thousands apart.
 
@@ -117,6 +71,16 @@ def count(value: float) -> str:
         '12,345'
     """
     return f"{value:,.0f}"
+
+
+def counted(number: float, unit: str) -> str:
+    """Write a number of things.
+
+    Example:
+        >>> counted(1, "seed"), counted(1200, "step")
+        ('1 seed', '1,200 steps')
+    """
+    return f"{number:,g} {unit}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

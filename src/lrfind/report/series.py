@@ -79,15 +79,6 @@ def schedule_series(comparison: Comparison, points: int = 400) -> tuple[Series, 
     return tuple(series for series in lines if series.steps)
 
 
-def finals(comparison: Comparison, metric: str) -> dict[str, tuple[float, ...]]:
-    """Return, for every arm with a run, each seed's metric at the end; NaN where a run has none."""
-    return {
-        arm.name: tuple(run.final(metric) for run in runs)
-        for arm in comparison.arms
-        if (runs := comparison.runs_of(arm.name))
-    }
-
-
 def needs_log_axis(values: Iterable[float]) -> bool:
     """Say whether ratios matter more than differences: nothing is negative, and the greatest is thrice the least.
 

@@ -1,0 +1,95 @@
+"""The charts of a comparison as numbers, and in characters."""
+
+import math
+
+import pytest
+from comparisons import FINDING, made_up_comparison
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrfind.cli.charts import Canvas, interval_bar, rate_chart
+from lrfind.compare.comparison import Comparison, Interval, Verdict
+from lrfind.compare.runs import Arm, Row, Run
+from lrfind.plots import finding_plot
+from lrfind.report import charts
+from lrfind.report.charts import Axis, FinalsChart, Mark, finals_chart
+
+
+def ended(means, mode="min"):
+    """Arms that end at these values, with one seed."""
+    arms = tuple(Arm(f"arm {number}", 0.1) for number in range(len(means)))
+    runs = tuple(
+        Run(arm.name, 0, (0.1, 0.1), 4, 1.0, (Row(4, 1.0, 0.1, {"metric": mean}),))
+        for arm, mean in zip(arms, means, strict=True)
+    )
+    summaries = {arm.name: Interval(mean, mean, mean) for arm, mean in zip(arms, means, strict=True)}
+    return Comparison("", "", "metric", mode, arms, runs, Verdict("", None, None, ()), summaries=summaries)
+
+
+@pytest.mark.parametrize(
+    ("means", "mode", "span", "beyond"),
+    [
+        ([1.0, 2.0], "min", (1.0, 2.0), [0, 0]),
+        ([1.0, 1.1, 1.2, 9.0], "min", (1.0, 1.6), [0, 0, 0, 1]),
+        ([0.9, 0.8, 0.1], "max", (0.3, 0.9), [0, 0, -1]),
+        ([1.0, 1.0, 5.0], "min", (1.0, 5.0), [0, 0, 0]),
+        ([1.0, 1.1, math.nan], "min", (1.0, 1.1), [0, 0, 0]),
+    ],
+)
+def test_one_bad_arm_does_not_squash_the_good_ones(means, mode, span, beyond):
+    chart = finals_chart(ended(means, mode))
+    margin = 0.05 * (span[1] - span[0])
+    assert (chart.x.low, chart.x.high) == pytest.approx((span[0] - margin, span[1] + margin))
+    assert [chart.beyond(mark) for mark in chart.marks] == beyond
+
+
+def test_arms_that_end_alike_have_an_axis():
+    x = finals_chart(ended([1.0, 1.0])).x
+    assert x.low < 1.0 < x.high
+
+
+@pytest.mark.parametrize(
+    ("interval", "bar"),
+    [
+        ((2.0, 1.0, 3.0), "  ├─●─┤  "),
+        ((2.0, 2.0, 2.0), "    ●    "),
+        ((2.0, -9.0, 9.0), "├───●───┤"),
+        ((9.0, 8.0, 10.0), "        →"),
+        ((-9.0, -9.0, -9.0), "←        "),
+        (None, ""),
+    ],
+)
+def test_an_interval_is_drawn_to_scale_and_points_beyond_the_chart(interval, bar):
+    mark = Mark("a", Interval(*interval) if interval else None, ())
+    assert interval_bar(FinalsChart("", "", Axis("", 0.0, 4.0), (mark,)), mark, 9) == bar
+
+
+@given(st.floats(1e-9, 1e9), st.floats(1.001, 1e6), st.booleans())
+def test_ticks_lie_on_the_axis(low, ratio, is_log):
+    axis = Axis("", low, low * ratio, is_log)
+    assert all(-1e-6 <= axis.share(tick) <= 1 + 1e-6 for tick in axis.ticks())
+    assert len(axis.ticks()) <= 12
+
+
+def test_every_value_that_a_chart_is_to_show_lies_on_its_axis():
+    whole = made_up_comparison(failed=None)
+    for chart in (*charts.family_charts(whole), charts.rate_chart(whole)):
+        inside = [chart.y.low <= value <= chart.y.high for one in chart.lines for value in one.mean if value == value]
+        assert sum(inside) > 0.9 * len(inside)  # all but an arm that blew up and the end of a schedule
+
+
+def test_the_terminal_shows_curve_rate_and_range():
+    lines = rate_chart(finding_plot(FINDING), 80).plain.splitlines()
+    assert max(map(len, lines)) <= 80
+    axis, labels = lines[-3:-1]
+    assert axis.count("▲") == 1
+    assert axis.index("═") < axis.index("▲")
+    assert f"{FINDING.lr:.3g}" in labels[axis.index("▲") - 5 : axis.index("▲") + 6]
+    assert sum(0x2800 < ord(character) < 0x2900 for line in lines for character in line) > 80
+
+
+def test_a_line_of_the_canvas_has_no_holes():
+    canvas = Canvas(10, 4)
+    canvas.line([0.0, 1.0], [0.0, 1.0], "cyan")
+    drawn = {column for row in canvas.rows() for column, character in enumerate(row.plain) if character != " "}
+    assert drawn == set(range(10))
