@@ -12,7 +12,7 @@ from benchmarks.rules import RULES
 from benchmarks.scoring import Stored
 from benchmarks.tasks import TASKS
 
-CHOSEN = "edge or usual rate, by reply, passes and length"
+CHOSEN = "edge or usual rate, by reply, passes and length; a closer look"
 """The rule whose calibrated scores are lrfind's."""
 
 

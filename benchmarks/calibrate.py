@@ -19,6 +19,7 @@ from benchmarks.rule import Case, Rule, to_case
 from benchmarks.sweeps import Sweep
 from benchmarks.task import Task
 from lrfind.errors import LRFindError
+from lrfind.strategies.reading import is_slower_than
 
 Array = npt.NDArray[np.float64]
 
@@ -27,14 +28,26 @@ STEPS = (1.0, 0.5, 0.2, 0.1, 0.05)
 
 
 CAP = 2 * BAD
-"""What a regret is above this hardly counts in the fit (in the scores it does)."""
+"""What a regret is above this counts less in a fit (in the scores it does not)."""
 
-BEYOND = 0.05
-"""How much it counts: enough for the fit to know the way."""
 
-JITTER = 1.0
-"""The fit counts the regret of a rate as the mean over its surroundings, with this standard deviation in octaves: what
-is known of a task that is not seen is no sharper, and constants at the brink of a cliff must not look good."""
+@dataclass(frozen=True, slots=True)
+class Blur:
+    """How a fit counts the regret of a rate: as the mean over its surroundings.
+
+    What is known of a task that is not seen is no sharper, and constants at the brink of a cliff must not look good.
+
+    Attributes:
+        beyond: How much what lies above ``CAP`` counts: a task that no constant can save must not bend it for others.
+        jitter: Standard deviation of the surroundings, in octaves.
+    """
+
+    beyond: float
+    jitter: float
+
+
+FIRST, LATER = Blur(0.05, 1.0), Blur(1.0, 0.7)
+"""For the constants that are fitted on the first families, and on those that the benchmark was widened by."""
 
 FINE = np.arange(-26.0, 10.0, 0.05)
 """Octaves at which that mean is computed; between them it is interpolated."""
@@ -110,22 +123,27 @@ def samples_of(
 
 
 def _read(rule: Rule, cases: Sequence[Case]) -> tuple[float, tuple[float, ...]]:
-    """Return the mean anchor and features of the cases that can be read."""
-    read = []
+    """Return the mean anchor and features of the cases that can be read; slower ramps count as much as the others."""
+    parts: tuple[list[tuple[float, ...]], list[tuple[float, ...]]] = ([], [])
     for case in cases:
+        is_slower = rule.closer is not None and is_slower_than(cases[0].record, case.record)
+        by = rule.closer if is_slower and rule.closer else rule
         try:
-            read.append((rule.anchor(case), *rule.features(case)))
+            parts[is_slower].append((by.anchor(case), *by.features(case)))
         except LRFindError:
             continue
-    if not read:
+    if not parts[0]:
         return np.nan, (0.0,) * len(rule.start)
-    anchor, *features = (fmean(column) for column in zip(*read, strict=True))
+    means = [[fmean(column) for column in zip(*part, strict=True)] for part in parts if part]
+    anchor, *features = (fmean(column) for column in zip(*means, strict=True))
     return anchor, tuple(features)
 
 
-def fit(samples: Sequence[Sample], start: Sequence[float], places: Sequence[int] | None = None) -> Array:
+def fit(
+    samples: Sequence[Sample], start: Sequence[float], places: Sequence[int] | None = None, blur: Blur = FIRST
+) -> Array:
     """Return the constants that make the mean regret of the samples least, moving one at a time, or only some."""
-    groups = _grouped(samples)
+    groups = _grouped(samples, blur)
     constants = np.array(start, dtype=float)
     least = _objective(groups, constants)
     for step in STEPS:
@@ -156,7 +174,7 @@ def _fit_later(samples: Sequence[Sample], rule: Rule, constants: Array) -> Array
     later = [one for one in samples if one.group == "wider"]
     if not (rule.later and later):
         return constants
-    return fit(later, constants, range(len(rule.start) - rule.later, len(rule.start)))
+    return fit(later, constants, range(len(rule.start) - rule.later, len(rule.start)), LATER)
 
 
 def leave_one_out(samples: Sequence[Sample], rule: Rule) -> dict[str, Array]:
@@ -173,22 +191,17 @@ def leave_one_out(samples: Sequence[Sample], rule: Rule) -> dict[str, Array]:
     return found
 
 
-def blurred(truth: Truth) -> Array:
-    """Return the regret at ``FINE``, compressed above ``CAP``, as the mean over the surroundings of each rate.
-
-    A task that no constant can save must not bend it for the others: therefore the compression.
-    """
+def blurred(truth: Truth, blur: Blur = FIRST) -> Array:
+    """Return the regret at ``FINE``, compressed above ``CAP``, as the mean over the surroundings of each rate."""
     regrets = np.array([truth.regret(2.0**octave) for octave in FINE])
-    regrets = np.minimum(regrets, CAP) + BEYOND * np.maximum(regrets - CAP, 0)
-    if not JITTER:
-        return regrets
-    away = np.arange(-3 * JITTER, 3 * JITTER + 1e-9, FINE[1] - FINE[0])
-    weights = np.exp(-0.5 * (away / JITTER) ** 2)
+    regrets = np.minimum(regrets, CAP) + blur.beyond * np.maximum(regrets - CAP, 0)
+    away = np.arange(-3 * blur.jitter, 3 * blur.jitter + 1e-9, FINE[1] - FINE[0])
+    weights = np.exp(-0.5 * (away / blur.jitter) ** 2)
     padded = np.pad(regrets, len(away) // 2, mode="edge")
     return np.asarray(np.convolve(padded, weights / weights.sum(), "valid")[: len(FINE)])
 
 
-def _grouped(samples: Sequence[Sample]) -> list[tuple[Array, Array, Array]]:
+def _grouped(samples: Sequence[Sample], blur: Blur) -> list[tuple[Array, Array, Array]]:
     """Return, per truth, its blurred regrets, and the anchors and features of its samples that could be read."""
     groups: dict[int, tuple[Truth, list[float], list[tuple[float, ...]]]] = {}
     for sample in samples:
@@ -196,11 +209,11 @@ def _grouped(samples: Sequence[Sample]) -> list[tuple[Array, Array, Array]]:
         if np.isfinite(sample.anchor):
             anchors.append(sample.anchor)
             features.append(sample.features)
-        if sample.without is not None:
+        if sample.without is not None and blur is FIRST:
             anchors.append(sample.known)
             features.append(sample.without)
     return [
-        (blurred(truth), np.array(anchors), np.array(features))
+        (blurred(truth, blur), np.array(anchors), np.array(features))
         for truth, anchors, features in groups.values()
         if anchors
     ]
@@ -208,7 +221,7 @@ def _grouped(samples: Sequence[Sample]) -> list[tuple[Array, Array, Array]]:
 
 def _objective(groups: Sequence[tuple[Array, Array, Array]], constants: Array) -> float:
     """The mean blurred regret."""
-    regrets = [np.interp(anchors - features @ constants, FINE, blur) for blur, anchors, features in groups]
+    regrets = [np.interp(anchors - features @ constants, FINE, regret) for regret, anchors, features in groups]
     return float(np.concatenate(regrets).mean())
 
 

@@ -13,7 +13,7 @@ from benchmarks.task import Task
 from lrfind.curves import BANDWIDTH, Curve, to_curve
 from lrfind.records import Record
 from lrfind.schedules import Shape, remaining
-from lrfind.suggest.calibrated import USUAL_PASSES, halvings
+from lrfind.suggest.calibrated import FEWEST_PASSES, USUAL_PASSES, halvings
 from lrfind.suggest.edges import is_weak
 
 
@@ -48,7 +48,8 @@ class Case:
     @property
     def passes(self) -> float:
         """How often training goes over the data, in octaves from ``USUAL_PASSES``."""
-        return log2(max(self.horizon / self.record.epoch, 1.0) / USUAL_PASSES) if self.record.epoch else 0.0
+        fewest = FEWEST_PASSES if is_weak(self.curve) else 1.0
+        return log2(max(self.horizon / self.record.epoch, fewest) / USUAL_PASSES) if self.record.epoch else 0.0
 
     @property
     def shorter(self) -> float:
@@ -84,6 +85,7 @@ class Rule:
         ceiling: The logarithm of the highest rate that it may answer.
         later: How many constants, the last ones, are fitted on the families that the benchmark was widened by; the
             others are fitted on the first ones.
+        closer: How a slower ramp is read, with as many features; as the others where it is None.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Rule:
     known: Callable[[Case], float] = lambda case: 0.0
     ceiling: Callable[[Case], float] = lambda case: math.inf
     later: int = 0
+    closer: Rule | None = None
 
 
 @cache

@@ -89,8 +89,8 @@ def calibrated_scores(
 ) -> tuple[list[Score], Array]:
     """Score a rule with constants fitted without the task's family; return them, and the constants fitted on all.
 
-    The constants are fitted on single range tests, whatever is scored. The interval spans nine tenths of the ways from
-    the reading to the best rate, on the other families.
+    The constants are fitted on single range tests of the first families, and on searches of the later ones. The
+    interval spans nine tenths of the ways from the reading to the best rate, on the other families.
     """
     constants, whole = fitted(rule, stored)
     scored = samples_of(rule, groups, stored.tasks, stored.truths)
@@ -123,10 +123,12 @@ def _ends(scored: Sequence[Sample], octaves: Sequence[float]) -> dict[str, tuple
 @lru_cache(maxsize=64)
 def fitted(rule: Rule, stored: Stored) -> tuple[dict[str, Array], Array]:
     """Return, for each family, a rule's constants fitted without it; and those fitted on all."""
-    groups = {"seen", "wider"} if rule.later else {"seen"}
-    names = {task.name for task in stored.tasks.values() if task.group in groups}
-    known = [one for one in stored.sweeps if one.task in names]
-    samples = samples_of(rule, sweeps.apart(known), stored.tasks, stored.truths)
+    seen, wider = (
+        [one for one in stored.sweeps if one.task in stored.tasks and stored.tasks[one.task].group == group]
+        for group in ("seen", "wider")
+    )
+    ramps = sweeps.apart(seen) + (sweeps.searches(wider) if rule.later else [])
+    samples = samples_of(rule, ramps, stored.tasks, stored.truths)
     whole = fit_both(samples, rule)
     without = leave_one_out(samples, rule)
     return {task.family: without.get(task.family, whole) for task in stored.tasks.values()}, whole

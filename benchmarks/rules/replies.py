@@ -3,6 +3,7 @@
 from math import inf, log2
 
 from benchmarks.rule import Case, Rule
+from benchmarks.rules.edge import anchor as edge_of
 from lrfind.suggest.calibrated import doubt as doubt_about
 from lrfind.suggest.calibrated import standard_edge
 from lrfind.suggest.edges import has_edge
@@ -37,15 +38,21 @@ def features(case: Case) -> tuple[float, ...]:
     adaptive = float(is_adaptive(case.curve))
     known = trust + usual
     passes = (case.passes * adaptive * known, case.passes * (1 - adaptive) * known)
-    length = (-case.shorter * adaptive * trust, -case.shorter * (1 - adaptive) * trust)
-    return (trust * annealed, trust * steady, trust * adaptive, usual * annealed, usual * steady, *passes, *length)
+    length = (-case.shorter * adaptive * trust, -case.shorter * (1 - adaptive) * trust, -case.shorter * usual)
+    below = (trust * annealed, trust * steady, trust * adaptive, usual * annealed, usual * steady)
+    return (*below, *passes, *length, 0.0, 0.0)
 
 
 def without(case: Case) -> tuple[float, ...] | None:
     """Return the features of the usual rate alone, where it is one that is fitted."""
     if not (has_usual(case.curve) and case.curve.is_fresh):
         return None
-    return (0.0, 0.0, 0.0, *case.annealing, case.passes, 0.0, 0.0, 0.0)
+    return (0.0, 0.0, 0.0, *case.annealing, case.passes, 0.0, 0.0, 0.0, -case.shorter, 0.0, 0.0)
+
+
+def closer_features(case: Case) -> tuple[float, ...]:
+    """Return what goes with the constants below the edge of a slower ramp."""
+    return (*(0.0,) * 10, *case.annealing)
 
 
 def known_without(case: Case) -> float:
@@ -59,17 +66,18 @@ def ceiling(case: Case) -> float:
     return log2(most) if most < inf else inf
 
 
-START = (2.0, 3.0, 0.5, 6.0, 7.0, 0.0, 0.0, 0.0, 0.0)
+START = (2.0, 3.0, 0.5, 6.0, 7.0, 0.0, 0.0, 0.5, 0.5, 0.5, 1.5, 2.5)
 
 RULES = (
     Rule(
-        "edge or usual rate, by reply, passes and length",
+        "edge or usual rate, by reply, passes and length; a closer look",
         anchor,
         features,
         START,
         without,
         known=known_without,
         ceiling=ceiling,
-        later=2,
+        later=5,
+        closer=Rule("a slower ramp", edge_of, closer_features, START),
     ),
 )

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
-import numpy as np
-
 from lrfind.curves import START
-from lrfind.errors import BadInputError
+from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import Ramp, Shape, Stretched, constant, name_of, ramp, remaining, to_shape
 from lrfind.strategies.length import Length, with_own
-from lrfind.strategies.reading import Training, read, read_all, readings
+from lrfind.strategies.reading import Training, combined, read, read_all
 from lrfind.suggest import to_rule
 
 _KINDS = (
@@ -104,8 +102,10 @@ class RangeTest:
 
     def so_far(self, records: Sequence[Record]) -> float | None:
         """Return the rate that some records show already; None where they cannot be read."""
-        found = readings(records, self.method, self.training(records[0]))
-        return float(np.exp(np.mean(np.log(found)))) if found else None
+        try:
+            return combined(records, self.method, self.training(records[0]))[0]
+        except ProbeError:
+            return None
 
     def training(self, record: Record) -> Training:
         """Return what training will be, as far as that is known with a record at hand."""

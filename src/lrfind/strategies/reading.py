@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from statistics import fmean
 
 from lrfind.curves import Curve, to_curve
 from lrfind.errors import BadInputError, ProbeError
@@ -15,6 +15,7 @@ from lrfind.strategies.length import Length
 from lrfind.strategies.notes import leaning_on, notes_on
 from lrfind.suggest import METHODS, to_rule
 from lrfind.suggest.calibrated import usual_for
+from lrfind.suggest.closer import closer
 from lrfind.suggest.cycles import cyclical_range
 from lrfind.suggest.edges import has_edge
 from lrfind.suggest.interval import interval
@@ -54,7 +55,7 @@ def read(record: Record, method: str, training: Training) -> float:
 
 
 def read_all(records: Sequence[Record], method: str, training: Training) -> Finding:
-    """Return the finding: the readings averaged in log-rate; the range is the first record's.
+    """Return the finding: the readings combined; the range is the first record's.
 
     Args:
         records: Of range tests, at least one; of those after the first, what cannot be read is left out.
@@ -64,17 +65,16 @@ def read_all(records: Sequence[Record], method: str, training: Training) -> Find
     Raises:
         ProbeError: If the first one cannot be read.
     """
-    first, *others = records
-    lrs = [read(first, method, training), *readings(others, method, training)]
-    lr = float(np.exp(np.mean(np.log(lrs)))) if len(lrs) > 1 else lrs[0]
+    first, own = records[0], read(records[0], method, training)
+    lr, lost = combined(records, method, training)
     curve, length = to_curve(first), training.over(first)
     is_calibrated = method == "calibrated"
     usual = usual_for(curve, training.left, length.passes, length.steps) if is_calibrated else None
     rests_on = evidence(curve, training.left, length.passes, length.steps) if is_calibrated else "edge"
     has_none = is_calibrated and (not has_edge(curve) or rests_on in ("capped", "none"))
-    low, top = (lrs[0] / SPREAD, lrs[0] * SPREAD) if has_none else cyclical_range(curve)
+    low, top = (own / SPREAD, own * SPREAD) if has_none else cyclical_range(curve)
     notes = notes_on(first, curve, rests_on, leaning=leaning_on(curve, usual), steps=length.steps)
-    if lost := len(records) - len(lrs):
+    if lost:
         notes.append(f"{lost} of {len(records)} ramps could not be read.")
     return Finding(
         lr=lr,
@@ -92,15 +92,47 @@ def read_all(records: Sequence[Record], method: str, training: Training) -> Find
     )
 
 
+def combined(records: Sequence[Record], method: str, training: Training) -> tuple[float, int]:
+    """Return the mean of the readings, in log-rate, and how many records could not be read.
+
+    A slower ramp counts as much as all others together.
+
+    Raises:
+        ProbeError: If none can be read.
+    """
+    known = _each(records, method, training)
+    parts = [[math.log(lr) for lr, is_slower in known if is_slower == which] for which in (False, True)]
+    if not parts[0]:
+        read(records[0], method, training)  # says why
+    return math.exp(fmean(fmean(part) for part in parts if part)), len(records) - len(known)
+
+
 def readings(records: Sequence[Record], method: str, training: Training) -> list[float]:
     """Return the rates read off those records that can be read."""
+    return [lr for lr, _ in _each(records, method, training)]
+
+
+def _each(records: Sequence[Record], method: str, training: Training) -> list[tuple[float, bool]]:
+    """Return the rates read off those records that can be read, and whether each is of a slower ramp."""
     found = []
     for record in records:
+        is_slower = is_slower_than(records[0], record)
         try:
-            found.append(read(record, method, training))
+            lr = closer(to_curve(record), training.left) if is_slower else read(record, method, training)
         except ProbeError:
             continue
+        found.append((lr, is_slower))
     return found
+
+
+def is_slower_than(first: Record, record: Record) -> bool:
+    """Say whether a ramp looks closer: it takes more steps per octave than the first one."""
+    return _pace(record) < 0.99 * _pace(first)
+
+
+def _pace(record: Record) -> float:
+    lrs = record.probe.lrs
+    return math.log2(lrs[-1] / lrs[0]) / (len(lrs) - 1)
 
 
 def judged(finding: Finding, lr: float) -> Judgement:

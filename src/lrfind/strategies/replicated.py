@@ -1,4 +1,7 @@
-"""The replicated range test: one ramp over all rates, then shorter ones over the part where something happened."""
+"""The replicated range test: one ramp over all rates, then shorter ones over the part where something happened.
+
+Where training is short, and the first ramp with it, a slower one looks closer.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from lrfind.errors import BadInputError
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import ramp
 from lrfind.strategies.range_test import RangeTest
+from lrfind.suggest.calibrated import halvings
 from lrfind.suggest.edges import edge, has_edge, onset
+from lrfind.suggest.replies import follows
 
 REPLICATES = 2
 """How many shorter ramps there are: more were measured to change nothing."""
@@ -25,6 +30,15 @@ AROUND = 8.0
 FEWEST = 48
 """A first ramp of fewer steps is not worth its cost."""
 
+CLOSER = 60
+"""Steps of the slower ramp."""
+
+BELOW, ABOVE = 2.0**4.5, 2.0**5.5
+"""It begins at the first reading divided by this, and ends at it times that."""
+
+IN_ALL = 3.0
+"""With it, a search may take so many times a budget that is a share."""
+
 
 @dataclass(frozen=True, slots=True)
 class Replicated:
@@ -33,14 +47,16 @@ class Replicated:
     Args:
         test: The first ramp, how it is read, and what training will be.
         budget: What the search may cost: a share of the horizon if below 1, else steps. The ramps are shortened and
-            left out to stay within it, but for a first one of ``FEWEST`` steps. Without effect where the horizon is
-            not known and it is a share.
+            left out to stay within it, but for a first one of ``FEWEST`` steps. In trainings of fewer than
+            ``lrfind.suggest.calibrated.HORIZON`` steps, ``CLOSER`` ones come on top of a share. Without effect where
+            the horizon is not known and it is a share.
 
     Raises:
         BadInputError: If the budget is not positive.
 
     Source:
-        docs/decisions/0007-replicates-not-races.md, which also has what was measured against it.
+        docs/decisions/0007-replicates-not-races.md and 0016-a-closer-look.md, which also have what was measured
+        against it.
     """
 
     test: RangeTest = field(default_factory=RangeTest)
@@ -52,11 +68,11 @@ class Replicated:
             raise BadInputError(f"budget must be a share of the horizon below 1, or steps, got {self.budget!r}.")
 
     def propose(self, records: Sequence[Record]) -> list[Probe] | Finding:
-        """Return the first ramp, then the shorter ones, then the finding."""
+        """Return the first ramp, then the shorter ones and the slower one, then the finding."""
         if not records:
             return self._first().propose([])
         finding = self.test.find(records)  # which also says that the first ramp can be read
-        return self._shorter(records[0])[len(records) - 1 :] or finding
+        return (self._shorter(records[0]) + self._closer(records[0]))[len(records) - 1 :] or finding
 
     def so_far(self, records: Sequence[Record]) -> float | None:
         """Return the rate that some records show already; None where they cannot be read."""
@@ -74,6 +90,17 @@ class Replicated:
         left = _allowed(self.budget, self.test.length(record).steps) - len(record.lrs)
         count = int(min(REPLICATES, max(left // steps, 0)))
         return [Probe(ramp(low, high, steps), record.probe.seed + 1 + index) for index in range(count)]
+
+    def _closer(self, record: Record) -> list[Probe]:
+        """The slower ramp, around what a constant rate would be: schedules then are read off the same records."""
+        curve, steps = to_curve(record), self.test.length(record).steps
+        over = IN_ALL if self.budget < 1 else 1.0
+        fits = halvings(steps) > 0 and len(record.lrs) + CLOSER <= over * _allowed(self.budget, steps)
+        if not (fits and self.test.method == "calibrated" and curve.is_fresh and follows(curve)):
+            return []
+        middle = replace(self.test, schedule="constant").read(record)
+        low, high = max(middle / BELOW, self.test.min_lr), min(middle * ABOVE, self.test.max_lr)
+        return [Probe(ramp(low, high, CLOSER), record.probe.seed + 1 + REPLICATES)] if low < high else []
 
     def _matters(self, curve: Curve) -> tuple[float, float]:
         """The rates from before the loss falls to where it has diverged."""

@@ -6,7 +6,7 @@ from math import log2
 
 from lrfind.curves import Curve
 from lrfind.suggest.edges import density, edge, fall, has_edge, is_saturated, is_weak, no_fall
-from lrfind.suggest.replies import as_adam, follows, highest, in_training, is_adaptive
+from lrfind.suggest.replies import as_adam, follows, highest, in_probe, in_training, is_adaptive
 from lrfind.suggest.usual import allows, has_usual, rules_out, usual_rate
 
 ANNEALED, STEADY = 2.15, 3.35
@@ -35,9 +35,9 @@ HORIZON = 2_000
 MOST_HALVINGS = 5.0
 """No training as short as that was measured."""
 
-SHORTER, SHORTER_ADAPTIVE = 0.95, 0.45
-"""Octaves further up for each halving of the steps of training below ``HORIZON``, and that for an adaptive optimizer,
-where the curve falls clearly; longer trainings are not measured."""
+SHORTER, SHORTER_ADAPTIVE, SHORTER_USUAL = 0.25, 0.85, 0.65
+"""Octaves further up for each halving of the steps of training below ``HORIZON``, that for an adaptive optimizer, and
+that of its usual rate, where the curve falls clearly; longer trainings are not measured."""
 
 SATURATED = 0.6
 """The usual rate of an adaptive optimizer is trusted this much at least where the loss never rises above its start: an
@@ -45,6 +45,9 @@ edge then is hardly one."""
 
 USUAL_PASSES = 32.0
 """The number of passes at which nothing is added, and which is assumed where it is not known."""
+
+FEWEST_PASSES = 8.0
+"""Where the fall is lost in noise, fewer passes than that do not raise the rate: batches then are mostly small."""
 
 ENOUGH = 6.0
 """A fall of this many times the noise is as much evidence as the usual rate."""
@@ -91,11 +94,13 @@ def usual_for(curve: Curve, left: float, passes: float | None = None, steps: flo
         return None
     usual = curve.used
     if curve.is_fresh:
-        usual = as_adam(curve, usual_rate(left), steps) / 2 ** _octaves_repeated(curve, passes)
+        longer = 0.0 if is_weak(curve) else SHORTER_USUAL * halvings(steps)
+        usual = as_adam(curve, usual_rate(left), steps) * 2 ** (longer - _octaves_repeated(curve, passes))
         usual = min(usual, highest(curve, steps))
+    probed = in_probe(curve, usual, steps) if curve.is_fresh else usual
     if has_edge(curve):
-        return None if rules_out(curve, usual) else usual
-    return usual if allows(curve, usual) else None
+        return None if rules_out(curve, probed) else usual
+    return usual if allows(curve, probed) else None
 
 
 def standard_edge(curve: Curve, steps: float | None = None) -> float:
@@ -125,7 +130,8 @@ def octaves_below(left: float) -> float:
 
 def _octaves_repeated(curve: Curve, passes: float | None) -> float:
     octaves = REPEATED_ADAPTIVE if is_adaptive(curve) else REPEATED
-    return octaves * log2(max(passes or USUAL_PASSES, 1.0) / USUAL_PASSES)
+    fewest = FEWEST_PASSES if is_weak(curve) else 1.0
+    return octaves * log2(max(passes or USUAL_PASSES, fewest) / USUAL_PASSES)
 
 
 def _octaves_shorter(curve: Curve, steps: float | None) -> float:

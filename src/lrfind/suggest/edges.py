@@ -152,7 +152,7 @@ def _last_low(curve: Curve) -> int:
     known = _known(curve)
     least = float(np.min(known))
     if is_weak(curve) and len(known) > 2 * START:  # where little is known, a trend says least at its ends
-        least = min(float(np.min(known[START:])), curve.level)
+        least = max(least, min(float(np.min(known[START:])), curve.level))
     return _last_within(curve, least)
 
 

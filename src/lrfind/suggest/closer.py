@@ -1,0 +1,29 @@
+"""The reading of a slower ramp around a first reading: below its edge by a constant, whatever the optimizer."""
+
+from __future__ import annotations
+
+from lrfind.curves import Curve
+from lrfind.suggest.edges import edge
+
+ANNEALED, STEADY = 1.6, 2.5
+"""Octaves from the edge of such a ramp down to the best peak of a rate that falls to zero, and to the best constant
+one."""
+
+
+def closer(curve: Curve, left: float) -> float:
+    """Return the rate so far below the edge of a ramp of some ten octaves as the schedule asks for.
+
+    Such a ramp spends several steps on each octave, more like training than one over all rates. Its reading leans on
+    nothing that is usual, so that it errs otherwise than the first one; the mean of both is better than either.
+
+    Args:
+        curve: The curve to read.
+        left: How much of the peak is left over the last fifth of training, in [0, 1]; ``lrfind.schedules.remaining``.
+
+    Raises:
+        ProbeError: If the loss never falls.
+
+    Source:
+        docs/decisions/0016-a-closer-look.md; ``python -m benchmarks.calibrate`` fits the constants.
+    """
+    return float(edge(curve) / 2 ** (ANNEALED + (STEADY - ANNEALED) * left))
