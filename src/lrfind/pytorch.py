@@ -123,7 +123,7 @@ class PyTorchLoop(LoopInPlace):
         stack.callback(end_workers, twin)
         self._twins = [twin]  # a list, in which an iterator gives way to a copy for each probe
         state = self._model, self._optimizer, self._loss_fn, self._step
-        return Kept(state, data=(self._loader, self._twins), apart=loaders_in(twin))
+        return Kept(state, data=(self._loader, self._twins), skip=loaders_in(twin))
 
     def _run(self, probe: Probe, on_step: OnStep) -> Record:
         model, optimizer = self._model, self._optimizer

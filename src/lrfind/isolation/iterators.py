@@ -15,20 +15,27 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lrfind.errors import BadInputError
 from lrfind.isolation.notes import place_of
-from lrfind.isolation.reach import CACHES, kind_of
+from lrfind.isolation.reach import CACHES, per_type
+
+_METHODS = (MethodWrapperType, BuiltinMethodType)
 
 
 def is_half_consumed(each: Any) -> bool:
     """Say whether an object is an iterator whose place is not among its attributes, so that it cannot be put back."""
-    if isinstance(each, (np.random.SeedSequence, CACHES, _BaseDataLoaderIter)):
-        return True
-    if isinstance(each, (MethodWrapperType, BuiltinMethodType)):  # count().__next__
+    if not _may_be_half_consumed(type(each)):
+        return False
+    if isinstance(each, _METHODS):  # count().__next__
         return is_half_consumed(each.__self__)
     if isinstance(each, io.IOBase):  # a pipe, or a file that is being iterated over
         return not each.closed and each.readable() and not each.writable() and place_of(each) is None
-    if not isinstance(each, Iterator):
-        return False
-    return not isinstance(kind_of(each).__next__, FunctionType)  # as of a class of the user's
+    return True
+
+
+@per_type
+def _may_be_half_consumed(kind: Any) -> bool:
+    if issubclass(kind, (np.random.SeedSequence, CACHES, _BaseDataLoaderIter, io.IOBase, *_METHODS)):
+        return True
+    return issubclass(kind, Iterator) and not isinstance(kind.__next__, FunctionType)  # as of a class of the user's
 
 
 def stand_in(iterator: Any, name: str) -> Any:
@@ -51,7 +58,7 @@ def twin_of(iterator: Any) -> Any:
         return copy.deepcopy(iterator)
     if isinstance(iterator, CACHES):
         return lru_cache(**iterator.cache_parameters())(iterator.__wrapped__)
-    if isinstance(iterator, (MethodWrapperType, BuiltinMethodType)):
+    if isinstance(iterator, _METHODS):
         return getattr(twin_of(iterator.__self__), iterator.__name__)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of itertools, from Python 3.12

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from operator import is_not
 from typing import Any
 
+import numpy as np
 import torch
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from typing_extensions import Self
 
 from lrfind.errors import NotPutBackError
-from lrfind.isolation.generators import global_generators, seed_each
+from lrfind.isolation.generators import GENERATORS, global_generators, seed_each
 from lrfind.isolation.iterators import is_half_consumed, stand_in
 from lrfind.isolation.loaders import end_workers
 from lrfind.isolation.memory import notes_of_memory
-from lrfind.isolation.notes import GENERATORS, Kind, Note, notes_of
+from lrfind.isolation.notes import Note, moved, notes_of, put_back
 from lrfind.isolation.reach import Found, instances, is_leaf, path_to, reach
 
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
@@ -34,17 +36,18 @@ class Kept:
     Args:
         state: Models, optimizers, functions, and whatever else a step reaches from.
         data: Loaders, datasets, samplers.
-        apart: What is not entered on the way: a trainer, say.
+        skip: What is not entered on the way: loaders that were made for the probes.
 
     Raises:
         NotPutBackError: On leaving, if something is not as it was; the message names it.
     """
 
-    def __init__(self, state: Iterable[Any], data: Iterable[Any] = (), apart: Iterable[Any] = ()) -> None:
-        self._roots = [*global_generators(), *state], list(data), list(apart)
+    def __init__(self, state: Iterable[Any], data: Iterable[Any] = (), skip: Iterable[Any] = ()) -> None:
+        self._state, self._data, self._skip = list(state), list(data), list(skip)
         self._found: Found = {}
         self._notes: list[Note] = []
-        self._iterators: dict[int, Any] = {}
+        self._iterators: list[Any] = []
+        self._optimizers: list[Any] = []
         self._generators: list[Any] = []
         self._loaders: list[tuple[Any, Any]] = []
         self._sharded: list[Any] = []
@@ -60,37 +63,47 @@ class Kept:
                 _move_gradients_out_of_graphs(state)
                 state, data = self._walk()
             self._found = {**data, **state}
-            self._notes = [note for each, _ in self._found.values() for note in notes_of(each)]
-            self._notes += notes_of_memory(state, {key: each for key, each in data.items() if key not in state})
-            self._iterators = {key: each for key, (each, _) in self._found.items() if is_half_consumed(each)}
-            self._generators = instances(self._found, GENERATORS)
-            self._loaders = [(one, one._iterator) for one in instances(self._found, DataLoader)]
+            things = [each for each, _ in self._found.values()]
+            everywhere = global_generators()
+            self._notes = notes_of([*everywhere, os.environ, *things])
+            for holder, note in notes_of_memory(state, {key: data[key] for key in data.keys() - state.keys()}):
+                self._notes.append(note)
+                self._found.setdefault(id(note[1]), (note[1], holder))
+            self._iterators = list(filter(is_half_consumed, things))
+            self._optimizers, self._generators = (
+                instances(state, Optimizer),
+                [*everywhere, *instances(self._found, GENERATORS)],
+            )
+            self._loaders = [(each, each._iterator) for each in instances(self._found, DataLoader)]
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         with _undisturbed():
-            moved = self._moved()
-            if moved:  # since the last probe
+            if names := self._moved():  # since the last probe
                 self.put_back()
-                moved = self._moved()
-        if moved:
-            more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
-            sentence = (
-                f"the search moved {', '.join(moved[:3])}{more} and could not put it back; make it anew before "
-                f"training, and make it in the step where a search is to leave it alone."
-            )
-            if error is None:
-                raise NotPutBackError(sentence)
-            warnings.warn(sentence, stacklevel=2)
+                names = self._moved()
+        if not names:
+            return
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        sentence = (
+            f"the search moved {', '.join(names[:3])}{more} and could not put it back; make it anew before "
+            f"training, and make it in the step where a search is to leave it alone."
+        )
+        if error is None:
+            raise NotPutBackError(sentence)
+        warnings.warn(sentence, stacklevel=2)
 
     @contextmanager
     def probe(self, seed: int) -> Iterator[None]:
-        """Seed every generator, let a probe run, and put everything back after it, on every exit."""
+        """Seed every generator, let a probe run, and put everything back after it, on every exit.
+
+        A Ctrl-C, or another signal, that comes while things are put back is heard when all is back.
+        """
         try:
             self._give_stand_ins()
             for loader, _ in self._loaders:  # which begins anew, also where it keeps its workers
                 loader._iterator = None
-            for optimizer in instances(self._found, Optimizer):
+            for optimizer in self._optimizers:
                 _stop_watching(optimizer)
             seed_each(seed, self._generators)
             yield
@@ -102,70 +115,58 @@ class Kept:
                 self.put_back()
 
     def put_back(self) -> None:
-        """Put everything back. A Ctrl-C, or another signal, that comes meanwhile is heard when all is back."""
-        with _undisturbed():
-            self._reshard()
-            for kind, it, kept in self._notes:
-                with suppress(Exception):  # all the others are put back all the same, and the check finds it
-                    if not _is_same(kind, it, kept):
-                        kind.put_back(it, kept)
+        """Put everything back."""
+        self._reshard()
+        put_back(self._notes)
 
     def _moved(self) -> list[str]:
         """Name what is not as it was."""
-        with _undisturbed():
-            moved = [it for kind, it, kept in self._notes if not _is_same(kind, it, kept)]
-        return list(dict.fromkeys(path_to(each, self._found) for each in moved))
+        return list(dict.fromkeys(path_to(it, self._found) for _, it, _ in moved(self._notes)))
 
     def _walk(self) -> tuple[Found, Found]:
         """Return what the state reaches without going through data, and what data reaches."""
-        roots, data, apart = self._roots
-        later = list(data)
-        state = reach(roots, apart, later)
-        return state, reach(later, apart)
+        later = list(self._data)
+        state = reach(self._state, self._skip, later)
+        return state, reach(later, self._skip)
 
     def _give_stand_ins(self) -> None:
         """Put copies, or what refuses, where training keeps iterators; the notes put the iterators back."""
-        if not self._iterators:
-            return
-        twins = {key: stand_in(each, path_to(each, self._found)) for key, each in self._iterators.items()}
-        for kind, it, kept in self._notes:
-            swapped = _swapped(kept, twins)
-            if swapped is not kept:
-                kind.put_back(it, swapped)
+        twins = {id(each): stand_in(each, path_to(each, self._found)) for each in self._iterators}
+        for note in self._notes if twins else ():
+            swapped = _swapped(note, twins)
+            if swapped is not note:
+                note.rule.put_back(note.it, swapped.kept)
 
     def _reshard(self) -> None:
         for each in self._sharded:
             each.reshard()
 
 
-def _is_same(kind: Kind, it: Any, kept: Any) -> bool:
-    try:
-        return kind.is_same(it, kept)
-    except Exception:  # noqa: BLE001, what cannot be compared is put back
-        return False
+def _swapped(kept: Any, twins: dict[int, Any], *, is_outer: bool = False) -> Any:
+    """Return what was kept of a thing with stand-ins in it; itself where there is nothing to be stood in for.
 
-
-def _swapped(kept: Any, twins: dict[int, Any]) -> Any:
-    """Return what was kept of a thing with stand-ins in it; itself where there is nothing to be stood in for."""
+    Tuples and frozen sets in it, which nothing can be put into in place, are made anew.
+    """
     if id(kept) in twins:
         return twins[id(kept)]
-    if type(kept) is dict:
-        swapped = {name: _in_tuples(one, twins) for name, one in kept.items()}
-        return swapped if any(swapped[name] is not one for name, one in kept.items()) else kept
-    if type(kept) is list:
-        each = [_in_tuples(one, twins) for one in kept]
-        return each if any(map(is_not, each, kept)) else kept
-    return _in_tuples(kept, twins)
-
-
-def _in_tuples(value: Any, twins: dict[int, Any]) -> Any:
-    """Return the stand-in for a value, or a tuple, which nothing can be put into, with stand-ins in it."""
-    if not isinstance(value, tuple):
-        return twins.get(id(value), value)
-    each = [_in_tuples(one, twins) for one in value]
-    if not any(map(is_not, each, value)):
-        return value
-    return value._make(each) if hasattr(value, "_make") else tuple(each)
+    if isinstance(kept, Note):
+        inner = _swapped(kept.kept, twins, is_outer=True)
+        return kept if inner is kept.kept else kept._replace(kept=inner)
+    if isinstance(kept, dict) and is_outer:
+        swapped = {name: _swapped(value, twins) for name, value in kept.items()}
+        return swapped if any(map(is_not, swapped.values(), kept.values())) else kept
+    is_objects = isinstance(kept, np.ndarray) and kept.dtype.hasobject
+    if not (isinstance(kept, (tuple, frozenset)) or (is_outer and (is_objects or isinstance(kept, (list, set))))):
+        return kept
+    before = list(kept.flat if is_objects else kept)
+    after = [_swapped(value, twins) for value in before]
+    if not any(map(is_not, after, before)):
+        return kept
+    if is_objects:
+        twin = kept.copy()
+        twin.flat = after
+        return twin
+    return kept._make(after) if hasattr(kept, "_make") else type(kept)(after)
 
 
 def _stop_watching(optimizer: Any) -> None:

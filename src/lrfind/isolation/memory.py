@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from lrfind.isolation.notes import Kind, Note, do_nothing
-from lrfind.isolation.reach import Found, components, inner_names, instances
+from lrfind.isolation.notes import Note, Rule, do_nothing
+from lrfind.isolation.reach import Found, inner_tensors, instances
 
 SHARE = 0.05
 """Of memory that nearly never moves, the smallest blocks up to this share of the whole are copied ..."""
@@ -31,59 +31,60 @@ Values = torch.Tensor | np.ndarray[Any, Any]
 """The values of an array, of a tensor, or of the storage of tensors, as words."""
 
 
-def notes_of_memory(state: Found, data: Found) -> Iterator[Note]:
+def notes_of_memory(state: Found, data: Found) -> Iterator[tuple[Any, Note]]:
     """Note the memory of everything that training reaches, each block once, however many tensors lie in it.
 
     Args:
         state: What models, optimizers and functions reach.
         data: What only loaders, datasets and samplers reach.
+
+    Yields:
+        A tensor or an array, and the note of the block that it lies in.
     """
-    kind_of = _kinds(state)
-    holders = [(kind_of(each), each) for each in instances(state, (torch.Tensor, np.ndarray))]
+    place_of = _places(state)
+    holders = [(place_of(each), each) for each in instances(state, (torch.Tensor, np.ndarray))]
     holders += [("data", each) for each in instances(data, (torch.Tensor, np.ndarray))]
     blocks: dict[int, tuple[str, Any, Values]] = {}
-    for kind, each in sorted(holders, key=lambda one: one[0] != "model"):
+    for place, each in sorted(holders, key=lambda pair: pair[0] != "model"):
         key, values = _block(each)
         if values is not None:
-            blocks.setdefault(key, (kind, each, values))
+            blocks.setdefault(key, (place, each, values))
     total, spent = Counter[str](), Counter[str]()
-    for kind, _, values in blocks.values():
-        total[kind] += values.nbytes
-    for kind, each, values in sorted(blocks.values(), key=lambda one: one[2].nbytes):
-        spent[kind] += values.nbytes
-        note = COPIED if spent[kind] <= max(LEAST[kind], SHARE * total[kind]) else WATCHED
-        yield note, each, note.keep(each)
+    for place, _, values in blocks.values():
+        total[place] += values.nbytes
+    for place, each, values in sorted(blocks.values(), key=lambda block: block[2].nbytes):
+        spent[place] += values.nbytes
+        rule = COPIED if spent[place] <= max(LEAST[place], SHARE * total[place]) else WATCHED
+        yield each, Note(rule, values, rule.keep(values))
 
 
-def _kinds(state: Found) -> Callable[[Any], str]:
+def _places(state: Found) -> Callable[[Any], str]:
     """Return what says of a tensor or array whether it moves with the model, is frozen, or lies beside the model."""
     optimizers = instances(state, Optimizer)
-    trained = [one for each in optimizers for group in each.param_groups for one in group["params"]]
-    trained += [one for one in instances(state, nn.Parameter) if one.requires_grad]
-    moments = [
-        one for each in optimizers for kept in each.state.values() if isinstance(kept, Mapping) for one in kept.values()
-    ]
-    buffers = [one for each in instances(state, nn.Module) for one in each._buffers.values()]
-    trained = [inner for one in trained for inner in _with_inner(one)]
-    grads = [one.grad for one in trained if not is_lazy(one) and one.is_leaf]
-    known = {id(inner) for one in (*trained, *moments, *buffers, *grads) for inner in _with_inner(one)}
-    shapes = {one.shape for one in trained if not is_lazy(one)}
+    trained = [weight for each in optimizers for group in each.param_groups for weight in group["params"]]
+    trained += [weight for weight in instances(state, nn.Parameter) if weight.requires_grad]
+    trained = [inner for weight in trained for inner in _with_inner(weight)]
+    moments = [kept.values() for each in optimizers for kept in each.state.values() if isinstance(kept, Mapping)]
+    buffers = [each._buffers.values() for each in instances(state, nn.Module)]
+    grads = [weight.grad for weight in trained if not is_lazy(weight) and weight.is_leaf]
+    moved = [each for some in (trained, *moments, *buffers, grads) for each in some]
+    known = {id(inner) for each in moved for inner in _with_inner(each)}
+    shapes = {weight.shape for weight in trained if not is_lazy(weight)}
 
-    def kind(each: Any) -> str:
+    def place(each: Any) -> str:
         if id(each) in known or is_lazy(each) or each.shape in shapes:
             return "model"
         return "frozen" if isinstance(each, nn.Parameter) else "beside"
 
-    return kind
+    return place
 
 
 def _with_inner(each: Any) -> Iterator[torch.Tensor]:
     """Yield a tensor and those that it wraps, or consists of; nothing of anything else."""
     if isinstance(each, torch.Tensor):
         yield each
-        for name in () if is_lazy(each) else inner_names(each):
-            yield from _with_inner(getattr(each, name))
-        yield from () if is_lazy(each) else components(each)
+        for inner in () if is_lazy(each) else inner_tensors(each):
+            yield from _with_inner(inner)
 
 
 def _block(each: Any) -> tuple[int, Values | None]:
@@ -92,26 +93,17 @@ def _block(each: Any) -> tuple[int, Values | None]:
         while isinstance(each.base, np.ndarray):
             each = each.base
         return id(each), each if each.flags.writeable and each.nbytes else None
-    if is_lazy(each) or each.is_meta or each.layout is not torch.strided or inner_names(each):
+    if is_lazy(each) or each.is_meta or each.layout is not torch.strided or hasattr(each, "__tensor_flatten__"):
         return 0, None
     storage = each.untyped_storage()
-    return storage._cdata, _words(storage) if storage.nbytes() and storage.data_ptr() else None
-
-
-def _words(storage: torch.UntypedStorage) -> torch.Tensor:
+    if not storage.nbytes() or not storage.data_ptr():
+        return 0, None
     word = torch.int64 if storage.nbytes() % 8 == 0 else torch.uint8
-    return torch.empty(0, dtype=word, device=storage.device).set_(storage)
+    return storage._cdata, torch.empty(0, dtype=word, device=storage.device).set_(storage)
 
 
-def _whole(each: Any) -> tuple[Values, Values]:
-    """The values of a tensor or array where they are, and a copy in host memory."""
-    values: Any = _block(each)[1]
-    return values, values.copy() if isinstance(values, np.ndarray) else values.to("cpu", copy=True)
-
-
-def _same_values(_: Any, kept: tuple[Any, Any]) -> bool:
+def _same_values(now: Any, then: Any) -> bool:
     """Compare bit for bit: NaN is the same as itself."""
-    now, then = kept
     if isinstance(now, torch.Tensor):
         return now.untyped_storage().nbytes() == then.nbytes and torch.equal(now.cpu(), then)
     if now.dtype.hasobject:
@@ -123,25 +115,25 @@ def _as_words(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.ascontiguousarray(values).reshape(-1).view(np.uint8).view(np.int64)
 
 
-def _put_values(_: Any, kept: tuple[Any, Any]) -> None:
-    now, then = kept
+def _put_values(now: Any, then: Any) -> None:
     if isinstance(now, np.ndarray):
         np.copyto(now, then)
-    else:
-        if now.untyped_storage().nbytes() != then.nbytes:
-            now.untyped_storage().resize_(then.nbytes)
-        now.copy_(then)
+        return
+    if now.untyped_storage().nbytes() != then.nbytes:
+        now.untyped_storage().resize_(then.nbytes)
+    now.copy_(then)
 
 
-def _digest(each: Any) -> tuple[Values, Any]:
-    """The values where they are, and what shows that they were written to: their sum as words, and a sample."""
-    values: Any = _block(each)[1]
+def _digest(values: Any) -> str:
+    """What shows that values were written to: their sum as words, and a sample."""
     is_array = isinstance(values, np.ndarray)
     whole = values if not is_array or values.dtype.hasobject or values.nbytes % 8 else _as_words(values)
     total = [int(whole.sum())] if values.nbytes <= READ and not (is_array and whole is values) else []
     step = max(1, (values.size if is_array else values.numel()) // SAMPLE)
-    return values, total + (values.flat if is_array else values.reshape(-1))[::step].tolist()
+    return repr(total + (values.flat if is_array else values.reshape(-1))[::step].tolist())
 
 
-COPIED = Kind(_whole, _same_values, _put_values)
-WATCHED = Kind(_digest, lambda it, kept: repr(_digest(it)[1]) == repr(kept[1]), do_nothing)
+COPIED = Rule(
+    lambda it: it.copy() if isinstance(it, np.ndarray) else it.to("cpu", copy=True), _same_values, _put_values
+)
+WATCHED = Rule(_digest, lambda it, kept: _digest(it) == kept, do_nothing)

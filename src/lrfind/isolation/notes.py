@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import ctypes
 import io
+import os
 import random
 import weakref
 from array import array
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
-from functools import cache, partial
-from operator import eq, is_
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from operator import eq, is_, methodcaller
 from types import CellType, FunctionType, GeneratorType, ModuleType
 from typing import Any, NamedTuple
 
@@ -25,22 +27,25 @@ from lrfind.isolation.reach import (
     CACHES,
     MOST,
     attributes_of,
-    components,
     hooks_of,
+    inner_tensors,
     is_closed,
     is_leaf,
-    is_own,
-    kind_of,
+    is_of_user,
     names_of,
+    per_type,
     slots_of,
 )
 
-GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+NOTHING = object()
+"""What is kept of a thing that has nothing to be put back."""
 _MISSING = object()
+_HEAP = 1 << 9
+_CData = ctypes._SimpleCData.__mro__[1]
 
 
-class Kind(NamedTuple):
-    """How one kind of thing is put back.
+class Rule(NamedTuple):
+    """How one kind of thing, or one aspect of it, is put back.
 
     Attributes:
         keep: Given the thing: what is kept of it.
@@ -53,39 +58,49 @@ class Kind(NamedTuple):
     put_back: Callable[[Any, Any], Any]
 
 
-Note = tuple[Kind, Any, Any]
-"""A kind, a thing, and what was kept of it."""
+class Note(NamedTuple):
+    """A rule, a thing, and what was kept of it."""
+
+    rule: Rule
+    it: Any
+    kept: Any
 
 
-def notes_of(each: Any) -> Iterator[Note]:
-    """Yield the notes of one object, without its parts."""
-    for kind in _kinds_of(kind_of(each)):
-        yield kind, each, kind.keep(each)
-    if isinstance(each, type) and is_own(each):
-        yield _CLASS, each, _CLASS.keep(each)
-    if type(each) is ModuleType and is_own(each):
-        yield _NAMES, vars(each), dict(vars(each))
-    if type(each) in (list, dict, deque) and len(each) > MOST:
-        yield _LARGE, each, _LARGE.keep(each)
-    if type(each) is FunctionType:
-        yield _GIVEN, each, _GIVEN.keep(each)
-        for module, names in names_of(each):
-            yield _NAMES, module, {name: module.get(name, _MISSING) for name in names}
+def notes_of(things: Iterable[Any]) -> list[Note]:
+    """Return the notes of some things, without their parts."""
+    kept = ((rule, each, rule.keep(each)) for each in things for rule in _rules_of(type(each)))
+    return [Note(*note) for note in kept if note[2] is not NOTHING]
 
 
-@cache
-def _kinds_of(kind: Any) -> tuple[Kind, ...]:
-    if issubclass(kind, (type, ModuleType, CACHES, weakref.ReferenceType)):
+def put_back(notes: Iterable[Note]) -> None:
+    """Put back what has moved. What cannot be does not keep the others from it; the check finds it."""
+    for rule, it, kept in moved(notes):
+        with suppress(Exception):
+            rule.put_back(it, kept)
+
+
+def moved(notes: Iterable[Note]) -> Iterable[Note]:
+    """Yield the notes of what is not as it was, or cannot be compared."""
+    for note in notes:
+        rule, it, kept = note
+        try:
+            if rule.is_same(it, kept):
+                continue
+        except Exception:  # noqa: BLE001, what cannot be compared is put back
+            pass
+        yield note
+
+
+@per_type
+def _rules_of(kind: Any) -> tuple[Rule, ...]:
+    if issubclass(kind, (CACHES, weakref.ReferenceType)):
         return ()
-    slots = (_SLOTS,) if slots_of(kind) else ()
-    if issubclass(kind, torch.Tensor):
-        return (_TENSOR, _OBJECT, *slots)
-    single = tuple(each for kinds, each in _SINGLE if issubclass(kind, kinds))
-    if single or is_closed(kind):
-        return single[:1]
-    elements = (each for kinds, each in _ELEMENTS if issubclass(kind, kinds))
-    mode = (_MODE,) if issubclass(kind, torch.jit.ScriptModule) else ()
-    return (*elements, *((_OBJECT,) if kind.__dictoffset__ else ()), *slots, *mode)
+    rules = [rule for kinds, rule in _RULES if issubclass(kind, kinds)]
+    if not is_closed(kind) and not issubclass(kind, (type, ModuleType)):
+        is_written_in_python = bool(kind.__flags__ & _HEAP)
+        rules += [_KIND] * is_written_in_python + [_ATTRIBUTES] * bool(kind.__dictoffset__)
+        rules += [_SLOTS] * bool(slots_of(kind))
+    return tuple(rules)
 
 
 def do_nothing(*_: Any) -> None:
@@ -95,7 +110,7 @@ def do_nothing(*_: Any) -> None:
 def _same_items(it: dict[Any, Any], kept: dict[Any, Any]) -> bool:
     if len(it) != len(kept):
         return False
-    if isinstance(it, OrderedDict):
+    if isinstance(it, OrderedDict):  # whose order is its own, and whose values are those of a dictionary
         return all(map(is_, it, kept)) and all(dict.__getitem__(it, name) is value for name, value in kept.items())
     return not kept or (all(map(is_, dict.keys(it), kept)) and all(map(is_, dict.values(it), kept.values())))
 
@@ -107,7 +122,7 @@ def _put_items(it: dict[Any, Any], kept: dict[Any, Any]) -> None:
         kind.__setitem__(it, name, value)
 
 
-def _same_elements(it: Any, kept: list[Any]) -> bool:
+def _same_elements(it: Any, kept: Any) -> bool:
     return len(it) == len(kept) and all(map(is_, it, kept))
 
 
@@ -116,29 +131,26 @@ def _refill(clear: Any, extend: Any) -> Callable[[Any, Any], None]:
     return lambda it, kept: (clear(it), extend(it, kept))[1]
 
 
-def _elements(it: Any) -> list[Any]:
-    return list(it.values() if isinstance(it, dict) else it)
+def _set(it: set[Any]) -> list[Any] | set[Any]:
+    """The elements of a set in their order, where a set that is filled anew has them in that order."""
+    order = list(it)
+    return order if _same_elements(set(order), order) else set(order)
 
 
-def _same_large(it: Any, kept: list[Any]) -> bool:
-    return len(it) == len(kept) and all(map(_same_inner, _elements(it), kept))
+def _same_set(it: set[Any], kept: list[Any] | set[Any]) -> bool:
+    return it == kept if isinstance(kept, set) else _same_elements(it, kept)
 
 
-def _same_inner(now: Any, then: Any) -> bool:
-    if type(now) is dict:
-        return _same_items(now, then)
-    return _same_elements(now, then) if type(now) is list else bool(type(now) is set and now == then) or now is then
+def _inner_notes(it: Any) -> Any:
+    """Note the containers that a large one holds, which is not entered."""
+    if len(it) <= MOST:
+        return NOTHING
+    inner: dict[Any, Rule] = {dict: _ITEMS, list: _LIST, set: _SET}
+    elements = it.values() if isinstance(it, dict) else it
+    return [Note(rule, each, rule.keep(each)) for each in elements if (rule := inner.get(type(each)))]
 
 
-def _put_large(it: Any, kept: list[Any]) -> None:
-    """Put back the containers that a large one holds, which is not entered."""
-    for now, then in zip(_elements(it), kept, strict=True):
-        if not _same_inner(now, then):
-            now.clear()
-            now.extend(then) if isinstance(now, list) else now.update(then)
-
-
-def _put_object(it: Any, kept: tuple[Any, Any]) -> None:
+def _put_kind(it: Any, kept: tuple[Any, Any]) -> None:
     """Give an object its class and its dictionary; a lazy module changes its class."""
     if type(it) is not kept[0]:
         it.__class__ = kept[0]
@@ -146,29 +158,48 @@ def _put_object(it: Any, kept: tuple[Any, Any]) -> None:
         object.__setattr__(it, "__dict__", kept[1])
 
 
-def _slots(it: Any) -> list[Any]:
-    return [getattr(it, slot.__name__, _MISSING) for slot in slots_of(kind_of(it))]
+def _attributes_of(it: Any) -> dict[str, Any]:
+    return attributes_of(it) or {}
 
 
 def _put_slots(it: Any, kept: list[Any]) -> None:
-    for slot, value in zip(slots_of(kind_of(it)), kept, strict=True):
+    for slot, value in zip(slots_of(type(it)).values(), kept, strict=True):
         if value is not _MISSING:
             slot.__set__(it, value)
         elif hasattr(it, slot.__name__):
             slot.__delete__(it)
 
 
-def _put_names(kept: dict[str, Any], now: Any, set_: Any, remove: Any) -> None:
-    """Bind some names as they were: of a module, of a class."""
-    for name, value in kept.items():
-        if now.get(name, _MISSING) is not value:
-            set_(name, value) if value is not _MISSING else remove(name)
+def _names(it: FunctionType) -> Any:
+    """Note the names of modules that a function mentions."""
+    kept = ((module, {name: module.get(name, _MISSING) for name in names}) for module, names in names_of(it))
+    return [Note(_NAMES, module, names) for module, names in kept] or NOTHING
 
 
-def _put_class(it: Any, kept: dict[str, Any]) -> None:
-    now = {**dict.fromkeys(kept, _MISSING), **vars(it)}
-    wanted = {name: kept.get(name, _MISSING) for name in now}
-    _put_names(wanted, now, lambda name, value: type.__setattr__(it, name, value), lambda n: type.__delattr__(it, n))
+def _names_of_module(it: ModuleType) -> Any:
+    return [Note(_NAMES, vars(it), dict(vars(it)))] if is_of_user(it) else NOTHING
+
+
+def _same_names(it: dict[str, Any], kept: dict[str, Any]) -> bool:
+    return all(it.get(name, _MISSING) is value for name, value in kept.items())
+
+
+def _put_names(it: dict[str, Any], kept: dict[str, Any]) -> None:
+    it.update((name, value) for name, value in kept.items() if value is not _MISSING)
+    for name in [name for name, value in kept.items() if value is _MISSING]:
+        it.pop(name, None)
+
+
+def _class(it: type) -> Any:
+    return dict(vars(it)) if is_of_user(it) else NOTHING
+
+
+def _put_class(it: type, kept: dict[str, Any]) -> None:
+    now = dict(vars(it))
+    for name in now.keys() - kept.keys():
+        type.__delattr__(it, name)
+    for name in [name for name, value in kept.items() if now.get(name, _MISSING) is not value]:
+        type.__setattr__(it, name, kept[name])
 
 
 def _put_defaults(it: Any, kept: list[Any]) -> None:
@@ -215,33 +246,36 @@ def _frame(it: Any) -> Any:
 
 
 def _same_state(one: Any, other: Any) -> bool:
-    """Say whether two states of a generator of NumPy are the same."""
+    """Say whether two states of a generator are the same: tensors, numbers, or dictionaries of NumPy with arrays."""
     if isinstance(one, dict):
         return all(_same_state(one[name], other[name]) for name in one)
-    return bool(np.all(one == other))
+    is_same = one == other
+    return is_same if isinstance(is_same, bool) else bool(is_same.all())
 
 
 def _tensor(it: torch.Tensor) -> tuple[Any, ...]:
-    """A tensor but for its values: another one of the same memory, whether it needs a gradient, that, and its hooks."""
-    hooks = [dict(each or {}) for each in hooks_of(it)]
+    """A tensor but for its values: another one of the same memory, and what else is of it."""
+    return it.data if is_lazy(it) else it.detach(), *_beside_values(it)
+
+
+def _beside_values(it: torch.Tensor) -> tuple[Any, ...]:
+    """Where the values of a tensor lie, its hooks, whether it needs a gradient, and its gradient."""
+    hooks = [dict(each) if each else {} for each in hooks_of(it)]
     if is_lazy(it):
-        return it.data, it.requires_grad, None, *hooks
-    return it.detach(), *((it.requires_grad, it.grad) if is_leaf(it) else (None, None)), *hooks
+        return None, hooks, it.requires_grad, None
+    return _about(it), hooks, *((it.requires_grad, it.grad) if is_leaf(it) else (None, None))
 
 
 def _same_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> bool:
-    if is_lazy(it):
-        return True
-    alias, needs_grad, grad, *hooks = kept
-    is_same_leaf = needs_grad is None or (it.requires_grad is needs_grad and it.grad is grad)
-    return is_same_leaf and _about(it) == _about(alias) and [each or {} for each in hooks_of(it)] == hooks
+    *now, grad = _beside_values(it)
+    return grad is kept[-1] and now == list(kept[1:-1])
 
 
 def _about(it: torch.Tensor) -> Any:
     """Where the values of a tensor lie, and how."""
     about = it.shape, it.dtype, it.device, it.layout
     if it.layout is not torch.strided:
-        return *about, *map(_about, components(it))
+        return *about, *map(_about, inner_tensors(it))
     try:
         return *about, it.stride(), it.storage_offset(), it.untyped_storage()._cdata
     except (RuntimeError, NotImplementedError):  # without memory of its own: others that it wraps are noted
@@ -249,8 +283,8 @@ def _about(it: torch.Tensor) -> Any:
 
 
 def _put_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> None:
-    alias, needs_grad, grad, *hooks = kept
-    if _about(it) != _about(alias):
+    alias, about, hooks, needs_grad, grad = kept
+    if about is None or _about(it) != about:
         it.data = alias
     if needs_grad is not None:
         it.requires_grad_(needs_grad)
@@ -260,65 +294,77 @@ def _put_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> None:
             _put_items(now, then)
 
 
-def _kind(
-    keep: Callable[[Any], Any], put_back: Callable[[Any, Any], Any], same: Callable[[Any, Any], bool] = eq
-) -> Kind:
-    """Return a kind that is as it was where what would be kept of it now is the same."""
-    return Kind(keep, lambda it, kept: same(keep(it), kept), put_back)
+def _put_environment(it: Any, kept: dict[Any, Any]) -> None:
+    for name in it._data.keys() - kept.keys():
+        del it[it.decodekey(name)]
+    it.update((it.decodekey(name), it.decodevalue(value)) for name, value in kept.items())
 
 
-_TENSOR = Kind(_tensor, _same_tensor, _put_tensor)
-_OBJECT = _kind(lambda it: (type(it), attributes_of(it)), _put_object, _same_elements)
-_SLOTS = _kind(_slots, _put_slots, _same_elements)
-_CLASS = _kind(lambda it: dict(vars(it)), _put_class, _same_items)
-_NAMES = Kind(
-    dict,
-    lambda it, kept: all(it.get(name, _MISSING) is value for name, value in kept.items()),
-    lambda it, kept: _put_names(kept, it, it.__setitem__, it.pop),
+def _rule(
+    keep: Callable[[Any], Any], put_back: Callable[[Any, Any], Any] = do_nothing, same: Callable[[Any, Any], bool] = eq
+) -> Rule:
+    """Return a rule for what is as it was where what would be kept of it now is the same."""
+    return Rule(keep, lambda it, kept: same(keep(it), kept), put_back)
+
+
+def _attributes(*names: str, same: Callable[[Any, Any], bool] = is_) -> Rule:
+    """Return a rule for attributes that are not in the dictionary of an object."""
+
+    def put_back(it: Any, kept: list[Any]) -> None:
+        for name, value in zip(names, kept, strict=True):
+            setattr(it, name, value)
+
+    return _rule(
+        lambda it: [getattr(it, name) for name in names], put_back, lambda now, kept: all(map(same, now, kept))
+    )
+
+
+def _state(get: Callable[[Any], Any], put: str) -> Rule:
+    """Return a rule for the state of a generator of random numbers, which one method gives and one takes."""
+    return _rule(get, lambda it, kept: getattr(it, put)(kept), _same_state)
+
+
+def _nested(keep: Callable[[Any], Any]) -> Rule:
+    """Return a rule for a thing of which notes of other things are kept."""
+    return Rule(keep, lambda _, kept: not any(True for _ in moved(kept)), lambda _, kept: put_back(kept))
+
+
+_NAMES = Rule(dict, _same_names, _put_names)
+_ITEMS = Rule(dict, _same_items, _put_items)
+_LIST = Rule(list, _same_elements, _refill(list.clear, list.extend))
+_SET = Rule(_set, _same_set, _refill(set.clear, set.update))
+_KIND = _rule(lambda it: (type(it), attributes_of(it)), _put_kind, _same_elements)
+_ATTRIBUTES = Rule(
+    lambda it: dict(_attributes_of(it)),
+    lambda it, kept: _same_items(_attributes_of(it), kept),
+    lambda it, kept: _put_items(_attributes_of(it), kept),
 )
-_GIVEN = _kind(lambda it: [it.__defaults__, it.__kwdefaults__], _put_defaults, _same_elements)
-_LARGE = Kind(
-    lambda it: [one.copy() if type(one) in (dict, list, set) else one for one in _elements(it)],
-    _same_large,
-    _put_large,
-)
-_MODE = _kind(lambda it: it.training, lambda it, kept: setattr(it, "training", kept))
-
-_SINGLE: tuple[tuple[Any, Kind], ...] = (
-    (torch.Generator, _kind(lambda it: it.get_state(), lambda it, kept: it.set_state(kept), torch.equal)),
-    (
-        np.random.Generator,
-        _kind(
-            lambda it: it.bit_generator.state, lambda it, kept: setattr(it.bit_generator, "state", kept), _same_state
-        ),
-    ),
-    (
-        np.random.RandomState,
-        _kind(lambda it: it.get_state(legacy=False), lambda it, kept: it.set_state(kept), _same_state),
-    ),
-    (
-        np.random.BitGenerator,
-        _kind(lambda it: it.state, lambda it, kept: setattr(it, "state", kept), _same_state),
-    ),
+_SLOTS = _rule(lambda it: [getattr(it, name, _MISSING) for name in slots_of(type(it))], _put_slots, _same_elements)
+_RULES: tuple[tuple[Any, Rule], ...] = (
+    (torch.Tensor, Rule(_tensor, _same_tensor, _put_tensor)),
+    (torch.Generator, _state(methodcaller("get_state"), "set_state")),
+    (np.random.RandomState, _state(methodcaller("get_state", legacy=False), "set_state")),
+    (np.random.BitGenerator, _attributes("state", same=_same_state)),
+    (np.random.SeedSequence, _rule(lambda it: it.state)),
+    (random.Random, _state(methodcaller("getstate"), "setstate")),
+    (dict, _ITEMS),
+    (list, _LIST),
+    (deque, Rule(list, _same_elements, _refill(deque.clear, deque.extend))),
+    (set, _SET),
+    ((dict, list, deque), _nested(_inner_notes)),
+    ((bytearray, array), Rule(lambda it: it[:], eq, lambda it, kept: it.__setitem__(slice(None), kept))),
+    (_CData, _rule(bytes, lambda it, kept: ctypes.memmove(ctypes.addressof(it), kept, len(kept)))),
     (
         partial,
-        _kind(lambda it: list(it.__reduce__()[2]), lambda it, kept: it.__setstate__(tuple(kept)), _same_elements),
+        _rule(lambda it: list(it.__reduce__()[2]), lambda it, kept: it.__setstate__(tuple(kept)), _same_elements),
     ),
-    (
-        ctypes._SimpleCData.__mro__[1],
-        _kind(bytes, lambda it, kept: ctypes.memmove(ctypes.addressof(it), kept, len(kept))),
-    ),
-    (random.SystemRandom, _kind(do_nothing, do_nothing)),
-    (random.Random, _kind(lambda it: it.getstate(), lambda it, kept: it.setstate(kept))),
-    (np.random.SeedSequence, _kind(lambda it: it.state, do_nothing)),
-    (GeneratorType, _kind(_frame, do_nothing)),
-    (io.IOBase, _kind(place_of, _put_place)),
-    (CellType, _kind(_cell, _put_in_cell, is_)),
-)
-_ELEMENTS: tuple[tuple[Any, Kind], ...] = (
-    (dict, Kind(dict, _same_items, _put_items)),
-    (list, Kind(list, _same_elements, _refill(list.clear, list.extend))),
-    (deque, Kind(list, _same_elements, _refill(deque.clear, deque.extend))),
-    (set, Kind(set, eq, _refill(set.clear, set.update))),
-    ((bytearray, array), Kind(lambda it: it[:], eq, lambda it, kept: it.__setitem__(slice(None), kept))),
+    (CellType, _rule(_cell, _put_in_cell, is_)),
+    (GeneratorType, _rule(_frame)),
+    (io.IOBase, _rule(place_of, _put_place)),
+    (type(os.environ), _rule(lambda it: dict(it._data), _put_environment)),
+    (FunctionType, _attributes("__defaults__", "__kwdefaults__")),
+    (FunctionType, _nested(_names)),
+    (ModuleType, _nested(_names_of_module)),
+    (type, _rule(_class, _put_class, _same_items)),
+    (torch.jit.ScriptModule, _attributes("training")),
 )

@@ -55,7 +55,7 @@ class LightningLoop(LoopInPlace):
         self._twin = None if _gives_loaders(self._data) else fresh(self._data)
         self._made = None
         stack.callback(lambda: end_workers([*loaders_in(self._twin), *loaders_in(self._made)]))
-        return Kept((self._trainer, self._module), data=(self._data,), apart=loaders_in(self._twin))
+        return Kept((self._trainer, self._module), data=(self._data,), skip=loaders_in(self._twin))
 
     def _run(self, probe: Probe, on_step: OnStep) -> Record:
         with _Driver(probe, on_step, self._optimizer, self._ranks) as driver:

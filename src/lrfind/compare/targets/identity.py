@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dis
+import gc
 import os
 import re
 import sys
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 
 from lrfind.errors import BadInputError
-from lrfind.isolation.reach import cells_of, codes
+from lrfind.isolation.reach import codes
 
 _PLAIN = (str, int, float, complex, bool, bytes, type(None), PurePath, torch.dtype, torch.device, np.generic)
 
@@ -95,7 +96,7 @@ class _Names:
         name = f"{value.__module__}:{value.__qualname__}"
         if _is_importable(value):
             return f"{name}#{_digest_of_module(value.__module__)}"
-        cells = [cell.cell_contents for cell in cells_of(value)]
+        cells = [cell.cell_contents for cell in value.__closure__ or () if gc.get_referents(cell)]  # but for empty cells
         given = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
         return f"{name}#{self._digest(repr(_of_bytecode(value.__code__)), *cells, *given, *_globals_read(value))}"
 
