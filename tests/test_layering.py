@@ -14,7 +14,8 @@ import lrfind
 ROOT = Path(lrfind.__file__).parent
 
 ROOMS = [
-    ["errors", "words", "replies"],
+    ["errors", "replies"],
+    ["words"],
     ["records"],
     ["schedules"],
     ["curves"],
@@ -24,7 +25,7 @@ ROOMS = [
     ["isolation"],
     ["loop", "ranks", "steps"],
     ["resume"],
-    ["progress"],
+    ["options", "progress"],
     ["search"],
     ["finder"],
     ["pytorch", "lightning", "huggingface"],
@@ -41,6 +42,7 @@ DOORS = {
     ("records", "apply", "optim"),
     ("records", "at", "search"),
     ("records", "judge", "strategies"),
+    ("records", "length", "strategies"),
     ("records", "plot", "plots"),
     ("records", "_repr_html_", "plots"),
 }

@@ -14,9 +14,9 @@ from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.isolation import generators_kept
 from lrfind.optim import AppliedRate, Optimizers, apply_rate, differing, handling_groups, rates_of
 from lrfind.optim.rates import CLOSE, groups_of
+from lrfind.options import SearchOptions, to_strategy
 from lrfind.progress import announce
 from lrfind.records import Finding
-from lrfind.search import SearchOptions, to_strategy
 
 
 class Training(NamedTuple):

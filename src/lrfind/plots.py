@@ -114,9 +114,12 @@ def _curves(records: Sequence[Record]) -> list[Curve]:
 
 
 def _mark(ax: Axes, finding: Finding) -> None:
-    """Mark the found rate, its interval along the top, and along the bottom what each ramp reads for itself."""
+    """Mark the found rate and the one in use, the interval along the top, along the bottom what each ramp reads."""
     along = ax.get_xaxis_transform()
     ax.axvline(finding.lr, color=FOUND, lw=2, zorder=3, label=f"found rate {finding.lr:.3g}")
+    tried = [lr for record in finding.records for lr in record.lrs]
+    if finding.used is not None and min(tried) <= finding.used <= max(tried):
+        ax.axvline(finding.used, color="#5b6b7f", lw=1.5, ls=DASHED, zorder=3, label=f"your rate {finding.used:.3g}")
     low, high = finding.interval
     label = f"interval {low:.2g} to {high:.2g}"
     ax.plot([low, high], [0.96, 0.96], "|-", color=FOUND, lw=1.5, ms=9, mew=1.5, transform=along, zorder=3, label=label)

@@ -123,7 +123,7 @@ def check_search(search: dict[str, Any]) -> None:
     Raises:
         UsageError: If an option is out of its range.
     """
-    from lrfind.search import to_strategy
+    from lrfind.options import to_strategy
 
     try:
         to_strategy(**search)

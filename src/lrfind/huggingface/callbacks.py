@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from lrfind.errors import RateNotAppliedError
+from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.finder import Finder, Training, Verifier
 from lrfind.huggingface.framework import callback_base, trainer_of
 from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
+from lrfind.options import SearchOptions, with_meanings
 from lrfind.records import Finding
-from lrfind.search import SearchOptions, find_with
+from lrfind.search import find_with
 
 _KEY = "lrfind"
 """Where the finding is kept in the state that the Trainer saves with its checkpoints."""
@@ -26,6 +27,12 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
         RateNotAppliedError: At the start of ``train`` if the optimizer has another rate; at a step, if something
             but the Trainer's own scheduler changed it.
     """
+
+    @property
+    def state_key(self) -> str:
+        """Say what was meant: Lightning's Trainer asks for this first, Hugging Face's never does."""
+        ours = type(self).__name__
+        raise BadInputError(f"this {ours} is Hugging Face's; a Lightning Trainer takes lrfind.lightning.{ours}.")
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin, now that the checkpoint that training resumes from is in place."""
@@ -50,6 +57,7 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
         )
 
 
+@with_meanings
 class LRFinder(Finder, VerifyLR):
     """Finds a learning rate when ``train`` starts, applies it, and verifies it to the end of training.
 
@@ -63,8 +71,8 @@ class LRFinder(Finder, VerifyLR):
         apply: Whether to train with the found rate; else it is only found, and kept in the state that checkpoints have.
         every: Search again at the start of every so many epochs, from the state that training is in; where that
             curve cannot be read, the rate is kept, with a warning.
-        **options: See ``lrfind.search.SearchOptions``; ``schedule``, ``horizon`` and ``epochs`` are
-            by default the Trainer's own; a schedule that cannot be read counts as constant, and that is said.
+        **options: As every search takes them, see ``lrfind.SearchOptions``; ``schedule``, ``horizon`` and ``epochs``
+            are by default the Trainer's own; a schedule that cannot be read counts as constant, and that is said.
 
     Attributes:
         finding: The latest finding, once ``train`` has started; ``findings`` has all of them, in order.

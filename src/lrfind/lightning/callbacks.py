@@ -17,8 +17,9 @@ from lrfind.lightning.functions import with_plan
 from lrfind.lightning.launchers import send_back
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers, data_of
 from lrfind.optim import driving
+from lrfind.options import SearchOptions, with_meanings
 from lrfind.records import Finding
-from lrfind.search import SearchOptions, find_with
+from lrfind.search import find_with
 
 _BASES = r"\.(core\.module|core\.hooks|callbacks\.callback)$"  # whose methods are nobody's doing
 
@@ -41,6 +42,11 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
     def __init__(self, lr: float, *, optimizer: int | None = None) -> None:
         super().__init__(lr)
         self._optimizer = optimizer
+
+    def on_init_end(self, *_: Any, **__: Any) -> None:
+        """Say what was meant: Hugging Face's Trainer calls this first, Lightning's never does."""
+        ours = type(self).__name__
+        raise BadInputError(f"this {ours} is Lightning's; a Hugging Face Trainer takes lrfind.huggingface.{ours}.")
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin, but where a checkpoint will be put in place."""
@@ -81,6 +87,7 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
         return contradict(trainer.lightning_module, self.lr, used)
 
 
+@with_meanings
 class LRFinder(Finder, VerifyLR):
     """Finds a learning rate when ``fit`` starts, applies it, and verifies it to the end of training.
 
@@ -97,8 +104,8 @@ class LRFinder(Finder, VerifyLR):
             and ``finding.lr`` is the first one's.
         every: Search again at the start of every so many epochs, from the state that training is in; where that
             curve cannot be read, the rate is kept, with a warning.
-        **options: See ``lrfind.search.SearchOptions``; ``horizon``, ``epochs`` and ``schedule`` are by default the
-            trainer's own.
+        **options: As every search takes them, see ``lrfind.SearchOptions``; ``horizon``, ``epochs`` and ``schedule``
+            are by default the trainer's own.
 
     Attributes:
         finding: The latest finding, once ``fit`` has started; ``findings`` has all of them, in order.
