@@ -25,7 +25,21 @@ Schedule = str | Shape | Stretched | LRScheduler
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class SearchOptions(TypedDict, total=False):
+class RangeOptions(TypedDict, total=False):
+    """What tunes the range test; ``SearchOptions`` says what each means."""
+
+    schedule: Schedule
+    horizon: int | None
+    epochs: float | None
+    min_lr: float
+    max_lr: float
+    steps: int
+    ramp: Ramp
+    method: str
+    seed: int
+
+
+class SearchOptions(RangeOptions, total=False):
     """The keyword arguments of every ``find``.
 
     Attributes:
@@ -50,16 +64,7 @@ class SearchOptions(TypedDict, total=False):
     """
 
     strategy: Literal["auto", "range"] | Strategy
-    schedule: Schedule
-    horizon: int | None
-    epochs: float | None
     budget: float
-    min_lr: float
-    max_lr: float
-    steps: int
-    ramp: Ramp
-    method: str
-    seed: int
     progress: bool
     resume: str | os.PathLike[str] | None
     isolation: str
@@ -95,38 +100,49 @@ def with_meanings(documented: F) -> F:
     return documented
 
 
-def to_strategy(*, per_epoch: float = 0.0, **options: Unpack[SearchOptions]) -> Strategy:
+def to_strategy(
+    *,
+    per_epoch: float = 0.0,
+    strategy: str | Strategy = "auto",
+    budget: float | None = None,
+    progress: bool = True,
+    resume: str | os.PathLike[str] | None = None,
+    isolation: str | None = None,
+    **options: Unpack[RangeOptions],
+) -> Strategy:
     """Return the strategy that the options ask for.
 
     Args:
         per_epoch: Optimizer steps in one pass over the data; 0 where they are not known.
-        **options: As every ``find`` takes them.
+        strategy: As every ``find`` takes it.
+        budget: Likewise.
+        progress: Likewise; without effect here.
+        resume: Likewise; without effect here.
+        isolation: Likewise.
+        **options: Likewise.
 
     Raises:
         BadInputError: If an option is unknown, out of its range, or given beside a strategy that is an object.
     """
-    strategy = options.pop("strategy", "auto")
-    for name in ("progress", "resume"):
-        options.pop(name, None)  # type: ignore[misc]
-    if options.pop("isolation", None) is not None:
+    if isolation is not None:
         warnings.warn(
             "isolation= has no effect any more, leave it out: nothing moves.", DeprecationWarning, stacklevel=3
         )
+    if unknown := sorted(set(options) - set(RangeOptions.__annotations__)):
+        raise BadInputError(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(NAMES))}.")
     if "schedule" in options:
         options["schedule"] = unstepped(options["schedule"])
-    if unknown := sorted(set(options) - set(NAMES)):
-        raise BadInputError(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(NAMES))}.")
     if strategy == "auto":
-        budget = {"budget": options.pop("budget")} if "budget" in options else {}
-        return Replicated(RangeTest(per_epoch=per_epoch, **options), **budget)  # type: ignore[misc, arg-type]
+        test = RangeTest(per_epoch=per_epoch, **options)  # type: ignore[arg-type]
+        return Replicated(test) if budget is None else Replicated(test, budget=budget)
     if strategy == "range":
-        if "budget" in options:
+        if budget is not None:
             raise BadInputError('budget is for strategy="auto"; give strategy="range" its steps instead.')
-        return RangeTest(per_epoch=per_epoch, **options)  # type: ignore[misc, arg-type]
+        return RangeTest(per_epoch=per_epoch, **options)  # type: ignore[arg-type]
     if isinstance(strategy, str):
         raise BadInputError(f'strategy must be "auto", "range" or an object with propose, got {strategy!r}.')
-    if options:
-        raise BadInputError(f"give {', '.join(sorted(options))} to the strategy {type(strategy).__name__} itself.")
+    if given := sorted([*options, *([] if budget is None else ["budget"])]):
+        raise BadInputError(f"give {', '.join(given)} to the strategy {type(strategy).__name__} itself.")
     return strategy
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
-from typing_extensions import Unpack
-
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.loop import Loop, OnStep, ignore
-from lrfind.options import Schedule, SearchOptions, to_strategy, unstepped
+from lrfind.options import Schedule, to_strategy, unstepped
 from lrfind.progress import display
 from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.resume import is_first, kept
@@ -25,14 +24,15 @@ AROUND = 4
 """Where training is short, rates so many times lower and higher are to be tried."""
 
 
-def find_with(loop: Loop, **options: Unpack[SearchOptions]) -> Finding:
-    """Search with a loop under the given options.
+def find_with(
+    loop: Loop, *, progress: bool = True, resume: str | os.PathLike[str] | None = None, **options: Any
+) -> Finding:
+    """Search with a loop under the options of ``lrfind.SearchOptions``.
 
     Raises:
         BadInputError: If an option is unknown or out of its range.
         ProbeError: If the losses cannot be read.
     """
-    progress, resume = options.pop("progress", True), options.pop("resume", None)
     strategy = to_strategy(per_epoch=getattr(loop, "per_epoch", 0.0), **options)
     with kept(resume) as (records, keep), display(strategy, shown=progress and is_first()) as shown, loop:
 
