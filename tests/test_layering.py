@@ -20,6 +20,7 @@ ROOMS = [
     ["errors", "replies"],
     ["words"],
     ["records"],
+    ["loggers"],
     ["schedules"],
     ["curves"],
     ["suggest"],

@@ -127,7 +127,7 @@ def _checked(finding: Finding) -> Finding:
     lrs = [f"{finding.lr * factor:.2g}" for factor in (1 / AROUND, 1, AROUND)]
     said = (
         f"Training takes {steps:,.0f} steps and the search took {cost}: that is too short for a finder to be sure. "
-        f"Train in full at {lrs[0]}, {lrs[1]} and {lrs[2]}, keep the best: lrfind compare --lrs {','.join(lrs)} does."
+        f"Train in full at {lrs[0]}, {lrs[1]} and {lrs[2]} (lrfind compare --lrs {','.join(lrs)}) and keep the best."
     )
     return replace(finding, notes=(*finding.notes, said))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Any, cast
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.finder import Finder, Training, Verifier
 from lrfind.huggingface.framework import callback_base, trainer_of
 from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
+from lrfind.loggers import Metrics
 from lrfind.options import SearchOptions, with_meanings
 from lrfind.records import Finding
 from lrfind.search import find_with
@@ -65,7 +68,8 @@ class LRFinder(Finder, VerifyLR):
     it would be without the callback at the same rate. The rate takes the place of ``args.learning_rate`` under the
     scheduler: it is the peak of the schedule, after the warmup. Where ``train`` resumes from a checkpoint, the resume
     happens: of a run that had the callback, its finding is used and nothing is searched; of another, the search starts
-    from the weights and the optimizer state of the checkpoint.
+    from the weights and the optimizer state of the checkpoint. What ``report_to`` names is told the rate, its interval
+    and the loss at each rate; TensorBoard gets the picture too.
 
     Args:
         apply: Whether to train with the found rate; else it is only found, and kept in the state that checkpoints have.
@@ -87,6 +91,10 @@ class LRFinder(Finder, VerifyLR):
         loop = HuggingFaceLoop(trainer, is_training=True)
         return find_with(loop, **cast(SearchOptions, with_plan(dict(self._options), trainer)))
 
+    def _loggers(self, trainer: Any) -> Sequence[Metrics]:
+        each = trainer.callback_handler.callbacks
+        return [_Report(trainer, one) for one in each if type(one).__module__.startswith("transformers.integrations")]
+
     def _put(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         trainer.args.learning_rate = finding.lr
         return finding
@@ -94,3 +102,18 @@ class LRFinder(Finder, VerifyLR):
     def _use(self, trainer: Any, *, is_fresh: bool) -> None:
         super()._use(trainer, is_fresh=is_fresh)
         trainer.state.stateful_callbacks[_KEY] = self.state_dict()
+
+
+class _Report:
+    """Lets a callback that reports to a tool (``report_to``) take numbers as a logger does."""
+
+    def __init__(self, trainer: Any, callback: Any) -> None:
+        self._trainer, self._callback = trainer, callback
+        self.experiment = getattr(callback, "tb_writer", None)
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Take numbers of a step."""
+        trainer = self._trainer
+        state = copy.copy(trainer.state)
+        state.global_step = state.global_step if step is None else step
+        self._callback.on_log(trainer.args, state, trainer.control, logs=dict(metrics), model=trainer.model)

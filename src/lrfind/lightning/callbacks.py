@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from lrfind.lightning.framework import callback_bases
 from lrfind.lightning.functions import with_plan
 from lrfind.lightning.launchers import send_back
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers, data_of
+from lrfind.loggers import Metrics
 from lrfind.optim import driving
 from lrfind.options import SearchOptions, with_meanings
 from lrfind.records import Finding
@@ -94,7 +96,8 @@ class LRFinder(Finder, VerifyLR):
     The search trains with the trainer itself, without its callbacks and loggers, and puts everything back; training is
     bit for bit what it would be without the callback at the same rate. Where ``fit`` resumes from a checkpoint, the
     resume happens: of a run that had the callback, its finding is used and nothing is searched; of another, the search
-    starts from the weights and the optimizer state of the checkpoint.
+    starts from the weights and the optimizer state of the checkpoint. The trainer's loggers are told the rate, its
+    interval and the loss at each rate; TensorBoard, Weights & Biases and MLflow get the picture too.
 
     Args:
         apply: Whether to train with the found rate; else it is only found.
@@ -146,6 +149,9 @@ class LRFinder(Finder, VerifyLR):
             self._wiring(module)
         loop = LightningLoop(trainer, module, data_of(trainer), optimizer=self._optimizer, is_fitting=True)
         return find_with(loop, **with_plan(self._options, trainer, trainer.lr_scheduler_configs))
+
+    def _loggers(self, trainer: Any) -> Sequence[Metrics]:
+        return trainer.loggers if trainer.is_global_zero else ()
 
     def _put(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         """Write the rate where the optimizer reads it; build a fresh one anew, set one in training in place."""
