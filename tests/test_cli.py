@@ -190,6 +190,14 @@ class TestFind:
         Path("search.json").write_text("{")
         assert run(monkeypatch, "find --task mine:task --resume search.json") == 1
 
+    def test_the_shortest_search_of_a_built_in_task(self, folder, monkeypatch, capsys):
+        assert run(monkeypatch, "find --task digits --quick --out f.json") == 0
+        found = lrfind.Finding.load("f.json")
+        assert capsys.readouterr().out.startswith(f"lr {found.lr:.3g} for Adam, held constant, 30 epochs")
+        assert [len(record.probe.lrs) for record in found.records] == [60]
+        assert run(monkeypatch, "find --task digits --task.width 3") == 2
+        assert run(monkeypatch, f"find --task digits {MINE_OF}") == 2
+
     @pytest.mark.parametrize("name", ["task", "as_dict"])
     def test_a_plain_task_gives_what_the_function_does(self, folder, monkeypatch, name):
         assert (

@@ -1,11 +1,15 @@
 """The verdict is right: on equal arms, on unequal ones, on ones that diverged."""
 
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from comparisons import ARMS, made_up_comparison
 
 from lrfind.compare.runs import Arm, Failure, Row, Run
+from lrfind.compare.sentences import closing
 from lrfind.compare.statistics import _greatest, critical, judge, pair, summary
 from lrfind.errors import BadInputError
 
@@ -137,6 +141,30 @@ def test_an_arm_that_diverged_has_lost():
     assert "arm 0 alone ended with a finite val_loss, but one seed settles nothing" in alone.sentence
 
 
+def test_one_seed_has_no_interval_and_the_arms_in_order():
+    verdict = verdict_of([[0.4, 0.3, 2.3]])
+    assert verdict.winner is None
+    assert "one seed: no interval" in verdict.sentence.lower()
+    assert "oo close" not in verdict.sentence
+    assert re.findall(r"arm \d", verdict.sentence) == ["arm 1", "arm 0", "arm 2"]
+    assert "0.1 behind" in verdict.sentence
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_what_to_take_from_a_comparison_is_the_best_arm_beside_the_best_guess(mode):
+    whole = replace(made_up_comparison(ARMS, 1, failed=None), mode=mode)
+    means = {arm.name: whole.summaries[arm.name].mean for arm in ARMS if arm.name in whole.summaries}
+    best = whole.verdict.best
+    said = closing(whole)
+    assert f"lr {next(arm.lr for arm in ARMS if arm.name == best):.3g}" in said
+    assert f"{means[best]:.4g}" in said
+    guesses = [arm.name for arm in ARMS if arm.origin == "given" and arm.name in means]
+    guesses = [name for name in guesses if math.isfinite(means[name])]
+    guess = (min if mode == "min" else max)(guesses, key=means.get)
+    assert f"against {means[guess]:.4g} with {guess}" in said
+    assert "to the end" in closing(replace(whole, verdict=replace(whole.verdict, best=None)))
+
+
 def test_an_arm_with_a_failed_run_is_named_and_takes_no_seed_from_the_others():
     table = [[0.3, 0.4, 0.35], [0.31, 0.41, None], [0.3, 0.405, 0.36]]
     names = ["a", "b", "c"]
@@ -165,7 +193,7 @@ def test_a_seed_that_failed_with_every_arm_is_left_out():
 
 
 def test_one_seed_is_given_no_interval():
-    assert "interval" not in verdict_of([[0.3, 0.4, 0.5, 0.6]]).sentence
+    assert "95 %" not in verdict_of([[0.3, 0.4, 0.5, 0.6]]).sentence
 
 
 def test_arms_are_compared_on_the_seeds_that_all_have():

@@ -1,6 +1,8 @@
 """Imports point down only, and what is optional is imported when it is used."""
 
 import ast
+import inspect
+import pydoc
 import re
 import subprocess
 import sys
@@ -11,23 +13,26 @@ from pathlib import Path
 import pytest
 
 import lrfind
+from lrfind.options import NAMES
 
 ROOT = Path(lrfind.__file__).parent
 
 ROOMS = [
-    ["errors", "words", "replies"],
+    ["errors", "replies"],
+    ["words"],
     ["records"],
     ["schedules"],
     ["curves"],
     ["suggest"],
     ["strategies"],
     ["plots"],
+    ["loggers"],
     ["optim"],
     ["isolation"],
     ["ranks", "steps"],
     ["loop"],
     ["resume"],
-    ["progress"],
+    ["options", "progress"],
     ["search"],
     ["finder"],
     ["pytorch", "lightning", "huggingface"],
@@ -43,6 +48,7 @@ DOORS = {
     ("records", "apply", "optim"),
     ("records", "at", "search"),
     ("records", "judge", "strategies"),
+    ("records", "length", "strategies"),
     ("records", "plot", "plots"),
     ("records", "_repr_html_", "plots"),
 }
@@ -142,3 +148,36 @@ def test_the_loops_are_there_without_being_imported_first():
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
     with pytest.raises(AttributeError, match="'lrfind' has no attribute 'fnd'"):
         lrfind.fnd  # noqa: B018
+
+
+def test_dir_and_help_show_the_public_names_and_an_example():
+    assert {name for name in dir(lrfind) if not name.startswith("__")} == {
+        *(name for name in lrfind.__all__ if not name.startswith("__")),
+        *("compare", "huggingface", "lightning", "pytorch"),
+    }
+    said = pydoc.render_doc(lrfind, renderer=pydoc.plaintext)
+    assert "finding = lrfind.find(model, optimizer, loader" in said
+    assert [name for name in lrfind.__all__ if name != "__version__" and name not in said] == []
+    for name in lrfind.__all__:
+        assert getattr(lrfind, name) is not None
+
+
+def test_every_option_is_shown_with_its_meaning():
+    for function in (lrfind.find, lrfind.lightning.find, lrfind.huggingface.find):
+        parameters = inspect.signature(function).parameters
+        said = pydoc.render_doc(function, renderer=pydoc.plaintext)
+        for name in NAMES:
+            assert parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
+            assert re.search(rf"^ +{name}: [A-Z`]", said, re.MULTILINE), name
+        assert parameters["steps"].default == lrfind.RangeTest().steps
+        assert parameters["budget"].default == lrfind.Replicated().budget
+    for kind in (lrfind.lightning.LRFinder, lrfind.huggingface.LRFinder):
+        assert [name for name in NAMES if not re.search(rf"^ +{name}: [A-Z`]", kind.__doc__, re.MULTILINE)] == []
+
+
+def test_compare_is_called_without_saying_it_twice(monkeypatch):
+    import lrfind.compare.function as home
+
+    monkeypatch.setattr(home, "compare", lambda *given, **named: (given, named))
+    assert lrfind.compare(1, lrs=(2,)) == lrfind.compare.compare(1, lrs=(2,)) == ((1,), {"lrs": (2,)})
+    assert lrfind.compare.Training.__name__ == "Training"

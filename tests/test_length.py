@@ -1,5 +1,7 @@
 """One length of training, whoever says it: the user, the loader or the scheduler."""
 
+import re
+
 import pytest
 import torch
 import transformers
@@ -72,16 +74,26 @@ def test_epochs_and_the_same_number_of_steps_are_one_training_also_in_the_budget
         assert by_epochs.cost.steps <= max(options.get("budget", 0.1) * STEPS, 48)
 
 
-@pytest.mark.parametrize(("length", "said"), [({"horizon": 60}, "60"), ({"epochs": 1}, "40"), ({"horizon": 200}, "")])
-def test_a_search_that_costs_more_than_half_of_the_training_says_so(length, said):
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [({"horizon": 60}, "60"), ({"epochs": 1}, "40"), ({"horizon": 479}, "479"), ({"horizon": 480}, "")],
+)
+def test_a_training_too_short_for_a_finder_is_said_to_be_with_what_to_do_instead(length, said):
     finding = found(**length)
-    notes, cost = [note for note in finding.notes if "more than half" in note], finding.cost.steps
-    assert notes == (
-        [f"The search took {cost} steps, which is more than half of a training of {said}."] if said else []
-    )
-    again = (longer := found(horizon=100_000)).at(**length)
-    is_dear = longer.cost.steps > length.get("horizon", 40 * length.get("epochs", 0)) / 2
-    assert any("more than half of a training" in note for note in again.notes) == is_dear
+    notes = [note for note in finding.notes if "too short for a finder" in note]
+    assert len(notes) == bool(said)
+    if said:
+        assert f"{said} steps and the search took {finding.cost.steps}:" in notes[0]
+        (lrs,) = re.findall(r"lrfind compare --lrs ([\d.,e-]+)", notes[0])
+        assert [float(lr) for lr in lrs.split(",")] == pytest.approx(
+            [finding.lr / 4, finding.lr, finding.lr * 4], rel=0.05
+        )
+    again = found(horizon=100_000).at(**length)
+    assert any("too short for a finder" in note for note in again.notes) == bool(said)
+
+
+def test_so_is_a_longer_one_that_its_search_took_more_than_half_of():
+    assert any("too short" in note for note in found(horizon=600, budget=1000, steps=400).notes)
 
 
 class Own:

@@ -6,6 +6,7 @@ import math
 import sys
 
 import pytest
+import torch
 import yaml
 from comparisons import ARMS, FINDING, made_up_comparison
 from matplotlib.figure import Figure
@@ -138,6 +139,73 @@ def test_the_curve_goes_where_the_tool_takes_figures(tool):
     (one,) = taken
     assert one[0] == ("rate curve" if tool == "wandb" else "7")
     assert isinstance(one[1], Figure)
+
+
+def told(read, finding):
+    """What a logger was told, by name, is what was found."""
+    low, high = finding.interval
+    found = {"lr": finding.lr, "base_lr": finding.base_lr, "max_lr": finding.max_lr, "steps": finding.cost.steps}
+    found |= {"interval_low": low, "interval_high": high}
+    for name, value in found.items():
+        assert read(f"lrfind/{name}") == [pytest.approx(value)]
+    tried = [pair for record in finding.records for pair in zip(record.lrs, record.losses, strict=True)]
+    assert read("range_test/lr") == [pytest.approx(lr) for lr, _ in tried]
+    assert read("range_test/loss") == [pytest.approx(loss, rel=1e-6) for _, loss in tried]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_the_loggers_of_a_lightning_training_are_told_what_its_callback_found(pl, tmp_path):
+    from importlib import import_module
+
+    class Net(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(4, 1)
+
+        def training_step(self, batch, _):
+            return (self.layer(batch) - batch.sum(1, keepdim=True)).square().mean()
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.parameters(), lr=1e-3)
+
+    loggers = pl.loggers.CSVLogger(tmp_path, name="csv", version=""), pl.loggers.TensorBoardLogger(tmp_path, "tb", "")
+    finder = import_module("lrfind.lightning").LRFinder(strategy="range", progress=False)
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    trainer = pl.Trainer(max_epochs=1, logger=list(loggers), callbacks=[finder], accelerator="cpu", **quiet)
+    trainer.fit(Net(), torch.utils.data.DataLoader(torch.randn(640, 4), batch_size=8))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "csv" / "metrics.csv").read_text())))
+    told(lambda name: [float(row[name]) for row in rows if row.get(name)], finder.finding)
+    board = events(tmp_path / "tb")
+    told(lambda name: [value for _, value in scalars(board, name)], finder.finding)
+    assert board.Images("rate curve")[0].encoded_image_string.startswith(b"\x89PNG")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_what_a_hugging_face_trainer_reports_to_is_told_what_its_callback_found(tmp_path, monkeypatch):
+    transformers = pytest.importorskip("transformers")
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "tb"))
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(4, 1)
+
+        def forward(self, x):
+            return {"loss": (self.layer(x) - x.sum(1, keepdim=True)).square().mean()}
+
+    from lrfind.huggingface import LRFinder
+
+    finder = LRFinder(strategy="range", progress=False)
+    args = transformers.TrainingArguments(
+        str(tmp_path), use_cpu=True, report_to=["tensorboard"], max_steps=9, disable_tqdm=True, save_strategy="no"
+    )
+    data = [{"x": row} for row in torch.randn(640, 4)]
+    trainer = transformers.Trainer(Net(), args, train_dataset=data, callbacks=[finder])
+    trainer.train()
+    board = events(next(tmp_path.rglob("events.out.*")).parent)
+    told(lambda name: [value for _, value in scalars(board, f"train/{name}")], finder.finding)
+    assert board.Images("rate curve")[0].encoded_image_string.startswith(b"\x89PNG")
+    assert not [row for row in trainer.state.log_history if "lrfind/lr" in row]
 
 
 def test_a_loss_that_is_not_finite_is_logged_as_it_was(tmp_path):

@@ -43,6 +43,13 @@ def test_it_shows_what_each_ramp_reads_the_found_rate_and_the_interval():
     assert list(lines[f"interval {low:.2g} to {high:.2g}"].get_xdata()) == [low, high]
 
 
+@pytest.mark.parametrize(("used", "shown"), [(3e-4, True), (0.0, False), (1e-9, False), (100.0, False)])
+def test_it_marks_the_rate_that_the_optimizer_has_where_it_is_known_and_was_tried(used, shown):
+    one = replace(FINDING, records=(replace(RECORDS[0], used=used), *RECORDS[1:]))
+    marked = [list(line.get_xdata()) for name, line in drawn(one)[1].items() if name.startswith("your rate")]
+    assert marked == ([[used, used]] if shown else [])
+
+
 @pytest.mark.parametrize("change", [{"left": None}, {"method": "race"}, {"records": RECORDS[:1]}])
 def test_it_shows_no_reading_of_each_ramp_where_there_is_none(change):
     assert "each ramp's rate" not in drawn(replace(FINDING, **change))[1]

@@ -1,4 +1,5 @@
 import random
+import re
 
 import numpy as np
 import pytest
@@ -170,11 +171,61 @@ def test_losses_may_be_negative():
     assert lower.lr == pytest.approx(plain.lr, rel=0.5)
 
 
-def test_a_short_loader_is_begun_again_and_that_is_said():
+def test_a_short_loader_is_begun_again_and_the_record_says_how_often():
     model, optimizer, _ = setup()
     finding = find(model, optimizer, loader(size=96))
     assert finding.records[0].passes > 10
-    assert "begun" in finding.notes[0]
+    assert "begun" not in str(finding)
+
+
+class TestWhatWasMeant:
+    """Calls that are mistaken: one sentence that names what was meant."""
+
+    @pytest.mark.parametrize("order", [(1, 0, 2, 3), (0, 2, 1, 3), (0, 1, 3, 2), (2, 0, 1, 3)])
+    def test_arguments_in_each_others_place(self, order):
+        names, given = ("model", "optimizer", "loader", "loss_fn"), (*setup(), F.mse_loss)
+        with pytest.raises(BadInputError, match=re.escape(f"was given ({', '.join(names[at] for at in order)})")):
+            lrfind.find(*(given[at] for at in order))
+
+    def test_a_dataset_instead_of_a_loader(self):
+        model, optimizer, batches = setup()
+        with pytest.raises(BadInputError, match=r"TensorDataset gives samples; wrap it: DataLoader\("):
+            lrfind.find(model, optimizer, batches.dataset, F.mse_loss)
+
+    def test_a_trainer_of_a_framework(self, pl):
+        trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+        for given in ((trainer,), (trainer, setup()[0]), (trainer, *setup())):
+            with pytest.raises(BadInputError, match=r"lrfind\.lightning\.find\(trainer, model\)"):
+                lrfind.find(*given)
+
+    def test_a_trainer_of_hugging_face(self):
+        transformers = pytest.importorskip("transformers")
+        trainer = object.__new__(type("Mine", (transformers.Trainer,), {}))
+        with pytest.raises(BadInputError, match=r"lrfind\.huggingface\.find\(trainer\)"):
+            lrfind.find(trainer)
+
+    def test_a_missing_argument_is_still_pythons_to_name(self):
+        with pytest.raises(TypeError, match="'loader'"):
+            lrfind.find(*setup()[:2])
+
+
+@pytest.mark.parametrize("made", ["OneCycleLR", "LinearLR"])
+def test_a_scheduler_that_drives_the_optimizer_is_read_without_being_passed(made):
+    model, optimizer, batches = setup()
+    kind = getattr(torch.optim.lr_scheduler, made)
+    scheduler = kind(optimizer, 0.1, total_steps=900) if made == "OneCycleLR" else kind(optimizer, total_iters=900)
+    length = {} if made == "OneCycleLR" else {"horizon": 900}
+    by_itself = lrfind.find(model, optimizer, batches, F.mse_loss, **length)
+    assert by_itself.schedule == made
+    told = lrfind.find(model, optimizer, batches, F.mse_loss, schedule=scheduler, **length)
+    assert (by_itself.lr, by_itself.interval) == (told.lr, told.interval)
+    assert "constant" not in by_itself.headline
+    constant = lrfind.find(model, optimizer, batches, F.mse_loss, schedule="constant", **length)
+    assert "held constant" in constant.headline
+    again = kind(optimizer, 0.1, total_steps=900) if made == "OneCycleLR" else kind(optimizer, total_iters=900)
+    both = lrfind.find(model, optimizer, batches, F.mse_loss)
+    assert again.optimizer is optimizer
+    assert any("2 schedulers drive the Adam; pass schedule=" in note for note in both.notes)
 
 
 def test_batches_may_be_none():
@@ -256,10 +307,10 @@ def test_models_that_cannot_be_used():
         find(Net(), optimizer, batches)
 
 
-def test_arguments_in_each_others_places():
+def test_arguments_of_another_kind():
     model, optimizer, batches = setup()
     for arguments, message in (
-        ((optimizer, model, batches), "model must be a torch.nn.Module, got Adam"),
+        ((3, optimizer, batches), "model must be a torch.nn.Module, got 3"),
         ((model, model, batches), "optimizer must be a torch optimizer, or several, got Net"),
         ((model, [], batches), "optimizer is an empty list; give the optimizer, or several"),
         ((model, optimizer, batches, "mse"), "loss_fn must be a function or a criterion, got 'mse'"),

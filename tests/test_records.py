@@ -6,11 +6,13 @@ from base64 import b64decode
 from dataclasses import replace
 
 import pytest
+from curves_with_answers import flat_then_diverging, made_up
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lrfind.errors import BadInputError, LRFindError
 from lrfind.records import Cost, Finding, Probe, Record, write_json
+from lrfind.strategies.range_test import RangeTest
 
 rates = st.floats(min_value=1e-12, max_value=1e6)
 losses = st.floats(width=64)
@@ -96,30 +98,64 @@ def test_a_record_needs_a_loss_per_rate():
 @pytest.mark.parametrize(
     ("changes", "first"),
     [
-        ({}, "Train with lr 0.1, held constant."),
-        ({"horizon": 12_000}, "Train with lr 0.1, held constant, for 12,000 steps."),
-        ({"schedule": "one-cycle", "epochs": 2.5}, "Train with lr 0.1, as the peak of the one-cycle schedule, for 2.5"),
-        ({"horizon": 300, "epochs": 3}, "for 300 steps or 3 epochs."),
-        ({"records": (replace(finding().records[0], optimizer="Adam"),)}, "Train Adam with lr 0.1"),
+        ({}, "lr 0.1, held constant"),
+        ({"horizon": 12_000}, "lr 0.1, held constant, 12,000 steps"),
+        ({"schedule": "one-cycle", "epochs": 2.5}, "lr 0.1, the peak of one-cycle, 2.5 epochs"),
+        ({"horizon": 1, "epochs": 1}, "lr 0.1, held constant, 1 step or 1 epoch"),
+        ({"records": (replace(finding().records[0], optimizer="Adam"),)}, "lr 0.1 for Adam, held constant"),
     ],
 )
-def test_what_is_printed_begins_with_what_to_do(changes, first):
-    assert first in " ".join(str(finding(**changes)).split())
+def test_what_is_printed_begins_with_the_rate_and_what_it_is_for(changes, first):
+    assert str(finding(**changes)).splitlines()[0] == finding(**changes).headline == first
 
 
-def test_what_is_printed_is_a_paragraph_of_interval_range_cost_and_notes():
-    lines = str(finding()).splitlines()
-    assert max(map(len, lines)) <= 100
-    assert " ".join(lines).split(". ", 1)[1] == (
-        "The best rate of a grid search should lie between 0.08 and 0.12, and most of it is often as good; such "
-        "intervals hold it on nine in ten of the benchmark's tasks. A cyclical schedule may go from 0.05 to 0.2. This "
-        "is the calibrated reading of one range test: 2 steps in 0.5 s. said"
-    )
-    wide = str(finding(interval=(1e-3, 3.0)))
-    assert "between 0.001 and 3, so wide a span that the search says little;" in " ".join(wide.split())
-    assert "With other seeds the valley reading would mostly lie between 0.08 and 0.12." in " ".join(
-        str(finding(method="valley")).split()
-    )
+def test_what_is_printed_has_a_line_each_for_interval_range_cost_and_notes():
+    said = str(finding(notes=("raise max_lr", "more steps " * 20))).splitlines()
+    assert max(map(len, said)) <= 100
+    starts = [line.split()[0] for line in said if not line.startswith(" ")]
+    assert starts == ["lr", "interval:", "cycles:", "cost:", "note:", "note:"]
+    assert said[1].endswith("0.08 to 0.12")
+    assert said[2:4] == ["cycles: 0.05 to 0.2", "cost: 2 steps, 0.5 s"]
+    assert "with other seeds the valley reading" in str(finding(method="valley"))
+
+
+FELL = made_up()
+EVIDENT = RangeTest(horizon=2000).find([FELL])
+WEAK = RangeTest(horizon=2000).find([flat_then_diverging()])
+
+
+@pytest.mark.parametrize(
+    ("one", "word"),
+    [
+        (RangeTest(horizon=2000).find([replace(FELL, optimizer="Adam")]), "sure"),
+        (EVIDENT, "fairly sure"),  # of another optimizer the interval is wide
+        (WEAK, "unsure"),
+        (RangeTest(horizon=200).find([FELL]), "unsure"),
+    ],
+)
+def test_how_sure_it_is_is_a_word_of_what_the_benchmark_lost_and_a_short_training_is_not_sure(one, word):
+    assert str(one).splitlines()[1].split(":")[0] == word
+
+
+@pytest.mark.parametrize(("factor", "place"), [(1e-3, "below"), (1.1, "within"), (1e3, "above"), (1.0, "the same")])
+def test_the_rate_that_the_optimizer_has_is_said_to_be_below_within_or_above(factor, place):
+    used = EVIDENT.lr * factor
+    one = replace(EVIDENT, records=(replace(FELL, used=used),))
+    line = re.search(r"^yours: .*(\n  .*)*", str(one), re.MULTILINE)[0].replace("\n ", "")
+    assert f"{used:.3g}" in line
+    assert place in line
+    judged = one.judge(used)
+    assert (judged.words in line and judged.expected in line) is (factor != 1.0)
+    assert "yours" not in str(EVIDENT)  # of a rate that is not known
+    assert "expected" not in str(replace(one, horizon=200))  # as short as no training of the benchmark
+
+
+@pytest.mark.parametrize("name", ["curve.png", "CURVE.SVG"])
+def test_a_picture_is_neither_saved_as_json_nor_taken_for_axes(tmp_path, name):
+    for mistaken in (finding().save, finding().plot):
+        with pytest.raises(BadInputError, match=r"finding\.plot\(\)\.figure\.savefig\(.*" + name):
+            mistaken(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_notebook_shows_the_picture_and_the_words_escaped():
@@ -130,7 +166,9 @@ def test_a_notebook_shows_the_picture_and_the_words_escaped():
     (data,) = re.findall(r'<img alt="[^"]*" style="[^"]*" src="data:image/png;base64,([^"]*)">', page)
     assert b64decode(data, validate=True).startswith(b"\x89PNG")
     words = re.sub(r"<img[^>]*>", "", page)
-    assert set(re.findall(r"<[^>]*>", words)) == {'<div style="max-width: 46em">', "<p>", "</p>", "</div>"}
+    assert set(re.findall(r"<[^>]*>", words)) == {
+        *('<div style="max-width: 46em">', "<p>", "<strong>", "</strong>", "<br>", "</p>", "</div>")
+    }
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in words
     assert "&lt;b&gt;Adam&lt;/b&gt;" in words
     assert "http" not in words
@@ -143,7 +181,7 @@ def test_a_notebook_shows_the_words_where_nothing_can_be_drawn(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     page = finding(records=(record,))._repr_html_()
     assert "<img" not in page
-    assert "Train with lr 0.1" in page
+    assert "lr 0.1" in page
     assert finding(records=())._repr_html_().startswith("<div")
 
 
@@ -158,11 +196,11 @@ def test_a_file_of_an_earlier_version_is_read():
 @pytest.mark.parametrize(
     ("ratios", "said"),
     [
-        ((1.0, 0.1), "Its param groups then train with 0.1 and 0.01."),
-        ((1.0, 1.0, 5.0), "Its param groups then train with 0.1, 0.1 and 0.5."),
+        ((1.0, 0.1), "param groups: 0.1, 0.01"),
+        ((1.0, 1.0, 5.0), "param groups: 0.1, 0.1, 0.5"),
         (
             (1.0, *(0.5**depth for depth in range(1, 9))),
-            "The rates of its 9 param groups then go from 0.000391 to 0.1.",
+            "param groups: 9, from 0.000391 to 0.1",
         ),
     ],
 )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from io import StringIO
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,10 +17,11 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import ExponentialLR
 
 from lrfind.errors import BadInputError, LRFindError, ProbeError
-from lrfind.progress import display
+from lrfind.options import to_strategy
+from lrfind.progress import EVERY, Display, display
 from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.schedules import SCHEDULES
-from lrfind.search import find_with, search, to_strategy
+from lrfind.search import find_with, search
 from lrfind.strategies.range_test import RangeTest
 from lrfind.strategies.replicated import Replicated
 from lrfind.suggest.calibrated import SHORTER
@@ -70,11 +72,9 @@ class Terminal:
         return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.stream.getvalue())
 
 
-@pytest.mark.parametrize(
-    ("terminal", "progress", "shown"), [(True, True, True), (True, False, False), (False, True, False)]
-)
-def test_progress_is_shown_in_a_terminal_unless_it_is_off(monkeypatch, terminal, progress, shown):
-    screen = Terminal(monkeypatch, terminal=terminal)
+@pytest.mark.parametrize(("progress", "shown"), [(True, True), (False, False)])
+def test_progress_is_shown_in_a_terminal_unless_it_is_off(monkeypatch, progress, shown):
+    screen = Terminal(monkeypatch)
     find_with(MadeUpLoop(), progress=progress)
     assert ("lrfind ━" in screen.text) is shown
     assert screen.text.strip() == "" or shown
@@ -88,23 +88,71 @@ def test_progress_goes_to_the_error_stream(capsys, monkeypatch):
     assert "lrfind" in err
 
 
-def test_progress_says_which_range_test_it_is_the_loss_and_the_rate_so_far(monkeypatch):
-    screen = Terminal(monkeypatch)
-    monkeypatch.setattr("lrfind.progress._REDRAWN", 0.0)
-    with display(Replicated(), shown=True) as shown:
-        first = RangeTest()._probe()
-        shown.on_round([first])
-        shown.on_step(1e-6, 2.25)
-        assert shown.line == "range test 1  lr 1.0e-06  loss 2.25"
-        records = [made_up()]
-        shown.on_record(records)
-        shown.on_round([first, first])
-        assert shown.line == f"range test 2 of 3  |  so far {RangeTest().read(records[0]):.1e}"
-        shown.on_step(2e-6, -100.0)
-        assert shown.line.startswith("range test 2 of 3  lr 2.0e-06  loss -100")
-        shown.on_record(records * 2)
-        assert shown.line.startswith("range test 3 of 3")
-    assert "lrfind ━" in screen.text
+@pytest.mark.parametrize(("every", "progress", "lines"), [(0.0, True, 200), (15.0, True, 0), (0.0, False, 0)])
+def test_a_log_gets_a_line_now_and_then_with_the_time_left(capsys, monkeypatch, every, progress, lines):
+    monkeypatch.setitem(EVERY, "log", every)
+    finding = find_with(MadeUpLoop(), progress=progress)
+    out, err = capsys.readouterr()
+    said = err.splitlines()
+    assert out == ""
+    assert len(said) >= min(lines, finding.cost.steps)
+    assert (len(said) == 0) is (lines == 0)
+    assert all(re.match(r"lrfind: range test \d", line) and line.endswith(" steps)") for line in said)
+    assert any(re.search(r"lr 1.1e-06  loss .*\| +\d+ s left .*\(2 of 128 steps\)", line) for line in said) is (
+        lines > 0
+    )
+
+
+class Shell:
+    """What IPython gives to a cell of a notebook: a kernel, and output that is changed by its display id."""
+
+    def __init__(self, monkeypatch, *, kernel):
+        self.kernel, self.shown = kernel, []
+        outside, inside = ModuleType("IPython"), ModuleType("IPython.display")
+        outside.get_ipython, inside.HTML, inside.display = lambda: self, str, self._display
+        monkeypatch.setitem(sys.modules, "IPython", outside)
+        monkeypatch.setitem(sys.modules, "IPython.display", inside)
+
+    def _display(self, page, *, display_id):
+        assert display_id
+        self.update(page)
+        return self
+
+    def update(self, page):
+        self.shown.append(page)
+
+
+@pytest.mark.parametrize("kernel", [object(), None])
+def test_a_notebook_gets_a_bar_that_is_gone_at_the_end_and_ipython_in_a_terminal_gets_none(monkeypatch, kernel):
+    shell = Shell(monkeypatch, kernel=kernel)
+    monkeypatch.setitem(EVERY, "notebook", 0.0)
+    find_with(MadeUpLoop())
+    if kernel is None:
+        assert shell.shown == []
+        return
+    first, *between, last = shell.shown
+    assert (first, last) == ("", "")
+    assert len(between) > 100
+    assert all('<progress value="' in page and "range test" in page for page in between)
+    assert any(" s left" in page for page in between)
+
+
+def test_progress_says_which_range_test_it_is_the_loss_and_the_rate_so_far():
+    said = []
+    shown = Display(lambda *line: said.append(line), Replicated())
+    first = RangeTest()._probe()
+    shown.on_round([first])
+    shown.on_step(1e-6, 2.25)
+    assert shown.line.startswith("range test 1  lr 1.0e-06  loss 2.25")
+    assert said[-1] == (shown.line, 1, 128)
+    records = [made_up()]
+    shown.on_record(records)
+    shown.on_round([first, first])
+    assert shown.line == f"range test 2 of 3  |  so far {RangeTest().read(records[0]):.1e}"
+    shown.on_step(2e-6, -100.0)
+    assert shown.line.startswith("range test 2 of 3  lr 2.0e-06  loss -100")
+    shown.on_record(records * 2)
+    assert shown.line.startswith("range test 3 of 3")
 
 
 def test_progress_of_a_strategy_that_cannot_tell_the_best_so_far(monkeypatch):
@@ -463,13 +511,13 @@ def test_another_training_reads_what_a_search_for_it_would_have(strategy, option
 
 def test_a_torch_scheduler_is_read_over_the_other_length():
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=100, gamma=0.01)
-    finding = search(to_strategy(schedule=scheduler, horizon=200), MadeUpLoop())
-    assert finding.at(schedule=scheduler, horizon=200).lr == finding.lr
-    short = finding.at(schedule=scheduler, horizon=98)
-    assert (short.lr, short.schedule) == (finding.at(schedule="constant", horizon=98).lr, "StepLR")
-    kept = finding.at(horizon=98)
-    assert kept.lr == pytest.approx(finding.lr * (200 / 98) ** SHORTER)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1000, gamma=0.01)
+    finding = search(to_strategy(schedule=scheduler, horizon=2000), MadeUpLoop())
+    assert finding.at(schedule=scheduler, horizon=2000).lr == finding.lr
+    short = finding.at(schedule=scheduler, horizon=980)
+    assert (short.lr, short.schedule) == (finding.at(schedule="constant", horizon=980).lr, "StepLR")
+    kept = finding.at(horizon=980)
+    assert kept.lr == pytest.approx(finding.lr * (2000 / 980) ** SHORTER)
     assert kept.notes == ("The shape of StepLR is taken to be the same over the other length.",)
     unknown = search(to_strategy(), MadeUpLoop()).at(schedule=scheduler)
     assert "StepLR was read as constant; pass horizon=" in unknown.notes[0]

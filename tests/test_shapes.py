@@ -7,9 +7,9 @@ from torch.optim import lr_scheduler as schedulers
 
 from lrfind.errors import BadInputError
 from lrfind.optim import Scheduled, to_schedule
+from lrfind.options import to_strategy
 from lrfind.pytorch import find
 from lrfind.schedules import constant
-from lrfind.search import to_strategy
 
 STEPS = 60
 

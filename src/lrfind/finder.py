@@ -12,11 +12,12 @@ from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.isolation import generators_kept
+from lrfind.loggers import Metrics, log_search
 from lrfind.optim import AppliedRate, Optimizers, apply_rate, differing, handling_groups, rates_of
 from lrfind.optim.rates import CLOSE, groups_of
+from lrfind.options import SearchOptions, to_strategy
 from lrfind.progress import announce
 from lrfind.records import Finding
-from lrfind.search import SearchOptions, to_strategy
 
 
 class Training(NamedTuple):
@@ -128,6 +129,10 @@ class Finder(Verifier):
     def _put(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         """Write the rate where the framework reads it, if not in the optimizer; return the finding, with notes."""
 
+    def _loggers(self, trainer: Any) -> Sequence[Metrics]:
+        """Return the loggers of training, in the process that logs."""
+        return ()
+
     @property
     def finding(self) -> Finding | None:
         """The latest finding."""
@@ -160,6 +165,8 @@ class Finder(Verifier):
             )
         with generators_kept():  # first of all
             self.findings.append(self._search(trainer))
+            for logger in self._loggers(trainer):
+                log_search(logger, self.findings[-1], self._training(trainer).steps)
         self._use(trainer, is_fresh=is_fresh)
 
     def _use(self, trainer: Any, *, is_fresh: bool) -> None:

@@ -48,6 +48,7 @@ class FindingPlot:
         range: The ends of the range for a cyclical schedule.
         interval: The ends of the interval of the found rate.
         readings: The rate that each range test gives for itself; empty where there is only one.
+        used: The rate that the optimizer had before, where it lies among those that were tried.
         rates: The ends of the axis of rates, which is logarithmic.
         losses: The ends of the axis of losses.
     """
@@ -57,6 +58,7 @@ class FindingPlot:
     range: tuple[float, float]
     interval: tuple[float, float]
     readings: tuple[float, ...]
+    used: float | None
     rates: tuple[float, float]
     losses: tuple[float, float]
 
@@ -74,12 +76,15 @@ def finding_plot(finding: Finding) -> FindingPlot:
     low = min(float(np.nanmin(curve.losses)) for curve in curves)
     high = max(float(np.max(curve.smooth)) for curve in curves)
     margin = max(0.1 * (high - low), 1e-12)
+    tried = [lr for record in finding.records for lr in record.lrs]
+    used = finding.used if finding.used is not None and min(tried) <= finding.used <= max(tried) else None
     return FindingPlot(
         curves=tuple(curves),
         lr=finding.lr,
         range=(finding.base_lr, finding.max_lr),
         interval=finding.interval,
         readings=tuple(_readings(finding)),
+        used=used,
         rates=(float(curves[0].lrs[0]) / 1.5, max(float(curve.lrs[-1]) for curve in curves) * 1.5),
         losses=(low - margin, high + 2 * margin),
     )
@@ -160,9 +165,12 @@ def _readings(finding: Finding) -> list[float]:
 
 
 def _mark(ax: Axes, plot: FindingPlot) -> None:
-    """Mark the found rate, its interval along the top, and along the bottom what each range test reads for itself."""
+    """Mark the found rate and the one in use, the interval along the top, along the bottom what each test reads."""
     along = ax.get_xaxis_transform()
     ax.axvline(plot.lr, color=FOUND, lw=2, zorder=3, label=f"found rate {plot.lr:.3g}")
+    if plot.used is not None:
+        label = f"your rate {plot.used:.3g}"
+        ax.axvline(plot.used, color="#5b6b7f", lw=1.5, ls=(0, (2, 1.5)), zorder=3, label=label)
     low, high = plot.interval
     label = f"interval {low:.2g} to {high:.2g}"
     ax.plot([low, high], [0.96, 0.96], "|-", color=FOUND, lw=1.5, ms=9, mew=1.5, transform=along, zorder=3, label=label)

@@ -1,79 +1,88 @@
-"""What a person sees of a search: a bar while it goes on, a line where its rate is used."""
+"""What a person sees of a search: a bar in a terminal or a notebook, a line now and then in a log."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import Any
 
 from lrfind.records import Finding, Probe, Record
 from lrfind.resume import is_first
 from lrfind.strategies import Strategy
 from lrfind.words import announcement
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+EVERY = {"terminal": 0.1, "notebook": 0.3, "log": 15.0}
+"""Seconds between two changes of what is shown: showing every step would cost more than small steps do."""
 
-_REDRAWN = 0.1
-"""Seconds between two changes of the bar: drawing at every step would cost more than small steps do."""
+Show = Callable[[str, int, int], None]
+"""Shows a line, and how many steps of how many are done."""
 
 
 class Display:
-    """Follows a search, and keeps one line of a bar up to date.
+    """Follows a search, and says how far it is.
 
     Args:
-        bar: Where to draw; may be disabled.
+        show: Shows the line; None where nobody sees it.
         strategy: What is searched by; asked for the best so far, if it can tell.
+        every: Seconds between two lines.
+        at_once: Whether the first line is shown without waiting for that long.
 
     Attributes:
         line: What it says now.
     """
 
-    def __init__(self, bar: Progress, strategy: Strategy) -> None:
-        self._bar, self._strategy = bar, strategy
-        self._task: TaskID = bar.add_task("", total=None)
+    def __init__(self, show: Show | None, strategy: Strategy, every: float = 0.0, *, at_once: bool = True) -> None:
+        self._show, self._strategy, self._every = show, strategy, every
         self._probes: list[Probe] = []
-        self._done, self._steps, self._drawn = 0, 0, 0.0
+        self._done, self._steps, self._before = 0, 0, 0
+        self._begun = perf_counter()
+        self._shown = -every if at_once else self._begun
         self._best = self.line = ""
 
     @property
     def is_seen(self) -> bool:
         """Whether anybody sees the line."""
-        return not self._bar.disable
+        return self._show is not None
 
     def on_round(self, probes: Sequence[Probe]) -> None:
         """Take the probes of one more round."""
         self._probes = [*self._probes[: self._done], *probes]
-        self._begin()
+        self._say("")
 
     def on_step(self, lr: float, loss: float) -> None:
         """Take one more step of a probe."""
         self._steps += 1
-        if self.is_seen and perf_counter() - self._drawn > _REDRAWN:
-            self._drawn = perf_counter()
-            self._draw(f"lr {lr:.1e}  loss {loss:<7.3g}")
+        if perf_counter() - self._shown > self._every:
+            self._say(f"lr {lr:.1e}  loss {loss:<7.3g}")
 
     def on_record(self, records: Sequence[Record]) -> None:
         """Take the records up to the probe that has just ended."""
-        self._done = len(records)
+        self._done, self._before, self._steps = len(records), self._before + self._steps, 0
         if self.is_seen and hasattr(self._strategy, "so_far"):
             best = self._strategy.so_far(records)
             self._best = "" if best is None else f"so far {best:.1e}"
-        self._begin()
+        self._say("")
 
-    def _begin(self) -> None:
-        self._steps = 0
-        self._draw("")
-
-    def _draw(self, now: str) -> None:
+    def _say(self, now: str) -> None:
+        """Put the line together: which probe, its rate and loss, the time left, the best so far."""
         count = len(self._probes)
         probe = self._probes[min(self._done, count - 1)]
         kind = "range test" if probe.lrs[0] < probe.lrs[-1] else "probe"
         which = f"{kind} {min(self._done + 1, count)}" + (f" of {count}" if count > 1 else "")
-        self.line = "  |  ".join(words for words in (f"{which}  {now}".strip(), self._best) if words)
-        self._bar.update(self._task, total=len(probe.lrs), completed=self._steps, description=self.line)
+        self.line = "  |  ".join(words for words in (f"{which}  {now}".strip(), self._left(), self._best) if words)
+        if self._show is not None and perf_counter() - self._shown > self._every:
+            self._shown = perf_counter()
+            self._show(self.line, self._steps, len(probe.lrs))
+
+    def _left(self) -> str:
+        """Say how long the probes that are known may take; less where one diverges early."""
+        if not self._steps:
+            return ""
+        left = sum(len(probe.lrs) for probe in self._probes[self._done :]) - self._steps
+        seconds = (perf_counter() - self._begun) / (self._before + self._steps) * left
+        return f"{seconds:.0f} s left" if seconds < 120 else f"{seconds / 60:.0f} min left"
 
 
 def announce(finding: Finding, *, is_applied: bool, shown: bool) -> None:
@@ -84,11 +93,59 @@ def announce(finding: Finding, *, is_applied: bool, shown: bool) -> None:
 
 @contextmanager
 def display(strategy: Strategy, *, shown: bool) -> Iterator[Display]:
-    """Show a bar on a terminal's error stream while a search goes on; elsewhere show nothing."""
+    """Show how far a search is while it goes on, in the way of wherever it runs; nothing where ``shown`` is false."""
+    if not shown:
+        yield Display(None, strategy)
+        return
+    place, bar = ("notebook", _cell) if _is_notebook() else ("terminal", _bar) if _is_terminal() else ("log", _lines)
+    with bar() as show:
+        yield Display(show, strategy, EVERY[place], at_once=place != "log")
+
+
+@contextmanager
+def _bar() -> Iterator[Show]:
+    """A bar on the error stream, gone at the end."""
     from rich.console import Console  # here, since it would make up half of the time that importing lrfind takes
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (TextColumn("lrfind"), BarColumn(10), TextColumn("{task.description}"))
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
-        yield Display(bar, strategy)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda line, done, total: bar.update(task, description=line, completed=done, total=total)
+
+
+@contextmanager
+def _cell() -> Iterator[Show]:
+    """A bar in the output of a notebook's cell, gone at the end: by display ids, which need no extension."""
+    from IPython.display import HTML, display  # type: ignore[import-not-found]
+
+    handle: Any = display(HTML(""), display_id=True)
+
+    def show(line: str, done: int, total: int) -> None:
+        bar = f'<progress value="{done}" max="{total}"></progress>'
+        handle.update(HTML(f"<code>lrfind</code> {bar} <code>{line}</code>"))
+
+    try:
+        yield show
+    finally:
+        handle.update(HTML(""))
+
+
+@contextmanager
+def _lines() -> Iterator[Show]:
+    """A line at a time on the error stream, for logs and pipes."""
+    yield lambda line, done, total: print(f"lrfind: {line}  ({done} of {total} steps)", file=sys.stderr, flush=True)
+
+
+def _is_notebook() -> bool:
+    """Say whether this is the kernel of a notebook: Jupyter's, VS Code's, Colab's; not IPython in a terminal."""
+    if "IPython" not in sys.modules:
+        return False
+    shell = sys.modules["IPython"].get_ipython()
+    return getattr(shell, "kernel", None) is not None
+
+
+def _is_terminal() -> bool:
+    from rich.console import Console
+
+    return Console(stderr=True).is_terminal

@@ -2,25 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import wraps
 from itertools import chain, islice
 from numbers import Integral
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from torch import nn
-from typing_extensions import Unpack
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader, Dataset
+from typing_extensions import ParamSpec, Unpack
 
 from lrfind.errors import BadInputError
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in
 from lrfind.loop import LoopInPlace, OnStep, Recorder
-from lrfind.optim import Optimizers, as_list
+from lrfind.optim import Optimizers, as_list, living_schedulers, once, to_schedule
+from lrfind.options import SearchOptions, with_options
 from lrfind.ranks import Ranks
 from lrfind.records import Finding, Probe, Record
-from lrfind.search import SearchOptions, find_with
+from lrfind.schedules import AsConstant
+from lrfind.search import find_with
 from lrfind.steps import LossFn, Step, to_number, to_step
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
+_ORDER = ("model", "optimizer", "loader", "loss_fn")
+_LIGHTNINGS = "lrfind.lightning.find(trainer, model), or Trainer(callbacks=[lrfind.lightning.LRFinder()])"
+_TRAINERS = {
+    "lightning": _LIGHTNINGS,
+    "pytorch_lightning": _LIGHTNINGS,
+    "transformers": "lrfind.huggingface.find(trainer), or Trainer(..., callbacks=[lrfind.huggingface.LRFinder()])",
+}
+
+
+def _with_trainers_named(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function that says what was meant where it is given a framework's trainer."""
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for kind in {one for value in (*args, *kwargs.values()) for one in type(value).__mro__}:
+            room, _, _ = kind.__module__.partition(".")
+            if kind.__name__ == "Trainer" and room in _TRAINERS:
+                raise BadInputError(f"a Trainer of {room} has a search of its own: {_TRAINERS[room]}.")
+        return function(*args, **kwargs)
+
+    return checked
+
+
+@_with_trainers_named
+@with_options
 def find(
     model: nn.Module,
     optimizer: Optimizers,
@@ -45,8 +78,8 @@ def find(
             ``step(model, optimizer, batch) -> loss``: backward, clipping, scaler, ``optimizer.step()``, EMA, whatever
             training does. What it reaches besides (a scaler, a scheduler, a teacher, a counter) is put back too.
         accumulate: With ``loss_fn``, how many batches an optimizer step takes the mean gradient of.
-        **options: ``strategy``, ``schedule``, ``min_lr``, ``max_lr``, ``steps``, ``ramp``, ``method``, ``horizon``,
-            ``epochs``, ``budget``, ``seed``, ``progress``, ``resume``; see ``lrfind.search.SearchOptions``.
+        **options: As every search takes them, see ``lrfind.SearchOptions``; ``schedule`` is by default the scheduler
+            that drives the optimizer, if there is one.
 
     Returns:
         The finding; ``finding.apply(optimizer)`` sets the rate.
@@ -69,7 +102,20 @@ def find(
     """
     with generators_kept():  # first of all: whatever is imported or called from here on may draw from them
         loop = PyTorchLoop(model, optimizer, loader, loss_fn, step=step, accumulate=accumulate)
+        if "schedule" not in options and isinstance(options.get("strategy", "auto"), str):
+            options |= _schedule_of(optimizer)
         return find_with(loop, **options)
+
+
+def _schedule_of(optimizer: Optimizers) -> SearchOptions:
+    """Return what drives an optimizer as the option of a search; nothing where nothing does."""
+    lead = as_list(optimizer)[0]
+    is_driven = any("initial_lr" in group for group in lead.param_groups)
+    drivers = once(living_schedulers(lead)) if is_driven else ()
+    if not drivers:
+        return {}
+    several = AsConstant("The schedule", f"{len(drivers)} schedulers drive the {type(lead).__name__}")
+    return {"schedule": to_schedule(drivers[0]) if len(drivers) == 1 else several}
 
 
 class PyTorchLoop(LoopInPlace):
@@ -97,11 +143,11 @@ class PyTorchLoop(LoopInPlace):
         step: Step | None = None,
         accumulate: int = 1,
     ) -> None:
+        _check(model, optimizer, loader, loss_fn)
         if (loss_fn is None) == (step is None):
             raise BadInputError("give either loss_fn or step: one of them says how to train on a batch.")
         if not isinstance(accumulate, (int, Integral)) or accumulate < 1 or (step is not None and accumulate != 1):
             raise BadInputError(f"accumulate must be 1 or more batches, and is for loss_fn only, got {accumulate=}.")
-        _check(model, optimizer)
         if step is None:
             _check_function("loss_fn", loss_fn, "a function or a criterion")
         else:
@@ -166,7 +212,17 @@ def _grouped(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
         yield [next(batches) for _ in range(size)]
 
 
-def _check(model: nn.Module, optimizer: Optimizers) -> None:
+def _check(model: nn.Module, optimizer: Optimizers, loader: Any, loss_fn: Any) -> None:
+    """Find out before any work whether these can be what they are given as.
+
+    Raises:
+        BadInputError: If not; where some are given in each other's place, the message says so.
+    """
+    kinds = [_kind(one) for one in (model, optimizer, loader, loss_fn)]
+    mixed = [kind for kind, name in zip(kinds, _ORDER, strict=True) if kind not in ("", name)]
+    if len(mixed) > 1 and len(set(mixed)) == len(mixed):
+        given = ", ".join(kind or "..." for kind in kinds)
+        raise BadInputError(f"find takes ({', '.join(_ORDER)}) in this order, and was given ({given}).")
     if not isinstance(model, nn.Module):
         raise BadInputError(f"model must be a torch.nn.Module, got {_described(model)}.")
     if not as_list(optimizer):
@@ -174,10 +230,31 @@ def _check(model: nn.Module, optimizer: Optimizers) -> None:
     for one in as_list(optimizer):
         if not hasattr(one, "param_groups"):
             raise BadInputError(f"optimizer must be a torch optimizer, or several, got {_described(one)}.")
+    if kinds[2] == "dataset":
+        raise BadInputError(
+            f"loader must give batches, and {type(loader).__name__} gives samples; wrap it: "
+            f"DataLoader(dataset, batch_size=64, shuffle=True)."
+        )
+    _check_parameters(model, as_list(optimizer))
+
+
+def _kind(value: Any) -> str:
+    """Return which of the arguments of ``find`` something looks like; empty where it cannot be told."""
+    if isinstance(value, nn.Module):
+        return "model" if next(value.parameters(), None) is not None else "loss_fn"
+    if hasattr(value, "param_groups"):
+        return "optimizer"
+    if isinstance(value, DataLoader):
+        return "loader"
+    is_dataset = isinstance(value, Dataset) and not hasattr(value, "__iter__")
+    return "dataset" if is_dataset else "loss_fn" if inspect.isfunction(value) else ""
+
+
+def _check_parameters(model: nn.Module, optimizers: Sequence[Optimizer]) -> None:
     parameters = {id(parameter) for parameter in model.parameters()}
     if not parameters:
         raise BadInputError(f"{type(model).__name__} has no parameters, so there is nothing to train.")
-    for one in as_list(optimizer):
+    for one in optimizers:
         if not any(id(parameter) in parameters for group in one.param_groups for parameter in group["params"]):
             raise BadInputError(
                 f"{type(one).__name__} holds no parameter of {type(model).__name__}; "
@@ -192,7 +269,9 @@ def _check_function(name: str, given: Any, kinds: str) -> None:
 
 def _described(value: Any) -> str:
     """What was given instead, in a few words."""
-    return f"the class {value.__name__}; make one: {value.__name__}()" if isinstance(value, type) else f"{value!r:.60}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}; make one: {value.__name__}()"
+    return f"{' '.join(repr(value).split()):.60}"
 
 
 def _check_reached(optimizer: Optimizers) -> None:

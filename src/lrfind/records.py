@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
-from textwrap import fill
+from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lrfind.errors import BadInputError, LRFindError
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 
     from lrfind.optim import AppliedRate, Optimizers
     from lrfind.schedules import Shape, Stretched
+    from lrfind.strategies.length import Length
     from lrfind.suggest.judging import Judgement
 
 SCHEMA = "lrfind/finding/1"
 
 Stop = Literal["done", "diverged", "non-finite"]
+
+_PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
+_TO_PICTURE = 'finding.plot().figure.savefig("{}") draws it'
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,19 +177,33 @@ class Finding:
                 raise BadInputError(f"the {name} must hold lr={self.lr}, got {first}..{second}.")
 
     def __str__(self) -> str:
-        return fill(" ".join(sentences(self)), 100, break_long_words=False, break_on_hyphens=False)
+        wrapper = TextWrapper(100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        return "\n".join(map(wrapper.fill, sentences(self)))
 
     @property
     def headline(self) -> str:
-        """The answer in a sentence."""
+        """The rate, and the training that it is for."""
         return sentences(self)[0]
 
+    @property
+    def used(self) -> float | None:
+        """The rate that the optimizer had before the search, under a schedule its peak; None where not known."""
+        return (self.records[0].used or None) if self.records else None
+
+    @property
+    def length(self) -> Length:
+        """How long the training is that ``lr`` was chosen for, as far as that is known."""
+        from lrfind.strategies.length import Length
+
+        return Length(self.horizon, self.epochs, self.records[0].epoch if self.records else 0.0)
+
     def _repr_html_(self) -> str:
-        """Return the picture and the words, for notebooks; nothing in it is loaded from elsewhere."""
+        """Return the words and the picture, for notebooks; nothing in it is loaded from elsewhere."""
         from lrfind.plots import picture
 
-        words = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences(self))
-        return f'<div style="max-width: 46em">{picture(self)}{words}</div>'
+        first, *others = (escape(sentence) for sentence in sentences(self))
+        words = "<br>".join((f"<strong>{first}</strong>", *others))
+        return f'<div style="max-width: 46em"><p>{words}</p>{picture(self)}</div>'
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding as plain JSON types; non-finite losses become the strings that ``float`` reads."""
@@ -222,8 +240,11 @@ class Finding:
         """Write the finding as JSON, whole or not at all.
 
         Raises:
+            BadInputError: If the file is to be a picture.
             LRFindError: If the file cannot be written.
         """
+        if Path(path).suffix.lower() in _PICTURES:
+            raise BadInputError(f"save() writes JSON, {path} is a picture: {_TO_PICTURE.format(path)}.")
         return write_json(path, self.to_dict())
 
     @classmethod
@@ -310,6 +331,8 @@ class Finding:
         """Draw the loss against the rate, with the found rate and the range marked; return the axes."""
         from lrfind.plots import plot_finding
 
+        if isinstance(ax, (str, os.PathLike)):
+            raise BadInputError(f"plot() takes axes of matplotlib, got {ax!r}: {_TO_PICTURE.format(ax)}.")
         return plot_finding(self, ax)
 
 

@@ -3,75 +3,36 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, Literal
-
-from torch.optim.lr_scheduler import LRScheduler
-from typing_extensions import TypedDict, Unpack
+from typing import Any
 
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.loop import Loop, OnStep, ignore
-from lrfind.optim import Scheduled, is_scheduler
+from lrfind.options import Schedule, to_strategy, unstepped
 from lrfind.progress import display
 from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.resume import is_first, kept
-from lrfind.schedules import SCHEDULES, Ramp, Shape, Stretched, remaining
+from lrfind.schedules import SCHEDULES, remaining
 from lrfind.strategies import Strategy
-from lrfind.strategies.length import Length
 from lrfind.strategies.range_test import RangeTest
 from lrfind.strategies.reading import Training, read_all
-from lrfind.strategies.replicated import Replicated
 from lrfind.suggest import METHODS
 
-Schedule = str | Shape | Stretched | LRScheduler
+AROUND = 4
+"""Where training is short, rates so many times lower and higher are to be tried."""
 
 
-class RangeOptions(TypedDict, total=False):
-    """What tunes the range test; ``lrfind.strategies.range_test.RangeTest`` says what each means."""
-
-    min_lr: float
-    max_lr: float
-    steps: int
-    ramp: Ramp
-    method: str
-    schedule: Schedule
-    horizon: int | None
-    epochs: float | None
-    seed: int
-
-
-class SearchOptions(RangeOptions, total=False):
-    """The keyword arguments of every ``find``.
-
-    Attributes:
-        strategy: ``"auto"`` (a range test, and shorter ones beside it: ``lrfind.strategies.replicated``), ``"range"``
-            (one range test) or an object with ``propose``.
-        budget: What ``"auto"`` may cost: a share of the horizon if below 1, else steps.
-        progress: Whether to show a bar in a terminal, and, of a callback, to say in a line what was found.
-        resume: A file for what the search has run so far; started again with the same options after a kill, the search
-            goes on from it and gives the same finding. It is removed at the end. Another search, another model or
-            other data need another file: only the probes are compared.
-        isolation: Has no effect any more: the originals are probed, and put back, always.
-    """
-
-    strategy: Literal["auto", "range"] | Strategy
-    budget: float
-    progress: bool
-    resume: str | os.PathLike[str] | None
-    isolation: str
-
-
-def find_with(loop: Loop, **options: Unpack[SearchOptions]) -> Finding:
-    """Search with a loop under the given options.
+def find_with(
+    loop: Loop, *, progress: bool = True, resume: str | os.PathLike[str] | None = None, **options: Any
+) -> Finding:
+    """Search with a loop under the options of ``lrfind.SearchOptions``.
 
     Raises:
         BadInputError: If an option is unknown or out of its range.
         ProbeError: If the losses cannot be read.
     """
-    progress, resume = options.pop("progress", True), options.pop("resume", None)
     strategy = to_strategy(per_epoch=getattr(loop, "per_epoch", 0.0), **options)
     with kept(resume) as (records, keep), display(strategy, shown=progress and is_first()) as shown, loop:
 
@@ -81,44 +42,6 @@ def find_with(loop: Loop, **options: Unpack[SearchOptions]) -> Finding:
 
         on_step = shown.on_step if shown.is_seen else ignore
         return search(strategy, loop, records=records, on_round=shown.on_round, on_step=on_step, on_record=on_record)
-
-
-def to_strategy(*, per_epoch: float = 0.0, **options: Unpack[SearchOptions]) -> Strategy:
-    """Return the strategy that the options ask for.
-
-    Args:
-        per_epoch: Optimizer steps in one pass over the data; 0 where they are not known.
-        **options: As every ``find`` takes them.
-
-    Raises:
-        BadInputError: If an option is unknown, out of its range, or given beside a strategy that is an object.
-    """
-    strategy = options.pop("strategy", "auto")
-    for name in ("progress", "resume"):
-        options.pop(name, None)  # type: ignore[misc]
-    if options.pop("isolation", None) is not None:
-        warnings.warn(
-            "isolation= has no effect any more, leave it out: nothing moves.", DeprecationWarning, stacklevel=3
-        )
-    if "schedule" in options:
-        options["schedule"] = _unstepped(options["schedule"])
-    known = {*RangeOptions.__annotations__, "budget"}
-    if unknown := sorted(set(options) - known):
-        raise BadInputError(
-            f"unknown option {unknown[0]!r}; there are {', '.join(sorted({*known, 'strategy', 'progress', 'resume'}))}."
-        )
-    if strategy == "auto":
-        budget = {"budget": options.pop("budget")} if "budget" in options else {}
-        return Replicated(RangeTest(per_epoch=per_epoch, **options), **budget)  # type: ignore[misc, arg-type]
-    if strategy == "range":
-        if "budget" in options:
-            raise BadInputError('budget is for strategy="auto"; give strategy="range" its steps instead.')
-        return RangeTest(per_epoch=per_epoch, **options)  # type: ignore[misc, arg-type]
-    if isinstance(strategy, str):
-        raise BadInputError(f'strategy must be "auto", "range" or an object with propose, got {strategy!r}.')
-    if options:
-        raise BadInputError(f"give {', '.join(sorted(options))} to the strategy {type(strategy).__name__} itself.")
-    return strategy
 
 
 def search(
@@ -160,7 +83,7 @@ def search(
         error.records = tuple(done)
         raise
     seconds = perf_counter() - start + sum(record.seconds for record in records)
-    return _dear(replace(answer, cost=Cost(sum(len(record.lrs) for record in done), seconds)))
+    return _checked(replace(answer, cost=Cost(sum(len(record.lrs) for record in done), seconds)))
 
 
 def reread(finding: Finding, *, schedule: Schedule | None, horizon: int | None, epochs: float | None) -> Finding:
@@ -176,13 +99,13 @@ def reread(finding: Finding, *, schedule: Schedule | None, horizon: int | None, 
     if horizon is None and epochs is None:
         length = {"horizon": finding.horizon, "epochs": finding.epochs}
     if schedule is not None:
-        test = RangeTest(method=finding.method, schedule=_unstepped(schedule), **length)
+        test = RangeTest(method=finding.method, schedule=unstepped(schedule), **length)
         found = test.find(finding.records)
     else:
         RangeTest(**length)  # which checks it
         found = read_all(finding.records, finding.method, Training(finding.schedule, _left(finding), **length))
     notes = (*found.notes, *_about(finding, is_inherited=schedule is None))
-    return _dear(replace(found, cost=finding.cost, notes=notes))
+    return _checked(replace(found, cost=finding.cost, notes=notes))
 
 
 def _about(finding: Finding, *, is_inherited: bool) -> list[str]:
@@ -196,13 +119,16 @@ def _about(finding: Finding, *, is_inherited: bool) -> list[str]:
     return []
 
 
-def _dear(finding: Finding) -> Finding:
-    """Return a finding that says so where it has cost more than half of the training that it is for."""
-    per_epoch = finding.records[0].epoch if finding.records else 0.0
-    steps, cost = Length(finding.horizon, finding.epochs, per_epoch).steps, finding.cost.steps
-    if not steps or cost <= steps / 2:
+def _checked(finding: Finding) -> Finding:
+    """Return a finding that says so, and what to do instead, where training is short beside its search."""
+    steps, cost = finding.length.steps, finding.cost.steps
+    if not steps or not (finding.length.is_short or cost > steps / 2):
         return finding
-    said = f"The search took {cost} steps, which is more than half of a training of {steps:,.0f}."
+    lrs = [f"{finding.lr * factor:.2g}" for factor in (1 / AROUND, 1, AROUND)]
+    said = (
+        f"Training takes {steps:,.0f} steps and the search took {cost}: that is too short for a finder to be sure. "
+        f"Train in full at {lrs[0]}, {lrs[1]} and {lrs[2]} (lrfind compare --lrs {','.join(lrs)}) and keep the best."
+    )
     return replace(finding, notes=(*finding.notes, said))
 
 
@@ -245,8 +171,3 @@ def _check_alike(records: Sequence[Record]) -> None:
 
 def _words(probe: Probe) -> str:
     return f"lr={probe.lrs[0]:.3g}..{probe.lrs[-1]:.3g} in {len(probe.lrs)} steps with seed {probe.seed}"
-
-
-def _unstepped(schedule: Schedule) -> str | Shape | Stretched:
-    """Return a schedule as strategies take it: of a torch scheduler, what it will do."""
-    return Scheduled(schedule) if is_scheduler(schedule) else schedule  # type: ignore[return-value]

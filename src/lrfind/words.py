@@ -1,8 +1,10 @@
-"""A finding in words."""
+"""A finding in words: the rate first, then how sure it is, what it means for the rate in use, and what to do."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from lrfind.errors import LRFindError
 
 if TYPE_CHECKING:
     from lrfind.records import Finding
@@ -11,38 +13,71 @@ if TYPE_CHECKING:
 _MANY = 6
 """Of more param groups than this only the least and the greatest rate are said."""
 
-_WIDE = 1000
-"""An interval whose ends are further apart than this, as a ratio, tells next to nothing."""
+_CERTAINTY = (("sure", 0.025, 100.0), ("fairly sure", 0.08, 1000.0))
+"""How sure a rate is called: up to which share of what training learns it is expected to lose, and up to which ratio of
+the ends of its interval. Above, it is unsure."""
+
+_SAME = 1e-6
+"""Rates that differ relatively by less are the same."""
 
 
 def sentences(finding: Finding) -> list[str]:
-    """Return what to use, how sure that is, what it rests on and cost, and what else a person should know."""
-    low, high = finding.interval
-    if finding.method == "calibrated":
-        meaning = (
-            "so wide a span that the search says little" if high > _WIDE * low else "and most of it is often as good"
-        )
-        sure = (
-            f"The best rate of a grid search should lie between {low:.2g} and {high:.2g}, {meaning}; such intervals "
-            f"hold it on nine in ten of the benchmark's tasks."
-        )
-    else:
-        sure = f"With other seeds the {finding.method} reading would mostly lie between {low:.2g} and {high:.2g}."
-    ramps = f"{len(finding.records)} range tests" if len(finding.records) > 1 else "one range test"
+    """Return the rate and what it is for, then a line each: how sure, the rate in use, cycles, cost, and the notes."""
     return [
-        _use(finding),
+        _rate(finding),
         *_groups(finding),
-        sure,
-        f"A cyclical schedule may go from {finding.base_lr:.2g} to {finding.max_lr:.2g}.",
-        f"This is the {finding.method} reading of {ramps}: {finding.cost.steps} steps in {finding.cost.seconds:.1f} s.",
-        *finding.notes,
+        _certainty(finding),
+        *_in_use(finding),
+        f"cycles: {finding.base_lr:.2g} to {finding.max_lr:.2g}",
+        f"cost: {_steps(finding.cost.steps)}, {finding.cost.seconds:.1f} s",
+        *(f"note: {note}" for note in finding.notes),
     ]
 
 
 def announcement(finding: Finding, *, is_applied: bool) -> str:
     """Return the line that a callback says: the rate, what it cost and whether training uses it."""
-    cost = f"{finding.cost.steps} steps ({finding.cost.seconds:.1f} s)"
+    cost = f"{_steps(finding.cost.steps)} ({finding.cost.seconds:.1f} s)"
     return f"lrfind: lr {finding.lr:.3g} found in {cost}; training {'uses' if is_applied else 'does not use'} it."
+
+
+def _rate(finding: Finding) -> str:
+    """The rate, the optimizer and the training that it is for."""
+    name = finding.records[0].optimizer if finding.records else ""
+    schedule = "held constant" if finding.schedule == "constant" else f"the peak of {finding.schedule}"
+    epochs = f"{finding.epochs:,g} epoch{'' if finding.epochs == 1 else 's'}" if finding.epochs else ""
+    length = " or ".join(filter(None, (_steps(finding.horizon) if finding.horizon else "", epochs)))
+    return f"lr {finding.lr:.3g}{' for ' + name if name else ''}, {schedule}{', ' + length if length else ''}"
+
+
+def _certainty(finding: Finding) -> str:
+    low, high = finding.interval
+    if finding.method != "calibrated":
+        return f"interval: with other seeds the {finding.method} reading mostly lies in {low:.2g} to {high:.2g}"
+    try:
+        lost = finding.judge(finding.lr).regret
+    except LRFindError:
+        return f"interval: the best rate should lie in {low:.2g} to {high:.2g}"
+    words = (word for word, loses, wide in _CERTAINTY if lost <= loses and high <= wide * low)
+    word = "unsure" if finding.length.is_short else next(words, "unsure")
+    return f"{word}: the best rate should lie in {low:.2g} to {high:.2g}, and most of that is often as good"
+
+
+def _in_use(finding: Finding) -> list[str]:
+    """Say where the rate lies that the optimizer has, and what that means."""
+    used, (low, high) = finding.used, finding.interval
+    if used is None:
+        return []
+    if abs(used / finding.lr - 1) < _SAME:
+        return [f"yours: {used:.3g}, the same"]
+    place = "below" if used < low else "above" if used > high else "within"
+    said = f"yours: {used:.3g} is {place} the interval"
+    if finding.length.is_short:  # the benchmark's trainings, which a rate is judged by, are longer
+        return [said]
+    try:
+        judged = finding.judge(used)
+    except LRFindError:
+        return [said]
+    return [f"{said}; it {judged.words}, {judged.expected}"]
 
 
 def _groups(finding: Finding) -> list[str]:
@@ -52,19 +87,9 @@ def _groups(finding: Finding) -> list[str]:
         return []
     rates = [f"{finding.lr * ratio:.3g}" for ratio in ratios]
     if len(rates) > _MANY:
-        least, greatest = finding.lr * min(ratios), finding.lr * max(ratios)
-        return [f"The rates of its {len(rates)} param groups then go from {least:.3g} to {greatest:.3g}."]
-    return [f"Its param groups then train with {', '.join(rates[:-1])} and {rates[-1]}."]
+        return [f"param groups: {len(rates)}, from {finding.lr * min(ratios):.3g} to {finding.lr * max(ratios):.3g}"]
+    return [f"param groups: {', '.join(rates)}"]
 
 
-def _use(finding: Finding) -> str:
-    """What to train with, and for which training."""
-    name = finding.records[0].optimizer if finding.records else ""
-    with_what = f"Train {name} with" if name else "Train with"
-    schedule = "held constant" if finding.schedule == "constant" else f"as the peak of the {finding.schedule} schedule"
-    length = " or ".join(
-        f"{count:,g} {unit}{'' if count == 1 else 's'}"
-        for count, unit in ((finding.horizon, "step"), (finding.epochs, "epoch"))
-        if count
-    )
-    return f"{with_what} lr {finding.lr:.3g}, {schedule}{', for ' + length if length else ''}."
+def _steps(count: int) -> str:
+    return f"{count:,} step{'' if count == 1 else 's'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -38,7 +39,7 @@ def concluded(run: Callable[[OnEvent], Comparison], conclude: Callable[[Comparis
 
 def _teller(runs: int) -> Callable[[Event], None]:
     """Print a line as each run ends, where there is no terminal that shows bars."""
-    console, ended = Console(stderr=True, highlight=False, markup=False, soft_wrap=True), 0
+    console, ended, begun = Console(stderr=True, highlight=False, markup=False, soft_wrap=True), 0, perf_counter()
 
     def tell(event: Event) -> None:
         nonlocal ended
@@ -48,7 +49,8 @@ def _teller(runs: int) -> Callable[[Event], None]:
             console.print(f"{event.kind} a rate for {event.arm} {event.words}".rstrip())
             return
         ended += event.kind != "died"
-        of = f" ({ended} of {runs})" if event.kind != "died" else ""
+        left = (perf_counter() - begun) / max(ended, 1) * (runs - ended)
+        of = f" ({ended} of {runs}, about {left:.0f} s left)" if event.kind != "died" else ""
         words = f": {event.words}" if event.words else ""
         console.print(f"{event.kind}: {event.arm}, seed {event.seed}{of}{words}")
 

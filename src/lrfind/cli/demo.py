@@ -91,6 +91,7 @@ def _load(console: Console, name: str, data_dir: str | None) -> None:
 def _conclude(console: Console, comparison: Comparison, out: Path, events: Path) -> None:
     """Write the report, add to TensorBoard's files what only the end knows, and show what it all says."""
     from lrfind.cli.views import say, show_comparison
+    from lrfind.compare.sentences import closing
     from lrfind.report import write_report
     from lrfind.report.loggers import complete_tensorboard
 
@@ -99,3 +100,7 @@ def _conclude(console: Console, comparison: Comparison, out: Path, events: Path)
     show_comparison(console, comparison)
     say(console, f"Report: {page}")
     say(console, f"TensorBoard: tensorboard --logdir {events}")
+    if comparison.verdict.seeds == 1:
+        say(console, "lrfind demo --seeds 3 --jobs 2 trains with three seeds, which give intervals.")
+    say(console, closing(comparison), "bold")
+    say(console, "Now for your own model: lrfind find --model train:Net --data train:Data")

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from lrfind.cli.faults import UsageError, check_file, refusals, spoken_faults
-from lrfind.cli.options import Data, Json, Model, Task, check_figure, check_words
+from lrfind.cli.options import BUILT_IN, Data, Json, Model, Task, check_bare, check_figure, check_words
 from lrfind.errors import BadInputError
 from lrfind.schedules import SCHEDULES
 from lrfind.suggest import METHODS
@@ -20,6 +20,9 @@ from lrfind.suggest import METHODS
 if TYPE_CHECKING:
     from lrfind.records import Finding
     from lrfind.suggest.judging import Judgement
+
+QUICK = 60
+"""Steps of the shortest search whose mean regret was measured to be hardly worse: docs/choosing.md."""
 
 _TRAINING = "How it will be trained"
 _SEARCH = "How to search"
@@ -59,6 +62,12 @@ def find(
         Literal["auto", "range"],
         typer.Option(help="One range test (range), or shorter ones beside it (auto).", rich_help_panel=_SEARCH),
     ] = "auto",
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="One range test of 60 steps: --strategy range --steps 60.", rich_help_panel=_SEARCH
+        ),
+    ] = False,
     budget: Annotated[
         float | None,
         typer.Option(help="What auto may cost: a share of training below 1, else steps.", rich_help_panel=_SEARCH),
@@ -88,6 +97,7 @@ def find(
     lrfind find --model train:Net --data train:Data --trainer.max_epochs 9
     lrfind find --config config.yaml --model.hidden 64 --out finding.json
     lrfind find --task train:make --schedule cosine --epochs 10
+    lrfind find --task digits --quick
     ```
     """
     search: dict[str, Any] = {
@@ -99,6 +109,8 @@ def find(
         "strategy": strategy,
     }
     given = {"schedule": schedule, "horizon": horizon, "epochs": epochs, "budget": budget, "resume": resume}
+    if quick:
+        search |= {"strategy": "range", "steps": QUICK}
     search |= {name: value for name, value in given.items() if value is not None}
     with spoken_faults():
         check_words(context, model, task)
@@ -107,12 +119,14 @@ def find(
         check_figure(plot)
         check_file(out, option="--out")
         check_file(plot, option="--plot")
-        if task is None:
-            finding, advice = find_lightning(model, data, tuple(context.args), search)
-        elif model is None and data is None:
+        if task is not None and (model or data):
+            raise UsageError("--task brings its own model and data; leave out --model and --data.")
+        if task in BUILT_IN:
+            finding, advice = find_built_in(str(task), tuple(context.args), search)
+        elif task is not None:
             finding, advice = find_plain(task, tuple(context.args), search)
         else:
-            raise UsageError("--task brings its own model and data; leave out --model and --data.")
+            finding, advice = find_lightning(model, data, tuple(context.args), search)
         judgement = None if lr is None else finding.judge(lr)
         _conclude(finding, judgement, advice, out=out, plot=plot, as_json=as_json)
 
@@ -123,7 +137,7 @@ def check_search(search: dict[str, Any]) -> None:
     Raises:
         UsageError: If an option is out of its range.
     """
-    from lrfind.search import to_strategy
+    from lrfind.options import to_strategy
 
     try:
         to_strategy(**search)
@@ -155,6 +169,31 @@ def find_plain(task: str, arguments: tuple[str, ...], search: dict[str, Any]) ->
     seed_all(search["seed"])
     finding = lrfind.find(**what.build(), **search)
     return finding, _unsaid(search, "--epochs or --horizon")
+
+
+def find_built_in(name: str, arguments: tuple[str, ...], search: dict[str, Any]) -> tuple[Finding, list[str]]:
+    """Search for the demo's LeNet on one of its datasets, which trains as long as it does in the demo.
+
+    Raises:
+        LRFindError: If the data is not there, or arguments are given.
+    """
+    from lrfind import lightning
+    from lrfind.demo.data import load
+    from lrfind.demo.experiment import BATCH_SIZE
+    from lrfind.demo.lenet import LeNet
+    from lrfind.isolation import seed_all
+    from lrfind.lightning.framework import TALKERS, lightning_package
+    from lrfind.loop import quiet
+
+    check_bare(name, arguments)
+    images = load(name)
+    seed_all(search["seed"])
+    if not {"horizon", "epochs"} & set(search):
+        search = {**search, "epochs": images.epochs}
+    with quiet(*TALKERS):
+        trainer = lightning_package().Trainer(logger=False, enable_checkpointing=False)
+        loader = images.loaders(batch_size=BATCH_SIZE, seed=0)[0]
+        return lightning.find(trainer, LeNet(), loader, **search), []
 
 
 def find_lightning(

@@ -15,6 +15,9 @@ from lrfind.cli.faults import WHAT_TO_TRAIN, UsageError
 PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 """For commands that hand on ``--model.*``, ``--data.*``, ``--trainer.*``, ``--task.*`` and ``--config``."""
 
+BUILT_IN = ("fashion-mnist", "digits")
+"""What ``--task`` takes beside a function."""
+
 _LIGHTNINGS = ("--config", "--print_config", "--trainer", "--model", "--data", "--optimizer", "--lr_scheduler")
 """Options of LightningCLI's own."""
 
@@ -41,7 +44,7 @@ Task = Annotated[
     typer.Option(
         metavar="MODULE:FUNCTION",
         help="Instead, for plain PyTorch: a function that returns (model, optimizer, loader, loss_fn), or a dict of "
-        "them. Its arguments: --task.NAME VALUE.",
+        "them. Its arguments: --task.NAME VALUE. Or, to try it, digits or fashion-mnist: LeNet on that.",
         rich_help_panel=_WHAT,
     ),
 ]
@@ -67,6 +70,16 @@ def check_words(context: typer.Context, model: str | None, task: str | None) -> 
     is_configured = any(word == "-c" or word.startswith(("--config", "-c=")) for word in context.args)
     if model is None and task is None and not is_configured:
         raise UsageError(WHAT_TO_TRAIN)
+
+
+def check_bare(task: str, arguments: Sequence[str]) -> None:
+    """Find out whether a built-in task is given arguments, of which it has none.
+
+    Raises:
+        UsageError: If it is.
+    """
+    if arguments:
+        raise UsageError(f"the built-in task {task} takes no arguments, got {' '.join(arguments)}.")
 
 
 def _meant(word: str, names: Sequence[str]) -> str:

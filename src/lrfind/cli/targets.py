@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lrfind.cli.faults import UsageError
+from lrfind.cli.options import BUILT_IN, check_bare
 from lrfind.cli.plain import DescribedTask
 from lrfind.compare.targets.pytorch import PyTorchTarget
 
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
 
 Length = tuple[float | None, int | None]
 """Epochs or optimizer steps; none of them where nothing was said."""
-
-BUILT_IN = ("fashion-mnist", "digits")
-"""What ``--task`` takes beside a function."""
 
 
 def to_target(
@@ -51,6 +49,5 @@ def _lightning(model: str | None, data: str | None, arguments: tuple[str, ...]) 
 def _built_in(task: str, arguments: tuple[str, ...]) -> tuple[Target, Length, str]:
     from lrfind.demo.experiment import Experiment, dataset_of
 
-    if arguments:
-        raise UsageError(f"the built-in task {task} takes no arguments, got {' '.join(arguments)}.")
+    check_bare(task, arguments)
     return Experiment(dataset=task), (dataset_of(task, None).epochs, None), ""

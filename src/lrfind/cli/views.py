@@ -50,6 +50,8 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
         say(console, note)
     if comparison.finding is not None:
         say(console, f"The search says: {comparison.finding.headline}")
+        for note in comparison.finding.notes:
+            say(console, note)
 
 
 def _table(comparison: Comparison, width: int) -> RenderableType:

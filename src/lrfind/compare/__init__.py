@@ -1,6 +1,8 @@
 """The comparison that settles it: found rates against given ones, fixed against scheduled, over paired seeds."""
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lrfind.compare.arms import ARMS, to_arms
@@ -53,6 +55,16 @@ if not TYPE_CHECKING:  # else every name would be taken for one of the package's
         if name in _HOMES:
             return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class _Callable(ModuleType):
+    """Lets ``lrfind.compare(...)`` be ``lrfind.compare.compare(...)``."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.compare(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 
 def __dir__() -> list[str]:

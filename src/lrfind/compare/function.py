@@ -78,7 +78,7 @@ def compare(
             schedules and seeds can be added.
         progress: Whether to show bars in a terminal.
         on_event: Told what happens, as it happens.
-        **search: Options of the search; see ``lrfind.search.SearchOptions``.
+        **search: Options of the search; see ``lrfind.SearchOptions``.
 
     Raises:
         BadInputError: If an argument cannot be used; the message says what to change.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from lrfind.compare.running import Event, OnEvent
 
@@ -19,7 +19,7 @@ def progress_shown(*, shown: bool, runs: int) -> Iterator[OnEvent]:
     """Show bars on a terminal's error stream; yield what is to be told of events."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.fields[run]}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not (shown and console.is_terminal)) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not (shown and console.is_terminal)) as bar:
         whole = bar.add_task("runs", run="comparing", total=runs)
         tasks: dict[tuple[str, int], TaskID] = {}
 

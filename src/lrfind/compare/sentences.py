@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from lrfind.compare.comparison import Pair, Verdict
+from lrfind.compare.comparison import Comparison, Pair, Verdict
 
 
 def in_words(verdict: Verdict, metric: str, mode: str) -> str:
@@ -40,6 +41,21 @@ def _answer(verdict: Verdict, metric: str, mode: str) -> str:
     return _close(verdict.pairs, verdict.best, metric, mode)
 
 
+def closing(comparison: Comparison) -> str:
+    """Return what to take from a comparison, in a sentence: the best arm beside the best rate given by hand."""
+    means = {name: one.mean for name, one in comparison.summaries.items() if math.isfinite(one.mean)}
+    arms = {arm.name: arm for arm in comparison.arms if arm.name in means}
+    best = arms.get(comparison.verdict.best or "")
+    if best is None:
+        return "No rate trained to the end; try lower ones."
+    given = [name for name, arm in arms.items() if arm.origin == "given" and name != best.name]
+    better = min if comparison.mode == "min" else max
+    guess = better(given, key=means.__getitem__) if given else None
+    beside = "" if guess is None else f", against {means[guess]:.4g} with {guess}, the best of the guesses"
+    schedule = "" if best.is_fixed else f" under the schedule {best.schedule}"
+    return f"Train this with lr {best.lr:.3g}{schedule}: {comparison.metric} {means[best.name]:.4g}{beside}."
+
+
 def _alone(verdict: Verdict, metric: str) -> str:
     """One arm is left to compare."""
     if not verdict.lost:
@@ -62,7 +78,9 @@ def _winning(pairs: Sequence[Pair], best: str, metric: str, mode: str) -> str:
 def _close(pairs: Sequence[Pair], best: str, metric: str, mode: str) -> str:
     degree = "lowest" if mode == "min" else "highest"
     if pairs[0].seeds == 1:
-        return f"Too close to call: {best} has the {degree} {metric}, but one seed settles nothing; train 3 or more."
+        behind = sorted(pairs, key=lambda one: one.difference.mean)
+        order = ", ".join(f"{one.second} ({one.difference.mean:.3g} behind)" for one in behind)
+        return f"One seed: no interval. In order of {metric}: {best}, {order}. Take three seeds or more."
     rivals = [one for one in pairs if not one.is_settled]
     closest = rivals[0]
     return (

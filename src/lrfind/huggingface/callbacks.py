@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Any, cast
 
-from lrfind.errors import RateNotAppliedError
+from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.finder import Finder, Training, Verifier
 from lrfind.huggingface.framework import callback_base, trainer_of
 from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
+from lrfind.loggers import Metrics
+from lrfind.options import SearchOptions, with_meanings
 from lrfind.records import Finding
-from lrfind.search import SearchOptions, find_with
+from lrfind.search import find_with
 
 _KEY = "lrfind"
 """Where the finding is kept in the state that the Trainer saves with its checkpoints."""
@@ -26,6 +30,12 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
         RateNotAppliedError: At the start of ``train`` if the optimizer has another rate; at a step, if something
             but the Trainer's own scheduler changed it.
     """
+
+    @property
+    def state_key(self) -> str:
+        """Say what was meant: Lightning's Trainer asks for this first, Hugging Face's never does."""
+        ours = type(self).__name__
+        raise BadInputError(f"this {ours} is Hugging Face's; a Lightning Trainer takes lrfind.lightning.{ours}.")
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin, now that the checkpoint that training resumes from is in place."""
@@ -50,6 +60,7 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
         )
 
 
+@with_meanings
 class LRFinder(Finder, VerifyLR):
     """Finds a learning rate when ``train`` starts, applies it, and verifies it to the end of training.
 
@@ -57,14 +68,15 @@ class LRFinder(Finder, VerifyLR):
     it would be without the callback at the same rate. The rate takes the place of ``args.learning_rate`` under the
     scheduler: it is the peak of the schedule, after the warmup. Where ``train`` resumes from a checkpoint, the resume
     happens: of a run that had the callback, its finding is used and nothing is searched; of another, the search starts
-    from the weights and the optimizer state of the checkpoint.
+    from the weights and the optimizer state of the checkpoint. What ``report_to`` names is told the rate, its interval
+    and the loss at each rate; TensorBoard gets the picture too.
 
     Args:
         apply: Whether to train with the found rate; else it is only found, and kept in the state that checkpoints have.
         every: Search again at the start of every so many epochs, from the state that training is in; where that
             curve cannot be read, the rate is kept, with a warning.
-        **options: See ``lrfind.search.SearchOptions``; ``schedule``, ``horizon`` and ``epochs`` are
-            by default the Trainer's own; a schedule that cannot be read counts as constant, and that is said.
+        **options: As every search takes them, see ``lrfind.SearchOptions``; ``schedule``, ``horizon`` and ``epochs``
+            are by default the Trainer's own; a schedule that cannot be read counts as constant, and that is said.
 
     Attributes:
         finding: The latest finding, once ``train`` has started; ``findings`` has all of them, in order.
@@ -79,6 +91,10 @@ class LRFinder(Finder, VerifyLR):
         loop = HuggingFaceLoop(trainer, is_training=True)
         return find_with(loop, **cast(SearchOptions, with_plan(dict(self._options), trainer)))
 
+    def _loggers(self, trainer: Any) -> Sequence[Metrics]:
+        each = trainer.callback_handler.callbacks
+        return [_Report(trainer, one) for one in each if type(one).__module__.startswith("transformers.integrations")]
+
     def _put(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         trainer.args.learning_rate = finding.lr
         return finding
@@ -86,3 +102,18 @@ class LRFinder(Finder, VerifyLR):
     def _use(self, trainer: Any, *, is_fresh: bool) -> None:
         super()._use(trainer, is_fresh=is_fresh)
         trainer.state.stateful_callbacks[_KEY] = self.state_dict()
+
+
+class _Report:
+    """Lets a callback that reports to a tool (``report_to``) take numbers as a logger does."""
+
+    def __init__(self, trainer: Any, callback: Any) -> None:
+        self._trainer, self._callback = trainer, callback
+        self.experiment = getattr(callback, "tb_writer", None)
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Take numbers of a step."""
+        trainer = self._trainer
+        state = copy.copy(trainer.state)
+        state.global_step = state.global_step if step is None else step
+        self._callback.on_log(trainer.args, state, trainer.control, logs=dict(metrics), model=trainer.model)

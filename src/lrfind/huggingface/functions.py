@@ -8,18 +8,20 @@ from typing_extensions import Unpack
 
 from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
 from lrfind.isolation import generators_kept
+from lrfind.options import SearchOptions, with_options
 from lrfind.records import Finding
-from lrfind.search import SearchOptions, find_with
+from lrfind.search import find_with
 
 
+@with_options
 def find(trainer: Any, **options: Unpack[SearchOptions]) -> Finding:
     """Find a learning rate for the training that a Trainer would give its model; nothing is applied, nothing moves.
 
     Args:
         trainer: The Trainer, or a subclass's; its model, data, optimizer, precision, accumulation, clipping, loss
             and ``training_step`` are used.
-        **options: See ``lrfind.search.SearchOptions``; ``schedule``, ``horizon`` and ``epochs`` are
-            by default the Trainer's own; a schedule that cannot be read counts as constant, and that is said.
+        **options: As every search takes them, see ``lrfind.SearchOptions``; ``schedule``, ``horizon`` and ``epochs``
+            are by default the Trainer's own; a schedule that cannot be read counts as constant, and that is said.
 
     Returns:
         The finding; train with ``learning_rate=finding.lr`` in the ``TrainingArguments``.

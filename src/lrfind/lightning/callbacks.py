@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +17,11 @@ from lrfind.lightning.framework import callback_bases
 from lrfind.lightning.functions import with_plan
 from lrfind.lightning.launchers import send_back
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers, data_of
+from lrfind.loggers import Metrics
 from lrfind.optim import driving
+from lrfind.options import SearchOptions, with_meanings
 from lrfind.records import Finding
-from lrfind.search import SearchOptions, find_with
+from lrfind.search import find_with
 
 _BASES = r"\.(core\.module|core\.hooks|callbacks\.callback)$"  # whose methods are nobody's doing
 
@@ -41,6 +44,11 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
     def __init__(self, lr: float, *, optimizer: int | None = None) -> None:
         super().__init__(lr)
         self._optimizer = optimizer
+
+    def on_init_end(self, *_: Any, **__: Any) -> None:
+        """Say what was meant: Hugging Face's Trainer calls this first, Lightning's never does."""
+        ours = type(self).__name__
+        raise BadInputError(f"this {ours} is Lightning's; a Hugging Face Trainer takes lrfind.huggingface.{ours}.")
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin, but where a checkpoint will be put in place."""
@@ -81,13 +89,15 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
         return contradict(trainer.lightning_module, self.lr, used)
 
 
+@with_meanings
 class LRFinder(Finder, VerifyLR):
     """Finds a learning rate when ``fit`` starts, applies it, and verifies it to the end of training.
 
     The search trains with the trainer itself, without its callbacks and loggers, and puts everything back; training is
     bit for bit what it would be without the callback at the same rate. Where ``fit`` resumes from a checkpoint, the
     resume happens: of a run that had the callback, its finding is used and nothing is searched; of another, the search
-    starts from the weights and the optimizer state of the checkpoint.
+    starts from the weights and the optimizer state of the checkpoint. The trainer's loggers are told the rate, its
+    interval and the loss at each rate; TensorBoard, Weights & Biases and MLflow get the picture too.
 
     Args:
         apply: Whether to train with the found rate; else it is only found.
@@ -97,8 +107,8 @@ class LRFinder(Finder, VerifyLR):
             and ``finding.lr`` is the first one's.
         every: Search again at the start of every so many epochs, from the state that training is in; where that
             curve cannot be read, the rate is kept, with a warning.
-        **options: See ``lrfind.search.SearchOptions``; ``horizon``, ``epochs`` and ``schedule`` are by default the
-            trainer's own.
+        **options: As every search takes them, see ``lrfind.SearchOptions``; ``horizon``, ``epochs`` and ``schedule``
+            are by default the trainer's own.
 
     Attributes:
         finding: The latest finding, once ``fit`` has started; ``findings`` has all of them, in order.
@@ -139,6 +149,9 @@ class LRFinder(Finder, VerifyLR):
             self._wiring(module)
         loop = LightningLoop(trainer, module, data_of(trainer), optimizer=self._optimizer, is_fitting=True)
         return find_with(loop, **with_plan(self._options, trainer, trainer.lr_scheduler_configs))
+
+    def _loggers(self, trainer: Any) -> Sequence[Metrics]:
+        return trainer.loggers if trainer.is_global_zero else ()
 
     def _put(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         """Write the rate where the optimizer reads it; build a fresh one anew, set one in training in place."""

@@ -47,7 +47,10 @@ def package_of(trainer: Any) -> Any:
         for module in PACKAGES.values():
             if kind.__module__.startswith(f"{module}.trainer"):
                 return import_module(module)
-    raise BadInputError(f"trainer must be a Lightning Trainer, got {type(trainer).__name__}.")
+    raise BadInputError(
+        f"trainer must be a Lightning Trainer, as in find(trainer, model), got the {type(trainer).__name__} of "
+        f"{type(trainer).__module__.partition('.')[0]}."
+    )
 
 
 def package_of_module(module: Any) -> Any:

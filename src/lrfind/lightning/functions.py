@@ -13,11 +13,13 @@ from lrfind.isolation import generators_kept
 from lrfind.lightning.attributes import complain, put, trace, values_for
 from lrfind.lightning.loop import LightningLoop
 from lrfind.optim import Scheduled, to_schedule
+from lrfind.options import SearchOptions, with_options
 from lrfind.records import Finding
 from lrfind.schedules import AsConstant
-from lrfind.search import SearchOptions, find_with
+from lrfind.search import find_with
 
 
+@with_options
 def find(
     trainer: Any,
     model: Any,
@@ -35,8 +37,8 @@ def find(
         train_dataloaders: What ``trainer.fit`` would be given; by default the module's own ``train_dataloader``.
         datamodule: Instead, a datamodule.
         optimizer: Of several optimizers, the index of the one to search; by default all move together.
-        **options: See ``lrfind.search.SearchOptions``; ``horizon``, ``epochs`` and ``schedule`` are by default the
-            trainer's and its module's own.
+        **options: As every search takes them, see ``lrfind.SearchOptions``; ``horizon``, ``epochs`` and ``schedule``
+            are by default the trainer's and its module's own.
 
     Returns:
         The finding; ``lrfind.lightning.apply(finding, model)`` sets the rate.

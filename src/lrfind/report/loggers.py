@@ -13,21 +13,18 @@ from typing import Any, Protocol
 from lrfind.compare.comparison import Comparison
 from lrfind.compare.runs import Arm, Run
 from lrfind.errors import MissingExtraError
-from lrfind.plots import curve_figure
+from lrfind.loggers import Metrics, log_curve
 from lrfind.records import Finding
 
 SEARCH = "search"
 """What the logger of the search is called; no run is called so."""
 
 
-class Logger(Protocol):
+class Logger(Metrics, Protocol):
     """The part of a Lightning logger that is used: each of Lightning's own has it."""
 
     def log_hyperparams(self, params: dict[str, Any]) -> None:
         """Take the settings of a run."""
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Take numbers of a step."""
 
     def finalize(self, status: str) -> None:
         """Write what is not written yet."""
@@ -111,10 +108,7 @@ def log_finding(logger: Logger, finding: Finding) -> None:
     about = {"interval_low": low, "interval_high": high, "method": finding.method, "schedule": finding.schedule}
     cost = {"cost/steps": float(finding.cost.steps), "cost/seconds": finding.cost.seconds}
     _log_settings(logger, {**found, **about}, cost, 0)
-    tried = [pair for record in finding.records for pair in zip(record.lrs, record.losses, strict=True)]
-    for step, (lr, loss) in enumerate(tried):
-        logger.log_metrics({"range_test/lr": lr, "range_test/loss": loss}, step=step)
-    _log_figure(logger, finding)
+    log_curve(logger, finding)
     logger.finalize("success")
 
 
@@ -160,17 +154,6 @@ def _log_settings(logger: Any, params: dict[str, Any], ends: dict[str, float], s
     else:
         logger.log_hyperparams(params)
         logger.log_metrics(ends, step=step)
-
-
-def _log_figure(logger: Any, finding: Finding) -> None:
-    """Log the curve as a figure; Lightning's interface has none, so that each tool's own is used where it has one."""
-    experiment: Any = getattr(logger, "experiment", None)
-    if hasattr(experiment, "add_figure"):  # TensorBoard
-        experiment.add_figure("rate curve", curve_figure(finding))
-    elif hasattr(logger, "log_image"):  # Weights & Biases
-        logger.log_image(key="rate curve", images=[curve_figure(finding)])
-    elif hasattr(experiment, "log_figure") and hasattr(logger, "run_id"):  # MLflow
-        experiment.log_figure(logger.run_id, curve_figure(finding), "rate-curve.png")
 
 
 def _folder_names(arms: tuple[Arm, ...]) -> dict[str, str]:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+SHORT = 480
+"""Fewer steps than this are a short training: a tenth of it is no range test that can be read, and one octave off its
+best rate costs more than in a longer one (docs/benchmark.md, *Other kinds of training*)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Length:
@@ -31,6 +35,11 @@ class Length:
         """How many optimizer steps it takes."""
         passes = self.passes
         return self.horizon if passes is None or not self.per_epoch else passes * self.per_epoch
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is known to be too short for a finder to be sure."""
+        return self.steps is not None and self.steps < SHORT
 
 
 def with_own(length: Length, schedule: Any) -> Length:

@@ -22,17 +22,8 @@ def notes_on(record: Record, curve: Curve, rests_on: Evidence, *, leaning: float
         leaning: How much it leans on the usual rate, in [0, 1].
         steps: How many optimizer steps training takes; None where that is not known.
     """
-    notes = [_loader(record), _evidence(curve, rests_on, leaning, steps), _end(record, curve, rests_on), _gaps(record)]
+    notes = [_evidence(curve, rests_on, leaning, steps), _end(record, curve, rests_on), _gaps(record)]
     return [note for note in notes if note]
-
-
-def _loader(record: Record) -> str:
-    if record.passes <= 1:
-        return ""
-    return (
-        f"The loader is shorter than the {len(record.probe.lrs)} steps of the range test; "
-        f"it was begun {record.passes} times."
-    )
 
 
 def _evidence(curve: Curve, rests_on: Evidence, leaning: float, steps: float | None) -> str:

@@ -86,12 +86,22 @@ class Judgement:
     @property
     def sentence(self) -> str:
         """The judgement in a sentence."""
-        than = {"better": "better than", "as good": "about as good as", "worse": "worse than"}[self.verdict]
-        sure = "is" if self.is_sure else "may well be" if self.certainty >= 0.5 else "may be"
+        than = "as" if self.verdict == "as good" else "than"
         return (
-            f"lr {self.lr:.3g} {sure} {than} the found {self.found:.3g}: expect it to lose {self.regret:.1%} of what "
-            f"training learns (this was so for {self.certainty:.0%} of the benchmark's trainings)."
+            f"lr {self.lr:.3g} {self.words} {than} the found {self.found:.3g}, {self.expected} (this was so for "
+            f"{self.certainty:.0%} of the benchmark's trainings)."
         )
+
+    @property
+    def words(self) -> str:
+        """The verdict and how sure it is, as "may well be worse"."""
+        sure = "is" if self.is_sure else "may well be" if self.certainty >= 0.5 else "may be"
+        return f"{sure} {'about as good' if self.verdict == 'as good' else self.verdict}"
+
+    @property
+    def expected(self) -> str:
+        """What the rate costs, in words."""
+        return f"expected to lose {self.regret:.1%} of what training learns"
 
 
 def judge(lr: float, found: float, reading: float, rests_on: Evidence) -> Judgement:

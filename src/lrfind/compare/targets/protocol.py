@@ -58,7 +58,7 @@ class Target(Protocol):
         ...
 
     def find(self, schedule: str, seed: int, horizon: int, **options: Any) -> Finding:
-        """Search a rate for a training of so many steps under a schedule; ``lrfind.search.SearchOptions``."""
+        """Search a rate for a training of so many steps under a schedule; ``lrfind.SearchOptions``."""
         ...
 
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:

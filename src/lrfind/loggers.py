@@ -1,0 +1,48 @@
+"""What the loggers of a training are told of a search: the rate, its interval, the loss at each rate, the curve."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from lrfind.plots import curve_figure
+from lrfind.records import Finding
+
+
+class Metrics(Protocol):
+    """What takes numbers: each of Lightning's loggers does."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Take numbers of a step."""
+
+
+def log_search(logger: Metrics, finding: Finding, step: int = 0) -> None:
+    """Log what a search found, and how.
+
+    Args:
+        logger: One of Lightning's, or what has its ``log_metrics``.
+        finding: What was found.
+        step: The step of training that the search was made at.
+    """
+    low, high = finding.interval
+    found = {"lr": finding.lr, "base_lr": finding.base_lr, "max_lr": finding.max_lr}
+    found |= {"interval_low": low, "interval_high": high, "steps": float(finding.cost.steps)}
+    logger.log_metrics({f"lrfind/{name}": value for name, value in found.items()}, step=step)
+    log_curve(logger, finding, step)
+
+
+def log_curve(logger: Metrics, finding: Finding, step: int = 0) -> None:
+    """Log the loss at each rate, and the curve as a figure where the tool takes figures.
+
+    Lightning's interface has no figures, so that each tool's own is used.
+    """
+    tried = [pair for record in finding.records for pair in zip(record.lrs, record.losses, strict=True)]
+    for at, (lr, loss) in enumerate(tried, step):
+        logger.log_metrics({"range_test/lr": lr, "range_test/loss": loss}, step=at)
+    experiment: Any = getattr(logger, "experiment", None)
+    if hasattr(experiment, "add_figure"):  # TensorBoard
+        experiment.add_figure("rate curve", curve_figure(finding), step)
+    elif hasattr(logger, "log_image"):  # Weights & Biases
+        logger.log_image(key="rate curve", images=[curve_figure(finding)])
+    elif hasattr(experiment, "log_figure") and hasattr(logger, "run_id"):  # MLflow
+        experiment.log_figure(logger.run_id, curve_figure(finding), "rate-curve.png")
+
