@@ -12,8 +12,8 @@ from typing import Any
 
 from lrfind.compare.arms import rates
 from lrfind.compare.runs import Arm, Run
-from lrfind.compare.targets.pace import CLOSE
 from lrfind.errors import BadInputError
+from lrfind.optim.rates import CLOSE
 from lrfind.records import Finding, read_json, write_json
 
 SCHEMA = "lrfind/runs/1"
