@@ -356,9 +356,7 @@ def test_what_cannot_be_named_is_said_where_a_name_is_needed(tmp_path):
 
 
 SCRIPT = """
-import sys
 from types import SimpleNamespace
-sys.path[:0] = {path!r}
 from lrfind.compare.targets.identity import identity_of
 WIDTH = 8
 CFG = SimpleNamespace(width={width}, own=None)
@@ -388,20 +386,27 @@ print(identity_of([make, Net, Net().tagged, {{"a", "b"}}]))
 """
 
 
-def named(**words):
-    words = {"path": [p for p in sys.path if p], "step": "1", "said": "", "text": "WIDTH", **words}
-    words = {"width": 1, "hidden": 2, "deep": 3, "body": 4, "unread": 5, **words}
-    seed = {**os.environ, "PYTHONHASHSEED": str(len(words["said"]))}
-    done = subprocess.run([sys.executable, "-c", SCRIPT.format(**words)], env=seed, capture_output=True, check=True)
-    return done.stdout
+PLAIN_WORDS = {
+    "step": "1", "said": "", "text": "WIDTH", "width": 1, "hidden": 2, "deep": 3, "body": 4, "unread": 5,
+}  # fmt: skip
+
+
+def named_in_a_process(scripts, seed):
+    """What each script prints, all in one process of its own, as its main module."""
+    code = "import json, sys\nfor script in json.load(sys.stdin):\n    exec(script, {'__name__': '__main__'})"
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+    given = {"input": json.dumps(scripts), "text": True, "env": environment, "capture_output": True}
+    return subprocess.run([sys.executable, "-c", code], **given, check=True).stdout.splitlines()
 
 
 def test_names_are_the_same_in_every_process_and_change_with_the_code():
-    plain = named()
-    assert plain == named(said="a comment and another seed of hashes")
-    assert plain == named(unread=6)  # an attribute of this name is read, not what the script calls so
-    changes = {"step": "2", "text": "WIDTH + 1", "width": 6, "hidden": 6, "deep": 6, "body": 6}
-    assert len({plain, *(named(**{name: value}) for name, value in changes.items())}) == 1 + len(changes)
+    same = [{}, {"said": "a comment"}, {"unread": 6}]  # an attribute of that name is read, not what the script calls so
+    changes = [{"step": "2"}, {"text": "WIDTH + 1"}, {"width": 6}, {"hidden": 6}, {"deep": 6}, {"body": 6}]
+    scripts = [SCRIPT.format(**{**PLAIN_WORDS, **words}) for words in (*same, *changes)]
+    first, second = (named_in_a_process(scripts, seed) for seed in ("1", "2"))
+    assert first == second
+    assert len(set(first[:3])) == 1
+    assert len({first[0], *first[3:]}) == 1 + len(changes)
 
 
 @pytest.mark.parametrize("change", ["SIZE = 4", "class Base:\n    size = 4"])
@@ -542,10 +547,17 @@ def test_without_validation_the_training_loss_judges_and_that_is_said():
         assert all(math.isfinite(run.final("train_loss")) and run.steps == 8 for run in found.runs)
 
 
-def test_two_optimizers_move_together():
+def test_two_optimizers_move_together(monkeypatch):
+    used = []
+    step = torch.optim.SGD.step
+    monkeypatch.setattr(
+        torch.optim.SGD, "step", lambda self, *a, **k: (used.append(self.param_groups[0]["lr"]), step(self, *a, **k))[1]
+    )
     run = train(LightningTarget("compared:Unjudged"), CYCLES)
-    assert run.steps == STEPS
-    assert run.lr_applied == (min(rates(CYCLES, STEPS)), max(rates(CYCLES, STEPS)))
+    asked = rates(CYCLES, STEPS)
+    assert (run.steps, run.lr_applied) == (STEPS, (min(asked), max(asked)))
+    assert used[::2] == list(asked)
+    assert used[1::2] == pytest.approx([rate / 2 for rate in asked])  # at the same step, not a step ahead
 
 
 class Stubborn(torch.optim.SGD):

@@ -15,6 +15,7 @@ ROOT = Path(lrfind.__file__).parent
 
 ROOMS = [
     ["errors", "words", "replies"],
+    ["codec"],
     ["records"],
     ["schedules"],
     ["curves"],
