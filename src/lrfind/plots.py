@@ -26,7 +26,7 @@ from lrfind.compare.series import (
     schedule_series,
 )
 from lrfind.curves import Curve, to_curve
-from lrfind.errors import LRFindError, ProbeError
+from lrfind.errors import LRFindError, ProbeError, from_extra
 from lrfind.records import Finding, Record
 from lrfind.strategies.reading import Training, readings
 from lrfind.suggest import METHODS
@@ -268,7 +268,8 @@ def _plain_log_ticks(axis: Axis) -> None:
 
 
 def _new_axes() -> Axes:
-    from matplotlib import pyplot
+    with from_extra("plot"):
+        from matplotlib import pyplot
 
     ax: Axes = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")[1]
     return ax

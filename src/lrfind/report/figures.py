@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lrfind.compare.comparison import Comparison
 from lrfind.compare.series import families
+from lrfind.errors import from_extra
 from lrfind.plots import plot_finals, plot_finding, plot_rates, plot_runs
 from lrfind.records import Finding
 
@@ -49,7 +50,8 @@ def draw(comparison: Comparison, folder: Path) -> list[Path]:
 
 def curve_figure(finding: Finding) -> Figure:
     """Return the curve of a finding as a figure of matplotlib's."""
-    from matplotlib.figure import Figure
+    with from_extra("plot"):
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained", facecolor="white")
     plot_finding(finding, figure.subplots())
