@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lrfind import pytorch as pytorch
     from lrfind.pytorch import find
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["Finding", "LRFindError", "Probe", "RangeTest", "Record", "__version__", "find"]
 
