@@ -1,7 +1,7 @@
 """Checks an installed wheel beside nothing but what it requires: ``make package`` runs it in a clean environment.
 
-Usage: ``python tests/wheel.py README.md core`` after ``pip install lrfind-*.whl``, and ``... README.md extras`` once its
-extras ``cli`` and ``plot`` were installed.
+Usage: ``python tests/wheel.py README.md core`` after ``pip install lrfind-*.whl``, and with ``extras`` for ``core``
+once its extras ``cli`` and ``plot`` were installed.
 """
 
 import re

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -24,16 +25,16 @@ class Display:
     """Follows a search, and keeps one line of a bar up to date.
 
     Args:
-        bar: Where to draw; may be disabled.
+        bar: Where to draw; may be disabled, or None.
         strategy: What is searched by; asked for the best so far, if it can tell.
 
     Attributes:
         line: What it says now.
     """
 
-    def __init__(self, bar: Progress, strategy: Strategy) -> None:
+    def __init__(self, bar: Progress | None, strategy: Strategy) -> None:
         self._bar, self._strategy = bar, strategy
-        self._task: TaskID = bar.add_task("", total=None)
+        self._task: TaskID | None = None if bar is None else bar.add_task("", total=None)
         self._probes: list[Probe] = []
         self._done, self._steps, self._drawn = 0, 0, 0.0
         self._best = self.line = ""
@@ -41,7 +42,7 @@ class Display:
     @property
     def is_seen(self) -> bool:
         """Whether anybody sees the line."""
-        return not self._bar.disable
+        return self._bar is not None and not self._bar.disable
 
     def on_round(self, probes: Sequence[Probe]) -> None:
         """Take the probes of one more round."""
@@ -73,7 +74,8 @@ class Display:
         kind = "range test" if probe.lrs[0] < probe.lrs[-1] else "probe"
         which = f"{kind} {min(self._done + 1, count)}" + (f" of {count}" if count > 1 else "")
         self.line = "  |  ".join(words for words in (f"{which}  {now}".strip(), self._best) if words)
-        self._bar.update(self._task, total=len(probe.lrs), completed=self._steps, description=self.line)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, total=len(probe.lrs), completed=self._steps, description=self.line)
 
 
 def announce(finding: Finding, *, is_applied: bool, shown: bool) -> None:
@@ -84,7 +86,10 @@ def announce(finding: Finding, *, is_applied: bool, shown: bool) -> None:
 
 @contextmanager
 def display(strategy: Strategy, *, shown: bool) -> Iterator[Display]:
-    """Show a bar on a terminal's error stream while a search goes on; elsewhere show nothing."""
+    """Show a bar on a terminal's error stream while a search goes on; elsewhere, and without Rich, show nothing."""
+    if find_spec("rich") is None:
+        yield Display(None, strategy)
+        return
     from rich.console import Console  # here, since it would make up half of the time that importing lrfind takes
     from rich.progress import BarColumn, Progress, TextColumn
 
