@@ -5,8 +5,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+LOWEST := .venv-lowest/bin
+LOWEST_TESTS := test_pytorch test_records test_curves test_suggest test_optim test_loop test_search test_lightning \
+	test_cli test_plot_finding
+PURE := test_records test_curves test_schedules test_suggest test_range_test test_replicated test_length \
+	test_compare_arms test_compare_statistics
+CORE := */isolation/*,*/optim/*,*/suggest/*,*/loop.py
 
-.PHONY: help demo test test-all truth matrix schedulers two-processes bench bench-gpu bench-overhead experiment docs lint format clean
+.PHONY: help demo check test test-all test-lowest coverage mutants package truth matrix schedulers two-processes bench \
+	bench-gpu bench-overhead experiment docs lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -19,6 +26,33 @@ test: .venv/.dev lint ## Check style and types, run the tests that take seconds
 
 test-all: .venv/.dev lint ## Run every test
 	$(PYTEST)
+
+check: .venv/.dev lint ## Check style and types, run the tests of what needs no training: half a minute
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:xdist $(PURE:%=tests/%.py)
+
+test-lowest: .venv-lowest/.done ## Run the tests of find with the oldest versions that are declared (constraints-lowest.txt)
+	OMP_NUM_THREADS=1 $(LOWEST)/python -m pytest -q -m "not slow" -W default $(LOWEST_TESTS:%=tests/%.py) $(ARGS)
+
+coverage: .venv/.dev ## Run the tests and show which lines and branches they miss; ARGS="tests/test_loop.py" runs a few
+	$(BIN)/coverage erase
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -q -n 2 --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --sort=cover
+	$(BIN)/coverage report --include='$(CORE)' --show-missing
+
+mutants: .venv/.mutants ## Change the core a little, see whether the tests notice; ARGS names what: see CONTRIBUTING.md
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run $(or $(ARGS),"lrfind.suggest.edges*")
+	$(BIN)/mutmut results
+
+package: .venv/.package ## Build the package, check it, install it where nothing else is, run README's example
+	rm -rf dist .venv-wheel
+	$(BIN)/python -m build -q
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip install -q -c constraints.txt dist/*.whl
+	cd dist && ../.venv-wheel/bin/python ../tests/wheel.py ../README.md core
+	.venv-wheel/bin/python -m pip install -q -c constraints.txt "$$(ls dist/*.whl)[cli,plot]"
+	cd dist && ../.venv-wheel/bin/python ../tests/wheel.py ../README.md extras
 
 truth: .venv/.bench ## Compute what the benchmark's table of truth lacks; stop and start again at will
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.truth $(ARGS)
@@ -57,7 +91,7 @@ format: .venv/.dev ## Put the code into the house format
 	$(BIN)/ruff check --fix src tests benchmarks docs
 
 clean: ## Remove the environment and everything made by the targets
-	rm -rf .venv runs dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* mutants .coverage* runs dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -72,4 +106,18 @@ clean: ## Remove the environment and everything made by the targets
 
 .venv/.bench: .venv/pyvenv.cfg pyproject.toml constraints.txt
 	$(PIP) -e '.[bench]'
+	@touch $@
+
+.venv/.mutants: .venv/.dev
+	$(PIP) 'mutmut>=3.3'
+	@touch $@
+
+.venv/.package: .venv/pyvenv.cfg
+	$(PIP) build twine
+	@touch $@
+
+.venv-lowest/.done: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	$(LOWEST)/python -m pip install -q --disable-pip-version-check -c constraints-lowest.txt -e '.[cli,plot,lightning]' \
+		hypothesis pytest pytest-xdist
 	@touch $@

@@ -474,7 +474,7 @@ def test_print_config_is_a_configuration_with_every_argument(folder, monkeypatch
     assert "max_epochs" in config["trainer"]
 
 
-@pytest.mark.parametrize("command", ["find", "compare", "show", "demo", "bench"])
+@pytest.mark.parametrize("command", ["find", "compare", "show", "demo"])
 def test_every_command_teaches_by_an_example_that_fits_on_a_line(monkeypatch, capsys, command):
     monkeypatch.setenv("COLUMNS", "80")
     assert run(monkeypatch, f"{command} --help") == 0
@@ -504,19 +504,3 @@ def test_seeds_are_a_number_of_them_or_a_list(text, seeds):
             parse_seeds(text)
     else:
         assert parse_seeds(text) == seeds
-
-
-def test_bench_says_where_it_runs(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(lrfind, "__file__", str(tmp_path / "lib" / "lrfind" / "__init__.py"))
-    monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, "bench --stored") == 1
-    assert "the benchmark does not come with the package: clone the repository" in capsys.readouterr().err
-
-
-def test_bench_runs_what_a_clone_has_and_hands_on_how_it_ended(monkeypatch, capfd, tmp_path):
-    (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks" / "__init__.py").touch()
-    (tmp_path / "benchmarks" / "__main__.py").write_text("import sys; print(sys.argv[1:]); sys.exit(3)")
-    monkeypatch.setattr(lrfind, "__file__", str(tmp_path / "src" / "lrfind" / "__init__.py"))
-    assert run(monkeypatch, "bench --stored") == 1
-    assert capfd.readouterr().out == "['--stored']\n"

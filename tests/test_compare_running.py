@@ -55,10 +55,6 @@ def test_every_arm_trains_with_every_seed(in_turn):
     assert Comparison.from_dict(in_turn.to_dict()).to_dict() == in_turn.to_dict()
 
 
-def test_two_processes_give_the_same_report(in_turn):
-    assert timeless(compare(PLAIN, **WHAT, jobs=2)) == timeless(in_turn)
-
-
 def test_a_local_ray_gives_the_same_report(in_turn):
     assert timeless(compare(PLAIN, **WHAT, ray="local")) == timeless(in_turn)
 
@@ -77,15 +73,14 @@ def marks(folder):
     return {file.name: len(file.read_text()) for file in folder.iterdir()}
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_run_that_fails_is_reported_and_the_others_go_on(tmp_path, in_turn, jobs):
-    found = compare(Fragile("compared:make", raises=("linear", 1), marks=str(tmp_path)), **WHAT, jobs=jobs)
+def test_a_run_that_fails_is_reported_and_the_others_go_on(tmp_path, in_turn):
+    found = compare(Fragile("compared:make", raises=("linear", 1), marks=str(tmp_path)), **WHAT)
     ((arm, seed, error),) = [(one.arm, one.seed, one.error) for one in found.failures]
     assert (arm, seed, error) == ("linear", 1, "RuntimeError: out of luck")
     kept = [(run.arm, run.seed, run.rows) for run in in_turn.runs if (run.arm, run.seed) != ("linear", 1)]
     assert [(run.arm, run.seed, run.rows) for run in found.runs] == kept
     assert set(marks(tmp_path).values()) == {1}
-    assert found.verdict.apart == ("linear",)
+    assert found.verdict.not_compared == ("linear",)
     assert {pair.seeds for pair in found.verdict.pairs} == {2}
     assert "linear is not compared" in found.verdict.sentence
 
@@ -105,7 +100,7 @@ WHERE = pytest.mark.parametrize(
 
 
 @WHERE
-def test_a_worker_that_dies_is_tried_once_more(tmp_path, in_turn, where):
+def test_workers_give_the_same_report_also_where_one_dies(tmp_path, in_turn, where):
     target = Fragile("compared:make", dies=("found", 0), marks=str(tmp_path))
     found = compare(target, **WHAT, **where)
     assert timeless(found) == timeless(in_turn)
@@ -115,12 +110,13 @@ def test_a_worker_that_dies_is_tried_once_more(tmp_path, in_turn, where):
 
 
 @WHERE
-def test_a_worker_that_dies_twice_is_a_failure(tmp_path, where):
-    target = Fragile("compared:make", dies=("found", 0), marks=str(tmp_path), always=True)
+def test_a_worker_that_dies_twice_and_a_run_that_raises_are_failures(tmp_path, where):
+    target = Fragile("compared:make", dies=("found", 0), raises=("linear", 0), marks=str(tmp_path), always=True)
     found = compare(target, **{**WHAT, "seeds": 1}, **where)
-    assert [(one.arm, one.seed) for one in found.failures] == [("found", 0)]
+    assert [(failure.arm, failure.seed) for failure in found.failures] == [("found", 0), ("linear", 0)]
     assert "died" in found.failures[0].error or "code 7, 2 times" in found.failures[0].error
-    assert [run.arm for run in found.runs] == ["0.001", "linear", "triangular"]
+    assert found.failures[1].error == "RuntimeError: out of luck"
+    assert [run.arm for run in found.runs] == ["0.001", "triangular"]
     assert marks(tmp_path)["found-0"] == 2
 
 

@@ -170,11 +170,11 @@ def test_an_arm_with_a_failed_run_is_named_and_takes_no_seed_from_the_others():
     names = ["a", "b", "c"]
     runs = runs_of(table, names)
     found = judge(arms_named(names), runs, "val_loss", "min", [Failure("c", 1, "")])[0]
-    assert (found.winner, found.apart, found.seeds) == ("a", ("c",), 3)
+    assert (found.winner, found.not_compared, found.seeds) == ("a", ("c",), 3)
     assert [one.second for one in found.pairs] == ["b"]
     assert found.sentence.endswith("c is not compared: not every run was finished.")
     nothing = judge(arms_named([*names, "d"]), runs, "val_loss", "min", failures_of("c", "d"))[0]
-    assert nothing.apart == ("c", "d")
+    assert nothing.not_compared == ("c", "d")
 
 
 def failures_of(*names, seed=1):
@@ -185,7 +185,7 @@ def test_a_seed_that_failed_with_every_arm_is_left_out():
     names = ["a", "b", "c"]
     runs = runs_of([[0.3, 0.4, 0.5], [0.31, 0.41, 0.51], [0.3, 0.405, 0.505]], names)
     found = judge(arms_named(names), runs, "val_loss", "min", failures_of(*names, seed=3))[0]
-    assert (found.winner, found.apart, found.seeds) == ("a", (), 3)
+    assert (found.winner, found.not_compared, found.seeds) == ("a", (), 3)
     one_by_one = [*failures_of("a", seed=3), *failures_of("b", seed=4), *failures_of("c", seed=5)]
     assert judge(arms_named(names), runs, "val_loss", "min", one_by_one)[0].sentence.startswith(
         "No winner: no arm finished all its runs. a, b and c are not compared"

@@ -22,7 +22,7 @@ from lightning.pytorch import Callback, LightningModule
 from lrfind.compare import Arm, LightningTarget, PyTorchTarget, compare
 from lrfind.compare.arms import rates
 from lrfind.compare.targets.identity import identity_of
-from lrfind.compare.targets.pace import Pace
+from lrfind.compare.targets.recorder import RunRecorder, probe_of
 from lrfind.errors import BadInputError, RateNotAppliedError
 
 STEPS = 40
@@ -183,7 +183,7 @@ def test_steps_that_a_scaler_skips_are_not_counted():
     run = train(skipped(2), LINEAR)
     assert run.steps == STEPS
     assert run.lr_applied == (min(rates(LINEAR, STEPS)), max(rates(LINEAR, STEPS)))
-    with pytest.raises(BadInputError, match="made no step for 1001 batches"):
+    with pytest.raises(BadInputError, match="was not stepped in 1000 batches: its gradients may never be finite"):
         train(skipped(2000))
 
 
@@ -356,9 +356,7 @@ def test_what_cannot_be_named_is_said_where_a_name_is_needed(tmp_path):
 
 
 SCRIPT = """
-import sys
 from types import SimpleNamespace
-sys.path[:0] = {path!r}
 from lrfind.compare.targets.identity import identity_of
 WIDTH = 8
 CFG = SimpleNamespace(width={width}, own=None)
@@ -388,20 +386,27 @@ print(identity_of([make, Net, Net().tagged, {{"a", "b"}}]))
 """
 
 
-def named(**words):
-    words = {"path": [p for p in sys.path if p], "step": "1", "said": "", "text": "WIDTH", **words}
-    words = {"width": 1, "hidden": 2, "deep": 3, "body": 4, "unread": 5, **words}
-    seed = {**os.environ, "PYTHONHASHSEED": str(len(words["said"]))}
-    done = subprocess.run([sys.executable, "-c", SCRIPT.format(**words)], env=seed, capture_output=True, check=True)
-    return done.stdout
+PLAIN_WORDS = {
+    "step": "1", "said": "", "text": "WIDTH", "width": 1, "hidden": 2, "deep": 3, "body": 4, "unread": 5,
+}  # fmt: skip
+
+
+def named_in_a_process(scripts, seed):
+    """What each script prints, all in one process of its own, as its main module."""
+    code = "import json, sys\nfor script in json.load(sys.stdin):\n    exec(script, {'__name__': '__main__'})"
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+    given = {"input": json.dumps(scripts), "text": True, "env": environment, "capture_output": True}
+    return subprocess.run([sys.executable, "-c", code], **given, check=True).stdout.splitlines()
 
 
 def test_names_are_the_same_in_every_process_and_change_with_the_code():
-    plain = named()
-    assert plain == named(said="a comment and another seed of hashes")
-    assert plain == named(unread=6)  # an attribute of this name is read, not what the script calls so
-    changes = {"step": "2", "text": "WIDTH + 1", "width": 6, "hidden": 6, "deep": 6, "body": 6}
-    assert len({plain, *(named(**{name: value}) for name, value in changes.items())}) == 1 + len(changes)
+    same = [{}, {"said": "a comment"}, {"unread": 6}]  # an attribute of that name is read, not what the script calls so
+    changes = [{"step": "2"}, {"text": "WIDTH + 1"}, {"width": 6}, {"hidden": 6}, {"deep": 6}, {"body": 6}]
+    scripts = [SCRIPT.format(**{**PLAIN_WORDS, **words}) for words in (*same, *changes)]
+    first, second = (named_in_a_process(scripts, seed) for seed in ("1", "2"))
+    assert first == second
+    assert len(set(first[:3])) == 1
+    assert len({first[0], *first[3:]}) == 1 + len(changes)
 
 
 @pytest.mark.parametrize("change", ["SIZE = 4", "class Base:\n    size = 4"])
@@ -542,10 +547,17 @@ def test_without_validation_the_training_loss_judges_and_that_is_said():
         assert all(math.isfinite(run.final("train_loss")) and run.steps == 8 for run in found.runs)
 
 
-def test_two_optimizers_move_together():
+def test_two_optimizers_move_together(monkeypatch):
+    used = []
+    step = torch.optim.SGD.step
+    monkeypatch.setattr(
+        torch.optim.SGD, "step", lambda self, *a, **k: (used.append(self.param_groups[0]["lr"]), step(self, *a, **k))[1]
+    )
     run = train(LightningTarget("compared:Unjudged"), CYCLES)
-    assert run.steps == STEPS
-    assert run.lr_applied == (min(rates(CYCLES, STEPS)), max(rates(CYCLES, STEPS)))
+    asked = rates(CYCLES, STEPS)
+    assert (run.steps, run.lr_applied) == (STEPS, (min(asked), max(asked)))
+    assert used[::2] == list(asked)
+    assert used[1::2] == pytest.approx([rate / 2 for rate in asked])  # at the same step, not a step ahead
 
 
 class Stubborn(torch.optim.SGD):
@@ -557,11 +569,12 @@ class Stubborn(torch.optim.SGD):
 
 
 def test_a_rate_that_does_not_hold_is_an_error():
-    weights = torch.zeros(1, requires_grad=True)
-    optimizer = Stubborn([weights], lr=0.1)
-    weights.grad = torch.ones(1)
-    with Pace(optimizer, (0.5, 0.5)), pytest.raises(RateNotAppliedError, match=r"step 1 was made with lr=1.0, not 0.5"):
-        optimizer.step()
+    def stubborn():
+        made = make()
+        return replace(made, optimizer=Stubborn(made.model.parameters(), lr=0.1))
+
+    with pytest.raises(RateNotAppliedError, match=r"step 1 was made with lr=0.02, not 0.01"):
+        train(PyTorchTarget(stubborn))
 
 
 def test_a_step_that_fails_is_not_counted_and_the_next_ones_are():
@@ -573,15 +586,31 @@ def test_a_step_that_fails_is_not_counted_and_the_next_ones_are():
 
     weights = torch.zeros(1, requires_grad=True)
     torch.optim.SGD([weights])  # from the first one on, torch calls the hooks of SGD's own step
-    optimizer, rates = Fails([weights], lr=0.1), (0.5, 0.25, 0.125)
-    with Pace(optimizer, rates) as pace:
+    optimizer, arm, told = Fails([weights], lr=0.1), Arm("linear", 0.5, "linear"), []
+    with RunRecorder(
+        probe_of(arm, 0, 3), optimizer, lambda: recorder.add_row({}), lambda *now: told.append(now)
+    ) as recorder:
         with pytest.raises(ZeroDivisionError):
             optimizer.step(lambda: 1 / 0)
-        assert pace.steps == 0
-        for count, rate in enumerate(rates, 1):
+        assert (recorder.observe(9.0), recorder.steps) == (None, 0)
+        for count in range(1, 4):
             optimizer.step()
-            assert (pace.steps, pace.last, pace.is_done) == (count, rate, count == 3)
-    assert pace.span == (0.125, 0.5)
+            assert (recorder.observe(1.0), recorder.left) == ("done" if count == 3 else None, 3 - count)
+    run = recorder.run(arm, {})
+    assert [row.lr for row in run.rows] == pytest.approx([0.5, 1 / 3, 1 / 6])
+    assert [row.metrics["train_loss"] for row in run.rows] == [5.0, 1.0, 1.0]
+    assert [done for done, _ in told] == [1, 2, 3]
+
+
+def test_a_run_goes_on_where_a_probe_would_be_ended():
+    """Losses that diverge, and that are not finite, are what an arm with too high a rate is compared by."""
+
+    def blown_up():
+        return replace(make(), loss_fn=lambda model, batch: model(batch[0]).sum() * 1e30)
+
+    run = train(PyTorchTarget(blown_up))
+    assert run.steps == STEPS
+    assert math.isnan(run.final("train_loss"))
 
 
 @pytest.mark.parametrize(

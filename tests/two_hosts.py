@@ -1,8 +1,8 @@
 """Two hosts on one machine: network namespaces with addresses of their own, joined by a pair of virtual devices.
 
-``python -m tests.two_hosts SCRIPT [ARGUMENTS]`` runs a script on both as a launcher of a cluster would, prints a line of
-JSON per host (what it printed, how it ended), and leaves nothing behind. No root is needed where the system lets a user
-have namespaces.
+``python -m tests.two_hosts SCRIPT [ARGUMENTS]`` runs a script on both as a launcher of a cluster would, prints a
+line of JSON per host (what it printed, how it ended), and leaves nothing behind. No root is needed where the system
+lets a user have namespaces.
 """
 
 import json
@@ -69,7 +69,7 @@ def run(command):
             "LOCAL_WORLD_SIZE": "1",
         }
         network = {"MASTER_ADDR": ADDRESSES[0], "MASTER_PORT": PORT, "GLOO_SOCKET_IFNAME": "eth0"}
-        files.append([tempfile.TemporaryFile("w+") for _ in range(2)])
+        files.append([tempfile.TemporaryFile("w+") for _ in range(2)])  # noqa: SIM115, closed with the processes
         entered = ["ip", "netns", "exec", f"host{host}", sys.executable, *command]
         environment = {**os.environ, **size, **network}
         running.append(subprocess.Popen(entered, env=environment, stdout=files[-1][0], stderr=files[-1][1]))

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from lrfind.options import SearchOptions
     from lrfind.pytorch import find
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BadInputError",

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -269,8 +268,3 @@ def _unreadable(record: Record, finite: int) -> str:
         f"only {finite} of {len(record.losses)} losses were finite (the probe ended as {record.stop!r}); "
         f"at least {START} are needed: lower min_lr or take more steps."
     )
-
-
-def to_plain(values: Array | Sequence[float]) -> list[Any]:
-    """Return floats as JSON can hold them, non-finite ones as None."""
-    return [float(value) if math.isfinite(value) else None for value in values]

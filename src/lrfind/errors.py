@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,3 +50,18 @@ class MissingExtraError(LRFindError, ImportError):
 
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(f"{library} is not installed; install it with: pip install 'lrfind[{extra}]'.")
+
+
+@contextmanager
+def from_extra(extra: str) -> Iterator[None]:
+    """Import within this what an extra installs.
+
+    Raises:
+        MissingExtraError: If it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("lrfind"):
+            raise
+        raise MissingExtraError(error.name.split(".")[0], extra) from error

@@ -109,6 +109,9 @@ class Recorder:
         batches: How many were observed.
     """
 
+    is_probe = True
+    """Whether losses that diverge, or are not finite, end it, and the reply of the optimizer is measured."""
+
     def __init__(
         self, probe: Probe, optimizers: Optimizers, on_step: OnStep = ignore, ranks: Ranks | None = None
     ) -> None:
@@ -121,7 +124,7 @@ class Recorder:
         self._lead = self._stepping.optimizers[0]
         self._is_fresh = not self._lead.state
         with generators_kept():  # the steps that show the reply may draw from them
-            self._reply = reply_of(self._lead)
+            self._reply = reply_of(self._lead) if self.is_probe else None
         self._used = rates_of(self._stepping.optimizers).lr
         self._lrs: list[float] = []
         self._losses: list[float] = []
@@ -168,7 +171,7 @@ class Recorder:
         self._losses.append(loss)
         if self._on_step is not None:
             self._on_step(rate, loss)
-        stop, step = self._watch.observe(loss, is_sound=not math.isfinite(loss) and self._is_sound()), len(self._lrs)
+        stop, step = self._judge(loss), len(self._lrs)
         if step < len(self._wanted):
             stepping.rate = self._wanted[step]
         else:
@@ -181,7 +184,7 @@ class Recorder:
         """How many steps have been recorded."""
         return len(self._lrs)
 
-    def __enter__(self) -> Recorder:
+    def __enter__(self) -> Self:
         """Begin to set rates."""
         self._stepping.__enter__()
         return self
@@ -220,15 +223,22 @@ class Recorder:
         )
         return self._ranks.record(record)
 
+    def _judge(self, loss: float) -> Stop | None:
+        """Say why the loss of a step ends the probe, or None to go on."""
+        if not self.is_probe:
+            return None
+        return self._watch.observe(loss, is_sound=not math.isfinite(loss) and self._is_sound())
+
     def _wait(self, loss: float) -> None:
         """Keep the loss of a batch on which no step was taken."""
         self._open.append(loss)
-        if self._stepping.read is None and self._bad >= PATIENCE and (self._bad >= GAPS or not self._is_sound()):
+        is_bad = self.is_probe and self._bad >= PATIENCE
+        if self._stepping.read is None and is_bad and (self._bad >= GAPS or not self._is_sound()):
             self.stop = self.stop or "non-finite"
         if len(self._open) > IDLE:
             raise BadInputError(
-                f"{type(self._lead).__name__} was not stepped in {IDLE} batches; step the optimizer that is "
-                f"searched, or name another one."
+                f"{type(self._lead).__name__} was not stepped in {IDLE} batches: its gradients may never be finite, or "
+                f"another optimizer is stepped; step this one, or name the other."
             )
 
     def _is_sound(self) -> bool:
@@ -263,7 +273,10 @@ class Driver:
 
     def start(self, optimizers: Optimizers) -> None:
         """Begin to set rates, now that the trainer has its optimizers."""
-        self._recorder = Recorder(self.probe, optimizers, self._on_step, self._ranks).__enter__()
+        self._recorder = self._recorder_for(optimizers).__enter__()
+
+    def _recorder_for(self, optimizers: Optimizers) -> Recorder:
+        return Recorder(self.probe, optimizers, self._on_step, self._ranks)
 
     @property
     def recorder(self) -> Recorder:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lrfind.curves import Curve, to_curve
-from lrfind.errors import LRFindError, ProbeError
+from lrfind.errors import LRFindError, ProbeError, from_extra
 from lrfind.records import Finding
 from lrfind.strategies.reading import Training, readings
 from lrfind.suggest import METHODS
@@ -119,7 +119,8 @@ def plot_finding(finding: Finding, ax: Axes | None = None) -> Axes:
 
 def curve_figure(finding: Finding) -> Figure:
     """Return the plot as a figure of matplotlib's, without pyplot."""
-    from matplotlib.figure import Figure
+    with from_extra("plot"):
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=SIZE, layout="constrained", facecolor="white")
     plot_finding(finding, figure.subplots())
@@ -151,7 +152,8 @@ def finish(ax: Axes) -> None:
 
 def new_axes() -> Axes:
     """Return the axes of a new figure of pyplot."""
-    from matplotlib import pyplot
+    with from_extra("plot"):
+        from matplotlib import pyplot
 
     ax: Axes = pyplot.subplots(figsize=SIZE, layout="constrained")[1]
     return ax

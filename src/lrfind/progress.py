@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from time import perf_counter
 from typing import Any
 
@@ -146,6 +147,9 @@ def _is_notebook() -> bool:
 
 
 def _is_terminal() -> bool:
+    """Say whether a bar can be drawn; without Rich, lines are printed."""
+    if find_spec("rich") is None:
+        return False
     from rich.console import Console
 
     return Console(stderr=True).is_terminal

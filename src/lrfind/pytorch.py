@@ -172,6 +172,12 @@ class PyTorchLoop(LoopInPlace):
         return Kept(state, data=(self._loader, self._twins), skip=loaders_in(twin))
 
     def _run(self, probe: Probe, on_step: OnStep) -> Record:
+        with Recorder(probe, self._optimizer, on_step, self._ranks) as recorder:
+            self.train(recorder, self._twins[0])
+        return recorder.record()
+
+    def train(self, recorder: Recorder, loader: Iterable[Any]) -> None:
+        """Train until a recorder says to stop, on a loader that is begun anew where it ends; nothing is put back."""
         model, optimizer = self._model, self._optimizer
         if self._loss_fn is not None:
             step = to_step(optimizer, self._loss_fn, self._accumulate)
@@ -179,15 +185,13 @@ class PyTorchLoop(LoopInPlace):
                 model.train()
         else:
             step = to_number(cast(Step, self._step))
-        with Recorder(probe, optimizer, on_step, self._ranks) as recorder:
-            batches = _cycled(self._twins[0], recorder, self._accumulate)
-            for batch in batches if self._accumulate == 1 else _grouped(batches, self._accumulate):
-                stop = recorder.observe(step(model, optimizer, batch))
-                if recorder.batches == 1 and self._step is None:
-                    _check_reached(optimizer)
-                if stop:
-                    break
-        return recorder.record()
+        batches = _cycled(loader, recorder, self._accumulate)
+        for batch in batches if self._accumulate == 1 else _grouped(batches, self._accumulate):
+            stop = recorder.observe(step(model, optimizer, batch))
+            if recorder.batches == 1 and self._step is None:
+                _check_reached(optimizer)
+            if stop:
+                return
 
 
 def _cycled(loader: Iterable[Any], recorder: Recorder, accumulate: int) -> Iterator[Any]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from lrfind.errors import BadInputError, LRFindError
+from lrfind.codec import decode, encode, read_json, write_json
+from lrfind.errors import BadInputError
 from lrfind.replies import Reply
 from lrfind.words import sentences
 
@@ -100,27 +100,17 @@ class Record:
             raise BadInputError(f"stop must be one of {get_args(Stop)}, got {self.stop!r}.")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain JSON types; non-finite losses become the strings that ``float`` reads."""
-        return dict(_plain(asdict(self)))
+        """Return the record as plain JSON types; see ``lrfind.codec``."""
+        return dict(encode(self))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Record:
-        """Build a record from its plain JSON types; ``KeyError``, ``TypeError`` and the like say that it is none."""
-        probe = Probe(tuple(map(float, data["probe"]["lrs"])), int(data["probe"]["seed"]))
-        return cls(
-            probe=probe,
-            lrs=tuple(map(float, data["lrs"])),
-            losses=tuple(map(float, data["losses"])),
-            stop=data["stop"],
-            passes=int(data["passes"]),
-            seconds=float(data["seconds"]),
-            ratios=tuple(map(float, data["ratios"])),
-            optimizer=data.get("optimizer", ""),
-            is_fresh=bool(data.get("is_fresh", True)),
-            epoch=float(data.get("epoch", 0.0)),
-            reply=Reply.from_dict(data["reply"]) if data.get("reply") else None,
-            used=float(data.get("used", 0.0)),
-        )
+        """Build a record from what ``to_dict`` returned.
+
+        Raises:
+            BadInputError: If a field is missing or unreadable.
+        """
+        return decode(cls, data, "the record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +196,8 @@ class Finding:
         return f'<div style="max-width: 46em"><p>{words}</p>{picture(self)}</div>'
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the finding as plain JSON types; non-finite losses become the strings that ``float`` reads."""
-        return {"schema": SCHEMA, **_plain(asdict(self))}
+        """Return the finding as plain JSON types; see ``lrfind.codec``."""
+        return {"schema": SCHEMA, **encode(self)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Finding:
@@ -218,23 +208,7 @@ class Finding:
         """
         if data.get("schema") != SCHEMA:
             raise BadInputError(f"expected a finding of schema {SCHEMA!r}, got {data.get('schema')!r}.")
-        try:
-            return cls(
-                lr=float(data["lr"]),
-                base_lr=float(data["base_lr"]),
-                max_lr=float(data["max_lr"]),
-                interval=(float(data["interval"][0]), float(data["interval"][1])),
-                method=data["method"],
-                schedule=data["schedule"],
-                records=tuple(map(Record.from_dict, data["records"])),
-                cost=Cost(int(data["cost"]["steps"]), float(data["cost"]["seconds"])),
-                notes=tuple(data["notes"]),
-                left=_number(data.get("left")),
-                horizon=None if data.get("horizon") is None else int(data["horizon"]),
-                epochs=_number(data.get("epochs")),
-            )
-        except (KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
-            raise BadInputError(f"the finding cannot be read: {type(error).__name__} {error}.") from error
+        return decode(cls, data, "the finding")
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the finding as JSON, whole or not at all.
@@ -334,51 +308,3 @@ class Finding:
         if isinstance(ax, (str, os.PathLike)):
             raise BadInputError(f"plot() takes axes of matplotlib, got {ax!r}: {_TO_PICTURE.format(ax)}.")
         return plot_finding(self, ax)
-
-
-def read_json(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
-    """Read a JSON object; ``what`` says what it should be.
-
-    Raises:
-        BadInputError: If the file is missing, is not JSON or is not an object.
-    """
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInputError(f"{path} cannot be read as {what} ({error.strerror}); give another file.") from error
-    except ValueError as error:
-        raise BadInputError(f"{path} cannot be read as {what} ({error}); give another file, or delete it.") from error
-    if not isinstance(data, dict):
-        raise BadInputError(f"{path} does not hold {what} but a {type(data).__name__}.")
-    return data
-
-
-def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> Path:
-    """Write JSON atomically: to a neighbouring file first, then moved into place.
-
-    Raises:
-        LRFindError: If the file cannot be written.
-    """
-    path = Path(path)
-    draft = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise LRFindError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
-    return path
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 FASTEST = 0.5
 """A gain is taken to grow or fall no faster than by this power of the steps beyond those that were measured."""
@@ -43,27 +41,6 @@ class Reply:
     def cap(self, step: float) -> float:
         """Return the highest rate that makes a step longer, so many steps after the search began."""
         return _at(self.caps, self.age + step) if math.isfinite(self.caps[-1]) else math.inf
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON types."""
-        return {
-            "gains": list(self.gains),
-            "caps": [one if math.isfinite(one) else str(one) for one in self.caps],
-            "is_scale_free": self.is_scale_free,
-            "follows": self.follows,
-            "age": self.age,
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Reply:
-        """Build it from what ``to_dict`` returned."""
-        return cls(
-            tuple(map(float, data["gains"])),
-            tuple(map(float, data["caps"])),
-            bool(data["is_scale_free"]),
-            bool(data["follows"]),
-            int(data["age"]),
-        )
 
 
 def _at(values: tuple[float, ...], step: float) -> float:

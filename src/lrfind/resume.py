@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import distributed
 
+from lrfind.codec import read_json, write_json
 from lrfind.errors import BadInputError, ProbeError
-from lrfind.records import Record, read_json, write_json
+from lrfind.records import Record
 
 SCHEMA = "lrfind/search/1"
 
@@ -72,10 +73,9 @@ def _begin(file: Path, keep: Keep) -> list[Record]:
         )
     try:
         return [Record.from_dict(one) for one in data["records"]]
-    except (KeyError, TypeError, IndexError, ValueError, OverflowError, AttributeError) as error:
+    except (KeyError, TypeError, BadInputError) as error:
         raise BadInputError(
-            f"{file} cannot be read as the records of a search ({type(error).__name__} {error}); give another file, or "
-            f"delete it."
+            f"{file} cannot be read as the records of a search ({error}); give another file, or delete it."
         ) from error
 
 

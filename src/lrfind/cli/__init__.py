@@ -1,5 +1,18 @@
 """The command line: one file per command, and what they share (faults, options, named things, charts)."""
 
-from lrfind.cli.app import app, main
+import sys
 
-__all__ = ["app", "main"]
+from lrfind.errors import MissingExtraError, from_extra
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        with from_extra("cli"):
+            from lrfind.cli.app import main as run
+    except MissingExtraError as error:
+        sys.exit(f"lrfind: {error}")
+    run()
+
+
+__all__ = ["main"]

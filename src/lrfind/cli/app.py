@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 import lrfind
-from lrfind.cli.bench import bench
 from lrfind.cli.compare import compare
 from lrfind.cli.demo import demo
 from lrfind.cli.find import find
@@ -31,7 +30,6 @@ app.command(context_settings=PASSES_ON)(find)
 app.command(context_settings=PASSES_ON)(compare)
 app.command()(show)
 app.command()(demo)
-app.command()(bench)
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def show(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    from lrfind.records import read_json
+    from lrfind.codec import read_json
 
     data = read_json(path, "a finding or a comparison")
     if "schema" not in data:

@@ -10,7 +10,7 @@ from lrfind.compare.processes import TRIES
 from lrfind.compare.running import Event, OnEvent, Todo, attempt
 from lrfind.compare.runs import Arm, Failure, Run
 from lrfind.compare.targets.protocol import Target
-from lrfind.errors import BadInputError, LRFindError, MissingExtraError
+from lrfind.errors import BadInputError, LRFindError, from_extra
 
 
 def check_ray() -> Any:
@@ -19,10 +19,8 @@ def check_ray() -> Any:
     Raises:
         MissingExtraError: If it is not installed.
     """
-    try:
+    with from_extra("ray"):
         import ray
-    except ImportError as error:
-        raise MissingExtraError("Ray", "ray") from error
     return ray
 
 

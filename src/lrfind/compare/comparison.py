@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lrfind.compare.runs import Arm, Failure, Run, to_json
+from lrfind.codec import decode, encode
+from lrfind.compare.runs import Arm, Failure, Run
 from lrfind.errors import BadInputError
 from lrfind.records import Finding
 
@@ -63,7 +63,7 @@ class Verdict:
         pairs: ``best`` against every other arm, the closest first.
         kinds: The best fixed arm against the best arm under a schedule, where there are both: Smith's question.
         lost: Arms with a run that did not end with a finite metric; they count as worse than all others.
-        apart: Arms that are not compared: a run failed, or none was finished.
+        not_compared: Arms that are not compared: a run failed, or none was finished.
         seeds: How many seeds the arms are compared on.
     """
 
@@ -73,7 +73,7 @@ class Verdict:
     pairs: tuple[Pair, ...]
     kinds: Pair | None = None
     lost: tuple[str, ...] = ()
-    apart: tuple[str, ...] = ()
+    not_compared: tuple[str, ...] = field(default=(), metadata={"was": "apart"})
     seeds: int = 0
 
 
@@ -114,49 +114,17 @@ class Comparison:
         return tuple(run for run in self.runs if run.arm == arm)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the comparison as plain JSON types; what is not finite is None, within the finding a string."""
+        """Return the comparison as plain JSON types; see ``lrfind.codec``."""
         finding = None if self.finding is None else self.finding.to_dict()
-        plain = to_json(asdict(replace(self, finding=None)))
-        return {"schema": SCHEMA, **plain, "finding": finding}
+        return {"schema": SCHEMA, **encode(self), "finding": finding}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Comparison:
-        """Build a comparison from what ``to_dict`` returned; None in place of a number becomes NaN.
+        """Build a comparison from what ``to_dict`` returned.
 
         Raises:
             BadInputError: If the schema is another one or a field is missing or unreadable.
         """
         if data.get("schema") != SCHEMA:
             raise BadInputError(f"expected a comparison of schema {SCHEMA!r}, got {data.get('schema')!r}.")
-        try:
-            return cls(
-                title=data["title"],
-                setting=data["setting"],
-                metric=data["metric"],
-                mode=data["mode"],
-                arms=tuple(Arm(**arm) for arm in data["arms"]),
-                runs=tuple(map(Run.from_dict, data["runs"])),
-                verdict=_verdict(data["verdict"]),
-                finding=None if data["finding"] is None else Finding.from_dict(data["finding"]),
-                failures=tuple(Failure(**failure) for failure in data["failures"]),
-                summaries={name: _interval(one) for name, one in data["summaries"].items()},
-                environment=dict(data["environment"]),
-                notes=tuple(data["notes"]),
-            )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise BadInputError(f"the comparison cannot be read: {type(error).__name__} {error}.") from error
-
-
-def _verdict(data: Mapping[str, Any]) -> Verdict:
-    pairs = tuple(map(_pair, data["pairs"]))
-    kinds = None if data["kinds"] is None else _pair(data["kinds"])
-    lost, apart, seeds = data.get("lost", ()), data.get("apart", ()), int(data.get("seeds", 0))  # of late
-    return Verdict(data["sentence"], data["winner"], data["best"], pairs, kinds, tuple(lost), tuple(apart), seeds)
-
-
-def _pair(data: Mapping[str, Any]) -> Pair:
-    return Pair(**{**data, "difference": _interval(data["difference"])})
-
-
-def _interval(data: Mapping[str, Any]) -> Interval:
-    return Interval(**{name: math.nan if data[name] is None else float(data[name]) for name in ("mean", "low", "high")})
+        return decode(cls, data, "the comparison")

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lrfind.compare.arms import ARMS, CYCLES, check_cycles, check_schedules, needs, to_arms
 from lrfind.compare.cluster import check_ray, in_ray
 from lrfind.compare.comparison import Comparison
-from lrfind.compare.environment import environment, versions
+from lrfind.compare.conclusion import Plan, conclude, fault_of
+from lrfind.compare.environment import versions
 from lrfind.compare.processes import check_portable, in_processes
 from lrfind.compare.progress import progress_shown
 from lrfind.compare.running import Event, OnEvent, Todo, in_turn
 from lrfind.compare.runs import Arm, Failure, Run
-from lrfind.compare.statistics import Mode, check_mode, judge
-from lrfind.compare.store import Store, strayed
+from lrfind.compare.statistics import Mode, check_mode
+from lrfind.compare.store import Store
 from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Target
 from lrfind.errors import BadInputError
@@ -96,7 +95,7 @@ def compare(
     steps = _steps(steps, epochs, survey)
     check_cycles(schedules, cycles, steps)
     metric = _metric(metric, survey)
-    plan = {
+    about = {
         "target": identity,
         "data": {"epoch_steps": survey.epoch_steps, "metrics": list(survey.metrics)},
         "cycles": cycles,
@@ -104,36 +103,25 @@ def compare(
         "search": {} if out is None else identity_of(search),
         "versions": versions(),
     }
-    store = Store(None if out is None else Path(out), plan)
+    store = Store(None if out is None else Path(out), about)
     with progress_shown(shown=progress, runs=len(which) * (len(lrs) + len(schedules))) as show:
         tell = _both(show, on_event)
         search = {"seed": which[0], **search, "progress": False}
-        findings: dict[str, Finding] = {}
-        for name in needs(schedules):
-            findings[name] = _finding(target, name, steps, store, tell, search)
+        findings = {name: _finding(target, name, steps, store, tell, search) for name in needs(schedules)}
         arms = to_arms(findings, lrs=lrs, schedules=schedules, cycles=cycles)
-        what = _What(target, survey, steps, metric, mode, arms, which, findings)
-        failures: list[Failure] = []
-        try:
-            for outcome in _outcomes(what, store, tell, jobs, ray):
-                _take(outcome, what, store, failures, tell)
-        except KeyboardInterrupt:
-            raise CutShort(_conclude(what, store, failures, is_whole=False)) from None
-    return _conclude(what, store, failures, is_whole=True)
+        plan = Plan(target, survey, steps, metric, mode, arms, which, findings)
+        return _run(plan, store, tell, jobs, ray)
 
 
-@dataclass(frozen=True, slots=True)
-class _What:
-    """Everything that is settled before the first run."""
-
-    target: Target
-    survey: Survey
-    steps: int
-    metric: str
-    mode: Mode
-    arms: tuple[Arm, ...]
-    seeds: tuple[int, ...]
-    findings: Mapping[str, Finding]
+def _run(plan: Plan, store: Store, tell: OnEvent, jobs: int, ray: str | None) -> Comparison:
+    """Train what is not finished; judge."""
+    failures: list[Failure] = []
+    try:
+        for outcome in _outcomes(plan, store, tell, jobs, ray):
+            _take(outcome, plan, store, failures, tell)
+    except KeyboardInterrupt:
+        raise CutShort(conclude(plan, store, failures, is_whole=False)) from None
+    return conclude(plan, store, failures, is_whole=True)
 
 
 def _finding(
@@ -165,31 +153,31 @@ def _read_again(finding: Finding, schedule: str) -> Finding | None:
         return None
 
 
-def _outcomes(what: _What, store: Store, tell: OnEvent, jobs: int, ray: str | None) -> Iterator[Run | Failure]:
+def _outcomes(plan: Plan, store: Store, tell: OnEvent, jobs: int, ray: str | None) -> Iterator[Run | Failure]:
     """Train what is not finished, all arms with the first seed, then with the next."""
     todo: list[tuple[Arm, int]] = []
-    for seed in what.seeds:
-        for arm in what.arms:
+    for seed in plan.seeds:
+        for arm in plan.arms:
             if store.run(arm, seed) is None:
                 todo.append((arm, seed))
             else:
-                tell(Event("kept", arm.name, seed, what.steps, what.steps))
-    return _trained(what, todo, tell, jobs, ray)
+                tell(Event("kept", arm.name, seed, plan.steps, plan.steps))
+    return _trained(plan, todo, tell, jobs, ray)
 
 
-def _trained(what: _What, todo: Todo, tell: OnEvent, jobs: int, ray: str | None) -> Iterator[Run | Failure]:
+def _trained(plan: Plan, todo: Todo, tell: OnEvent, jobs: int, ray: str | None) -> Iterator[Run | Failure]:
     if not todo:
         return iter(())
     if ray is not None:
-        return in_ray(what.target, todo, what.steps, tell, ray)
+        return in_ray(plan.target, todo, plan.steps, tell, ray)
     if jobs > 1:
-        return in_processes(what.target, todo, what.steps, tell, jobs)
-    return in_turn(what.target, todo, what.steps, tell)
+        return in_processes(plan.target, todo, plan.steps, tell, jobs)
+    return in_turn(plan.target, todo, plan.steps, tell)
 
 
-def _take(outcome: Run | Failure, what: _What, store: Store, failures: list[Failure], tell: OnEvent) -> None:
-    steps = what.steps
-    if isinstance(outcome, Run) and (error := _fault(outcome, what)):
+def _take(outcome: Run | Failure, plan: Plan, store: Store, failures: list[Failure], tell: OnEvent) -> None:
+    steps = plan.steps
+    if isinstance(outcome, Run) and (error := fault_of(outcome, plan)):
         outcome = Failure(outcome.arm, outcome.seed, error)
     if isinstance(outcome, Failure):
         failures.append(outcome)
@@ -197,62 +185,6 @@ def _take(outcome: Run | Failure, what: _What, store: Store, failures: list[Fail
     else:
         store.keep_run(outcome)
         tell(Event("finished", outcome.arm, outcome.seed, outcome.steps, steps))
-
-
-def _fault(run: Run, what: _What) -> str:
-    """Say why a run cannot stand for its arm; nothing where it can."""
-    if run.steps != what.steps:
-        return (
-            f"it trained {run.steps} of {what.steps} steps, and arms are compared after equally many; leave out what "
-            f"ends a training early (EarlyStopping, max_time, fast_dev_run)"
-        )
-    return strayed(run, next(arm for arm in what.arms if arm.name == run.arm))
-
-
-def _conclude(what: _What, store: Store, failures: Iterable[Failure], *, is_whole: bool) -> Comparison:
-    pairs = [(arm, seed) for arm in what.arms for seed in what.seeds]
-    runs = tuple(run for arm, seed in pairs if (run := store.run(arm, seed)) is not None)
-    failures = tuple(failures)
-    verdict, summaries = judge(what.arms, runs, what.metric, what.mode, failures)
-    ranks = {(arm.name, seed): rank for rank, (arm, seed) in enumerate(pairs)}
-    lacking = len(pairs) - len(runs)
-    cut = (
-        () if is_whole else (f"Cut short by Ctrl-C: {lacking} of {len(pairs)} runs did not finish and are not shown.",)
-    )
-    return Comparison(
-        title=what.target.title,
-        setting=_setting(what, runs),
-        metric=what.metric,
-        mode=what.mode,
-        arms=what.arms,
-        runs=runs,
-        verdict=verdict,
-        finding=what.findings.get("constant", next(iter(what.findings.values()), None)),
-        failures=tuple(sorted(failures, key=lambda one: ranks[one.arm, one.seed])),
-        summaries=summaries,
-        environment=environment(),
-        notes=(*cut, *what.survey.notes, *_search_notes(what.findings)),
-    )
-
-
-def _setting(what: _What, runs: Sequence[Run]) -> str:
-    given = f"{what.target.setting}; " if what.target.setting else ""
-    length = what.survey.epoch_steps
-    epochs = runs[0].last.epoch if runs else what.steps / length if length else math.nan
-    passes = f" ({epochs:.3g} epochs)" if math.isfinite(epochs) else ""
-    return f"Each run: {given}{what.steps} optimizer steps{passes}; the same start and the same batches for every arm."
-
-
-def _search_notes(findings: Mapping[str, Finding]) -> tuple[str, ...]:
-    """Say where the rates come from that the comparison's finding does not hold itself."""
-    notes = []
-    first = next(iter(findings.values()), None)
-    for name, finding in findings.items():
-        if first is not None and finding is not first:
-            own = f"took a search of {finding.cost.steps} steps of its own"
-            origin = "was read off the same search" if finding.records == first.records else own
-            notes.append(f"The rate for {name}, {finding.lr:.3g}, {origin}.")
-    return tuple(notes)
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

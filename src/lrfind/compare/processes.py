@@ -8,11 +8,9 @@ import signal
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from typing import Any, cast
+from multiprocessing.connection import wait
+from typing import Any
 
 from lrfind.compare.running import Event, OnEvent, Todo, attempt
 from lrfind.compare.runs import Arm, Failure, Run
@@ -26,10 +24,10 @@ _Task = tuple[Arm, int, int]
 """An arm, a seed, and which try it is."""
 
 
-@dataclass
-class _Worker:
-    process: BaseProcess
-    task: _Task
+_ADVICE = (
+    'a script that compares with jobs= needs its calls under if __name__ == "__main__":, and what it trains in a '
+    "module."
+)
 
 
 def check_portable(target: Target) -> bytes:
@@ -51,43 +49,73 @@ def in_processes(target: Target, todo: Todo, steps: int, on_event: OnEvent, jobs
     """Train in ``jobs`` processes; a run whose process dies is begun once more in a new one."""
     packed = check_portable(target)
     waiting = deque((arm, seed, 1) for arm, seed in todo)
-    idle: list[tuple[Connection, BaseProcess]] = []
-    busy: dict[Connection, _Worker] = {}
+    idle: list[_Worker] = []
+    busy: dict[Any, tuple[_Worker, _Task]] = {}
     try:
         while waiting or busy:
             while waiting and len(busy) < jobs:
-                connection, process = idle.pop() if idle else _start(packed, steps)
-                task = waiting.popleft()
-                busy[connection] = _Worker(process, task)
-                _send(connection, task[:2])
-            for ready in wait(list(busy)):
-                connection = cast("Connection[Any, Any]", ready)
-                message = _receive(connection)
+                worker, task = idle.pop() if idle else _Worker(packed, steps), waiting.popleft()
+                busy[worker.connection] = worker, task
+                worker.send(task[:2])
+            for connection in wait(list(busy)):
+                worker, task = busy[connection]
+                message = worker.receive()
                 if isinstance(message, Event):
                     on_event(message)
                     continue
-                worker = busy.pop(connection)
+                del busy[connection]
                 if message is not None:
-                    idle.append((connection, worker.process))
+                    idle.append(worker)
                     yield message
-                elif (outcome := _lost(worker, waiting, on_event)) is not None:
-                    yield outcome
+                    continue
+                arm, seed, tries = task
+                if tries == TRIES:
+                    yield Failure(arm.name, seed, f"{worker.death()}, {TRIES} times; {_ADVICE}")
+                else:
+                    on_event(Event("died", arm.name, seed, words=worker.death()))
+                    waiting.appendleft((arm, seed, tries + 1))
     finally:
-        for process in (*(worker.process for worker in busy.values()), *(process for _, process in idle)):
-            process.kill()
-            process.join()
+        for worker in (*idle, *(worker for worker, _ in busy.values())):
+            worker.kill()
 
 
-def _start(packed: bytes, steps: int) -> tuple[Connection, BaseProcess]:
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, packed, steps))
-    process.start()
-    theirs.close()  # so that its end is seen here when the process dies
-    return ours, process
+class _Worker:
+    """A process that trains one run after the other.
+
+    Python's and joblib's pools give up all runs where one process dies (docs/decisions/0016-own-processes.md).
+    """
+
+    def __init__(self, packed: bytes, steps: int) -> None:
+        context = get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, packed, steps))
+        self._process.start()
+        theirs.close()  # so that its end is seen here when the process dies
+
+    def send(self, task: Any) -> None:
+        """Ask for a run."""
+        with suppress(OSError):  # it died; reading from it will say so
+            self.connection.send(task)
+
+    def receive(self) -> Any:
+        """Return what it says; None where it is dead."""
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            return None
+
+    def death(self) -> str:
+        """Say how a dead one ended."""
+        self._process.join()
+        return f"its process ended with code {self._process.exitcode}"
+
+    def kill(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.join()
 
 
-def _work(connection: Connection, packed: bytes, steps: int) -> None:
+def _work(connection: Any, packed: bytes, steps: int) -> None:
     """Train what the other end asks for, until it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the other end's business
 
@@ -98,39 +126,7 @@ def _work(connection: Connection, packed: bytes, steps: int) -> None:
             os._exit(1)  # nobody is there to train for
 
     target = pickle.loads(packed)
-    while True:
-        try:
+    with suppress(EOFError, OSError):
+        while True:
             arm, seed = connection.recv()
-        except (EOFError, OSError):
-            return
-        tell(attempt(target, arm, seed, steps, tell))
-
-
-def _send(connection: Connection, task: Any) -> None:
-    with suppress(OSError):  # it died; reading from it will say so
-        connection.send(task)
-
-
-def _receive(connection: Connection) -> Any:
-    """Return what a worker says; None where it is dead."""
-    try:
-        return connection.recv()
-    except (EOFError, OSError):
-        return None
-
-
-def _lost(worker: _Worker, waiting: deque[_Task], on_event: OnEvent) -> Failure | None:
-    """Begin a run once more whose process is dead, or give it up."""
-    arm, seed, tries = worker.task
-    worker.process.join()
-    words = f"its process ended with code {worker.process.exitcode}"
-    if tries < TRIES:
-        on_event(Event("died", arm.name, seed, words=words))
-        waiting.appendleft((arm, seed, tries + 1))
-        return None
-    return Failure(
-        arm.name,
-        seed,
-        f"{words}, {TRIES} times; a script that compares with jobs= needs its calls under "
-        f'if __name__ == "__main__":, and what it trains in a module.',
-    )
+            tell(attempt(target, arm, seed, steps, tell))

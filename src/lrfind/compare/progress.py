@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from importlib.util import find_spec
 
 from lrfind.compare.running import Event, OnEvent
 
@@ -16,10 +13,17 @@ _ENDS = ("finished", "failed", "kept", "died")
 
 @contextmanager
 def progress_shown(*, shown: bool, runs: int) -> Iterator[OnEvent]:
-    """Show bars on a terminal's error stream; yield what is to be told of events."""
+    """Show bars on a terminal's error stream, where Rich is installed; yield what is to be told of events."""
+    if not shown or find_spec("rich") is None:
+        yield lambda event: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
     console = Console(stderr=True)
     columns = (TextColumn("{task.fields[run]}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not (shown and console.is_terminal)) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
         whole = bar.add_task("runs", run="comparing", total=runs)
         tasks: dict[tuple[str, int], TaskID] = {}
 

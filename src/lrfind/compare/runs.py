@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lrfind.codec import decode, encode
 from lrfind.errors import BadInputError
 
 Origin = Literal["given", "found"]
@@ -97,27 +98,17 @@ class Run:
         return self.last.metrics.get(metric, self.tested.get(metric, math.nan))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the run as plain JSON types; what is not finite is None."""
-        plain: dict[str, Any] = to_json(asdict(self))
-        return plain
+        """Return the run as plain JSON types; see ``lrfind.codec``."""
+        return dict(encode(self))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Run:
-        """Build a run from what ``to_dict`` returned; None in place of a number becomes NaN."""
-        rows = tuple(
-            Row(int(row["step"]), _float(row["epoch"]), _float(row["lr"]), _floats(row["metrics"]))
-            for row in data["rows"]
-        )
-        least, greatest = data["lr_applied"]
-        return cls(
-            arm=data["arm"],
-            seed=int(data["seed"]),
-            lr_applied=(_float(least), _float(greatest)),
-            steps=int(data["steps"]),
-            seconds=_float(data["seconds"]),
-            rows=rows,
-            tested=_floats(data["tested"]),
-        )
+        """Build a run from what ``to_dict`` returned.
+
+        Raises:
+            BadInputError: If a field is missing or unreadable.
+        """
+        return decode(cls, data, "the run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,20 +124,3 @@ class Failure:
     arm: str
     seed: int
     error: str
-
-
-def to_json(value: Any) -> Any:
-    """Return plain JSON types for nested plain data: tuples become lists, numbers that are not finite None."""
-    if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_json(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _floats(values: Mapping[str, Any]) -> dict[str, float]:
-    return {name: _float(value) for name, value in values.items()}
-
-
-def _float(value: Any) -> float:
-    return math.nan if value is None else float(value)

@@ -20,9 +20,9 @@ def in_words(verdict: Verdict, metric: str, mode: str) -> str:
     if verdict.best is not None and verdict.lost:
         counts = "counts" if len(verdict.lost) == 1 else "count"
         said.append(f"{_listed(verdict.lost)} did not end every run with a finite {metric} and {counts} as worse.")
-    if verdict.apart:
-        is_apart = "is" if len(verdict.apart) == 1 else "are"
-        said.append(f"{_listed(verdict.apart)} {is_apart} not compared: not every run was finished.")
+    if verdict.not_compared:
+        verb = "is" if len(verdict.not_compared) == 1 else "are"
+        said.append(f"{_listed(verdict.not_compared)} {verb} not compared: not every run was finished.")
     kinds = verdict.kinds
     if kinds is not None and kinds.seeds > 1 and {kinds.first, kinds.second} != {verdict.best, verdict.pairs[0].second}:
         said.append(_question(kinds))

@@ -63,9 +63,10 @@ def judge(
     failed = _failed(arms, failures)
     whole = {name: of for name, of in scores.items() if of and name not in lost and name not in failed}
     names, table = _complete(whole)
-    apart = tuple(name for name in scores if name not in names and name not in lost)
+    not_compared = tuple(name for name in scores if name not in names and name not in lost)
     found = _settled(arms, names, table if mode == "min" else -table)
-    found = replace(found, lost=lost, apart=apart, winner=found.winner if found.pairs or lost else None)
+    found = replace(found, lost=lost, not_compared=not_compared)
+    found = replace(found, winner=found.winner if found.pairs or lost else None)
     return replace(found, sentence=in_words(found, metric, mode)), summaries
 
 

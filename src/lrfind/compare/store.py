@@ -10,11 +10,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from lrfind.codec import read_json, write_json
 from lrfind.compare.arms import rates
 from lrfind.compare.runs import Arm, Run
-from lrfind.compare.targets.pace import CLOSE
 from lrfind.errors import BadInputError
-from lrfind.records import Finding, read_json, write_json
+from lrfind.optim.rates import CLOSE
+from lrfind.records import Finding
 
 SCHEMA = "lrfind/runs/1"
 FOLDER = "runs"
@@ -41,7 +42,7 @@ class Store:
     def run(self, arm: Arm, seed: int) -> Run | None:
         """Return a finished run at the rates that the arm has now, or None."""
         run = self._runs.get((arm.name, seed))
-        return None if run is None or strayed(run, arm) else run
+        return None if run is None or rate_mismatch(run, arm) else run
 
     def finding(self, schedule: str) -> Finding | None:
         """Return a finished search, or None."""
@@ -91,7 +92,7 @@ class Store:
             self._findings[path.stem.removeprefix("finding-")] = Finding.load(path)
 
 
-def strayed(run: Run, arm: Arm) -> str:
+def rate_mismatch(run: Run, arm: Arm) -> str:
     """Say how the rates that a run applied are not those of an arm; nothing where they are."""
     asked = rates(arm, run.steps)
     (low, high), (least, greatest) = run.lr_applied, (min(asked), max(asked))
@@ -101,13 +102,10 @@ def strayed(run: Run, arm: Arm) -> str:
 
 
 def _run(path: Path) -> Run:
-    data = read_json(path, "a run")
     try:
-        return Run.from_dict(data)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise BadInputError(
-            f"{path} cannot be read as a run ({type(error).__name__} {error}); delete it to have it made again."
-        ) from error
+        return Run.from_dict(read_json(path, "a run"))
+    except BadInputError as error:
+        raise BadInputError(f"{path} cannot be read as a run ({error}); delete it to have it made again.") from error
 
 
 def _first_change(was: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:

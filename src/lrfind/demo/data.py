@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
 
-from lrfind.errors import BadInputError, DataError, MissingExtraError
+from lrfind.errors import BadInputError, DataError, from_extra
 
 FOLDER = Path("FashionMNIST") / "raw"
 """Where torchvision keeps the files, so that an existing download is used."""
@@ -104,10 +104,8 @@ def fashion_mnist(folder: Path) -> Dataset:
 
 def digits(note: str = "") -> Dataset:
     """Return scikit-learn's digits, enlarged to 28 by 28 so that LeNet takes them: 1,199, 299 and 299."""
-    try:
+    with from_extra("demo"):
         from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise MissingExtraError("scikit-learn", "demo") from error
     bunch = load_digits()
     large = np.kron(bunch.images.astype(np.float32) / 16.0, np.ones((3, 3), dtype=np.float32))
     images = np.pad(large, ((0, 0), (2, 2), (2, 2)))[:, None]
@@ -141,10 +139,8 @@ def _cache() -> Path:
 
 def _download() -> Path:
     """Download all four files into the user's cache, checksums verified."""
-    try:
+    with from_extra("demo"):
         import pooch
-    except ImportError as error:
-        raise MissingExtraError("pooch", "demo") from error
     pooch.get_logger().setLevel("ERROR")
     folder = _cache() / FOLDER
     for name, checksum in CHECKSUMS.items():

@@ -58,7 +58,7 @@ class LightningLoop(LoopInPlace):
         return Kept((self._trainer, self._module), data=(self._data,), skip=loaders_in(self._twin))
 
     def _run(self, probe: Probe, on_step: OnStep) -> Record:
-        with _Driver(probe, on_step, self._optimizer, self._ranks) as driver:
+        with ProbeCallback(probe, on_step, self._optimizer, self._ranks) as driver:
             self._fit(driver)
         return driver.recorder.record()
 
@@ -117,7 +117,7 @@ class _Look(*callback_bases()):  # type: ignore[misc]
         trainer.should_stop = True
 
 
-class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
+class ProbeCallback(Driver, *callback_bases()):  # type: ignore[misc]
     """Drives a probe's recorder from inside the trainer."""
 
     on_train_batch_start = on_before_zero_grad = on_before_backward = None
@@ -131,18 +131,22 @@ class _Driver(Driver, *callback_bases()):  # type: ignore[misc]
         self._index, self._silent = index, 0
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Take over the rate: the module's own schedulers are not stepped."""
         if pl_module.automatic_optimization:
             trainer.strategy.lr_scheduler_configs = []
         self.start(chosen_optimizers(trainer, self._index))
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Seed the processes."""
         if self._ranks.size > 1:  # joining the processes may have seeded anew; those that share a batch share a seed
             seed_all(self.probe.seed + trainer.strategy.distributed_sampler_kwargs["rank"])
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Count a pass over the data."""
         self.recorder.begin_pass(trainer.num_training_batches)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Take the loss of a batch; stop where the recorder says so."""
         if self.recorder.observe(self._loss(trainer, pl_module, outputs)):
             trainer.should_stop = True
 

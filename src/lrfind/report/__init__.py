@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lrfind.codec import write_json
 from lrfind.compare.comparison import Comparison
 from lrfind.errors import LRFindError
-from lrfind.records import write_json
 from lrfind.report.figures import draw, figure_files
 from lrfind.report.html import render
 from lrfind.report.markdown import to_markdown

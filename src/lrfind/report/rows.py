@@ -125,7 +125,7 @@ def _renamed(verdict: Verdict, labels: dict[str, str]) -> Verdict:
         pairs=tuple(map(pair, verdict.pairs)),
         kinds=verdict.kinds and pair(verdict.kinds),
         lost=tuple(map(of, verdict.lost)),
-        apart=tuple(map(of, verdict.apart)),
+        not_compared=tuple(map(of, verdict.not_compared)),
     )
 
 

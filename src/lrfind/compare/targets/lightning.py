@@ -7,24 +7,24 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import torch
 
-from lrfind.compare.arms import rates
-from lrfind.compare.runs import Arm, Row, Run
+from lrfind.compare.runs import Arm, Run
 from lrfind.compare.targets.identity import identity_of
-from lrfind.compare.targets.pace import Pace, Patience
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told, evaluation_steps, one_thread
-from lrfind.compare.targets.specs import Builder, build, name_of_builder, own, to_callable
+from lrfind.compare.targets.recorder import RunRecorder, probe_of
+from lrfind.compare.targets.specs import Builder, build, name_of_builder, to_callable, with_modules_copied
 from lrfind.errors import BadInputError
 from lrfind.isolation import seed_all
 from lrfind.lightning import find
 from lrfind.lightning.framework import TALKERS, callback_bases, fit, package_of_module
-from lrfind.lightning.loop import chosen_optimizers
-from lrfind.loop import quiet
-from lrfind.records import Finding
+from lrfind.lightning.loop import ProbeCallback
+from lrfind.loop import ignore, quiet
+from lrfind.optim import Optimizers
+from lrfind.ranks import Ranks
+from lrfind.records import Finding, Probe
 
 OURS: tuple[str, ...] = ("max_steps", "max_epochs", "max_time", "min_steps", "min_epochs", "val_check_interval")
 OURS = (*OURS, "check_val_every_n_epoch", "num_sanity_val_steps", "enable_checkpointing", "logger")
@@ -104,13 +104,12 @@ class LightningTarget:
         """See ``lrfind.compare.targets.Target``."""
         with quiet(*TALKERS), one_thread():
             module, data = self._build(seed)
-            history = History(arm, steps, told)
             logger = None if self.loggers is None else self.loggers(arm.name, seed)
-            callbacks = [*self.callbacks(arm, seed), history]
-            trainer = self._trainer(module, steps, callbacks, logger=logger or False)
-            fit(trainer, module, **data.fit)
-            tested = data.test(trainer, module)
-        return Run(arm.name, seed, history.pace.span, history.pace.steps, history.seconds, tuple(history.rows), tested)
+            with RunCallback(probe_of(arm, seed, steps), told) as recording:
+                callbacks = [*self.callbacks(arm, seed), recording]
+                trainer = self._trainer(module, steps, callbacks, logger=logger or False)
+                fit(trainer, module, **data.fit)
+            return recording.recorder.run(arm, data.test(trainer, module))
 
     def callbacks(self, arm: Arm, seed: int) -> list[Any]:
         """Return callbacks that come before the comparison's own; for targets built on this one."""
@@ -133,10 +132,10 @@ class LightningTarget:
 
     def _build(self, seed: int) -> tuple[Any, _Data]:
         seed_all(seed)
-        module = build(self.model, own(self.model_args), "model")
+        module = build(self.model, with_modules_copied(self.model_args), "model")
         if not hasattr(module, "training_step"):
             raise BadInputError(f"model must build a LightningModule, got a {type(module).__name__}.")
-        data = _Data(None if self.data is None else build(self.data, own(self.data_args), "data"))
+        data = _Data(None if self.data is None else build(self.data, with_modules_copied(self.data_args), "data"))
         seed_all(seed, data.made)
         return module, data
 
@@ -184,94 +183,52 @@ class _Data:
         return {name: float(value) for name, value in found.items()}
 
 
-class History(*callback_bases()):  # type: ignore[misc]
-    """Gives each step its rate, keeps a row per evaluation, and logs what the module does not.
+class RunCallback(ProbeCallback):
+    """Drives a run's recorder from inside the trainer, and logs what the module does not.
 
     Args:
-        arm: What is trained.
-        steps: For how many optimizer steps.
-        told: Told how far it is.
-
-    Attributes:
-        rows: The evaluations so far.
-        pace: The rates set and read back, once training has begun.
-        seconds: Wall time of the training.
+        probe: The rate of each step.
+        told: Told how far the run is.
     """
 
-    def __init__(self, arm: Arm, steps: int, told: Told) -> None:
-        self.rows: list[Row] = []
-        self.seconds = 0.0
-        self._rates, self._steps, self._every, self._told = rates(arm, steps), steps, evaluation_steps(steps), told
-        self._means: dict[str, list[float]] = {}
-        self._start = perf_counter()
-        self._pace: Pace | None = None
-        self._patience = Patience()
+    def __init__(self, probe: Probe, told: Told) -> None:
+        super().__init__(probe, ignore, None, Ranks())
+        self._told = told
 
     @property
-    def pace(self) -> Pace:
-        """The rates.
-
-        Raises:
-            BadInputError: If training never began.
-        """
-        if self._pace is None or not self._pace.steps:
-            raise BadInputError("the training data gave no batch; check the loader, its batch_size and drop_last.")
-        return self._pace
+    def recorder(self) -> RunRecorder:
+        """The recorder, once training has begun."""
+        return cast(RunRecorder, super().recorder)
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Take over the rate: the module's own schedulers are not stepped."""
-        if pl_module.automatic_optimization:
-            trainer.strategy.lr_scheduler_configs = []
-        self._pace = Pace(chosen_optimizers(trainer), self._rates).__enter__()
-
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Begin to count."""
-        self._start = perf_counter()
+        self._trainer = trainer
+        super().on_fit_start(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Keep the losses; stop after the last step, which Lightning ends with an evaluation."""
-        self._let_go_on(trainer)
+        """Keep the numbers of a batch; stop after the last step, which Lightning ends with an evaluation."""
         scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
-        for name, value in _scalars(outputs).items():
-            self._means.setdefault(f"train_{name}", []).append(value * scale if name == "loss" else value)
-        if self._pace is None or not self._patience.check(self._pace.steps):
-            return  # batches are accumulated, or the gradients were not finite
-        loss = self._means.get(TRAIN_LOSS, [math.nan])[-1]
-        is_due = self._pace.is_done or self._pace.steps % self._every == 0
-        if is_due and not trainer.enable_validation:
-            self._add(trainer, {})
-        trainer.should_stop = self._pace.is_done
-        self._told(self._pace.steps, f"loss {loss:.3g}")
-
-    def _let_go_on(self, trainer: Any) -> None:
-        """Lightning counts the steps of all optimizers, also those that a scaler skips: move its end as far away."""
-        if self._pace is not None:
-            left = self._steps - self._pace.steps
-            trainer.fit_loop.epoch_loop.max_steps = trainer.global_step + left
+        values = {name: value * scale if name == "loss" else value for name, value in _scalars(outputs).items()}
+        if self.recorder.observe(values.get("loss", math.nan), values):
+            trainer.should_stop = True
+        # Lightning counts the steps of all optimizers, also those that a scaler skips: move its end as far away.
+        trainer.fit_loop.epoch_loop.max_steps = trainer.global_step + self.recorder.left
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Keep a row."""
-        self._add(trainer, _scalars(trainer.callback_metrics))
+        self._add_row(_scalars(trainer.callback_metrics))
 
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Stop setting rates."""
-        self.seconds = perf_counter() - self._start
-        self.pace.__exit__()
+    def _recorder_for(self, optimizers: Optimizers) -> RunRecorder:
+        return RunRecorder(self.probe, optimizers, self._evaluate, self._told)
 
-    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Stop setting rates."""
-        if self._pace is not None:
-            self._pace.__exit__()
+    def _evaluate(self) -> None:
+        if not self._trainer.enable_validation:  # which else comes by itself
+            self._add_row({})
 
-    def _add(self, trainer: Any, metrics: Mapping[str, float]) -> None:
-        if self._pace is None or self._pace.steps == (self.rows[-1].step if self.rows else 0):
-            return
-        trained = {name: sum(values) / len(values) for name, values in self._means.items()}
-        epoch = (trainer.fit_loop.epoch_loop.total_batch_idx + 1) / trainer.num_training_batches or math.nan
-        self.rows.append(Row(self.pace.steps, epoch, self.pace.last, {**metrics, **trained}))
-        self._means = {}
-        for logger in trainer.loggers:
-            logger.log_metrics({"lr": self.pace.last, **trained}, step=self.pace.steps)
+    def _add_row(self, metrics: dict[str, float]) -> None:
+        if row := self.recorder.add_row(metrics):
+            for logger in self._trainer.loggers:
+                logger.log_metrics(row, step=self.recorder.steps)
 
 
 class _Surveyor(*callback_bases()):  # type: ignore[misc]

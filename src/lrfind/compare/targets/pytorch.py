@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
 
-from lrfind.compare.arms import rates
-from lrfind.compare.runs import Arm, Row, Run
+from lrfind.compare.runs import Arm, Run
 from lrfind.compare.targets.identity import identity_of
-from lrfind.compare.targets.pace import Pace, Patience
-from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told, evaluation_steps, one_thread
-from lrfind.compare.targets.specs import Builder, build, name_of_builder, own, to_callable
+from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told, one_thread
+from lrfind.compare.targets.recorder import RunRecorder, probe_of
+from lrfind.compare.targets.specs import Builder, build, name_of_builder, to_callable, with_modules_copied
 from lrfind.errors import BadInputError
 from lrfind.isolation import length_of, seed_all
 from lrfind.optim import Optimizers
-from lrfind.pytorch import find
+from lrfind.pytorch import PyTorchLoop, find
 from lrfind.records import Finding
-from lrfind.steps import LossFn, Step, to_loss, to_step
+from lrfind.steps import LossFn, Step, to_loss
 
 Metrics = Callable[[nn.Module, Any], Mapping[str, Any]]
 """``metrics(model, batch)`` returns numbers by name, means over the batch."""
@@ -108,17 +105,21 @@ class PyTorchTarget:
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:
         """See ``lrfind.compare.targets.Target``."""
         with one_thread():
-            training = self._build(seed)
-            start = perf_counter()
-            with Pace(training.optimizer, rates(arm, steps)) as pace:
-                rows = tuple(_rows(training, pace, steps, told))
-            seconds = perf_counter() - start
-            tested = {} if training.test is None else _evaluated(training, "test", training.test)
-        return Run(arm.name, seed, pace.span, pace.steps, seconds, rows, tested)
+            it = self._build(seed)
+            loop = PyTorchLoop(it.model, it.optimizer, it.loader, it.loss_fn, step=it.step, accumulate=it.accumulate)
+
+            def evaluate() -> None:
+                recorder.add_row({} if it.validation is None else _evaluated(it, "val", it.validation))
+                it.model.train()
+
+            it.model.train()
+            with RunRecorder(probe_of(arm, seed, steps), it.optimizer, evaluate, told) as recorder:
+                loop.train(recorder, it.loader)
+            return recorder.run(arm, {} if it.test is None else _evaluated(it, "test", it.test))
 
     def _build(self, seed: int) -> Training:
         seed_all(seed)
-        training = build(self.factory, own(self.arguments), "factory")
+        training = build(self.factory, with_modules_copied(self.arguments), "factory")
         if isinstance(training, tuple) and len(training) == 4:
             training = Training(*training)
         if isinstance(training, Mapping):
@@ -132,49 +133,6 @@ class PyTorchTarget:
             raise BadInputError("the factory must give either loss_fn or step: one says how to train on a batch.")
         seed_all(seed, training.loader, training.validation, training.test)
         return training
-
-
-def _rows(training: Training, pace: Pace, steps: int, told: Told) -> Iterator[Row]:
-    """Train to the end; yield a row per evaluation."""
-    model, optimizer = training.model, training.optimizer
-    step = _step(training)
-    length = length_of(training.loader) / training.accumulate
-    every, losses, patience = evaluation_steps(steps), [], Patience()
-    model.train()
-    for count, batch in enumerate(_batches(training), 1):
-        losses.append(float(step(model, optimizer, batch)))
-        if not patience.check(pace.steps):
-            continue
-        told(pace.steps, f"loss {losses[-1]:.3g}")
-        if pace.steps % every == 0 or pace.is_done:
-            found = {} if training.validation is None else _evaluated(training, "val", training.validation)
-            metrics = {TRAIN_LOSS: sum(losses) / len(losses), **found}
-            yield Row(pace.steps, count / length if length else math.nan, pace.last, metrics)
-            losses = []
-            model.train()
-        if pace.is_done:
-            return
-
-
-def _step(training: Training) -> Step:
-    if training.step is not None:
-        return training.step
-    return to_step(training.optimizer, cast(LossFn, training.loss_fn), training.accumulate)
-
-
-def _batches(training: Training) -> Iterator[Any]:
-    """Yield what a step takes, a batch or several to accumulate over, for ever."""
-    held: list[Any] = []
-    while True:
-        is_empty = True
-        for batch in training.loader:
-            is_empty = False
-            held.append(batch)
-            if len(held) == training.accumulate:
-                yield held[0] if training.accumulate == 1 else held
-                held = []
-        if is_empty:
-            raise BadInputError("the loader gave no batch; check its dataset, batch_size and drop_last.")
 
 
 @torch.no_grad()

@@ -65,7 +65,7 @@ def build(builder: Builder, arguments: Mapping[str, Any], argument: str) -> Any:
         raise
 
 
-def own(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def with_modules_copied(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return a user's arguments with copies of the modules among them: no run trains what another one has trained."""
     memo: dict[int, Any] = {}
     return {name: deepcopy(one, memo) if isinstance(one, nn.Module) else one for name, one in arguments.items()}

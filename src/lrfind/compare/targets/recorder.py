@@ -1,0 +1,103 @@
+"""A run is a long probe: the finder's own recorder, which nothing ends early, and that keeps evaluations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any
+
+from lrfind.compare.arms import rates
+from lrfind.compare.runs import Arm, Row, Run
+from lrfind.compare.targets.protocol import Told, evaluation_steps
+from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.loop import Recorder
+from lrfind.optim import Optimizers, differing
+from lrfind.optim.rates import CLOSE
+from lrfind.records import Probe, Stop
+
+
+def probe_of(arm: Arm, seed: int, steps: int) -> Probe:
+    """Return a run as a probe: the rate of each of its steps."""
+    return Probe(rates(arm, steps), seed)
+
+
+class RunRecorder(Recorder):
+    """Records a run: checks the rate of every step, and keeps a row per evaluation.
+
+    Args:
+        probe: The rate of each step.
+        optimizers: As ``Recorder`` takes them.
+        evaluate: Called when an evaluation is due, after the step.
+        told: Told how far the run is.
+    """
+
+    is_probe = False
+
+    def __init__(self, probe: Probe, optimizers: Optimizers, evaluate: Callable[[], None], told: Told) -> None:
+        super().__init__(probe, optimizers)
+        self._evaluate, self._told = evaluate, told
+        self._every = evaluation_steps(len(probe.lrs))
+        self._rows: list[Row] = []
+        self._trained: dict[str, list[float]] = {}
+        self._seconds = 0.0
+
+    def observe(self, loss: float, values: Mapping[str, float] | None = None) -> Stop | None:
+        """Take the loss of one batch, and whatever else was measured on it.
+
+        Args:
+            loss: As ``Recorder.observe`` takes it.
+            values: Its numbers by name; by default the loss.
+
+        Raises:
+            RateNotAppliedError: If the step was made with another rate than the arm's.
+        """
+        for name, value in ({"loss": loss} if values is None else values).items():
+            self._trained.setdefault(f"train_{name}", []).append(value)
+        before = self.steps
+        stop = super().observe(loss)
+        if self.steps > before:
+            self._check_rate()
+            self._told(self.steps, f"loss {loss:.3g}")
+            if stop or self.steps % self._every == 0:
+                self._evaluate()
+        return stop
+
+    def add_row(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Keep an evaluation, one for a step; return what was kept beside the metrics: the rate, means of training."""
+        if self.steps == (self._rows[-1].step if self._rows else 0):
+            return {}
+        trained = {name: sum(values) / len(values) for name, values in self._trained.items()}
+        epoch = self.batches / self._length if self._length else math.nan
+        self._rows.append(Row(self.steps, epoch, self._lrs[-1], {**metrics, **trained}))
+        self._trained = {}
+        self._seconds = perf_counter() - self._start
+        return {"lr": self._lrs[-1], **trained}
+
+    @property
+    def left(self) -> int:
+        """How many steps are still to be made."""
+        return len(self._wanted) - self.steps
+
+    def run(self, arm: Arm, tested: Mapping[str, Any]) -> Run:
+        """Return the run.
+
+        Args:
+            arm: What was trained.
+            tested: The metrics on the test data.
+
+        Raises:
+            BadInputError: If no step was taken.
+        """
+        if not self._rows:
+            raise BadInputError("the training data gave no batch; check the loader, its batch_size and drop_last.")
+        span = self._stepping.least, self._stepping.greatest
+        return Run(arm.name, self._probe.seed, span, self.steps, self._seconds, tuple(self._rows), tested)
+
+    def _check_rate(self) -> None:
+        held, wanted = self._lrs[-1], self._wanted[self.steps - 1]
+        if differing([held], [wanted], CLOSE) is not None:
+            raise RateNotAppliedError(
+                f"step {self.steps} was made with lr={held}, not {wanted}: "
+                f"the step itself changes the rate, so that arms cannot be compared on it."
+            )
