@@ -74,22 +74,22 @@ def lr_of(record: lrfind.Record) -> float:
 def probe_and_record() -> None:
     """What is asked, and what happened."""
     record = found().records[0]
-    left, right = axes(1, 2, height=2.9)
+    upper, lower = axes(2)
     steps = range(1, len(record.probe.lrs) + 1)
-    left.plot(steps, record.probe.lrs, color=GREY, lw=1.5, ls=":", label="asked")
-    left.plot(steps[: len(record.lrs)], record.lrs, ".", ms=4, color=BLUE, label="read back from the optimizer")
-    left.set(yscale="log", xlabel="optimizer step", title="Probe: the rate of each step")
-    right.plot(steps[: len(record.losses)], record.losses, ".", ms=4, color=BLUE, label=f"stopped: {record.stop}")
-    right.set(xlabel="optimizer step", title="Record: the loss of each step", xlim=left.get_xlim())
-    right.set_ylim(0, 2.2 * record.losses[0])
-    save("probe", left, right)
+    upper.plot(steps, record.probe.lrs, color=GREY, lw=1.5, ls=":", label="asked")
+    upper.plot(steps[: len(record.lrs)], record.lrs, ".", ms=4, color=BLUE, label="read back from the optimizer")
+    upper.set(yscale="log", title="Probe: the rate of each step")
+    lower.plot(steps[: len(record.losses)], record.losses, ".", ms=4, color=BLUE, label=f"stopped: {record.stop}")
+    lower.set(xlabel="optimizer step", title="Record: the loss of each step", xlim=upper.get_xlim())
+    lower.set_ylim(0, 2.2 * record.losses[0])
+    save("probe", upper, lower)
 
 
 def curve() -> None:
     """Loss against rate, and two ways of smoothing it."""
     record = found().records[0]
     clean = to_curve(record)
-    (ax,) = axes(1, 1, height=3.6)
+    (ax,) = axes()
     start = record.losses[:START]
     band = (clean.level - np.ptp(start), clean.level + np.ptp(start))
     ax.axhspan(*band, color=AMBER, alpha=0.2, lw=0, label="level and range of the first eight losses")
@@ -103,7 +103,7 @@ def curve() -> None:
 def reading() -> None:
     """From the edge down to the rate, for two schedules."""
     clean = to_curve(found().records[0])
-    (ax,) = axes(1, 1, height=3.8)
+    (ax,) = axes()
     high = edge(clean)
     base_lr, max_lr = cyclical_range(clean)
     ax.axvspan(base_lr, max_lr, color=BLUE, alpha=0.12, lw=0, label=f"range for cycles, {base_lr:.2g} to {max_lr:.2g}")
@@ -124,7 +124,7 @@ def reading() -> None:
 
 def doubts() -> None:
     """A clear curve is read; a noisy one gives way to the rate that is usual."""
-    both = axes(1, 2, height=3.2)
+    both = axes(2)
     for ax, batch_size in zip(both, (BATCH, 2), strict=True):
         finding = found(batch_size=batch_size)
         clean = to_curve(finding.records[0])
@@ -136,14 +136,15 @@ def doubts() -> None:
         ax.axvline(finding.lr, color=RED, lw=2, label=f"found {finding.lr:.2g}")
         ax.set(xscale="log", xlabel="learning rate (log scale)", ylim=(0, 2 * clean.level))
         ax.set_title(f"Batches of {batch_size}: {doubt(clean):.0%} on the usual rate")
-    both[0].set_ylabel("training loss")
+    for ax in both:
+        ax.set_ylabel("training loss")
     save("doubt", *both)
 
 
 def replicates() -> None:
     """Three ramps, three readings, their mean in log-rate."""
     finding = found("auto")
-    (ax,) = axes(1, 1, height=3.8)
+    (ax,) = axes()
     for record, colour, name in zip(finding.records, (INK, AMBER, GREEN), ("whole", "shorter", "shorter"), strict=True):
         clean, lr = to_curve(record), lr_of(record)
         label = f"{name} ramp, {len(record.lrs)} steps, reads {lr:.2g}"
@@ -163,7 +164,7 @@ def isolation() -> None:
     )
     others = plain_losses(other_search)
     same = sum(one == other for one, other in zip(ours, without, strict=True))
-    (ax,) = axes(1, 1, height=3.6)
+    (ax,) = axes()
     steps = range(1, len(without) + 1)
     ax.plot(steps, others, color=AMBER, lw=1.5, label="after torch-lr-finder and its reset")
     ax.plot(steps, without, color=INK, lw=4, alpha=0.35, label="without a search")
@@ -243,16 +244,17 @@ def verified() -> None:
     liar.hparams.lr = SAID
     finder = lrfind.lightning.LRFinder(progress=False)
     runs = ((SAID, rates_of(liar)), (finder, rates_of(cyclical, finder)))
-    left, right = both = axes(1, 2, height=3.2)
+    upper, lower = both = axes(2)
     for ax, (said, lrs) in zip(both, runs, strict=True):
         lr = said.finding.lr if isinstance(said, lrfind.lightning.LRFinder) and said.finding else said
         ax.axhline(lr, color=AMBER, lw=2, ls="--", label=f"said: {lr:.3g}")
         ax.plot(range(1, len(lrs) + 1), lrs, color=RED, lw=2, label=f"ran: at most {max(lrs):.3g}")
         ax.set(xlabel="optimizer step", yscale="log", ylim=(1e-5, 0.1))
-    left.set_title("Written to hparams.lr, which nothing reads")
-    right.set_title("LRFinder, under OneCycleLR")
-    left.set_ylabel("rate in the optimizer")
-    save("verified", left, right)
+    upper.set_title("Written to hparams.lr, which nothing reads")
+    lower.set_title("LRFinder, under OneCycleLR")
+    upper.set_ylabel("rate in the optimizer")
+    lower.set_ylabel("rate in the optimizer")
+    save("verified", upper, lower)
 
 
 def running_mean(losses: tuple[float, ...], keep: float = 0.98) -> list[float]:
@@ -264,9 +266,10 @@ def running_mean(losses: tuple[float, ...], keep: float = 0.98) -> list[float]:
     return smooth
 
 
-def axes(rows: int, columns: int, *, height: float) -> list[Any]:
-    """New axes, side by side."""
-    grid = plt.subplots(rows, columns, figsize=(6.8, height), layout="constrained", squeeze=False)[1]
+def axes(count: int = 1) -> list[Any]:
+    """New axes, one above the other, narrow enough for a phone."""
+    size = (4.3, 4.2 if count == 1 else 3.1 * count)
+    grid = plt.subplots(count, 1, figsize=size, layout="constrained", squeeze=False)[1]
     return list(grid.flat)
 
 
@@ -278,17 +281,12 @@ def save(name: str, *drawn: Any) -> None:
         ax.spines[["top", "right"]].set_visible(False)
         ax.title.set_fontsize(10.5)
         if ax.get_xscale() == "log":
-            ax.xaxis.set_major_locator(mpl.ticker.LogLocator(numticks=5 if len(drawn) > 1 else 9))
+            ax.xaxis.set_major_locator(mpl.ticker.LogLocator(numticks=7))
             ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
         if ax.get_legend_handles_labels()[0]:
-            columns = 2 if len(drawn) == 1 else 1
-            ax.legend(
-                loc="upper center",
-                bbox_to_anchor=(0.5, -0.85 / ax.figure.get_figheight()),
-                ncols=columns,
-                frameon=False,
-                fontsize=9,
-            )
+            below = mpl.transforms.ScaledTranslation(0, -0.5, ax.figure.dpi_scale_trans)
+            place = {"bbox_to_anchor": (0, 0), "bbox_transform": ax.transAxes + below}
+            ax.legend(loc="upper left", frameon=False, fontsize=9.5, **place)
     path = IMAGES / f"how-{name}.svg"
     drawn[0].figure.savefig(path, metadata={"Date": None})
     plt.close(drawn[0].figure)

@@ -16,9 +16,11 @@ import torch
 from matrix import FACTORS, LOOPS, UNTRAINABLE, cells, outcome
 
 PAGE = Path(__file__).parents[1] / "docs" / "matrix.md"
-PAGE_TEXT = """# The matrix: nothing moves
+PAGE_TEXT = """<!-- make matrix writes this page -->
 
-Written by `make matrix`; do not edit. A cell trains twice with the same seed, once with a probe before the first step,
+# The matrix: nothing moves
+
+A cell trains twice with the same seed, once with a probe before the first step,
 and compares everything that is left bit for bit: weights, buffers, gradients, train/eval flags, optimizer and
 scheduler state, Python counters, random number generators, state beside the model (a tensor, a NumPy generator, a
 deque, a counter, a number, all of which move with each step and change it), and the loss of every step, which shows

@@ -21,10 +21,12 @@ RATIOS = {"one group": (1.0,), "three groups": (1.0, 0.1, 4.0)}
 _BOUNDS = ("eta_min", "min_lrs", "max_lrs", "lr_min", "warmup_lr_init", "floor")
 _CALLED = {"min_lrs": "min_lr", "max_lrs": "max_lr"}
 
-PAGE_TEXT = """# Schedulers
+PAGE_TEXT = """<!-- make schedulers writes this page -->
 
-Written by `make schedulers`; do not edit. A scheduler is whatever changes the rates of its optimizer when it is
-stepped. `finding.apply(optimizer, scheduler)` makes of a training that was built with any rate the one that would
+# Schedulers
+
+A scheduler is whatever changes the rates of its optimizer when it is stepped.
+`finding.apply(optimizer, scheduler)` makes of a training that was built with any rate the one that would
 have been built with the found rate. The table compares the two over {steps} steps of the scheduler, stepped per batch
 and per epoch, with one param group and with three of different rates (torch {torch}, transformers {transformers}).
 What differs is rounding.

@@ -2,11 +2,13 @@
 
 import ast
 import importlib
+import json
 import os
 import re
 import subprocess
 import sys
 from functools import cache
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,9 @@ from lrfind.suggest import METHODS
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+NOTEBOOKS = sorted(page for page in (DOCS / "gallery").glob("*.md") if page.stem != "index")
+"""Pages whose blocks run when the site is built."""
+
 FENCE = re.compile(r"^```python(.*?)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 RUN, BEFORE = ("", ' title="With lrfind"'), ' title="Before"'
 """What marks code that runs, and another library's code, which is compiled and not run."""
@@ -40,7 +45,7 @@ def named_tests(page):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
-@pytest.mark.parametrize("page", [*filter(blocks_of, PAGES)], ids=name_of)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks_of(page) and page not in NOTEBOOKS], ids=name_of)
 def test_every_block_runs_in_order(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
@@ -131,6 +136,37 @@ def test_the_site_builds_with_warnings_as_errors_and_has_every_page(site):
 
 def test_the_site_holds_nothing_but_pages_and_what_they_show(site):
     assert list(site.rglob("*.py")) == []
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS, ids=name_of)
+def test_a_notebook_of_the_gallery_shows_what_it_gave(site, page):
+    text = (site / "gallery" / f"{page.stem}.html").read_text(encoding="utf-8")
+    notebook = json.loads((site / "gallery" / f"{page.stem}.ipynb").read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert ["".join(cell["source"]) for cell in code] == [block.strip("\n") for _, block in blocks_of(page)]
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert [output for output in outputs if output.get("name") == "stdout" and escape(output["text"]) not in text] == []
+    assert any("text/html" in output.get("data", ()) and "base64" in output["data"]["text/html"] for output in outputs)
+    found, *others = (float(share) for share in re.findall(r"([\d.]+)%[\w -]* right", text))
+    assert found > max(others) - 2.0
+    assert f'href="{page.stem}.ipynb"' in text
+
+
+def test_search_works_in_pages_that_are_opened_from_disk(site):
+    assert (site / "search" / "search_index.js").read_text(encoding="utf-8").startswith("var __index = {")
+    assert 'src="assets/iframe-worker.js"' in (site / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_block_that_raises_breaks_the_build(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# A\n\n```python\nprint(1)\n2\n```\n\n```python\n1 / 0\n```\n")
+    command = [sys.executable, str(DOCS / "notebooks.py"), str(page)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "ZeroDivisionError" in done.stderr) == (1, True)
+    page.write_text(page.read_text().replace("1 / 0", "3"))
+    cells = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["cells"]
+    assert [cell["cell_type"] for cell in cells] == ["markdown", "code", "code"]
+    assert [output.get("text") or output["data"]["text/plain"] for output in cells[1]["outputs"]] == ["1\n", "2"]
 
 
 def test_the_site_fetches_nothing_from_elsewhere(site):

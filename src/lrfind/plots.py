@@ -34,7 +34,7 @@ COLOURS = (
     "#5a6fd8",
     "#8f8216",
 )
-SIZE = (7.2, 4.6)
+SIZE = (5.6, 4.4)
 """Width and height of a figure, in inches."""
 
 
