@@ -7,6 +7,7 @@ import pytest
 from curves_with_answers import made_up
 from matplotlib.figure import Figure
 
+from lrfind.plots import SIZE
 from lrfind.strategies.range_test import RangeTest
 
 TEST = RangeTest(schedule="linear", horizon=500)
@@ -15,7 +16,7 @@ FINDING = TEST.find(RECORDS)
 
 
 def drawn(finding):
-    axes = finding.plot(Figure(figsize=(7, 4.6), layout="constrained").subplots())
+    axes = finding.plot(Figure(figsize=SIZE, layout="constrained").subplots())
     return axes, {line.get_label(): line for line in axes.get_lines()}
 
 

@@ -82,8 +82,7 @@ def _print(kept: Finding | Comparison) -> None:
 def _write_page(kept: Finding | Comparison, path: Path) -> Path:
     """Write the page of a finding beside it; a comparison's is there already, or is written into its folder."""
     from lrfind.records import Finding
-    from lrfind.report import write_report
-    from lrfind.report.html import write_finding_page
+    from lrfind.report import write_finding_page, write_report
 
     if isinstance(kept, Finding):
         return write_finding_page(kept, path.with_suffix(".html"))

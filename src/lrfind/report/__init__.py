@@ -7,12 +7,21 @@ from pathlib import Path
 from lrfind.codec import write_json
 from lrfind.compare.comparison import Comparison
 from lrfind.errors import LRFindError
-from lrfind.report.figures import draw, figure_files
-from lrfind.report.html import render
+from lrfind.report.figures import draw, figure_files, plot_finals, plot_rates, plot_runs
+from lrfind.report.html import render, write_finding_page
 from lrfind.report.markdown import to_markdown
 from lrfind.report.table import to_csv
 
-__all__ = ["forget_report", "to_csv", "to_markdown", "write_report"]
+__all__ = [
+    "forget_report",
+    "plot_finals",
+    "plot_rates",
+    "plot_runs",
+    "to_csv",
+    "to_markdown",
+    "write_finding_page",
+    "write_report",
+]
 
 PAGE, DATA, SUMMARY, ROWS, FIGURES = "report.html", "report.json", "report.md", "runs.csv", "figures"
 

@@ -80,5 +80,5 @@ def _pair(pair: Pair) -> str:
 def _how(comparison: Comparison) -> str:
     told = [escape(f"{card.label}: {card.value}.") for card in rows.cards(comparison)[1:]]
     ran = ", ".join(f"{escape(name)} {escape(value)}" for name, value in comparison.environment.items())
-    notes = [escape(note) for note in comparison.notes]
+    notes = map(escape, rows.notes(comparison))
     return " ".join([escape(comparison.setting), *told, *notes, *([f"{ran}."] if ran else [])])
