@@ -6,11 +6,11 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 LOWEST := .venv-lowest/bin
-LOWEST_TESTS := test_pytorch test_records test_curves test_suggest test_optim test_loop test_search test_lightning \
+LOWEST_TESTS := test_pytorch test_records test_curves test_suggest test_loop test_search test_lightning \
 	test_cli test_plot_finding
-PURE := test_records test_curves test_schedules test_suggest test_range_test test_replicated test_length \
+PURE := test_records test_curves test_schedules test_suggest test_range_test test_replicated \
 	test_compare_arms test_compare_statistics
-CORE := */isolation/*,*/optim/*,*/suggest/*,*/loop.py
+CORE := */isolation/*,*/optim/*,*/suggest/*,*/lrfind/loop.py
 
 .PHONY: help demo check test test-all test-lowest coverage mutants package truth matrix schedulers two-processes bench \
 	bench-gpu bench-overhead experiment docs lint format clean
@@ -109,7 +109,7 @@ clean: ## Remove the environment and everything made by the targets
 	@touch $@
 
 .venv/.mutants: .venv/.dev
-	$(PIP) 'mutmut>=3.3'
+	$(PIP) 'mutmut>=3.8'
 	@touch $@
 
 .venv/.package: .venv/pyvenv.cfg

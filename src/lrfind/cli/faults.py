@@ -117,7 +117,8 @@ def condensed(message: str) -> str:
     words = re.sub(r'Parser key "([^"]+)":', r"--\1:", words)
     words = re.sub(r"Expected a <class '([^']+)'>", r"expected \1", words)
     words = re.sub(r"\. Got value: ", ", got ", words)
-    words = re.sub(r"unrecognized arguments: (.*)", r"no such argument: \1; --print_config lists what there is", words)
+    remedy = "; --print_config lists what there is"
+    words = re.sub(r"[Uu]nrecognized arguments: (.*)", rf"no such argument: \1{remedy}", words)
     if "'init_args." in words or "'class_path'" in words:
         words += "; where the configuration names a class_path and init_args, leave out --model or --data"
     if words == "the following arguments are required: model":

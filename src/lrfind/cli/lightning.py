@@ -120,8 +120,11 @@ def faults_of_constructors() -> Iterator[None]:
 def _parse(package: Any, model: Any, data: Any, arguments: tuple[str, ...]) -> Any:
     from argparse import ArgumentError
 
+    cli = _cli_of(package)
+    takes = inspect.signature(cli.__init__).parameters  # of late, it also loads checkpoints
+    late = {name: False for name in ("load_from_checkpoint_support",) if name in takes}
     try:
-        return _cli_of(package)(
+        return cli(
             model,
             data,
             args=list(arguments),
@@ -131,7 +134,7 @@ def _parse(package: Any, model: Any, data: Any, arguments: tuple[str, ...]) -> A
             trainer_defaults={"logger": False, "enable_checkpointing": False},
             parser_kwargs={"exit_on_error": False},
             auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
+            **late,
         )
     except ArgumentError as error:
         raise UsageError(condensed(str(error))) from error
