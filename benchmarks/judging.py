@@ -15,14 +15,10 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import sweeps
-from benchmarks.schedules import SHAPES
 from benchmarks.scoring import Stored
-from lrfind import RangeTest
-from lrfind.curves import to_curve
-from lrfind.errors import LRFindError
+from benchmarks.widths import findings
 from lrfind.suggest.judging import CLOSE, INSTEAD, PLACES, SURE, expected
-from lrfind.suggest.widths import Evidence, evidence
+from lrfind.suggest.widths import Evidence
 
 Array = npt.NDArray[np.float64]
 
@@ -61,22 +57,14 @@ Tables = dict[Evidence, tuple[tuple[float, ...], tuple[float, ...]]]
 
 def pairs(stored: Stored) -> Iterator[Pair]:
     """Yield every rate of every grid, for every stored search."""
-    for group in sweeps.searches(stored.sweeps):
-        task, record = stored.tasks[group[0].task], group[0].record
-        for schedule in stored.schedules(task.name):
-            test = RangeTest(schedule=SHAPES[schedule], horizon=task.horizon)
-            try:
-                found = test.find([sweep.record for sweep in group])
-            except LRFindError:
-                continue
-            training, truth = test.training(record), stored.truths[task.name, schedule]
-            length = training.over(record)
-            rests_on = evidence(to_curve(record), training.left, length.passes, length.steps)
-            least = truth.regret(found.lr)
-            for octave, regret in zip(truth.octaves, truth.regrets, strict=True):
-                place = float(octave) - log2(found.lr)
-                kind = INSTEAD.get(rests_on, rests_on)
-                yield Pair(task.family, task.group, task.name, kind, place, float(regret), float(regret) - least)
+    for one in findings(stored):
+        truth = stored.truths[one.task.name, one.schedule]
+        least, kind = truth.regret(one.lr), INSTEAD.get(one.rests_on, one.rests_on)
+        for octave, regret in zip(truth.octaves, truth.regrets, strict=True):
+            place = float(octave) - log2(one.lr)
+            yield Pair(
+                one.task.family, one.task.group, one.task.name, kind, place, float(regret), float(regret) - least
+            )
 
 
 def tables(known: Sequence[Pair]) -> Tables:

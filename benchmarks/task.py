@@ -74,7 +74,7 @@ class Task:
     model: Callable[[], nn.Module]
     optimizer: Callable[..., Any]
     batch_size: int
-    schedules: tuple[str, str]
+    schedules: tuple[str, ...]
     loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
     horizon: int = 2000
     unseen: bool = False
@@ -113,6 +113,7 @@ class Task:
             model = self.start(seed)
             made = self.optimizer(model.parameters(), lr=lr)
             optimizers = made if isinstance(made, list) else [made]
+        set_mode(optimizers, "train")
         for group in (group for one in optimizers for group in one.param_groups):
             group["lr"] = lr
         return model, optimizers
@@ -168,6 +169,12 @@ class Task:
         made = self.optimizer([nn.Parameter(torch.zeros(2, 2))], lr=1e-3)
         kind = type(made[0] if isinstance(made, list) else made)
         return 1e-2 if kind is torch.optim.SGD else float(inspect.signature(kind).parameters["lr"].default)
+
+
+def set_mode(optimizers: Sequence[torch.optim.Optimizer], mode: str) -> None:
+    """Tell optimizers that ask for it (schedule-free ones) that training goes on, ``"train"``, or not, ``"eval"``."""
+    for one in optimizers:
+        getattr(one, mode, lambda: None)()
 
 
 @lru_cache(maxsize=8)

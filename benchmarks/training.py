@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from benchmarks.schedules import SHAPES
-from benchmarks.task import Task
+from benchmarks.task import Task, set_mode
 from lrfind.schedules import Shape
 
 CHUNK = 500
@@ -45,6 +45,7 @@ def train_with(task: Task, shape: Shape, lr: float, *, seed: int, steps: int) ->
         gaps = 0 if math.isfinite(loss) else gaps + 1
         if gaps == PATIENCE and not task.skips:
             return math.inf
+    set_mode(optimizers, "eval")
     return held_out(task, model)
 
 

@@ -10,7 +10,9 @@ from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Finding, Record
 from lrfind.search import search
 from lrfind.strategies.range_test import RangeTest
-from lrfind.strategies.replicated import Replicated
+from lrfind.strategies.reading import is_slower_than
+from lrfind.strategies.replicated import CLOSER, Replicated
+from lrfind.suggest.closer import closer
 from lrfind.suggest.edges import edge, onset
 
 
@@ -66,21 +68,65 @@ def test_it_varies_less_than_one_range_test():
     [
         ({}, 0.1, [128, 3]),
         ({"horizon": 2000}, 0.1, [128, 3]),
-        ({"horizon": 1300}, 0.1, [128, 2]),
-        ({"horizon": 700}, 0.1, [70, 2]),
+        ({"horizon": 1300}, 0.1, [128, 3]),
+        ({"horizon": 700}, 0.1, [70, 3]),
+        ({"horizon": 1000}, 0.03, [48, 1]),
         ({"horizon": 100}, 0.1, [48, 1]),
         ({"horizon": 2000}, 0.5, [128, 3]),
-        ({"horizon": 100}, 300, [128, 3]),
+        ({"horizon": 100}, 300, [128, 4]),
+        ({"horizon": 100}, 200, [128, 3]),
         ({"epochs": 2}, 0.1, [128, 1]),
         ({"epochs": 20}, 0.1, [128, 3]),
-        ({"epochs": 20, "horizon": 700}, 0.1, [70, 2]),
+        ({"epochs": 20, "horizon": 700}, 0.1, [70, 3]),
     ],
 )
 def test_it_stays_within_its_budget(known, budget, rounds):
     finding = search(Replicated(RangeTest(**known), budget), MadeUp(epoch=100.0))
     assert [len(finding.records[0].probe.lrs), len(finding.records)] == rounds
     if horizon := known.get("horizon"):
-        assert finding.cost.steps <= max(budget * horizon if budget < 1 else budget, 48)
+        share = max(budget, min(3 * budget, 0.3)) if horizon < 2000 else budget
+        assert finding.cost.steps <= max(share * horizon if budget < 1 else budget, 48)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+def test_a_short_training_gets_a_slower_ramp_that_counts_as_much_as_the_others(schedule):
+    test = RangeTest(horizon=500, schedule=schedule)
+    finding = search(Replicated(test), MadeUp())
+    first, slower = finding.records[0], finding.records[-1]
+    assert is_slower_than(first, slower)
+    assert len(slower.probe.lrs) == CLOSER
+    middle = RangeTest(horizon=500).read(first)
+    assert slower.probe.lrs[0] < middle < slower.probe.lrs[-1]
+    others = [test.read(record) for record in finding.records[:-1]]
+    known = [np.mean(np.log(others)), math.log(closer(to_curve(slower), test.training(first).left))]
+    assert math.log(finding.lr) == pytest.approx(np.mean(known))
+
+
+@pytest.mark.parametrize(
+    ("known", "changed"),
+    [
+        ({"horizon": 2000}, {}),
+        ({}, {}),
+        ({"horizon": 500, "method": "minimum"}, {}),
+        ({"horizon": 500}, {"is_fresh": False, "used": 0.01}),
+    ],
+)
+def test_no_other_training_does(known, changed):
+    strategy = Replicated(RangeTest(**known))
+    (probe,) = strategy.propose([])
+    record = replace(MadeUp().run(probe, None), **changed)
+    answer = strategy.propose([record])
+    assert not any(len(one.lrs) == CLOSER for one in (answer if isinstance(answer, list) else []))
+
+
+def test_a_slower_ramp_lost_in_noise_is_left_out_where_steps_follow_the_gradient():
+    strategy = Replicated(RangeTest(horizon=500))
+    whole = search(strategy, MadeUp())
+    *others, slower = whole.records
+    noise = tuple(1.0 + 0.1 * np.random.default_rng(0).standard_normal(len(slower.lrs)))
+    found = strategy.propose([*others, replace(slower, losses=noise, stop="done", optimizer="SGD")])
+    assert found.lr == pytest.approx(np.exp(np.mean([math.log(strategy.test.read(one)) for one in others])))
+    assert any("could not be read" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("done", [1, 2, 3])

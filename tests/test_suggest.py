@@ -23,12 +23,13 @@ from lrfind.suggest.calibrated import (
     calibrated,
     doubt,
     standard_edge,
+    usual_for,
 )
 from lrfind.suggest.cycles import cyclical_range
 from lrfind.suggest.edges import edge, fall, has_edge, is_open, is_weak, onset
 from lrfind.suggest.interval import interval
 from lrfind.suggest.judging import PLACES, TABLES, judge
-from lrfind.suggest.replies import ADAM, as_adam, highest, in_training
+from lrfind.suggest.replies import ADAM, as_adam, highest, in_probe, in_training
 from lrfind.suggest.slide import slide
 from lrfind.suggest.usual import allows, rules_out, usual_rate
 from lrfind.suggest.valley import valley
@@ -495,3 +496,31 @@ def test_slide_compares_slopes_over_a_decade_and_a_fifth_within_three_hundredths
 def test_the_minimum_is_divided_by_ten():
     curve = drawn([3.0, 2.0, 1.0, 2.0], noise=0.1, level=3.0)
     assert to_rule("minimum", 1.0)(curve) == pytest.approx(curve.lrs[2] / 10)
+
+
+@pytest.mark.parametrize("steps", [400, 20_000])
+@pytest.mark.parametrize("slope", [-0.5, 0.0, 0.5])
+def test_a_rate_of_training_is_looked_up_where_a_probe_steps_as_far(slope, steps):
+    shrinking = Reply(tuple(2.0 ** (slope * power) for power in range(10)), (math.inf,) * 10, is_scale_free=True)
+    curve = to_curve(replace(made_up(), optimizer="Adagrad", reply=shrinking))
+    for lr in curve.lrs[[20, 40, 100]]:
+        assert in_probe(curve, in_training(curve, float(lr), steps), steps) == pytest.approx(lr, rel=0.02)
+    beyond = in_training(curve, float(curve.lrs[-1]), steps) * 8
+    assert in_probe(curve, beyond, steps) == pytest.approx(8 * curve.lrs[-1], rel=0.02)
+
+
+def test_a_usual_rate_that_the_probe_ruled_out_where_it_stepped_as_far_is_not_used():
+    """The loss rises early in the ramp, where the steps of Adagrad are long: later, shorter ones do not excuse it."""
+    shrinking = Reply(tuple(2.0 ** (-0.5 * power) for power in range(10)), (math.inf,) * 10, is_scale_free=True)
+    curve = to_curve(replace(made_up(), optimizer="Adagrad", reply=shrinking))
+    usual = usual_for(curve, 1.0, steps=2000)
+    probed = in_probe(curve, as_adam(curve, usual_rate(1.0), 2000), 2000)
+    assert probed < as_adam(curve, usual_rate(1.0), 2000)
+    assert (usual is None) is rules_out(curve, probed)
+
+
+def test_few_passes_in_noise_do_not_raise_the_rate():
+    noisy = replace(to_curve(made_up(noise=2.0)), optimizer="Adam")
+    assert is_weak(noisy)
+    assert usual_for(noisy, 1.0, 1.0) == usual_for(noisy, 1.0, 8.0)
+    assert usual_for(noisy, 1.0, 8.0) > usual_for(noisy, 1.0, 32.0)

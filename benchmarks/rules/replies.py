@@ -3,9 +3,9 @@
 from math import inf, log2
 
 from benchmarks.rule import Case, Rule
-from benchmarks.rules.edge import anchor as edge_of
 from lrfind.suggest.calibrated import doubt as doubt_about
 from lrfind.suggest.calibrated import standard_edge
+from lrfind.suggest.closer import edge_of_slower
 from lrfind.suggest.edges import has_edge
 from lrfind.suggest.replies import as_adam, highest, is_adaptive
 from lrfind.suggest.usual import has_usual
@@ -38,7 +38,7 @@ def features(case: Case) -> tuple[float, ...]:
     adaptive = float(is_adaptive(case.curve))
     known = trust + usual
     passes = (case.passes * adaptive * known, case.passes * (1 - adaptive) * known)
-    length = (-case.shorter * adaptive * trust, -case.shorter * (1 - adaptive) * trust, -case.shorter * usual)
+    length = (-case.shorter * adaptive * trust, -case.shorter * (1 - adaptive) * trust)
     below = (trust * annealed, trust * steady, trust * adaptive, usual * annealed, usual * steady)
     return (*below, *passes, *length, 0.0, 0.0)
 
@@ -47,12 +47,17 @@ def without(case: Case) -> tuple[float, ...] | None:
     """Return the features of the usual rate alone, where it is one that is fitted."""
     if not (has_usual(case.curve) and case.curve.is_fresh):
         return None
-    return (0.0, 0.0, 0.0, *case.annealing, case.passes, 0.0, 0.0, 0.0, -case.shorter, 0.0, 0.0)
+    return (0.0, 0.0, 0.0, *case.annealing, case.passes, *(0.0,) * 5)
+
+
+def closer_anchor(case: Case) -> float:
+    """Return the edge of a slower ramp."""
+    return log2(edge_of_slower(case.curve))
 
 
 def closer_features(case: Case) -> tuple[float, ...]:
     """Return what goes with the constants below the edge of a slower ramp."""
-    return (*(0.0,) * 10, *case.annealing)
+    return (*(0.0,) * 9, *case.annealing)
 
 
 def known_without(case: Case) -> float:
@@ -66,7 +71,7 @@ def ceiling(case: Case) -> float:
     return log2(most) if most < inf else inf
 
 
-START = (2.0, 3.0, 0.5, 6.0, 7.0, 0.0, 0.0, 0.5, 0.5, 0.5, 1.5, 2.5)
+START = (2.0, 3.0, 0.5, 6.0, 7.0, 0.0, 0.0, 0.5, 0.5, 1.5, 2.5)
 
 RULES = (
     Rule(
@@ -77,7 +82,7 @@ RULES = (
         without,
         known=known_without,
         ceiling=ceiling,
-        later=5,
-        closer=Rule("a slower ramp", edge_of, closer_features, START),
+        later=4,
+        closer=Rule("a slower ramp", closer_anchor, closer_features, START),
     ),
 )

@@ -1,12 +1,14 @@
-"""The other optimizers of ``torch.optim``, and Lion: two small models each."""
+"""The other optimizers of ``torch.optim``, Lion, Muon and schedule-free AdamW: two small models each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
+from schedulefree import AdamWScheduleFree
 from torch.nn import functional as F
 
 from benchmarks.data import friedman, text
@@ -41,6 +43,20 @@ def muon(params: Iterable[torch.nn.Parameter], lr: float) -> list[torch.optim.Op
     return [first, torch.optim.AdamW(rest, lr=lr)] if rest else [first]
 
 
+def sparse_adam(params: Iterable[torch.nn.Parameter], lr: float) -> list[torch.optim.Optimizer]:
+    """Adam, and SparseAdam for the first parameter where there are others: a table of embeddings."""
+    first, *rest = params
+    dense = torch.optim.Adam(rest or [first], lr=lr)
+    return [dense, torch.optim.SparseAdam([first], lr=lr)] if rest else [dense]
+
+
+def sparse_window() -> torch.nn.Module:
+    """A model of text whose embeddings have sparse gradients."""
+    model = CharWindow()
+    model.embed.sparse = True
+    return model
+
+
 OPTIMIZERS: dict[str, Callable[..., Any]] = {
     "adafactor": partial(torch.optim.Adafactor, foreach=True),
     "radam": partial(torch.optim.RAdam, foreach=True),
@@ -52,11 +68,17 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {
     "asgd": partial(torch.optim.ASGD, foreach=True),
     "lion": partial(Lion),
     "muon": partial(muon),
+    "schedule-free": partial(AdamWScheduleFree),
 }
 
 
 def _two(name: str, optimizer: Callable[..., Any]) -> tuple[Task, Task]:
-    both: Any = {"optimizer": optimizer, "schedules": ("constant", "linear"), "wider": True, "seeds": 2}
+    both: Any = {
+        "optimizer": optimizer,
+        "schedules": ("constant",) if name == "schedule-free" else ("constant", "linear"),
+        "wider": True,
+        "seeds": 2,
+    }
     net = partial(mlp, 10, 48, 48, 1)
     return (
         Task(f"friedman-{name}", name, friedman, net, batch_size=64, loss=F.mse_loss, horizon=1000, **both),
@@ -64,4 +86,7 @@ def _two(name: str, optimizer: Callable[..., Any]) -> tuple[Task, Task]:
     )
 
 
-TASKS = tuple(task for name, optimizer in OPTIMIZERS.items() for task in _two(name, optimizer))
+TASKS = (
+    *(task for name, optimizer in OPTIMIZERS.items() for task in _two(name, optimizer)),
+    replace(_two("sparse-adam", partial(sparse_adam))[1], model=sparse_window),
+)

@@ -9,7 +9,7 @@ from lrfind.records import Record
 from lrfind.suggest.calibrated import doubt
 from lrfind.suggest.edges import edge, fall, has_edge, is_saturated, is_weak
 from lrfind.suggest.replies import highest, reply_to
-from lrfind.suggest.widths import HALF, Evidence
+from lrfind.suggest.widths import Evidence
 
 
 def notes_on(record: Record, curve: Curve, rests_on: Evidence, *, leaning: float, steps: float | None) -> list[str]:
@@ -39,15 +39,15 @@ def _evidence(curve: Curve, rests_on: Evidence, leaning: float, steps: float | N
             f"{curve.optimizer} caps its steps: no rate was too high, and in this training hardly any above "
             f"{highest(curve, steps):.2g} makes a difference."
         )
-    if leaning >= HALF and rests_on == "saturated, adaptive" and edge(curve) < curve.lrs[-1]:
+    if rests_on == "saturated, adaptive" and edge(curve) < curve.lrs[-1]:
         return (
             f"The loss never rose above its start, so no rate was shown to be too high, and the rate leans by "
             f"{leaning:.0%} on what is usual for {curve.optimizer}; to be sure, compare it by training with one four "
             f"times as high."
         )
-    if leaning >= HALF and rests_on == "saturated, adaptive":
+    if rests_on == "saturated, adaptive":
         return f"No rate was shown to be too high, so it leans by {leaning:.0%} on what is usual for {curve.optimizer}."
-    if leaning >= HALF:
+    if rests_on in ("usual", "in use"):
         whose = f"what is usual for {curve.optimizer}" if curve.is_fresh else f"the {curve.used:.2g} that training has"
         return (
             f"The loss fell by {max(fall(curve), 0.0) / curve.noise:.1f} times its noise, so the rate leans by "

@@ -66,14 +66,14 @@ def read_all(records: Sequence[Record], method: str, training: Training) -> Find
         ProbeError: If the first one cannot be read.
     """
     first, own = records[0], read(records[0], method, training)
-    lr, lost = combined(records, method, training)
+    lr, share, lost = combined(records, method, training)
     curve, length = to_curve(first), training.over(first)
     is_calibrated = method == "calibrated"
     usual = usual_for(curve, training.left, length.passes, length.steps) if is_calibrated else None
     rests_on = evidence(curve, training.left, length.passes, length.steps) if is_calibrated else "edge"
     has_none = is_calibrated and (not has_edge(curve) or rests_on in ("capped", "none"))
     low, top = (own / SPREAD, own * SPREAD) if has_none else cyclical_range(curve)
-    notes = notes_on(first, curve, rests_on, leaning=leaning_on(curve, usual), steps=length.steps)
+    notes = notes_on(first, curve, rests_on, leaning=share * leaning_on(curve, usual), steps=length.steps)
     if lost:
         notes.append(f"{lost} of {len(records)} ramps could not be read.")
     return Finding(
@@ -92,8 +92,8 @@ def read_all(records: Sequence[Record], method: str, training: Training) -> Find
     )
 
 
-def combined(records: Sequence[Record], method: str, training: Training) -> tuple[float, int]:
-    """Return the mean of the readings, in log-rate, and how many records could not be read.
+def combined(records: Sequence[Record], method: str, training: Training) -> tuple[float, float, int]:
+    """Return the mean of the readings, in log-rate; the share of the first ramp and those like it; how many are lost.
 
     A slower ramp counts as much as all others together.
 
@@ -104,7 +104,9 @@ def combined(records: Sequence[Record], method: str, training: Training) -> tupl
     parts = [[math.log(lr) for lr, is_slower in known if is_slower == which] for which in (False, True)]
     if not parts[0]:
         read(records[0], method, training)  # says why
-    return math.exp(fmean(fmean(part) for part in parts if part)), len(records) - len(known)
+    means = [fmean(part) for part in parts if part]
+    lr = known[0][0] if len(known) == 1 else math.exp(fmean(means))
+    return lr, 1 / len(means), len(records) - len(known)
 
 
 def readings(records: Sequence[Record], method: str, training: Training) -> list[float]:

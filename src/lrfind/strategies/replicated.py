@@ -36,8 +36,8 @@ CLOSER = 60
 BELOW, ABOVE = 2.0**4.5, 2.0**5.5
 """It begins at the first reading divided by this, and ends at it times that."""
 
-IN_ALL = 3.0
-"""With it, a search may take so many times a budget that is a share."""
+IN_ALL, AT_MOST = 3.0, 0.3
+"""With it, a search may take so many times a budget that is a share, but no more than this share of training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Replicated:
         if not records:
             return self._first().propose([])
         finding = self.test.find(records)  # which also says that the first ramp can be read
-        return (self._shorter(records[0]) + self._closer(records[0]))[len(records) - 1 :] or finding
+        return self._second(records[0])[len(records) - 1 :] or finding
 
     def so_far(self, records: Sequence[Record]) -> float | None:
         """Return the rate that some records show already; None where they cannot be read."""
@@ -81,6 +81,13 @@ class Replicated:
     def _first(self) -> RangeTest:
         allowed = _allowed(self.budget, self.test.length().steps)
         return replace(self.test, steps=int(min(self.test.steps, max(allowed, FEWEST))))
+
+    def _second(self, record: Record) -> list[Probe]:
+        """The second round."""
+        shorter, closer = self._shorter(record), self._closer(record)
+        steps = sum(len(probe.lrs) for probe in shorter + closer) + len(record.lrs)
+        budget = self.budget if self.budget >= 1 else max(self.budget, min(IN_ALL * self.budget, AT_MOST))
+        return shorter + closer if steps <= _allowed(budget, self.test.length(record).steps) else shorter
 
     def _shorter(self, record: Record) -> list[Probe]:
         curve = to_curve(record)
@@ -92,11 +99,9 @@ class Replicated:
         return [Probe(ramp(low, high, steps), record.probe.seed + 1 + index) for index in range(count)]
 
     def _closer(self, record: Record) -> list[Probe]:
-        """The slower ramp, around what a constant rate would be: schedules then are read off the same records."""
-        curve, steps = to_curve(record), self.test.length(record).steps
-        over = IN_ALL if self.budget < 1 else 1.0
-        fits = halvings(steps) > 0 and len(record.lrs) + CLOSER <= over * _allowed(self.budget, steps)
-        if not (fits and self.test.method == "calibrated" and curve.is_fresh and follows(curve)):
+        """The slower ramp, around what a constant rate would be: every schedule then is read off the same records."""
+        curve, is_short = to_curve(record), halvings(self.test.length(record).steps) > 0
+        if not (is_short and self.test.method == "calibrated" and curve.is_fresh and follows(curve)):
             return []
         middle = replace(self.test, schedule="constant").read(record)
         low, high = max(middle / BELOW, self.test.min_lr), min(middle * ABOVE, self.test.max_lr)

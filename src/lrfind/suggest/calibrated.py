@@ -35,9 +35,9 @@ HORIZON = 2_000
 MOST_HALVINGS = 5.0
 """No training as short as that was measured."""
 
-SHORTER, SHORTER_ADAPTIVE, SHORTER_USUAL = 0.25, 0.85, 0.65
-"""Octaves further up for each halving of the steps of training below ``HORIZON``, that for an adaptive optimizer, and
-that of its usual rate, where the curve falls clearly; longer trainings are not measured."""
+SHORTER, SHORTER_ADAPTIVE = 0.95, 0.75
+"""Octaves further up for each halving of the steps of training below ``HORIZON``, and that for an adaptive optimizer,
+where the curve falls clearly; longer trainings are not measured."""
 
 SATURATED = 0.6
 """The usual rate of an adaptive optimizer is trusted this much at least where the loss never rises above its start: an
@@ -94,8 +94,7 @@ def usual_for(curve: Curve, left: float, passes: float | None = None, steps: flo
         return None
     usual = curve.used
     if curve.is_fresh:
-        longer = 0.0 if is_weak(curve) else SHORTER_USUAL * halvings(steps)
-        usual = as_adam(curve, usual_rate(left), steps) * 2 ** (longer - _octaves_repeated(curve, passes))
+        usual = as_adam(curve, usual_rate(left), steps) / 2 ** _octaves_repeated(curve, passes)
         usual = min(usual, highest(curve, steps))
     probed = in_probe(curve, usual, steps) if curve.is_fresh else usual
     if has_edge(curve):

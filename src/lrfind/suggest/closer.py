@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lrfind.curves import Curve
-from lrfind.suggest.edges import edge
+from lrfind.suggest.edges import edge, is_weak, no_fall
+from lrfind.suggest.replies import is_adaptive
 
 ANNEALED, STEADY = 1.6, 2.5
 """Octaves from the edge of such a ramp down to the best peak of a rate that falls to zero, and to the best constant
@@ -21,9 +22,20 @@ def closer(curve: Curve, left: float) -> float:
         left: How much of the peak is left over the last fifth of training, in [0, 1]; ``lrfind.schedules.remaining``.
 
     Raises:
-        ProbeError: If the loss never falls.
+        ProbeError: If there is no edge that says anything; see ``edge_of_slower``.
 
     Source:
         docs/decisions/0016-a-closer-look.md; ``python -m benchmarks.calibrate`` fits the constants.
     """
-    return float(edge(curve) / 2 ** (ANNEALED + (STEADY - ANNEALED) * left))
+    return edge_of_slower(curve) / 2 ** (ANNEALED + (STEADY - ANNEALED) * left)
+
+
+def edge_of_slower(curve: Curve) -> float:
+    """Return the edge of a slower ramp, as a rate of the ramp.
+
+    Raises:
+        ProbeError: If the loss never falls, or, with steps as long as the gradient says, by no more than its noise.
+    """
+    if is_weak(curve) and not is_adaptive(curve):
+        raise no_fall(curve)
+    return edge(curve)

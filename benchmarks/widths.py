@@ -1,0 +1,140 @@
+"""How wide a finding's interval is to be: how far from the found rate the best one lies, by what the reading rests on.
+
+Run: ``python -m benchmarks.widths``: prints the widths of ``lrfind.suggest.widths`` fitted on every family that may be
+fitted on, and how often the interval holds the best rate where the family is left out. Nothing is trained.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import log2
+from typing import get_args
+
+import numpy as np
+
+from benchmarks import sweeps
+from benchmarks.schedules import SHAPES
+from benchmarks.scoring import Stored
+from benchmarks.task import Task
+from lrfind import RangeTest
+from lrfind.curves import to_curve
+from lrfind.errors import LRFindError
+from lrfind.suggest.widths import Evidence, evidence
+
+OUTSIDE = 0.025
+"""The share of tasks whose best rate may lie below the interval, and above it."""
+
+FEW = 3
+"""Evidence that fewer tasks have is given the widths of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a stored search found for a schedule.
+
+    Attributes:
+        task: The task.
+        schedule: The schedule.
+        lr: The rate.
+        rests_on: What the reading rests on.
+    """
+
+    task: Task
+    schedule: str
+    lr: float
+    rests_on: Evidence
+
+
+def findings(stored: Stored) -> Iterator[Found]:
+    """Yield what each stored search found for each schedule of its task; a search that finds nothing is left out."""
+    for group in sweeps.searches(stored.sweeps):
+        task, record = stored.tasks[group[0].task], group[0].record
+        for schedule in stored.schedules(task.name):
+            test = RangeTest(schedule=SHAPES[schedule], horizon=task.horizon)
+            try:
+                lr = test.find([sweep.record for sweep in group]).lr
+            except LRFindError:
+                continue
+            training = test.training(record)
+            length = training.over(record)
+            rests_on = evidence(to_curve(record), training.left, length.passes, length.steps)
+            yield Found(task, schedule, lr, rests_on)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How far the best rate lies above a found one, in octaves."""
+
+    family: str
+    group: str
+    task: str
+    rests_on: Evidence
+    octaves: float
+
+
+def ways(stored: Stored) -> list[Way]:
+    """Return the way from each found rate to the best one."""
+    return [
+        Way(
+            one.task.family,
+            one.task.group,
+            one.task.name,
+            one.rests_on,
+            stored.truths[one.task.name, one.schedule].best - log2(one.lr),
+        )
+        for one in findings(stored)
+    ]
+
+
+def widths(known: Sequence[Way]) -> dict[Evidence, tuple[float, float]]:
+    """Return, by evidence, the octaves below and above a found rate within which the best one lies.
+
+    Every task counts alike.
+    """
+    found = {}
+    for kind in get_args(Evidence):
+        mine = [one for one in known if one.rests_on == kind]
+        mine = mine if len({one.task for one in mine}) >= FEW else list(known)
+        counts = Counter(one.task for one in mine)
+        order = sorted(mine, key=lambda one: one.octaves)
+        shares = np.cumsum([1 / counts[one.task] for one in order])
+        at = np.searchsorted(shares / shares[-1], (OUTSIDE, 1 - OUTSIDE))
+        low, high = (order[min(int(one), len(order) - 1)].octaves for one in at)
+        found[kind] = (round(max(-low, 1.0), 1), round(max(high, 1.0), 1))
+    return found
+
+
+def coverage(known: Sequence[Way]) -> dict[str, tuple[float, int]]:
+    """Return, by family, how often an interval that is fitted without it holds the best rate, and of how many."""
+    fitted = [one for one in known if one.group in ("seen", "wider")]
+    found = {}
+    for family in sorted({one.family for one in known}):
+        table = widths([one for one in fitted if one.family != family])
+        holds = [
+            -table[one.rests_on][0] <= one.octaves <= table[one.rests_on][1] for one in known if one.family == family
+        ]
+        found[family] = (float(np.mean(holds)), len(holds))
+    return found
+
+
+def main() -> None:
+    """Print the widths and the coverage."""
+    from benchmarks.tasks import TASKS
+
+    known = ways(Stored.load(TASKS))
+    for kind, width in widths([one for one in known if one.group in ("seen", "wider")]).items():
+        print(f"    {kind!r}: {width},")
+    by_family = coverage(known)
+    for group in ("seen", "unseen", "late", "wider", "kept"):
+        families = {one.family for one in known if one.group == group}
+        total = sum(by_family[one][1] for one in families)
+        mean = sum(share * count for share, count in map(by_family.__getitem__, families)) / total
+        within = sum(0.85 <= by_family[one][0] <= 0.95 for one in families)
+        below = sum(by_family[one][0] < 0.85 for one in families)
+        print(f"{group}: {mean:.1%} of {total}; of {len(families)} families {below} below 85 %, {within} up to 95 %")
+
+
+if __name__ == "__main__":
+    main()
