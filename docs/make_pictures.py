@@ -7,6 +7,7 @@ demo and bench, and takes a minute.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -293,7 +294,17 @@ def save(name: str, *drawn: Any) -> None:
     print(path)
 
 
-PICTURES = (probe_and_record, curve, reading, doubts, replicates, isolation, verified)
+def found_rate() -> None:
+    """The plot of the example in README, as README makes it: found.png."""
+    example = re.findall(r"```python\n(.*?)```", (IMAGES.parents[1] / "README.md").read_text(encoding="utf-8"), re.S)[0]
+    names: dict[str, Any] = {}
+    exec(example, names)
+    ax = names["finding"].plot()
+    ax.figure.savefig(IMAGES / "found.png", dpi=110)
+    print(IMAGES / "found.png")
+
+
+PICTURES = (found_rate, probe_and_record, curve, reading, doubts, replicates, isolation, verified)
 
 
 def main() -> None:

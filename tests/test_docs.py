@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 
 import pytest
+from shown import differences, shown_after
 
 from lrfind import Finding
 from lrfind.suggest import METHODS
@@ -46,15 +47,19 @@ def named_tests(page):
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks_of(page) and page not in NOTEBOOKS], ids=name_of)
-def test_every_block_runs_in_order(page, tmp_path, monkeypatch):
+def test_every_block_runs_in_order_and_prints_what_is_shown(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     names = {"__name__": "docs"}
-    for kind, block in blocks_of(page):
-        assert kind in (*RUN, BEFORE) or SCRIPT.fullmatch(kind)
+    for kind, mark, block, output in shown_after(page.read_text(encoding="utf-8")):
+        if kind != "python":
+            continue
+        assert mark in (*RUN, BEFORE) or SCRIPT.fullmatch(mark)
         code = compile(block, page.name, "exec")
-        if kind in RUN:
+        capsys.readouterr()
+        if mark in RUN:
             exec(code, names)
+            assert output is None or differences(output, capsys.readouterr().out) == []
     findings = [one for one in names.values() if isinstance(one, Finding)]
     assert findings
     for finding in findings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Protocol
 
 from lrfind.plots import curve_figure
@@ -31,13 +32,16 @@ def log_search(logger: Metrics, finding: Finding, step: int = 0) -> None:
 
 
 def log_curve(logger: Metrics, finding: Finding, step: int = 0) -> None:
-    """Log the loss at each rate, and the curve as a figure where the tool takes figures.
-
-    Lightning's interface has no figures, so that each tool's own is used.
-    """
+    """Log the loss at each rate, and the curve as a figure where the tool takes figures."""
     tried = [pair for record in finding.records for pair in zip(record.lrs, record.losses, strict=True)]
     for at, (lr, loss) in enumerate(tried, step):
         logger.log_metrics({"range_test/lr": lr, "range_test/loss": loss}, step=at)
+    with suppress(ImportError):  # matplotlib's: training goes on without the picture
+        _log_figure(logger, finding, step)
+
+
+def _log_figure(logger: Any, finding: Finding, step: int) -> None:
+    """Lightning's interface has no figures, so that each tool's own is used."""
     experiment: Any = getattr(logger, "experiment", None)
     if hasattr(experiment, "add_figure"):  # TensorBoard
         experiment.add_figure("rate curve", curve_figure(finding), step)

@@ -100,7 +100,7 @@ def plot_finding(finding: Finding, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes()
     plot = finding_plot(finding)
     low, high = plot.range
-    ax.axvspan(low, high, color=COLOURS[0], alpha=0.12, lw=0, label=f"range {low:.2g} to {high:.2g}")
+    ax.axvspan(low, high, color=COLOURS[0], alpha=0.12, lw=0, label=f"cycles {low:.2g} to {high:.2g}")
     for number, (curve, colour) in enumerate(zip(plot.curves, COLOURS * len(plot.curves), strict=False)):
         first = number == 0
         losses = ("loss of each step", "loss of each step, repeated", None)[min(number, 2)]

@@ -17,8 +17,8 @@ _CERTAINTY = (("sure", 0.025, 100.0), ("fairly sure", 0.08, 1000.0))
 """How sure a rate is called: up to which share of what training learns it is expected to lose, and up to which ratio of
 the ends of its interval. Above, it is unsure."""
 
-_SAME = 1e-6
-"""Rates that differ relatively by less are the same."""
+_SAME = 0.05
+"""Rates that differ relatively by less are as good as the same."""
 
 
 def sentences(finding: Finding) -> list[str]:
