@@ -68,8 +68,12 @@ class Note(NamedTuple):
 
 def notes_of(things: Iterable[Any]) -> list[Note]:
     """Return the notes of some things, without their parts."""
-    kept = ((rule, each, rule.keep(each)) for each in things for rule in _rules_of(type(each)))
-    return [Note(*note) for note in kept if note[2] is not NOTHING]
+    notes = []
+    for each in things:
+        for rule in _rules_of(type(each)):
+            if (kept := rule.keep(each)) is not NOTHING:
+                notes.append(Note(rule, each, kept))
+    return notes
 
 
 def put_back(notes: Iterable[Note]) -> None:
@@ -110,9 +114,11 @@ def do_nothing(*_: Any) -> None:
 def _same_items(it: dict[Any, Any], kept: dict[Any, Any]) -> bool:
     if len(it) != len(kept):
         return False
+    if not kept:
+        return True
     if isinstance(it, OrderedDict):  # whose order is its own, and whose values are those of a dictionary
         return all(map(is_, it, kept)) and all(dict.__getitem__(it, name) is value for name, value in kept.items())
-    return not kept or (all(map(is_, dict.keys(it), kept)) and all(map(is_, dict.values(it), kept.values())))
+    return all(map(is_, dict.keys(it), kept)) and all(map(is_, dict.values(it), kept.values()))
 
 
 def _put_items(it: dict[Any, Any], kept: dict[Any, Any]) -> None:
@@ -156,10 +162,6 @@ def _put_kind(it: Any, kept: tuple[Any, Any]) -> None:
         it.__class__ = kept[0]
     if attributes_of(it) is not kept[1]:
         object.__setattr__(it, "__dict__", kept[1])
-
-
-def _attributes_of(it: Any) -> dict[str, Any]:
-    return attributes_of(it) or {}
 
 
 def _put_slots(it: Any, kept: list[Any]) -> None:
@@ -335,9 +337,9 @@ _LIST = Rule(list, _same_elements, _refill(list.clear, list.extend))
 _SET = Rule(_set, _same_set, _refill(set.clear, set.update))
 _KIND = _rule(lambda it: (type(it), attributes_of(it)), _put_kind, _same_elements)
 _ATTRIBUTES = Rule(
-    lambda it: dict(_attributes_of(it)),
-    lambda it, kept: _same_items(_attributes_of(it), kept),
-    lambda it, kept: _put_items(_attributes_of(it), kept),
+    lambda it: dict(attributes_of(it) or ()),
+    lambda it, kept: _same_items(attributes_of(it) or {}, kept),
+    lambda it, kept: _put_items(attributes_of(it) or {}, kept),
 )
 _SLOTS = _rule(lambda it: [getattr(it, name, _MISSING) for name in slots_of(type(it))], _put_slots, _same_elements)
 _RULES: tuple[tuple[Any, Rule], ...] = (
