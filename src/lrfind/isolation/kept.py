@@ -24,8 +24,9 @@ from lrfind.isolation.generators import GENERATORS, global_generators, seed_each
 from lrfind.isolation.iterators import is_half_consumed, stand_in
 from lrfind.isolation.loaders import end_workers
 from lrfind.isolation.memory import notes_of_memory
-from lrfind.isolation.notes import Note, moved, notes_of, put_back
+from lrfind.isolation.notes import notes_of
 from lrfind.isolation.reach import Found, instances, is_leaf, path_to, reach
+from lrfind.isolation.rules import Note, moved, put_back
 
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 

@@ -96,7 +96,9 @@ class _Names:
         name = f"{value.__module__}:{value.__qualname__}"
         if _is_importable(value):
             return f"{name}#{_digest_of_module(value.__module__)}"
-        cells = [cell.cell_contents for cell in value.__closure__ or () if gc.get_referents(cell)]  # but for empty cells
+        cells = [
+            cell.cell_contents for cell in value.__closure__ or () if gc.get_referents(cell)
+        ]  # but for empty cells
         given = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
         return f"{name}#{self._digest(repr(_of_bytecode(value.__code__)), *cells, *given, *_globals_read(value))}"
 
