@@ -73,16 +73,6 @@ def _refill(clear: Any, extend: Any) -> Callable[[Any, Any], None]:
     return lambda it, kept: (clear(it), extend(it, kept))[1]
 
 
-def _set(it: set[Any]) -> list[Any] | set[Any]:
-    """The elements of a set in their order, where a set that is filled anew has them in that order."""
-    order = list(it)
-    return order if _same_elements(set(order), order) else set(order)
-
-
-def _same_set(it: set[Any], kept: list[Any] | set[Any]) -> bool:
-    return it == kept if isinstance(kept, set) else _same_elements(it, kept)
-
-
 def _inner_notes(it: Any) -> list[Note]:
     """Note the containers that a large one holds, which is not entered."""
     inner: dict[Any, Rule] = {dict: _ITEMS, list: _LIST, set: _SET}
@@ -152,7 +142,7 @@ def _get_in(it: Any, name: str) -> Any:
 _NAMES = named(lambda it: (), lambda it, name: it.get(name, MISSING), dict.__setitem__, dict.pop)
 _ITEMS = Rule(dict, _same_items, _put_items)
 _LIST = Rule(list, _same_elements, _refill(list.clear, list.extend))
-_SET = Rule(_set, _same_set, _refill(set.clear, set.update))
+_SET = Rule(set, eq, _refill(set.clear, set.update))
 _KIND = named(lambda it: ("__class__", "__dict__"))
 _SLOTS = named(lambda it: slots_of(type(it)))
 _ATTRIBUTES = Rule(
