@@ -549,7 +549,8 @@ class TestModules:
 
 def array_of(*objects):
     made = np.empty(len(objects), dtype=object)
-    made[:] = objects
+    for index, each in enumerate(objects):
+        made[index] = each
     return made
 
 
@@ -581,7 +582,7 @@ READERS = {
     "list": lambda iterator: functools.partial(lambda kept: next(kept[0]), [iterator]),
     "dictionary": lambda iterator: functools.partial(lambda kept: next(kept["a"]), {"a": iterator}),
     "tuple": lambda iterator: functools.partial(lambda kept: next(kept[0]), (iterator,)),
-    "array of objects": lambda iterator: functools.partial(lambda kept: next(kept[1]), array_of(None, iterator)),
+    "array of objects": lambda iterator: functools.partial(lambda kept: next(kept[1]), array_of([1, 2], iterator)),
     "set": lambda iterator: functools.partial(lambda kept: next(*kept), {iterator}),
     "frozen set": lambda iterator: functools.partial(lambda kept: next(*kept), frozenset([iterator])),
     "array in a tuple": lambda iterator: functools.partial(lambda kept: next(kept[0][0]), (array_of(iterator),)),

@@ -45,4 +45,3 @@ def log_curve(logger: Metrics, finding: Finding, step: int = 0) -> None:
         logger.log_image(key="rate curve", images=[curve_figure(finding)])
     elif hasattr(experiment, "log_figure") and hasattr(logger, "run_id"):  # MLflow
         experiment.log_figure(logger.run_id, curve_figure(finding), "rate-curve.png")
-
