@@ -97,3 +97,34 @@ def test_steps_that_lightnings_scaler_skips_end_a_probe(accumulate):
     record = LightningLoop(trainer, Module(), data).run(Probe(ramp(1e-6, 1e-3, 24)))
     assert (record.stop, len(record.lrs)) == ("non-finite", 12 // accumulate)
     assert all(map(math.isfinite, record.losses))
+
+
+class Capped(torch.optim.Optimizer):
+    """Lowers its rate inside the step, as an optimizer does that is wary of large updates."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, {"lr": lr})
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["lr"] = min(group["lr"], 0.01)
+            for weight in group["params"]:
+                weight.data.sub_(weight.grad, alpha=group["lr"])
+
+
+def rates_of_a_record(make):
+    """The rates that a probe asked for, and those that its record holds."""
+    (model, _, batches), _ = task(lambda count, lr: False)
+    probe = Probe(ramp(1e-3, 0.1, 8), 0)
+    loop = PyTorchLoop(model, make(model.parameters()), batches, nn.MSELoss())
+    return probe.lrs, loop.run(probe).lrs
+
+
+def test_a_record_holds_the_rate_that_was_used_where_the_optimizer_changes_it_in_its_step():
+    asked, used = rates_of_a_record(lambda parameters: Capped(parameters, 0.1))
+    assert used == tuple(min(rate, 0.01) for rate in asked) != asked
+
+
+def test_a_record_holds_the_rate_as_a_tensor_of_single_precision_holds_it():
+    asked, used = rates_of_a_record(lambda parameters: torch.optim.SGD(parameters, lr=torch.tensor(0.1)))
+    assert used == tuple(torch.tensor(asked, dtype=torch.float32).tolist()) != asked

@@ -6,8 +6,8 @@ import copy
 import gc
 import math
 import random
-import threading
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from time import perf_counter, process_time
 
@@ -79,18 +79,18 @@ class Ticks:
     """When each batch was asked for, by both clocks; kept where a search does not look, which would put it back."""
 
     def __init__(self) -> None:
-        self._kept = threading.local()
-        self._kept.cpu, self._kept.wall = [], []
+        self._kept: ContextVar[tuple[list[float], list[float]]] = ContextVar("ticks")
+        self._kept.set(([], []))
 
     @property
     def cpu(self) -> list[float]:
         """Seconds of CPU time."""
-        return self._kept.cpu  # type: ignore[no-any-return]
+        return self._kept.get()[0]
 
     @property
     def wall(self) -> list[float]:
         """Seconds by the wall clock."""
-        return self._kept.wall  # type: ignore[no-any-return]
+        return self._kept.get()[1]
 
     def note(self) -> None:
         """Note the time."""

@@ -7,7 +7,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -118,12 +118,13 @@ class Recorder:
         self._ranks = ranks or Ranks()
         self.stop: Stop | None = None
         self.batches, self._passes, self._length, self._bad = 0, 0, 0.0, 0
-        self._probe, self._wanted = probe, probe.lrs
+        self._probe, self._following = probe, iter(probe.lrs[1:])
         self._on_step = None if on_step is ignore else on_step  # at every step, also a call of nothing costs
         self._stepping = Stepping(optimizers, probe.lrs[0])
         self._lead = self._stepping.optimizers[0]
         self._is_fresh = not self._lead.state
-        with generators_kept():  # the steps that show the reply may draw from them
+        is_torchs = type(self._lead).__module__.startswith("torch.optim.")  # whose optimizers draw no random numbers
+        with nullcontext() if is_torchs else generators_kept():  # the steps that show the reply may
             self._reply = reply_of(self._lead) if self.is_probe else None
         self._used = rates_of(self._stepping.optimizers).lr
         self._lrs: list[float] = []
@@ -158,7 +159,10 @@ class Recorder:
         """
         loss = self._ranks.loss(loss)
         self.batches += 1
-        self._bad = 0 if math.isfinite(loss) else self._bad + 1
+        if is_finite := math.isfinite(loss):
+            self._bad = 0
+        else:
+            self._bad += 1
         stepping = self._stepping
         rate = stepping.read
         if rate is None or self.stop:
@@ -167,15 +171,16 @@ class Recorder:
         stepping.read = None
         if self._open:
             loss, self._open = _mean([*self._open, loss]), []
+            is_finite = math.isfinite(loss)
         self._lrs.append(rate)
         self._losses.append(loss)
         if self._on_step is not None:
             self._on_step(rate, loss)
-        stop, step = self._judge(loss), len(self._lrs)
-        if step < len(self._wanted):
-            stepping.rate = self._wanted[step]
-        else:
+        stop = self._judge(loss, is_finite=is_finite)
+        if (following := next(self._following, None)) is None:
             stop = stop or "done"
+        else:
+            stepping.rate = following
         self.stop = stop
         return stop
 
@@ -223,11 +228,11 @@ class Recorder:
         )
         return self._ranks.record(record)
 
-    def _judge(self, loss: float) -> Stop | None:
+    def _judge(self, loss: float, *, is_finite: bool) -> Stop | None:
         """Say why the loss of a step ends the probe, or None to go on."""
         if not self.is_probe:
             return None
-        return self._watch.observe(loss, is_sound=not math.isfinite(loss) and self._is_sound())
+        return self._watch.observe(loss) if is_finite else self._watch.observe(loss, is_sound=self._is_sound())
 
     def _wait(self, loss: float) -> None:
         """Keep the loss of a batch on which no step was taken."""

@@ -24,8 +24,9 @@ from lrfind.isolation.generators import GENERATORS, global_generators, seed_each
 from lrfind.isolation.iterators import is_half_consumed, stand_in
 from lrfind.isolation.loaders import end_workers
 from lrfind.isolation.memory import notes_of_memory
-from lrfind.isolation.notes import Note, moved, notes_of, put_back
+from lrfind.isolation.notes import notes_of
 from lrfind.isolation.reach import Found, instances, is_leaf, path_to, reach
+from lrfind.isolation.rules import Note, moved, put_back
 
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
@@ -70,10 +71,8 @@ class Kept:
                 self._notes.append(note)
                 self._found.setdefault(id(note[1]), (note[1], holder))
             self._iterators = list(filter(is_half_consumed, things))
-            self._optimizers, self._generators = (
-                instances(state, Optimizer),
-                [*everywhere, *instances(self._found, GENERATORS)],
-            )
+            self._optimizers = instances(self._found, Optimizer)
+            self._generators = [*everywhere, *instances(self._found, GENERATORS)]
             self._loaders = [(each, each._iterator) for each in instances(self._found, DataLoader)]
         return self
 
@@ -116,8 +115,9 @@ class Kept:
 
     def put_back(self) -> None:
         """Put everything back."""
-        self._reshard()
-        put_back(self._notes)
+        with _undisturbed():
+            self._reshard()
+            put_back(self._notes)
 
     def _moved(self) -> list[str]:
         """Name what is not as it was."""
@@ -163,9 +163,10 @@ def _swapped(kept: Any, twins: dict[int, Any], *, is_outer: bool = False) -> Any
     if not any(map(is_not, after, before)):
         return kept
     if is_objects:
-        twin = kept.copy()
-        twin.flat = after
-        return twin
+        elements = np.empty(len(after), dtype=object)
+        for index, value in enumerate(after):  # one by one, since a sequence would be taken for several
+            elements[index] = value
+        return elements.reshape(kept.shape)
     return kept._make(after) if hasattr(kept, "_make") else type(kept)(after)
 
 

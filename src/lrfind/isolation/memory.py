@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from lrfind.isolation.notes import Note, Rule, do_nothing
-from lrfind.isolation.reach import Found, inner_tensors, instances
+from lrfind.isolation.reach import Found, hooks_of, inner_tensors, instances, is_leaf
+from lrfind.isolation.rules import Note, Rule, do_nothing
 
 SHARE = 0.05
 """Of memory that nearly never moves, the smallest blocks up to this share of the whole are copied ..."""
@@ -133,6 +133,49 @@ def _digest(values: Any) -> str:
     return repr(total + (values.flat if is_array else values.reshape(-1))[::step].tolist())
 
 
+def _tensor(it: torch.Tensor) -> tuple[Any, ...]:
+    """A tensor but for its values: another one of the same memory, and what else is of it."""
+    return it.data if is_lazy(it) else it.detach(), *_beside_values(it)
+
+
+def _beside_values(it: torch.Tensor) -> tuple[Any, ...]:
+    """Where the values of a tensor lie, its hooks, whether it needs a gradient, and its gradient."""
+    hooks = [dict(each) if each else {} for each in hooks_of(it)]
+    if is_lazy(it):
+        return None, hooks, it.requires_grad, None
+    return _place(it), hooks, *((it.requires_grad, it.grad) if is_leaf(it) else (None, None))
+
+
+def _place(it: torch.Tensor) -> Any:
+    """Where the values of a tensor lie, and how."""
+    place = it.shape, it.dtype, it.device, it.layout
+    if it.layout is not torch.strided:
+        return *place, *map(_place, inner_tensors(it))
+    try:
+        return *place, it.stride(), it.storage_offset(), it.untyped_storage()._cdata
+    except (RuntimeError, NotImplementedError):  # without memory of its own: others that it wraps are noted
+        return place
+
+
+def _same_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> bool:
+    *now, grad = _beside_values(it)
+    return grad is kept[-1] and now == list(kept[1:-1])
+
+
+def _put_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> None:
+    alias, place, hooks, needs_grad, grad = kept
+    if place is None or _place(it) != place:
+        it.data = alias
+    if needs_grad is not None:
+        it.requires_grad_(needs_grad)
+        it.grad = grad
+    for now, then in zip(hooks_of(it), hooks, strict=True):
+        if now is not None:
+            now.clear()
+            now.update(then)
+
+
+TENSOR = Rule(_tensor, _same_tensor, _put_tensor)
 COPIED = Rule(
     lambda it: it.copy() if isinstance(it, np.ndarray) else it.to("cpu", copy=True), _same_values, _put_values
 )

@@ -142,11 +142,10 @@ def attributes_of(each: Any) -> dict[str, Any] | None:
 
 
 @per_type
-def slots_of(kind: type) -> dict[str, Any]:
-    """Return the slots of a class, by name, but for those of C."""
+def slots_of(kind: type) -> list[str]:
+    """Return the names of the slots of a class, but for those of C."""
     written = [vars(owner) for owner in kind.__mro__ if "__slots__" in vars(owner)]
-    slots = [slot for owner in written for slot in owner.values() if type(slot) is MemberDescriptorType]
-    return {slot.__name__: slot for slot in slots}
+    return [name for names in written for name, slot in names.items() if type(slot) is MemberDescriptorType]
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:

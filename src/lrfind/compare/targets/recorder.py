@@ -77,7 +77,7 @@ class RunRecorder(Recorder):
     @property
     def left(self) -> int:
         """How many steps are still to be made."""
-        return len(self._wanted) - self.steps
+        return len(self._probe.lrs) - self.steps
 
     def run(self, arm: Arm, tested: Mapping[str, Any]) -> Run:
         """Return the run.
@@ -95,7 +95,7 @@ class RunRecorder(Recorder):
         return Run(arm.name, self._probe.seed, span, self.steps, self._seconds, tuple(self._rows), tested)
 
     def _check_rate(self) -> None:
-        held, wanted = self._lrs[-1], self._wanted[self.steps - 1]
+        held, wanted = self._lrs[-1], self._probe.lrs[self.steps - 1]
         if differing([held], [wanted], CLOSE) is not None:
             raise RateNotAppliedError(
                 f"step {self.steps} was made with lr={held}, not {wanted}: "
