@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import nn
 
 from lrfind.errors import RankError
+from lrfind.isolation.reach import instances, reach
 from lrfind.records import Record
 
 POLL = 0.2
@@ -41,12 +42,18 @@ class Ranks:
         self.size = 1 if group is None else dist.get_world_size(group)
 
     @classmethod
-    def of(cls, model: nn.Module) -> Ranks:
+    def of(cls, model: nn.Module, *others: Any) -> Ranks:
         """Return the processes that train a model, by its type or that of its weights.
 
         A model of one process among several, as where rank 0 searches alone, has only that.
+
+        Args:
+            model: The model.
+            others: What a step reaches from: there the model may be wrapped though it is given bare.
         """
-        return cls(_group_of(model) if is_distributed() else None)
+        if not is_distributed():
+            return cls()
+        return cls(_group_of(list(model.modules()), model) or _group_of(_wrapping(model, others), model))
 
     @classmethod
     def all(cls) -> Ranks:
@@ -173,7 +180,14 @@ def local(tensor: torch.Tensor) -> torch.Tensor:
     return part.to_local() if hasattr(part, "to_local") else part
 
 
-def _group_of(model: nn.Module) -> Any:
+def _wrapping(model: nn.Module, others: Any) -> list[nn.Module]:
+    """Return the modules in reach of some functions that have weights of a model."""
+    held = {id(one) for one in model.parameters()}
+    found: list[nn.Module] = instances(reach(others, later=[]), nn.Module)
+    return [one for one in found if any(id(each) in held for each in one.parameters())]
+
+
+def _group_of(modules: list[nn.Module], model: nn.Module) -> Any:
     """Return the process group that trains a model; of several the one of all processes, None where there is none."""
     from torch.distributed.fsdp import FullyShardedDataParallel
     from torch.distributed.tensor import DTensor
@@ -181,7 +195,7 @@ def _group_of(model: nn.Module) -> Any:
 
     groups = [
         None if hasattr(one, "_inter_node_pg") else one.process_group
-        for one in model.modules()
+        for one in modules
         if isinstance(one, (DistributedDataParallel, FullyShardedDataParallel))
     ]
     for mesh in {

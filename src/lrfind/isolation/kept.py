@@ -13,6 +13,7 @@ from operator import is_not
 from typing import Any
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from typing_extensions import Self
@@ -26,6 +27,9 @@ from lrfind.isolation.notes import GENERATORS, Kind, Note, notes_of
 from lrfind.isolation.reach import Found, instances, path_to, reach
 
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+
+_PASSES = ("_static_graph_delay_allreduce_enqueued", "num_iterations")
+"""By which DDP knows its first pass, in newer and older versions of torch."""
 
 
 class Kept:
@@ -48,6 +52,7 @@ class Kept:
         self._generators: list[Any] = []
         self._loaders: list[tuple[Any, Any]] = []
         self._sharded: list[Any] = []
+        self._wrappers: list[tuple[Any, Any]] = []
 
     def __enter__(self) -> Self:
         with _undisturbed():
@@ -61,6 +66,8 @@ class Kept:
             self._notes += notes_of_memory(state, {key: each for key, each in data.items() if key not in state})
             self._iterators = {key: each for key, (each, _) in self._found.items() if is_half_consumed(each)}
             self._generators = instances(self._found, GENERATORS)
+            wrappers = {id(vars(one)) for one in instances(state, DistributedDataParallel)}
+            self._wrappers = [(it, kept) for _, it, kept in self._notes if id(it) in wrappers and type(kept) is dict]
             self._loaders = [(one, one._iterator) for one in instances(self._found, DataLoader)]
         return self
 
@@ -102,6 +109,7 @@ class Kept:
         """Put everything back. A Ctrl-C, or another signal, that comes meanwhile is heard when all is back."""
         with _undisturbed():
             self._reshard()
+            self._go_on()
             for kind, it, kept in self._notes:
                 with suppress(Exception):  # all the others are put back all the same, and the check finds it
                     if not _is_same(kind, it, kept):
@@ -110,6 +118,7 @@ class Kept:
     def _moved(self) -> list[str]:
         """Name what is not as it was."""
         with _undisturbed():
+            self._go_on()
             moved = [it for kind, it, kept in self._notes if not _is_same(kind, it, kept)]
         return list(dict.fromkeys(path_to(each, self._found) for each in moved))
 
@@ -129,6 +138,11 @@ class Kept:
             swapped = _swapped(kept, twins)
             if swapped is not kept:
                 kind.put_back(it, swapped)
+
+    def _go_on(self) -> None:
+        """Leave to DDP whether its first pass is over, which its reducer, out of Python's reach, remembers too."""
+        for it, kept in self._wrappers:
+            kept.update({name: it[name] for name in _PASSES if name in it})
 
     def _reshard(self) -> None:
         for each in self._sharded:
