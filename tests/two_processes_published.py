@@ -11,19 +11,25 @@ from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
 from torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook import PowerSGDState, powerSGD_hook
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import CPUOffloadPolicy, fully_shard
 from torch.distributed.optim import ZeroRedundancyOptimizer
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, TensorDataset, get_worker_info
 
 import lrfind
-from tests.two_processes_pytorch import OPTIONS, data, differences, network, seed, state_of, step
+from tests.two_processes_pytorch import OPTIONS, data, differences, local, network, seed, state_of, step
 
 
-def published(make, within=lambda model: nullcontext()):
-    """Return a case: what ``make`` of the rank gives is trained after a search, and without one, ``within`` a context.
+def published(make, within=lambda model: nullcontext(), begun=0):
+    """Return a case: what ``make`` of the rank gives is trained after a search, and without one.
+
+    Args:
+        make: Gives what is said below.
+        within: Given the model: a context to train in.
+        begun: Steps before the search.
 
     ``make`` returns the model, the optimizer or several, the loader, the step, and what else is to be equal afterwards.
     """
@@ -34,6 +40,8 @@ def published(make, within=lambda model: nullcontext()):
             seed(0)
             model, optimizer, loader, body, *others = make(rank)
             seed(rank)
+            for batch in itertools.islice(loader, begun):
+                body(model, optimizer, batch)
             if is_searched:
                 finding = lrfind.find(model, optimizer, loader, step=body, **OPTIONS)
             with within(model):
@@ -103,9 +111,10 @@ class Checkpointed(nn.Module):
     def __init__(self):
         super().__init__()
         self.body, self.head = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.1)), nn.Linear(16, 1)
+        self.reentrant = True
 
     def forward(self, x):
-        return self.head(torch.utils.checkpoint.checkpoint(self.body, x, use_reentrant=True))
+        return self.head(torch.utils.checkpoint.checkpoint(self.body, x, use_reentrant=self.reentrant))
 
 
 def static_graph(rank):
@@ -389,6 +398,108 @@ def fabric_accumulating(rank):
     return model, optimizer, made.setup_dataloaders(data(0, length=1024)), body
 
 
+def bucket_views(rank):
+    """Gradients that are views of the memory that is reduced."""
+    model = DistributedDataParallel(network(), gradient_as_bucket_view=True)
+
+    def body(model, optimizer, batch):
+        optimizer.zero_grad(set_to_none=False)
+        loss = F.mse_loss(model(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return model, adam(model), data(rank), body
+
+
+def by_hand(rank):
+    """A plain model, whose gradients the step averages over ranks."""
+    model = network()
+
+    def body(model, optimizer, batch):
+        optimizer.zero_grad()
+        loss = F.mse_loss(model(batch[0]), batch[1])
+        loss.backward()
+        for one in model.parameters():
+            dist.all_reduce(one.grad)
+            one.grad /= dist.get_world_size()
+        optimizer.step()
+        return loss.detach()
+
+    return model, adam(model), data(rank), body
+
+
+def sharded(model, **options):
+    mesh = init_device_mesh("cpu", (2,))
+    fully_shard(model[0], mesh=mesh, **options)
+    return fully_shard(model, mesh=mesh, **options)
+
+
+def adapters(rank):
+    """A frozen network in shards, of which some layers are trained, and an average of them that is kept by hand."""
+    model = nn.Sequential(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16)), nn.Linear(16, 1))
+    model[0].requires_grad_(False)
+    model[0][2].bias.requires_grad_(True)
+    model = sharded(model)
+    trained = [one for one in model.parameters() if one.requires_grad]
+    means = [local(one) for one in trained]
+    optimizer = torch.optim.Adam(trained, lr=2e-3)
+
+    def body(model, optimizer, batch):
+        loss = step(model, optimizer, batch)
+        for mean, one in zip(means, trained, strict=True):
+            mean.lerp_(local(one), 0.1)
+        return loss
+
+    return model, optimizer, data(rank), body, lambda: dict(zip("ab", means, strict=False))
+
+
+def offloaded(rank):
+    return (
+        (model := sharded(network(), offload_policy=CPUOffloadPolicy(pin_memory=False))),
+        adam(model),
+        data(rank),
+        step,
+    )
+
+
+def checkpointed_shards(rank):
+    model = nn.Sequential(Checkpointed(), nn.Linear(1, 1))
+    model[0].reentrant = False
+    return (model := sharded(model)), adam(model), data(rank), step
+
+
+def compiled_shards(rank):
+    model = sharded(network())
+    model.compile(backend="aot_eager")
+    return model, adam(model), data(rank), step
+
+
+def teacher(rank):
+    """A frozen teacher in shards, which is only evaluated."""
+    taught, model = sharded(network()).requires_grad_(False), sharded(network())
+    taught.eval()
+
+    def body(model, optimizer, batch):
+        optimizer.zero_grad()
+        with torch.no_grad():
+            wanted = taught(batch[0])
+        loss = F.mse_loss(model(batch[0]), wanted)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return model, adam(model), data(rank), body, lambda: {n: local(one) for n, one in taught.state_dict().items()}
+
+
+def both(rank):
+    """In columns and in shards: a mesh of two dimensions."""
+    mesh = init_device_mesh("cpu", (2, 1), mesh_dim_names=("data", "tensor"))
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+    parallelize_module(model, mesh["tensor"], {"0": ColwiseParallel(), "2": RowwiseParallel()})
+    return (model := fully_shard(model, mesh=mesh["data"])), adam(model), data(rank), step
+
+
 TRAININGS = {
     "a GAN of two models in DDP": gan,
     "DDP with unused parameters": unused,
@@ -404,6 +515,13 @@ TRAININGS = {
     "DDP of a compiled model": compiled_inside,
     "a compiled DDP": compiled,
     "DDP in a closure": inside_a_closure,
+    "gradients averaged by hand": by_hand,
+    "fsdp2 with adapters and their average": adapters,
+    "fsdp2 offloaded": offloaded,
+    "fsdp2 checkpointed": checkpointed_shards,
+    "fsdp2 compiled": compiled_shards,
+    "fsdp2 with a teacher in shards": teacher,
+    "fsdp2 and tensor parallel": both,
     "fsdp2 on a mesh of 2 x 1": hybrid,
     "fsdp2 on a mesh of 1 x 2": hybrid_across,
     "fsdp2 with accumulation and clipping": no_sync,
@@ -412,4 +530,11 @@ TRAININGS = {
     "Fabric in shards": fabric_sharded,
 }
 CASES = {name: published(make) for name, make in TRAININGS.items()}
+BEGUN = {
+    "DDP with a static graph": static_graph,
+    "DDP with PowerSGD": power_sgd,
+    "DDP with ZeroRedundancyOptimizer": zero,
+}
+BEGUN |= {"DDP with gradients as views": bucket_views, "fsdp2 with a teacher in shards": teacher}
+CASES |= {f"{name}, mid-training": published(make, begun=3) for name, make in BEGUN.items()}
 CASES["DDP with more data on one rank"] = published(uneven, within=lambda model: model.join())
