@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-GROUPS = ("pytorch", "lightning", "huggingface")
+GROUPS = ("pytorch", "published", "lightning", "huggingface")
 LIMIT = 60.0
 """Seconds, after which a case has hung."""
 GRACE = 10.0

@@ -11,7 +11,12 @@ from tests.two_processes import GROUPS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "loops.md"
-TITLES = {"pytorch": "PyTorch", "lightning": "Lightning", "huggingface": "Hugging Face `Trainer`"}
+TITLES = {
+    "pytorch": "PyTorch",
+    "published": "PyTorch",
+    "lightning": "Lightning",
+    "huggingface": "Hugging Face `Trainer`",
+}
 MARKS = re.compile(r"<!-- two processes -->\n.*?<!-- end -->\n", flags=re.DOTALL)
 
 

@@ -110,7 +110,7 @@ class PyTorchLoop(LoopInPlace):
         self._model, self._optimizer, self._loader, self._accumulate = model, optimizer, loader, accumulate
         self._loss_fn, self._step = loss_fn, step
         self._twins: list[Any] = []
-        self._ranks = Ranks.of(model, loss_fn, step)
+        self._ranks = Ranks.of(model)
 
     @property
     def per_epoch(self) -> float:
