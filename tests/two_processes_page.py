@@ -41,6 +41,8 @@ def lines_of(group):
 def rows_of(title, lines):
     """Return a row for each case: what was seen on both ranks."""
     for first, second in zip(lines[::2], lines[1::2], strict=True):
+        if "share" in (first.get("result") or {}):
+            continue
         yield f"| {title}: {first['case']} | {said_of(first, second)} |"
 
 

@@ -20,6 +20,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, TensorDataset, get_worker_info
 
 import lrfind
+from lrfind.isolation import Kept
+from lrfind.isolation.memory import COPIED
 from tests.two_processes_pytorch import OPTIONS, data, differences, local, network, seed, state_of, step
 
 
@@ -500,6 +502,15 @@ def both(rank):
     return (model := fully_shard(model, mesh=mesh["data"])), adam(model), data(rank), step
 
 
+def frozen_shards(rank):
+    """Of a frozen network in shards nothing is copied: returned is the share of the weights here that is."""
+    model = sharded(nn.Sequential(nn.Linear(1024, 1024), nn.Linear(1024, 1)))
+    model[0].requires_grad_(False)
+    with Kept((model, torch.optim.Adam(model[1].parameters()))) as kept:
+        copied = sum(noted[1].nbytes for kind, _, noted in kept._notes if kind is COPIED)
+    return {"share": copied / sum(local(one).nbytes for one in model.parameters())}
+
+
 TRAININGS = {
     "a GAN of two models in DDP": gan,
     "DDP with unused parameters": unused,
@@ -530,6 +541,7 @@ TRAININGS = {
     "Fabric in shards": fabric_sharded,
 }
 CASES = {name: published(make) for name, make in TRAININGS.items()}
+COPIES = {"frozen shards are not copied": frozen_shards}
 BEGUN = {
     "DDP with a static graph": static_graph,
     "DDP with PowerSGD": power_sgd,

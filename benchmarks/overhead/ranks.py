@@ -81,6 +81,7 @@ def measure(rank: int, port: int, kind: str, how: str, name: str, results: Simpl
     before = resident("VmRSS")
     RUNS[name](model, optimizer, loader)
     results.put((resident("VmHWM") - before) / size)
+    dist.barrier()
     dist.destroy_process_group()
 
 

@@ -22,7 +22,7 @@ from lrfind.isolation.reach import Found, components, inner_names, instances
 
 SHARE = 0.05
 """Of memory that nearly never moves, the smallest blocks up to this share of the whole are copied ..."""
-LEAST = {"model": 1 << 62, "beside": 1 << 30, "frozen": 1 << 20, "data": 1 << 26}
+LEAST = {"model": 1 << 62, "frozen": 1 << 20, "beside": 1 << 30, "data": 1 << 26}
 """... or up to so many bytes, where that is more: what trains always, arrays that functions keep up to a gigabyte."""
 SAMPLE, READ = 4096, 1 << 33
 """Of what is watched so many words are compared, and the sum of all up to so many bytes."""
@@ -42,7 +42,7 @@ def notes_of_memory(state: Found, data: Found) -> Iterator[Note]:
     holders = [(kind_of(each), each) for each in instances(state, (torch.Tensor, np.ndarray))]
     holders += [("data", each) for each in instances(data, (torch.Tensor, np.ndarray))]
     blocks: dict[int, tuple[str, Any, Values]] = {}
-    for kind, each in sorted(holders, key=lambda one: one[0] != "model"):
+    for kind, each in sorted(holders, key=lambda one: [*LEAST].index(one[0])):  # a block is of the first kind
         key, values = _block(each)
         if values is not None:
             blocks.setdefault(key, (kind, each, values))
@@ -59,7 +59,8 @@ def _kinds(state: Found) -> Callable[[Any], str]:
     """Return what says of a tensor or array whether it moves with the model, is frozen, or lies beside the model."""
     optimizers = instances(state, Optimizer)
     trained = [one for each in optimizers for group in each.param_groups for one in group["params"]]
-    trained += [one for one in instances(state, nn.Parameter) if one.requires_grad]
+    weights = [one for one in instances(state, torch.Tensor) if isinstance(one, nn.Parameter)]  # DTensors, too
+    trained += [one for one in weights if one.requires_grad]
     moments = [
         one for each in optimizers for kept in each.state.values() if isinstance(kept, Mapping) for one in kept.values()
     ]
@@ -67,12 +68,13 @@ def _kinds(state: Found) -> Callable[[Any], str]:
     trained = [inner for one in trained for inner in _with_inner(one)]
     grads = [one.grad for one in trained if not is_lazy(one) and one.is_leaf]
     known = {id(inner) for one in (*trained, *moments, *buffers, *grads) for inner in _with_inner(one)}
+    frozen = {id(inner) for one in weights for inner in _with_inner(one)}
     shapes = {one.shape for one in trained if not is_lazy(one)}
 
     def kind(each: Any) -> str:
         if id(each) in known or is_lazy(each) or each.shape in shapes:
             return "model"
-        return "frozen" if isinstance(each, nn.Parameter) else "beside"
+        return "frozen" if id(each) in frozen else "beside"
 
     return kind
 
