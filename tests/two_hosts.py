@@ -1,8 +1,8 @@
 """Two hosts on one machine: network namespaces with addresses of their own, joined by a pair of virtual devices.
 
-``python -m tests.two_hosts SCRIPT [ARGUMENTS]`` runs a script on both as a launcher of a cluster would, prints a
-line of JSON per host (what it printed, how it ended), and leaves nothing behind. No root is needed where the system
-lets a user have namespaces.
+``python -m tests.two_hosts SCRIPT [ARGUMENTS]`` runs a script on both as the launcher of a cluster would, prints a line
+of JSON per host (what it printed, how it ended), and leaves nothing behind. No root is needed where the system lets a
+user have namespaces.
 """
 
 import json
@@ -10,7 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 PORT, LIMIT = "29511", 300
@@ -59,31 +60,20 @@ def ip(*command):
 
 def run(command):
     """Run a command on both hosts at once; return what each printed, and how it ended."""
-    running, files = [], []
-    for host in (0, 1):
-        size = {
-            "WORLD_SIZE": "2",
-            "RANK": str(host),
-            "LOCAL_RANK": "0",
-            "NODE_RANK": str(host),
-            "LOCAL_WORLD_SIZE": "1",
-        }
-        network = {"MASTER_ADDR": ADDRESSES[0], "MASTER_PORT": PORT, "GLOO_SOCKET_IFNAME": "eth0"}
-        files.append([tempfile.TemporaryFile("w+") for _ in range(2)])  # noqa: SIM115, closed with the processes
-        entered = ["ip", "netns", "exec", f"host{host}", sys.executable, *command]
-        environment = {**os.environ, **size, **network}
-        running.append(subprocess.Popen(entered, env=environment, stdout=files[-1][0], stderr=files[-1][1]))
-    results = []
-    for process, (out, err) in zip(running, files, strict=True):
-        try:
-            code = process.wait(LIMIT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = "it hung"
-        for each in (out, err):
-            each.seek(0)
-        results.append({"code": code, "out": out.read()[-2000:], "err": err.read()[-2000:]})
-    return results
+    with ThreadPoolExecutor(2) as both:
+        return list(both.map(partial(run_on, command), (0, 1)))
+
+
+def run_on(command, host):
+    size = {"WORLD_SIZE": "2", "RANK": str(host), "LOCAL_RANK": "0", "NODE_RANK": str(host), "LOCAL_WORLD_SIZE": "1"}
+    network = {"MASTER_ADDR": ADDRESSES[0], "MASTER_PORT": PORT, "GLOO_SOCKET_IFNAME": "eth0"}
+    entered = ["ip", "netns", "exec", f"host{host}", sys.executable, *command]
+    options = {"env": {**os.environ, **size, **network}, "capture_output": True, "text": True, "timeout": LIMIT}
+    try:
+        done = subprocess.run(entered, check=False, **options)
+    except subprocess.TimeoutExpired as error:
+        return {"code": "it hung", "out": "", "err": str(error)}
+    return {"code": done.returncode, "out": done.stdout[-2000:], "err": done.stderr[-2000:]}
 
 
 if __name__ == "__main__":

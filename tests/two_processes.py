@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-GROUPS = ("pytorch", "lightning", "huggingface")
+GROUPS = ("pytorch", "published", "lightning", "huggingface")
 LIMIT = 60.0
 """Seconds, after which a case has hung."""
 GRACE = 10.0
@@ -32,9 +32,14 @@ def cases_of(group):
     return import_module(f"tests.two_processes_{group}").CASES
 
 
+def all_of(group):
+    """Return also what is looked at in a way of its own."""
+    return {**cases_of(group), **getattr(import_module(f"tests.two_processes_{group}"), "COPIES", {})}
+
+
 def main(group, *names):
     torch.set_num_threads(1)
-    cases = cases_of(group)
+    cases = all_of(group)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         gc.freeze()

@@ -11,7 +11,12 @@ from tests.two_processes import GROUPS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "loops.md"
-TITLES = {"pytorch": "PyTorch", "lightning": "Lightning", "huggingface": "Hugging Face `Trainer`"}
+TITLES = {
+    "pytorch": "PyTorch",
+    "published": "PyTorch",
+    "lightning": "Lightning",
+    "huggingface": "Hugging Face `Trainer`",
+}
 MARKS = re.compile(r"<!-- two processes -->\n.*?<!-- end -->\n", flags=re.DOTALL)
 
 
@@ -36,6 +41,8 @@ def lines_of(group):
 def rows_of(title, lines):
     """Return a row for each case: what was seen on both ranks."""
     for first, second in zip(lines[::2], lines[1::2], strict=True):
+        if "share" in (first.get("result") or {}):
+            continue
         yield f"| {title}: {first['case']} | {said_of(first, second)} |"
 
 

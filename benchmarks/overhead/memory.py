@@ -153,9 +153,9 @@ def multiple(kind: str, name: str) -> float:
     RUNS[name](*training(kind, 8, 1))
     model, optimizer, loader = training(kind, WIDTH, LAYERS)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     RUNS[name](model, optimizer, loader)
-    return (_resident("VmHWM") - before) / _size(model)
+    return (resident("VmHWM") - before) / size_of(model)
 
 
 def table() -> str:
@@ -172,7 +172,7 @@ def table() -> str:
 def about() -> str:
     """Say what was measured, and with what."""
     sizes = {kind: training(kind, WIDTH, LAYERS)[0] for kind in ("full", "lora")}
-    full, lora = (_size(one) / MB for one in sizes.values())
+    full, lora = (size_of(one) / MB for one in sizes.values())
     trained = sum(one.nbytes for one in sizes["lora"].parameters() if one.requires_grad) / MB
     packages = ("torch", "lightning", "torch-lr-finder")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
@@ -184,10 +184,12 @@ def about() -> str:
     )
 
 
-def write(text: str) -> None:
-    """Put the table and what is said about it into docs/loops.md, between the comments that mark their place."""
+def write(text: str, place: str = "memory") -> None:
+    """Put a table and what is said about it into docs/loops.md, between the comments that mark their place."""
     page = PAGE.read_text(encoding="utf-8")
-    put = re.sub(r"(<!-- memory -->\n).*?(\n<!-- end -->)", lambda found: found[1] + text + found[2], page, flags=re.S)
+    put = re.sub(
+        rf"(<!-- {place} -->\n).*?(\n<!-- end -->)", lambda found: found[1] + text + found[2], page, flags=re.S
+    )
     PAGE.write_text(put, encoding="utf-8")
 
 
@@ -196,13 +198,14 @@ def _measured(kind: str, name: str) -> float:
         return pool.apply(multiple, (kind, name))
 
 
-def _resident(kind: str) -> int:
-    """Resident memory of this process in bytes: ``VmRSS`` now, or ``VmHWM``, its peak."""
+def resident(kind: str) -> int:
+    """Return resident memory of this process in bytes: ``VmRSS`` now, or ``VmHWM``, its peak."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return 1024 * int(next(line for line in lines if line.startswith(kind)).split()[1])
 
 
-def _size(model: nn.Module) -> int:
+def size_of(model: nn.Module) -> int:
+    """Return how many bytes the weights of a model have."""
     return sum(one.nbytes for one in model.parameters())
 
 

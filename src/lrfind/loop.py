@@ -7,7 +7,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from lrfind.curves import GAPS, PATIENCE, DivergenceWatch
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.isolation import Kept, generators_kept
 from lrfind.optim import Optimizers, Stepping, groups_of, rates_of, reply_of
-from lrfind.ranks import Ranks, local
+from lrfind.ranks import MetError, Ranks, local
 from lrfind.records import Probe, Record, Stop
 
 OnStep = Callable[[float, float], None]
@@ -88,8 +88,11 @@ class LoopInPlace(ABC):
 
     def run(self, probe: Probe, on_step: OnStep = ignore) -> Record:
         """Run one probe; see ``Loop``."""
-        with self, torch.enable_grad(), self.kept.probe(probe.seed):
-            return self._run(probe, on_step)
+        with self, torch.enable_grad():
+            with suppress(MetError), self.kept.probe(probe.seed):
+                return self._run(probe, on_step)
+            with self.kept.probe(probe.seed):  # from now on, all ranks judge the same losses
+                return self._run(probe, on_step)
 
 
 class Recorder:
@@ -112,10 +115,8 @@ class Recorder:
     is_probe = True
     """Whether losses that diverge, or are not finite, end it, and the reply of the optimizer is measured."""
 
-    def __init__(
-        self, probe: Probe, optimizers: Optimizers, on_step: OnStep = ignore, ranks: Ranks | None = None
-    ) -> None:
-        self._ranks = ranks or Ranks()
+    def __init__(self, probe: Probe, optimizers: Optimizers, on_step: OnStep = ignore, ranks: Any = None) -> None:
+        self._ranks: Ranks = ranks or Ranks()
         self.stop: Stop | None = None
         self.batches, self._passes, self._length, self._bad = 0, 0, 0.0, 0
         self._probe, self._following = probe, iter(probe.lrs[1:])

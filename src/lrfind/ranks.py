@@ -29,6 +29,10 @@ STUCK = 10.0
 """A rank that has heard of it, and after so many seconds still waits for the one that failed, says so."""
 
 
+class MetError(Exception):
+    """A step has used a collective, of which nothing was known before: what it trains is trained by all ranks."""
+
+
 class Ranks:
     """The processes that train a model together.
 
@@ -39,12 +43,15 @@ class Ranks:
     def __init__(self, group: Any = None) -> None:
         self._group = group
         self.size = 1 if group is None else dist.get_world_size(group)
+        self._collectives = _collectives() if group is None and is_distributed() else None
+        self._word: _Word | None = None
 
     @classmethod
     def of(cls, model: nn.Module) -> Ranks:
         """Return the processes that train a model, by its type or that of its weights.
 
-        A model of one process among several, as where rank 0 searches alone, has only that.
+        A model of one process among several, as where rank 0 searches alone, has only that, until its step talks to the
+        others.
         """
         return cls(_group_of(model) if is_distributed() else None)
 
@@ -56,6 +63,7 @@ class Ranks:
     def loss(self, loss: float) -> float:
         """Return the mean of what each rank gives; NaN where one is."""
         if self.size == 1:
+            self._meet()
             return loss
         total = torch.tensor(loss, dtype=torch.float64, device=self._device)
         dist.all_reduce(total, group=self._group)
@@ -81,21 +89,31 @@ class Ranks:
         Raises:
             RankError: Where another rank has failed, and broke off what this one waited for.
         """
-        if self.size == 1:
-            yield
-            return
-        word = _Word(self._group)
-        word.start()
+        if self.size > 1:
+            self._word = _Word(self._group)
         try:
             yield
         except BaseException as error:
             own = f"{type(error).__name__}: {error}"
-            first = word.say(own)
+            first = self._word.say(own) if self._word else None
             if first is not None and _is_broken_off(error) and not first.endswith(own):
                 raise RankError(f"{first}; here everything is put back.") from error
             raise
         finally:
-            word.end()
+            if self._word is not None:
+                self._word.end()
+
+    def _meet(self) -> None:
+        """Find out whether a step has talked to the other processes: averages gradients by itself, has its own DDP.
+
+        Raises:
+            MetError: If it has, on all ranks at the same step; the probe is to begin anew.
+        """
+        if self._collectives is None or self._collectives == _collectives():
+            return
+        self._collectives, self._group, self.size = None, dist.group.WORLD, dist.get_world_size()
+        self._word = _Word(self._group)
+        raise MetError
 
     @property
     def _device(self) -> torch.device:
@@ -123,6 +141,7 @@ class _Word(threading.Thread):
         self._key = f"{name}/search/{count}"
         self._first: str | None = None
         self._ended = threading.Event()
+        self.start()
 
     def run(self) -> None:
         """Listen, until something is heard or the search ends."""
@@ -165,6 +184,14 @@ class _Word(threading.Thread):
 def is_distributed() -> bool:
     """Say whether this process is one of several that were started together."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _collectives() -> int:
+    """Return how many collectives this process has used of the group of all; 0 where the backend does not count."""
+    try:
+        return int(dist.group.WORLD._get_sequence_number_for_group())  # type: ignore[union-attr]
+    except RuntimeError:
+        return 0
 
 
 def local(tensor: torch.Tensor) -> torch.Tensor:

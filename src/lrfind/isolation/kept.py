@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from typing_extensions import Self
@@ -25,10 +26,13 @@ from lrfind.isolation.iterators import is_half_consumed, stand_in
 from lrfind.isolation.loaders import end_workers
 from lrfind.isolation.memory import notes_of_memory
 from lrfind.isolation.notes import notes_of
-from lrfind.isolation.reach import Found, instances, is_leaf, path_to, reach
+from lrfind.isolation.reach import Found, attributes_of, instances, is_leaf, path_to, reach
 from lrfind.isolation.rules import Note, moved, put_back
 
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+
+_PASSES = ("_static_graph_delay_allreduce_enqueued", "num_iterations")
+"""By which DDP knows its first pass, in newer and older versions of torch."""
 
 
 class Kept:
@@ -52,6 +56,7 @@ class Kept:
         self._generators: list[Any] = []
         self._loaders: list[tuple[Any, Any]] = []
         self._sharded: list[Any] = []
+        self._wrappers: list[tuple[Any, Any]] = []
 
     def __enter__(self) -> Self:
         with _undisturbed():
@@ -67,6 +72,12 @@ class Kept:
             things = [each for each, _ in self._found.values()]
             everywhere = global_generators()
             self._notes = notes_of([*everywhere, os.environ, *things])
+            wrappers = {id(vars(each)): vars(each) for each in instances(state, DistributedDataParallel)}
+            self._wrappers = [
+                (names, kept)
+                for _, it, kept in self._notes
+                if type(kept) is dict and (names := wrappers.get(id(it if type(it) is dict else attributes_of(it))))
+            ]
             for holder, note in notes_of_memory(state, {key: data[key] for key in data.keys() - state.keys()}):
                 self._notes.append(note)
                 self._found.setdefault(id(note[1]), (note[1], holder))
@@ -117,10 +128,12 @@ class Kept:
         """Put everything back."""
         with _undisturbed():
             self._reshard()
+            self._go_on()
             put_back(self._notes)
 
     def _moved(self) -> list[str]:
         """Name what is not as it was."""
+        self._go_on()
         return list(dict.fromkeys(path_to(it, self._found) for _, it, _ in moved(self._notes)))
 
     def _walk(self) -> tuple[Found, Found]:
@@ -136,6 +149,11 @@ class Kept:
             swapped = _swapped(note, twins)
             if swapped is not note:
                 note.rule.put_back(note.it, swapped.kept)
+
+    def _go_on(self) -> None:
+        """Leave to DDP whether its first pass is over, which its reducer, out of Python's reach, remembers too."""
+        for it, kept in self._wrappers:
+            kept.update({name: it[name] for name in _PASSES if name in it and name in kept})
 
     def _reshard(self) -> None:
         for each in self._sharded:

@@ -22,7 +22,7 @@ from lrfind.isolation.rules import Note, Rule, do_nothing
 
 SHARE = 0.05
 """Of memory that nearly never moves, the smallest blocks up to this share of the whole are copied ..."""
-LEAST = {"model": 1 << 62, "beside": 1 << 30, "frozen": 1 << 20, "data": 1 << 26}
+LEAST = {"model": 1 << 62, "frozen": 1 << 20, "beside": 1 << 30, "data": 1 << 26}
 """... or up to so many bytes, where that is more: what trains always, arrays that functions keep up to a gigabyte."""
 SAMPLE, READ = 4096, 1 << 33
 """Of what is watched so many words are compared, and the sum of all up to so many bytes."""
@@ -45,7 +45,7 @@ def notes_of_memory(state: Found, data: Found) -> Iterator[tuple[Any, Note]]:
     holders = [(place_of(each), each) for each in instances(state, (torch.Tensor, np.ndarray))]
     holders += [("data", each) for each in instances(data, (torch.Tensor, np.ndarray))]
     blocks: dict[int, tuple[str, Any, Values]] = {}
-    for place, each in sorted(holders, key=lambda pair: pair[0] != "model"):
+    for place, each in sorted(holders, key=lambda pair: [*LEAST].index(pair[0])):  # a block is of the first place
         key, values = _block(each)
         if values is not None:
             blocks.setdefault(key, (place, each, values))
@@ -62,19 +62,21 @@ def _places(state: Found) -> Callable[[Any], str]:
     """Return what says of a tensor or array whether it moves with the model, is frozen, or lies beside the model."""
     optimizers = instances(state, Optimizer)
     trained = [weight for each in optimizers for group in each.param_groups for weight in group["params"]]
-    trained += [weight for weight in instances(state, nn.Parameter) if weight.requires_grad]
+    weights = [each for each in instances(state, torch.Tensor) if isinstance(each, nn.Parameter)]  # DTensors, too
+    trained += [weight for weight in weights if weight.requires_grad]
     trained = [inner for weight in trained for inner in _with_inner(weight)]
     moments = [kept.values() for each in optimizers for kept in each.state.values() if isinstance(kept, Mapping)]
     buffers = [each._buffers.values() for each in instances(state, nn.Module)]
     grads = [weight.grad for weight in trained if not is_lazy(weight) and weight.is_leaf]
     moved = [each for some in (trained, *moments, *buffers, grads) for each in some]
     known = {id(inner) for each in moved for inner in _with_inner(each)}
+    frozen = {id(inner) for weight in weights for inner in _with_inner(weight)}
     shapes = {weight.shape for weight in trained if not is_lazy(weight)}
 
     def place(each: Any) -> str:
         if id(each) in known or is_lazy(each) or each.shape in shapes:
             return "model"
-        return "frozen" if isinstance(each, nn.Parameter) else "beside"
+        return "frozen" if id(each) in frozen else "beside"
 
     return place
 
