@@ -287,6 +287,18 @@ class TestHuggingFace:
         assert rates_of(trainer)[20:] == pytest.approx(rates_of(whole)[20:], rel=1e-9)
         assert len(finder.findings) == 1
 
+    def test_resumed_from_a_checkpoint_of_only_the_model(self):
+        """The optimizer and the schedule begin anew, at the rate that was found."""
+        how = {"epochs": 2, "schedule": "cosine", "save_only_model": True}
+        whole = train(Model(), first := lrh.LRFinder(**FAST), **how)
+        again = lrh.LRFinder(**FAST)
+        with pytest.warns(UserWarning, match="has only the model .*: the optimizer and the schedule begin anew"):
+            trainer = train(Model(), again, resume="out/checkpoint-20", **how)
+        assert (again.finding, again.applied.steps) == (first.finding, 20)
+        assert rates_of(trainer)[20:] == rates_of(whole)[:20]
+        with pytest.warns(UserWarning, match="only the model"), pytest.raises(RateNotAppliedError, match="starts with"):
+            train(Model(), lrh.VerifyLR(1e-2), resume="out/checkpoint-20", **how)
+
     def test_second_stage_with_a_new_schedule(self):
         model, fresh = train(Model(), schedule="linear").model, Model()
         trainer = train(model, finder := lrh.LRFinder(**FAST), schedule="cosine")

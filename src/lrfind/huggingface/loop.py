@@ -71,7 +71,7 @@ class HuggingFaceLoop(LoopInPlace):
         steps, is_training = len(probe.lrs), self._is_training
         inner = inner_trainer(self._trainer, self._parts, steps=steps, seed=probe.seed, is_training=is_training)
         inner.get_train_dataloader = partial(self._loader_of, inner.get_train_dataloader, probe.seed)
-        with _Driver(probe, on_step, self._ranks) as driver:
+        with _Driver(probe, on_step, self._ranks, self._trainer.lr_scheduler) as driver:
             inner.callback_handler.callbacks = [driver]
             inner.training_step = driver.watched(inner.training_step)
             transformers().Trainer.train(inner)
@@ -94,8 +94,9 @@ class _Driver(Driver, callback_base()):  # type: ignore[misc]
 
     nothing_ran = "the Trainer did not begin to train; check its train_dataset and its subclass."
 
-    def __init__(self, probe: Probe, on_step: OnStep, ranks: Ranks) -> None:
+    def __init__(self, probe: Probe, on_step: OnStep, ranks: Ranks, scheduler: Any) -> None:
         super().__init__(probe, on_step, ranks)
+        self.scheduler = scheduler
         self._losses: list[torch.Tensor] = []
 
     def watched(self, training_step: Callable[..., Any]) -> Callable[..., Any]:

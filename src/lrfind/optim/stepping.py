@@ -81,6 +81,7 @@ class Stepping:
         steps: How many steps the first optimizer has made.
         least: The least rate read back; infinity before the first step.
         greatest: The greatest; 0 before the first step.
+        lr: The rate that the optimizers had at the start, under a schedule its peak.
         ratios: Each param group's rate as a multiple of ``rate``.
     """
 
@@ -98,7 +99,7 @@ class Stepping:
         self.read: float | None = None
         self.least, self.greatest = math.inf, 0.0
         self.optimizers = as_list(optimizers)
-        self.ratios = rates_of(self.optimizers, scheduler).ratios
+        self.lr, self.ratios = (rates := rates_of(self.optimizers, scheduler)).lr, rates.ratios
         self.watches_only = rate is None  # probes are not training: copies of the optimizer are not watched
         self._lead = self.optimizers[0]
         self._is_usual = self.ratios == (1.0,)

@@ -6,11 +6,13 @@ import copy
 import math
 import re
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from lrfind.errors import BadInputError
+from lrfind.isolation import Kept
 from lrfind.optim.schedulers import RATES, unwrapped, way_of, with_inner
 
 ENOUGH = 1_000
@@ -86,7 +88,9 @@ def _are_close(values: list[Any], rates: list[float]) -> bool:
 
 
 def trajectory(twin: Any, steps: int) -> list[list[float]]:
-    """Return the rates of the groups at each step of a copy, which is stepped; fewer where it ends earlier.
+    """Return the rates of the groups at each step of a copy; fewer where it ends earlier.
+
+    The copy, random numbers, and what its functions reach (a counter that a lambda keeps, say) are put back.
 
     Args:
         twin: What ``on_dummy`` returned.
@@ -95,18 +99,21 @@ def trajectory(twin: Any, steps: int) -> list[list[float]]:
     Raises:
         BadInputError: If it cannot be stepped.
     """
-    way, rates = way_of(twin), []
-    groups = unwrapped(twin.optimizer).param_groups
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for done in range(steps):
-            try:
-                if way and (way.is_ahead or done):
-                    way.advance(done if way.is_ahead else done - 1)
-            except (ValueError, ArithmeticError):  # OneCycleLR beyond its end, CyclicLR's powers of two
-                break
-            except Exception as error:
-                name = type(twin).__name__
-                raise BadInputError(f"{name} cannot be stepped to see what it does ({error}); {WAY_OUT}.") from error
-            rates.append([float(group["lr"]) for group in groups])
-    return rates
+    try:
+        with warnings.catch_warnings(), Kept((twin,)) as kept, kept.probe(0):
+            warnings.simplefilter("ignore")
+            return list(_stepped(twin, steps))
+    except Exception as error:
+        name = type(twin).__name__
+        raise BadInputError(f"{name} cannot be stepped to see what it does ({error}); {WAY_OUT}.") from error
+
+
+def _stepped(twin: Any, steps: int) -> Iterator[list[float]]:
+    way, groups = way_of(twin), unwrapped(twin.optimizer).param_groups
+    for done in range(steps):
+        try:
+            if way and (way.is_ahead or done):
+                way.advance(done if way.is_ahead else done - 1)
+        except (ValueError, ArithmeticError):  # OneCycleLR beyond its end, CyclicLR's powers of two
+            return
+        yield [float(group["lr"]) for group in groups]

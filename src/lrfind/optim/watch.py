@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lrfind.errors import RateNotAppliedError
 from lrfind.optim.rates import Optimizers
-from lrfind.optim.scaled import take_off, view_of
+from lrfind.optim.scaled import Scaled, take_off, view_of
 from lrfind.optim.schedulers import drives, flatten, with_inner
 from lrfind.optim.stepping import Stepping, differing, held_by
 
@@ -168,7 +168,7 @@ def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
 
 def _told_by(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence[Any]]:
     """Return what tells the rates that a scheduler has last set."""
-    if hasattr(scheduler, "get_last_lr"):
+    if hasattr(scheduler, "get_last_lr") and not isinstance(scheduler.optimizer, Scaled):
         return scheduler.get_last_lr  # type: ignore[no-any-return]
     view = view_of(scheduler, optimizer)
     return lambda: view.written
