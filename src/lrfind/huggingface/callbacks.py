@@ -6,7 +6,7 @@ import copy
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.finder import Finder, Training, Verifier
@@ -108,7 +108,7 @@ class LRFinder(Finder, VerifyLR):
 
     def _search(self, trainer: Any) -> Finding:
         loop = HuggingFaceLoop(trainer, is_training=True)
-        return find_with(loop, **cast(SearchOptions, with_plan(dict(self._options), trainer)))
+        return find_with(loop, **with_plan(self._options, trainer))
 
     def _loggers(self, trainer: Any) -> Sequence[Metrics]:
         each = trainer.callback_handler.callbacks

@@ -1,14 +1,16 @@
 """Read, set and verify learning rates on optimizers, whatever their param groups and schedulers."""
 
 from lrfind.optim.apply import apply_rate
-from lrfind.optim.rates import Group, Optimizers, Rates, as_list, groups_of, rates_of
+from lrfind.optim.peaks import Rates, rates_of
+from lrfind.optim.rates import CLOSE, Group, Optimizers, as_list, differing, groups_of, held_by, read_rate, set_rate
 from lrfind.optim.reply import reply_of
 from lrfind.optim.schedulers import drives, driving, is_scheduler, once, unwrapped
 from lrfind.optim.shapes import Scheduled, to_schedule
-from lrfind.optim.stepping import Stepping, differing, read_rate, set_rate
+from lrfind.optim.stepping import Stepping
 from lrfind.optim.watch import AppliedRate, handling_groups, living_schedulers
 
 __all__ = [
+    "CLOSE",
     "AppliedRate",
     "Group",
     "Optimizers",
@@ -22,6 +24,7 @@ __all__ = [
     "driving",
     "groups_of",
     "handling_groups",
+    "held_by",
     "is_scheduler",
     "living_schedulers",
     "once",

@@ -13,9 +13,6 @@ from torch.optim import Optimizer
 _INNER = ("_schedulers", "schedulers", "lr_scheduler", "scheduler")
 """Where schedulers keep others: torch's two containers, ignite's, timm's plateau, ignite's and other wrappers."""
 
-RATES = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
-"""What schedulers keep of rates in param groups."""
-
 _WRAPPING = ("lightning.", "lightning_fabric.", "pytorch_lightning.", "accelerate.")
 """Where wrappers of optimizers come from that share the attributes of what they wrap."""
 
@@ -26,18 +23,18 @@ _ENDS = ("num_warmup_steps", "num_stable_steps", "num_decay_steps")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class StepCall:
     """How a scheduler is stepped.
 
     Attributes:
-        advance: Steps it, given how many steps have been made before.
-        waits: Whether it is given a metric, so that nobody knows beforehand when it will act.
+        make: Steps it, given how many steps have been made before.
+        needs_metric: Whether it is given a metric, so that nobody knows beforehand when it will act.
         is_ahead: Whether it is called before the step that it is for, also the first.
         unit: What it counts, where its arguments say so.
     """
 
-    advance: Callable[[int], object]
-    waits: bool = False
+    make: Callable[[int], object]
+    needs_metric: bool = False
     is_ahead: bool = False
     unit: Literal["step", "epoch"] | None = None
 
@@ -112,33 +109,30 @@ def driving(optimizers: Iterable[Optimizer], scheduler: Any) -> tuple[Any, ...]:
     return tuple(one for one in known if any(drives(one, optimizer) for optimizer in each))
 
 
-def way_of(scheduler: Any) -> Way | None:
+def step_call(scheduler: Any) -> StepCall | None:
     """Return how a scheduler is stepped; None where that cannot be told."""
     if hasattr(scheduler, "step_update") and not getattr(scheduler, "t_in_epochs", False):  # as timm's
-        return _counted(scheduler, "step_update")
-    if hasattr(scheduler, "step"):
-        return _counted(scheduler, "step")
-    names = _required(scheduler) if callable(scheduler) else None
-    is_handler = names is not None and len(names) <= 1  # ignite's, called with the engine
-    return Way(lambda done: scheduler(*(None for _ in names or ())), is_ahead=True) if is_handler else None
-
-
-def waits(scheduler: Any) -> bool:
-    """Say whether a scheduler is given a metric, so that nobody knows beforehand when it will act."""
-    way = way_of(scheduler)
-    return way is not None and way.waits
-
-
-def _counted(scheduler: Any, method: str) -> Way | None:
-    """Return the way of a method that takes nothing, a count, or a metric."""
-    step, names = getattr(scheduler, method), _required(getattr(scheduler, method))
+        step = scheduler.step_update
+    elif hasattr(scheduler, "step"):
+        step = scheduler.step
+    else:  # ignite's handlers, called with the engine
+        names = _required(scheduler)
+        is_handler = names is not None and len(names) <= 1
+        return StepCall(lambda done: scheduler(*(None for _ in names or ())), is_ahead=True) if is_handler else None
+    names = _required(step)
     if names is None or len(names) > 1:
         return None
     if not names:
-        return Way(lambda done: step())
+        return StepCall(lambda done: step())
     if any(word in names[0] for word in _METRICS):
-        return Way(lambda done: step(1.0), waits=True)
-    return Way(lambda done: step(done + 1), unit="epoch" if "epoch" in names[0] else "step")
+        return StepCall(lambda done: step(1.0), needs_metric=True)
+    return StepCall(lambda done: step(done + 1), unit="epoch" if "epoch" in names[0] else "step")
+
+
+def needs_metric(scheduler: Any) -> bool:
+    """Say whether a scheduler is given a metric, so that nobody knows beforehand when it will act."""
+    call = step_call(scheduler)
+    return call is not None and call.needs_metric
 
 
 def _required(function: Any) -> list[str] | None:

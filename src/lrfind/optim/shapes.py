@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lrfind.errors import BadInputError
-from lrfind.optim.rates import rates_of
-from lrfind.optim.schedulers import bare, is_scheduler, own_length, strides, unwrapped, way_of
+from lrfind.optim.peaks import rates_of
+from lrfind.optim.schedulers import bare, is_scheduler, own_length, step_call, strides, unwrapped
 from lrfind.optim.trial import ENOUGH, on_dummy, trajectory
 from lrfind.schedules import AsConstant, Shape, constant
 
@@ -41,8 +41,8 @@ class Scheduled:
         self._steps, self._every = steps, every
         self.is_asked, self._is_off = True, False
         twin = on_dummy(scheduler)
-        way = way_of(twin)
-        self._is_steady, self.unit = (way.waits, way.unit) if way else (True, None)
+        call = step_call(twin)
+        self._is_steady, self.unit = (call.needs_metric, call.unit) if call else (True, None)
         done = max(getattr(scheduler, "last_epoch", 0), 0)
         left = (own_length(scheduler) or 0) - done
         is_told = left > 0 and steps is None and not self._is_steady

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
-import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -13,21 +11,21 @@ import torch
 
 from lrfind.errors import BadInputError
 from lrfind.isolation import Kept
-from lrfind.optim.schedulers import RATES, unwrapped, way_of, with_inner
+from lrfind.optim.rates import RATES, held_by
+from lrfind.optim.schedulers import step_call, unwrapped, with_inner
 
 ENOUGH = 1_000
 """By so many steps a scheduler that does not say how long it goes has shown what it does."""
-
-_SHORT = 20
-"""And by so many whether it sets rates at all."""
-
-_BASE = re.compile("lr|base|init|peak")
-"""What a number is called that may be the rate that an optimizer had."""
 
 WAY_OUT = (
     "search with schedule= as a function of the fraction of training done, and set the rates yourself: apply without "
     "it and call remove() on the watch"
 )
+
+
+def is_known(scheduler: Any) -> bool:
+    """Say whether a scheduler, and all that it holds, come from torch or transformers."""
+    return all(type(one).__module__.split(".")[0] in ("torch", "transformers") for one in with_inner([scheduler]))
 
 
 def on_dummy(scheduler: Any, factor: float = 1.0) -> Any:
@@ -42,9 +40,7 @@ def on_dummy(scheduler: Any, factor: float = 1.0) -> Any:
     dummy.param_groups = [{"params": [torch.zeros(1)], **copy.deepcopy(group)} for group in kept]
     dummy.defaults = dict(optimizer.defaults)
     for group in dummy.param_groups if factor != 1 else ():
-        for key in RATES:
-            if key in group:
-                group[key] = group[key] * factor
+        group.update({name: group[name] * factor for name in RATES if name in group})
     groups = zip(optimizer.param_groups, dummy.param_groups, strict=True)
     memo: dict[int, Any] = {id(old): new for old, new in groups}
     memo |= {id(optimizer): dummy, id(optimizer.param_groups): dummy.param_groups}
@@ -54,37 +50,9 @@ def on_dummy(scheduler: Any, factor: float = 1.0) -> Any:
         twin = copy.deepcopy(scheduler, memo)
     except Exception as error:
         raise BadInputError(f"{name} cannot be copied to see what it does ({error}); {WAY_OUT}.") from error
-    if way_of(twin) is None:
+    if step_call(twin) is None:
         raise BadInputError(f"how {name} is to be stepped cannot be told from its arguments; {WAY_OUT}.")
     return twin
-
-
-def is_known(scheduler: Any) -> bool:
-    """Say whether a scheduler, and all that it holds, come from torch or transformers."""
-    return all(type(one).__module__.split(".")[0] in ("torch", "transformers") for one in with_inner([scheduler]))
-
-
-def is_absolute(scheduler: Any) -> bool:
-    """Say whether a scheduler sets rates that do not depend on those of its optimizer, as ignite's do."""
-    if is_known(scheduler) or not (way := way_of(scheduler)) or way.waits or _keeps_bases(scheduler):
-        return False
-    once, twice = (trajectory(on_dummy(scheduler, factor), _SHORT) for factor in (1.0, 2.0))
-    return once[1:] == twice[1:] and len(once) > 1
-
-
-def _keeps_bases(scheduler: Any) -> bool:
-    """Say whether a scheduler, or one that it holds, has noted the rates that its optimizer had."""
-    groups = unwrapped(scheduler.optimizer).param_groups
-    bases = [[float(group[name]) for group in groups if name in group] for name in ("initial_lr", "lr")]
-    held = [(name, value) for one in with_inner([scheduler]) for name, value in vars(one).items()]
-    lists = [list(value) for _, value in held if isinstance(value, (list, tuple))]
-    lists += [[value] * len(groups) for name, value in held if isinstance(value, float) and _BASE.search(name)]
-    return any(_are_close(value, rates) for value in lists for rates in bases if rates)
-
-
-def _are_close(values: list[Any], rates: list[float]) -> bool:
-    is_numbers = len(values) == len(rates) and all(isinstance(one, (int, float, torch.Tensor)) for one in values)
-    return is_numbers and all(math.isclose(float(one), rate) for one, rate in zip(values, rates, strict=True))
 
 
 def trajectory(twin: Any, steps: int) -> list[list[float]]:
@@ -109,11 +77,11 @@ def trajectory(twin: Any, steps: int) -> list[list[float]]:
 
 
 def _stepped(twin: Any, steps: int) -> Iterator[list[float]]:
-    way, groups = way_of(twin), unwrapped(twin.optimizer).param_groups
+    call, groups = step_call(twin), unwrapped(twin.optimizer).param_groups
     for done in range(steps):
         try:
-            if way and (way.is_ahead or done):
-                way.advance(done if way.is_ahead else done - 1)
+            if call and (call.is_ahead or done):
+                call.make(done if call.is_ahead else done - 1)
         except (ValueError, ArithmeticError):  # OneCycleLR beyond its end, CyclicLR's powers of two
             return
-        yield [float(group["lr"]) for group in groups]
+        yield held_by(groups)

@@ -12,13 +12,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrfind.errors import RateNotAppliedError
-from lrfind.optim.rates import Optimizers
+from lrfind.optim.rates import Optimizers, differing, held_by
 from lrfind.optim.scaled import Scaled, take_off, view_of
 from lrfind.optim.schedulers import drives, flatten, with_inner
-from lrfind.optim.stepping import Stepping, differing, held_by
+from lrfind.optim.stepping import Stepping
 
 
-class AppliedRate:
+class AppliedRate(Stepping):
     """Watches the rate an optimizer really uses, at every step.
 
     Args:
@@ -39,35 +39,17 @@ class AppliedRate:
         is_replaceable: bool = False,
         groups: Sequence[int] = (),
     ) -> None:
-        self.is_replaceable = is_replaceable
+        super().__init__(optimizers, scheduler=schedulers)
+        self.is_replaceable, self._suspects = is_replaceable, suspects
         self._schedulers: tuple[Any, ...] = ()
         self._drivers: dict[int, list[tuple[Any, Callable[[], Sequence[Any]]]]] = {}
-        self._stepping = Stepping(
-            optimizers, scheduler=schedulers, before=self._verify, after=self._verify_made, owner=self
-        )
-        self.optimizers = self._stepping.optimizers
-        self._suspects = suspects
         self.schedulers = tuple(schedulers)
         now = [len(one.param_groups) for one in self.optimizers]
         self.groups = list(groups) if len(groups) == len(now) else now
         counts = zip(self.optimizers, self.groups, strict=True)
         self._held = {id(one): held_by(one.param_groups[:count]) for one, count in counts}
-        self._stepping.__enter__()
-
-    @property
-    def least(self) -> float:
-        """The least rate used so far; infinity before the first step."""
-        return self._stepping.least
-
-    @property
-    def greatest(self) -> float:
-        """The greatest rate used so far; 0 before the first step."""
-        return self._stepping.greatest
-
-    @property
-    def steps(self) -> int:
-        """How many steps of the first optimizer were watched."""
-        return self._stepping.steps
+        self._before, self._after = self._verify, self._verify_made
+        self.__enter__()
 
     def __repr__(self) -> str:
         names = ", ".join(type(one).__name__ for one in self.optimizers)
@@ -101,7 +83,7 @@ class AppliedRate:
 
     def remove(self) -> None:
         """Stop watching."""
-        self._stepping.__exit__()
+        self.__exit__()
         for one in self.schedulers:
             take_off(one)
 
@@ -161,9 +143,8 @@ def handling_groups(holders: Iterable[Any], framework: str) -> list[str]:
 def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
     """Return the watches over optimizers that end where another rate is applied."""
     hooks = [hook for one in optimizers for hook in one._optimizer_step_pre_hooks.values()]
-    found = [getattr(hook, "__self__", None) for hook in hooks]
-    watches = {id(one.owner): one.owner for one in found if isinstance(one, Stepping)}
-    return [one for one in watches.values() if isinstance(one, AppliedRate) and one.is_replaceable]
+    watches = {id(one): one for hook in hooks if isinstance(one := getattr(hook, "__self__", None), AppliedRate)}
+    return [one for one in watches.values() if one.is_replaceable]
 
 
 def _told_by(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence[Any]]:

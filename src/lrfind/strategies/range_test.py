@@ -114,7 +114,7 @@ class RangeTest:
 
     def length(self, record: Record | None = None) -> Length:
         """Return how long training will be, as far as that is known, with a record at hand or before the first."""
-        per_epoch = self.per_epoch if record is None else record.epoch or self.per_epoch
+        per_epoch = self.per_epoch if record is None else record.epoch
         return with_own(Length(self.horizon, self.epochs, per_epoch), self.schedule)
 
     def _shape(self, record: Record) -> Shape:
