@@ -144,7 +144,7 @@ class Finder(Verifier):
         """Find a rate for what is left of training; check first whatever can be checked without."""
 
     @abstractmethod
-    def _put(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
+    def _write(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         """Write the rate where the framework reads it, if not in the optimizer; return the finding, with notes."""
 
     def _loggers(self, trainer: Any) -> Sequence[Metrics]:
@@ -164,7 +164,7 @@ class Finder(Verifier):
         else:
             self._find(trainer, is_fresh=not is_resumed)
 
-    def _go_on(self, trainer: Any, epoch: float) -> None:
+    def _find_again(self, trainer: Any, epoch: float) -> None:
         """Find again if this epoch is one to do so; the rate is kept where the curve cannot be read."""
         is_new, self._is_new = self._is_new, False
         if is_new or not self._every or epoch <= 0 or epoch % self._every:
@@ -191,7 +191,7 @@ class Finder(Verifier):
         """Put the latest rate where training reads it, make sure of the optimizer, and watch it."""
         finding = self.findings[-1]
         if self._apply:
-            self.findings[-1] = self._put(trainer, finding, is_fresh=is_fresh)
+            self.findings[-1] = self._write(trainer, finding, is_fresh=is_fresh)
             optimizers, schedulers, *_ = self._training(trainer)
             if rates_of(optimizers, schedulers).lr != finding.lr:
                 apply_rate(optimizers, finding.lr, schedulers).remove()

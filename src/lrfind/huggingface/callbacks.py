@@ -103,7 +103,7 @@ class LRFinder(Finder, VerifyLR):
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Find again, every so many epochs."""
-        self._go_on(trainer_of(self), self._passes)
+        self._find_again(trainer_of(self), self._passes)
         self._passes = math.floor(self._passes) + 1
 
     def _search(self, trainer: Any) -> Finding:
@@ -114,7 +114,7 @@ class LRFinder(Finder, VerifyLR):
         each = trainer.callback_handler.callbacks
         return [_Report(trainer, one) for one in each if type(one).__module__.startswith("transformers.integrations")]
 
-    def _put(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
+    def _write(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         trainer.args.learning_rate = finding.lr
         return finding
 

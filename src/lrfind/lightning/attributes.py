@@ -102,7 +102,7 @@ def put(module: Any, name: str, value: float) -> None:
         setattr(module, name, value)
 
 
-def complain(module: Any, wanted: str, wiring: Wiring) -> RateNotAppliedError:
+def unread_error(module: Any, wanted: str, wiring: Wiring) -> RateNotAppliedError:
     """Return the error for an attribute that the optimizer does not read; it names both places."""
     name = type(module).__name__
     source = f"self.{wiring.read[0]}" if wiring.read else "something else, perhaps a literal"
@@ -113,12 +113,12 @@ def complain(module: Any, wanted: str, wiring: Wiring) -> RateNotAppliedError:
     )
 
 
-def contradict(module: Any, wanted: float | None, used: float) -> RateNotAppliedError:
+def mismatch_error(module: Any, wanted: float | None, used: float) -> RateNotAppliedError:
     """Return the error for an optimizer that is built with another rate; it names where the rate is, and must be."""
     wiring = trace(module)
     holders = [name for name in (*wiring.unread, *wiring.read) if get(module, name) == wanted]
     if wiring.is_known and holders and holders[0] not in wiring.read:
-        return complain(module, holders[0], wiring)
+        return unread_error(module, holders[0], wiring)
     source, remedy = "", "let configure_optimizers read an attribute and set that"
     if wiring.read:
         source, remedy = f" from self.{wiring.read[0]}", f"set self.{wiring.read[0]}"
@@ -128,7 +128,7 @@ def contradict(module: Any, wanted: float | None, used: float) -> RateNotApplied
     )
 
 
-def stale(module: Any, lr: float, wiring: Wiring) -> list[str]:
+def notes_on_unread(module: Any, lr: float, wiring: Wiring) -> list[str]:
     """Say of each attribute of a usual name that it is not what trains."""
     fate = (
         "which its optimizer does not read" if wiring.is_known else "and it could not be told what its optimizer reads"

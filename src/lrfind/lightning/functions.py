@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.finder import planned
 from lrfind.isolation import generators_kept
-from lrfind.lightning.attributes import complain, put, trace
+from lrfind.lightning.attributes import put, trace, unread_error
 from lrfind.lightning.loop import LightningLoop
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.options import SearchOptions, with_options
@@ -110,7 +110,7 @@ def apply(finding: Finding, model: Any, *, attr: str | None = None) -> None:
         )
         values = {name: finding.lr}
     elif name not in wiring.read:
-        raise complain(model, name, wiring)
+        raise unread_error(model, name, wiring)
     if values is None:
         raise RateNotAppliedError(
             f"no value of self.{name} gives the optimizer of {type(model).__name__} lr={finding.lr!r}; let "

@@ -13,7 +13,7 @@ from lrfind.optim.peaks import rates_of
 from lrfind.optim.rates import RATES, Optimizers, as_list, groups_of, write
 from lrfind.optim.rebase import begin_again, note_rates, rebase_of
 from lrfind.optim.schedulers import drives, is_scheduler, needs_metric, once, unwrapped
-from lrfind.optim.trial import WAY_OUT
+from lrfind.optim.trial import REMEDY
 from lrfind.optim.watch import AppliedRate, living_schedulers, watches_over
 
 
@@ -78,7 +78,7 @@ def _check_drivers(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None
     for one in schedulers:
         name = type(one).__name__
         if not is_scheduler(one):
-            raise BadInputError(f"{name} is no scheduler with an optimizer of its own that it steps; {WAY_OUT}.")
+            raise BadInputError(f"{name} is no scheduler with an optimizer of its own that it steps; {REMEDY}.")
         if not any(drives(one, optimizer) for optimizer in each):
             raise BadInputError(
                 f"{name} drives another {type(unwrapped(one.optimizer)).__name__}, not this "

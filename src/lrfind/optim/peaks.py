@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from lrfind.errors import BadInputError
 from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, held_by
-from lrfind.optim.schedulers import drives, flatten, needs_metric, own_length, with_inner
+from lrfind.optim.schedulers import drives, flatten, known_length, needs_metric, with_inner
 from lrfind.optim.trial import ENOUGH, is_known, on_dummy, trajectory
 
 _SHORT = 20
@@ -95,7 +95,7 @@ def _peaks(optimizer: Optimizer, schedulers: Sequence[Any]) -> list[float]:
     if cycles:
         return [float(peak) for peak in cycles[-1].max_lrs]
     if drivers and _is_absolute(drivers[-1]):
-        steps = own_length(drivers[-1]) or ENOUGH
+        steps = known_length(drivers[-1]) or ENOUGH
         return [max(rates) for rates in zip(*trajectory(on_dummy(drivers[-1]), steps), strict=True)]
     names: tuple[str, ...] = ("initial_lr", "lr")
     if not schedulers or any(hasattr(one, "_schedule_phases") for one in drivers):  # OneCycleLR, which may be over

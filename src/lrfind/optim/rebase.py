@@ -13,8 +13,8 @@ from lrfind.errors import BadInputError
 from lrfind.optim.peaks import Change
 from lrfind.optim.rates import CLOSE, held_by, write
 from lrfind.optim.scaled import view_of
-from lrfind.optim.schedulers import inner_of, needs_metric, own_length, step_call, unwrapped, with_inner
-from lrfind.optim.trial import ENOUGH, WAY_OUT, is_known, on_dummy, trajectory
+from lrfind.optim.schedulers import inner_of, known_length, needs_metric, step_call, unwrapped, with_inner
+from lrfind.optim.trial import ENOUGH, REMEDY, is_known, on_dummy, trajectory
 
 _TORCH = re.compile(r"^(base_lrs|max_lrs|min_lrs|default_min_lr|_last_lr|eta_min|_init_lrs)$")
 _TIMM = re.compile(rf"{_TORCH.pattern}|^(base_values|lr_min|warmup_lr_init|warmup_steps)$")
@@ -57,12 +57,12 @@ def rebase_of(scheduler: Any, factor: float) -> Rebase:
         if _scales(scheduler, rebase, factor):
             return rebase
     name = type(scheduler).__name__
-    raise BadInputError(f"{name} sets rates that do not scale with anything that it keeps; {WAY_OUT}.")
+    raise BadInputError(f"{name} sets rates that do not scale with anything that it keeps; {REMEDY}.")
 
 
 def _scales(scheduler: Any, rebase: Rebase, factor: float) -> bool:
     """Say whether the whole trajectory of a scheduler scales."""
-    steps = max(ENOUGH, own_length(scheduler) or 0)
+    steps = max(ENOUGH, known_length(scheduler) or 0)
     wanted = trajectory(on_dummy(scheduler), steps)
     twin = on_dummy(scheduler, factor)
     rebase(twin, Change(factor, {}))

@@ -84,7 +84,7 @@ def view_of(scheduler: Any, optimizer: Optimizer) -> Scaled:
     return view
 
 
-def take_off(scheduler: Any) -> None:
+def remove_view(scheduler: Any) -> None:
     """Let a scheduler see its optimizer itself again, where the view changes nothing."""
     view = scheduler.optimizer
     for one in with_inner([scheduler]) if isinstance(view, Scaled) and view.factor == 1 else ():

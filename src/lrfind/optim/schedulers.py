@@ -54,19 +54,19 @@ def flatten(scheduler: Any) -> Iterator[Any]:
         for one in scheduler:
             yield from flatten(one)
     elif scheduler is not None:
-        yield bare(scheduler)
+        yield without_wrapper(scheduler)
 
 
-def bare(scheduler: Any) -> Any:
+def without_wrapper(scheduler: Any) -> Any:
     """Return the scheduler in the wrapper that Accelerate puts around it."""
     is_wrapped = not hasattr(scheduler, "optimizer") and hasattr(scheduler, "scheduler")
-    return bare(scheduler.scheduler) if is_wrapped else scheduler
+    return without_wrapper(scheduler.scheduler) if is_wrapped else scheduler
 
 
-def strides(scheduler: Any) -> int:
+def steps_per_call(scheduler: Any) -> int:
     """Return how often Accelerate's wrapper steps a scheduler at each step: once for every process."""
     optimizers = getattr(scheduler, "optimizers", None) or [None]
-    if bare(scheduler) is scheduler or getattr(scheduler, "split_batches", True):
+    if without_wrapper(scheduler) is scheduler or getattr(scheduler, "split_batches", True):
         return 1
     return int(getattr(getattr(optimizers[0], "accelerator_state", None), "num_processes", 1))
 
@@ -93,7 +93,7 @@ def inner_of(scheduler: Any) -> list[Any]:
 
 def is_scheduler(value: Any) -> bool:
     """Say whether something changes the rates of an optimizer that it holds when it is stepped."""
-    value = bare(value)
+    value = without_wrapper(value)
     acts = hasattr(value, "step") or callable(value)
     return acts and hasattr(value, "optimizer") and not hasattr(value, "param_groups")
 
@@ -145,11 +145,11 @@ def _required(function: Any) -> list[str] | None:
     return [one.name for one in parameters if one.default is inspect.Parameter.empty and one.kind in kinds]
 
 
-def own_length(scheduler: Any) -> int | None:
+def known_length(scheduler: Any) -> int | None:
     """Return after how many of its steps a scheduler ends; None where it does not say."""
     inner = inner_of(scheduler)
     if inner and (milestones := getattr(scheduler, "_milestones", None)):
-        last = own_length(inner[-1])
+        last = known_length(inner[-1])
         return None if last is None else milestones[-1] + last
     found = [getattr(scheduler, name, None) for name in _LENGTHS]
     if type(scheduler).__name__ == "PolynomialLR":
@@ -160,6 +160,6 @@ def own_length(scheduler: Any) -> int | None:
         given = one.keywords if isinstance(one, partial) else {}
         ends = [given[name] for name in _ENDS if name in given]
         found.append(given.get("num_training_steps", sum(ends) if len(ends) == len(_ENDS) else None))
-    found += map(own_length, inner)
+    found += map(known_length, inner)
     lengths = [int(one) for one in found if isinstance(one, (int, float)) and not isinstance(one, bool) and one > 0]
     return max(lengths, default=None)

@@ -17,7 +17,7 @@ from lrfind.optim.schedulers import step_call, unwrapped, with_inner
 ENOUGH = 1_000
 """By so many steps a scheduler that does not say how long it goes has shown what it does."""
 
-WAY_OUT = (
+REMEDY = (
     "search with schedule= as a function of the fraction of training done, and set the rates yourself: apply without "
     "it and call remove() on the watch"
 )
@@ -49,9 +49,9 @@ def on_dummy(scheduler: Any, factor: float = 1.0) -> Any:
     try:
         twin = copy.deepcopy(scheduler, memo)
     except Exception as error:
-        raise BadInputError(f"{name} cannot be copied to see what it does ({error}); {WAY_OUT}.") from error
+        raise BadInputError(f"{name} cannot be copied to see what it does ({error}); {REMEDY}.") from error
     if step_call(twin) is None:
-        raise BadInputError(f"how {name} is to be stepped cannot be told from its arguments; {WAY_OUT}.")
+        raise BadInputError(f"how {name} is to be stepped cannot be told from its arguments; {REMEDY}.")
     return twin
 
 
@@ -73,7 +73,7 @@ def trajectory(twin: Any, steps: int) -> list[list[float]]:
             return list(_stepped(twin, steps))
     except Exception as error:
         name = type(twin).__name__
-        raise BadInputError(f"{name} cannot be stepped to see what it does ({error}); {WAY_OUT}.") from error
+        raise BadInputError(f"{name} cannot be stepped to see what it does ({error}); {REMEDY}.") from error
 
 
 def _stepped(twin: Any, steps: int) -> Iterator[list[float]]:

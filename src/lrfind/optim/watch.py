@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lrfind.errors import RateNotAppliedError
 from lrfind.optim.rates import Optimizers, differing, held_by
-from lrfind.optim.scaled import Scaled, take_off, view_of
+from lrfind.optim.scaled import Scaled, remove_view, view_of
 from lrfind.optim.schedulers import drives, flatten, with_inner
 from lrfind.optim.stepping import Stepping
 
@@ -28,6 +28,11 @@ class AppliedRate(Stepping):
         is_replaceable: Whether the watch ends where another rate is applied.
         groups: How many param groups of each optimizer are watched; those added since may hold any rate. By default
             all that there are now.
+
+    Attributes:
+        steps: How many steps of the first optimizer were watched.
+        least: The least rate used so far; infinity before the first step.
+        greatest: The greatest; 0 before the first step.
     """
 
     def __init__(
@@ -67,7 +72,7 @@ class AppliedRate(Stepping):
         if len(given) != len(self._schedulers) or any(map(operator.is_not, given, self._schedulers)):
             self._schedulers = given
             self._drivers = {
-                id(optimizer): [(one, _told_by(one, optimizer)) for one in given if drives(one, optimizer)]
+                id(optimizer): [(one, _latest_rates(one, optimizer)) for one in given if drives(one, optimizer)]
                 for optimizer in self.optimizers
             }
 
@@ -85,7 +90,7 @@ class AppliedRate(Stepping):
         """Stop watching."""
         self.__exit__()
         for one in self.schedulers:
-            take_off(one)
+            remove_view(one)
 
     def _verify(self, optimizer: Optimizer, step: int | None = None) -> None:
         drivers = self._drivers.get(id(optimizer), [])
@@ -133,8 +138,8 @@ def handling_groups(holders: Iterable[Any], framework: str) -> list[str]:
     """
     names = []
     for kind in map(type, holders):
-        own = [one for one in reversed(kind.__mro__) if not re.search(framework, one.__module__)]
-        methods = {name: value for one in own for name, value in vars(one).items()}
+        kinds = [one for one in reversed(kind.__mro__) if not re.search(framework, one.__module__)]
+        methods = {name: value for one in kinds for name, value in vars(one).items()}
         codes = {name: getattr(method, "__code__", None) for name, method in methods.items()}
         names += [f"{kind.__name__}.{name}" for name, code in codes.items() if code and "param_groups" in code.co_names]
     return names
@@ -147,7 +152,7 @@ def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
     return [one for one in watches.values() if one.is_replaceable]
 
 
-def _told_by(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence[Any]]:
+def _latest_rates(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence[Any]]:
     """Return what tells the rates that a scheduler has last set."""
     if hasattr(scheduler, "get_last_lr") and not isinstance(scheduler.optimizer, Scaled):
         return scheduler.get_last_lr  # type: ignore[no-any-return]
