@@ -33,16 +33,18 @@ class Training:
         left: How much of the peak is left over the last fifth of it, in [0, 1]; ``lrfind.schedules.remaining``.
         horizon: How many optimizer steps it takes; None where that is not known.
         epochs: How often it goes over the data, likewise; of both, the lesser counts.
+        per_epoch: Optimizer steps in one pass over the data, for records that do not say; 0 where that is not known.
     """
 
     schedule: str
     left: float
     horizon: int | None = None
     epochs: float | None = None
+    per_epoch: float = 0.0
 
     def over(self, record: Record) -> Length:
         """How long it is, as far as that is known with a record at hand."""
-        return Length(self.horizon, self.epochs, record.epoch)
+        return Length(self.horizon, self.epochs, record.epoch or self.per_epoch)
 
 
 def read(record: Record, method: str, training: Training) -> float:
