@@ -18,7 +18,7 @@ from typing_extensions import ParamSpec, Unpack
 from lrfind.errors import BadInputError
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in
 from lrfind.loop import LoopInPlace, OnStep, Recorder
-from lrfind.optim import Optimizers, as_list, living_schedulers, once, to_schedule
+from lrfind.optim import Optimizers, as_list, living_schedulers, outermost, to_schedule
 from lrfind.options import SearchOptions, with_options
 from lrfind.ranks import Ranks
 from lrfind.records import Finding, Probe, Record
@@ -111,7 +111,7 @@ def _drivers(optimizer: Optimizers) -> tuple[Any, ...]:
     """Return the living schedulers that drive an optimizer, the first of several."""
     lead = as_list(optimizer)[0]
     is_driven = any("initial_lr" in group for group in lead.param_groups)
-    return once(living_schedulers(lead)) if is_driven else ()
+    return outermost(living_schedulers(lead)) if is_driven else ()
 
 
 def _schedule_of(drivers: Sequence[Any]) -> SearchOptions:

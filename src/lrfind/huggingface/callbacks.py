@@ -14,7 +14,7 @@ from lrfind.huggingface.framework import callback_base, trainer_of
 from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
 from lrfind.loggers import Metrics
 from lrfind.optim import unwrapped
-from lrfind.options import SearchOptions, with_meanings
+from lrfind.options import with_meanings
 from lrfind.records import Finding
 from lrfind.search import find_with
 

@@ -19,10 +19,10 @@ from lrfind.huggingface.inner import Parts, base_of, begin_again, inner_trainer,
 from lrfind.isolation import Kept, end_workers, length_of, seed_all
 from lrfind.loop import Driver, LoopInPlace, OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
+from lrfind.options import SearchOptions
 from lrfind.ranks import Ranks
 from lrfind.records import Probe, Record
 from lrfind.schedules import AsConstant, Shape
-from lrfind.search import SearchOptions
 
 _SOME = 1_000
 """Steps of a training for which it is tried whether its scheduler can be read."""

@@ -12,7 +12,7 @@ from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim.peaks import rates_of
 from lrfind.optim.rates import RATES, Optimizers, as_list, groups_of, write
 from lrfind.optim.rebase import begin_again, note_rates, rebase_of
-from lrfind.optim.schedulers import drives, is_scheduler, needs_metric, once, unwrapped
+from lrfind.optim.schedulers import drives, is_scheduler, needs_metric, outermost, unwrapped
 from lrfind.optim.trial import REMEDY
 from lrfind.optim.watch import AppliedRate, living_schedulers, watches_over
 
@@ -38,7 +38,7 @@ def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> Appl
     """
     if not 0 < lr < math.inf:
         raise BadInputError(f"lr must be positive and finite, got {lr=}.")
-    schedulers, each = once(scheduler), as_list(optimizers)
+    schedulers, each = outermost(scheduler), as_list(optimizers)
     for one in each:
         if not hasattr(one, "param_groups"):
             raise BadInputError(

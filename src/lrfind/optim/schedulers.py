@@ -71,7 +71,7 @@ def steps_per_call(scheduler: Any) -> int:
     return int(getattr(getattr(optimizers[0], "accelerator_state", None), "num_processes", 1))
 
 
-def once(scheduler: Any) -> tuple[Any, ...]:
+def outermost(scheduler: Any) -> tuple[Any, ...]:
     """Return the schedulers in nested containers, each once, and none that another one holds."""
     each = {id(one): one for one in flatten(scheduler)}
     held = {id(one) for holder in each.values() for one in with_inner(inner_of(holder))}

@@ -54,7 +54,9 @@ class Stepping:
         self._hooks: list[Any] = []
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Begin, if that has not been done."""
+        if self._hooks:
+            return self
         hook = self._look if self.watches_only else self._set
         self._hooks = [one.register_step_pre_hook(hook) for one in self.optimizers]
         post = self._lead.register_step_post_hook(self._read)
@@ -67,6 +69,7 @@ class Stepping:
         """End."""
         for hook in self._hooks:
             hook.remove()
+        self._hooks = []
 
     def _look(self, optimizer: Optimizer, *_: Any) -> None:
         if self._before is not None:

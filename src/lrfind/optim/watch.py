@@ -86,11 +86,15 @@ class AppliedRate(Stepping):
         for optimizer in self.optimizers:
             self._verify(optimizer)
 
+    def __exit__(self, *_: object) -> None:
+        """Stop watching."""
+        super().__exit__()
+        for one in self.schedulers:
+            remove_view(one)
+
     def remove(self) -> None:
         """Stop watching."""
         self.__exit__()
-        for one in self.schedulers:
-            remove_view(one)
 
     def _verify(self, optimizer: Optimizer, step: int | None = None) -> None:
         drivers = self._drivers.get(id(optimizer), [])
