@@ -93,12 +93,12 @@ class Replicated:
 
     def _closer(self, record: Record) -> list[Probe]:
         """The slower ramp, around what a constant rate would be: schedules then are read off the same records."""
-        curve, steps = to_curve(record), self.test.length(record).steps
+        curve, length = to_curve(record), self.test.length(record)
         over = IN_ALL if self.budget < 1 else 1.0
-        fits = halvings(steps) > 0 and len(record.lrs) + CLOSER <= over * _allowed(self.budget, steps)
+        fits = halvings(length.steps) > 0 and len(record.lrs) + CLOSER <= over * _allowed(self.budget, length.steps)
         if not (fits and self.test.method == "calibrated" and curve.is_fresh and follows(curve)):
             return []
-        middle = replace(self.test, schedule="constant").read(record)
+        middle = replace(self.test, schedule="constant", horizon=length.horizon, epochs=length.epochs).read(record)
         low, high = max(middle / BELOW, self.test.min_lr), min(middle * ABOVE, self.test.max_lr)
         return [Probe(ramp(low, high, CLOSER), record.probe.seed + 1 + REPLICATES)] if low < high else []
 
