@@ -1,5 +1,6 @@
 """What every test shares."""
 
+import gc
 from importlib import import_module
 
 import pytest
@@ -10,6 +11,14 @@ import torch
 def _one_thread():
     """Small networks gain nothing from more, and lose much where the machine is busy."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def imports_frozen():
+    """Spare garbage collection, which Hugging Face's Trainer calls at each start, all that was imported."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(params=["lightning.pytorch", "pytorch_lightning"])

@@ -40,11 +40,12 @@ keeps its shape: set it again after `apply` where you mean the number itself.
 
 "By what it keeps" are the rates that a scheduler has noted (`base_lrs`, say): they are scaled in place, so that its
 `state_dict` holds them. "By what it writes" is for one that keeps nothing that is known to be a rate: it then sees
-its optimizer through a view, and has to be passed to `apply` again after a resume. Of a class that is neither torch's
-nor transformers', a copy is tried first. One that cannot be stepped is refused with a sentence; search with
-`schedule=` as a function of the fraction of training done instead, and set the rates yourself. Accelerate's wrapper
-is looked through, and ignite's handlers are scaled by what they write. `CyclicLR` and `OneCycleLR` are given their
-rates as absolute; the found rate is the peak.
+its optimizer through a view, and has to be passed to `apply` again after a resume; asked for its latest rates, it
+still tells those that it would make without the view. Of a class that is neither torch's nor transformers', a copy is
+tried first. One that cannot be stepped is refused with a sentence; search with `schedule=` as a function of the
+fraction of training done instead, and set the rates yourself. Accelerate's wrapper is looked through, and ignite's
+handlers are scaled by what they write. `CyclicLR` and `OneCycleLR` are given their rates as absolute; the found rate
+is the peak.
 
 A schedule that waits for a metric (`ReduceLROnPlateau`, `greedy`) is searched for as constant: when it will change
 the rate is not known. A rate that is applied in the middle of a schedule goes on from there; a new schedule begun on

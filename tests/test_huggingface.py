@@ -1,6 +1,7 @@
 """The Hugging Face loop, callbacks and function, in real Trainers over tiny random models."""
 
 import copy
+import dataclasses
 import multiprocessing
 import random
 import re
@@ -22,6 +23,7 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    SchedulerType,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -35,6 +37,7 @@ from lrfind.records import Cost, Finding, Probe
 from lrfind.schedules import name_of, ramp
 
 pytestmark = [
+    pytest.mark.usefixtures("imports_frozen"),
     pytest.mark.filterwarnings("ignore:Please use the new API settings to control TF32"),
     pytest.mark.filterwarnings("ignore:.*lr_scheduler.step\\(\\).*before"),  # transformers, where it resumes
 ]
@@ -331,11 +334,46 @@ OPTIONS = {
     "split_batches": {"accelerator_config": {"split_batches": True}},
     "dispatched": {"data": Stream, "max_steps": 10, "accelerator_config": {"dispatch_batches": True}},
     **{f"optim={name}": {"optim": name} for name in ("adamw_torch", "adamw_torch_fused", "adagrad", "rmsprop")},
+    "optim_args": {"optim": "rmsprop", "optim_args": "momentum=0.5,alpha=0.9"},
+    "compiled, mode": {"torch_compile": True, "torch_compile_backend": "eager", "torch_compile_mode": "default"},
+    "evaluated in bf16": {"bf16_full_eval": True, "eval_strategy": "epoch", "given": "evaluated"},
+    "evaluated late": {"eval_strategy": "epoch", "eval_delay": 1, "eval_accumulation_steps": 1, "given": "evaluated"},
+    "workers that fork": {"dataloader_num_workers": 1, "dataloader_multiprocessing_context": "fork"},
+    "workers out of order": {"dataloader_num_workers": 1, "dataloader_in_order": False},
+    "memory not pinned": {"dataloader_pin_memory": False},
+    "columns kept": {"remove_unused_columns": False, "label_names": ["labels"]},
+    "by length of a column": {
+        "model": bert,
+        "data": Tokens,
+        "train_sampling_strategy": "group_by_length",
+        "length_column_name": "none",
+    },
+    "cache": {"model": gpt2, "data": lambda: Tokens(padded=True), "use_cache": True},
+    "overflows looked for": {"debug": "underflow_overflow"},
+    "saved": {"save_strategy": "steps", "save_steps": 15, "save_total_limit": 1, "save_only_model": True},
     "restarts": {"optim": "sgd", "lr_scheduler_type": "cosine_with_restarts"},
     "min_lr": {"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr_rate": 0.1}},
 }
 """What else ``TrainingArguments`` changes of training."""
 TRAININGS |= OPTIONS
+NOT_TRIED = {
+    "what is not of training": (
+        "output_dir run_name project trackio_space_id trackio_bucket_id trackio_static_space_id report_to disable_tqdm "
+        "log_level log_level_replica log_on_each_node do_train do_eval do_predict logging_strategy use_cpu "
+        "per_device_eval_batch_size prediction_loss_only eval_do_concat_batches eval_use_gather_object "
+        "include_for_metrics batch_eval_metrics greater_is_better save_on_each_node enable_jit_checkpoint push_to_hub "
+        "hub_token hub_private_repo hub_model_id hub_strategy hub_always_push hub_revision skip_memory_metrics"
+    ),
+    "what is for other devices or processes": (
+        "fp16 fp16_full_eval tf32 local_rank fsdp fsdp_config deepspeed parallelism_config ddp_find_unused_parameters "
+        "ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph ddp_backend ddp_timeout"
+    ),
+    "old names of others": "gradient_checkpointing gradient_checkpointing_kwargs",
+    "what needs a package that is not here": "use_liger_kernel liger_kernel_config optim_target_modules",
+    "TestResuming": "resume_from_checkpoint ignore_data_skip restore_callback_states_from_checkpoint",
+    "every training here": "learning_rate per_device_train_batch_size",
+}
+"""Arguments that no training above is given, by why."""
 GIVEN = {"evaluated": {"eval_dataset": Rows(32)}, "loss": {"compute_loss_func": rows_loss}}
 
 
@@ -345,6 +383,14 @@ def options_of(name):
     made = {each: options[each]() for each in ("model", "data") if each in options}
     given = GIVEN.get(options.get("given"))
     return {**options, **made, "given": given}, dict(ROUGH)
+
+
+def test_every_argument_is_tried_or_said_why_not():
+    tried = {name for options in TRAININGS.values() for name in options} - {"model", "data", "given", "kind"}
+    known = {field.name for field in dataclasses.fields(TrainingArguments)}
+    left_out = [name for names in NOT_TRIED.values() for name in names.split()]
+    assert not tried & set(left_out)
+    assert tried | set(left_out) == known
 
 
 class TestNothingMoves:
@@ -680,6 +726,9 @@ class TestWhatTheTrainingDoesTheProbeDoes:
 
 SCHEDULES = {
     "linear": {},
+    "cosine": {},
+    "constant": {},
+    "cosine_warmup_with_min_lr": {"min_lr_rate": 0.1, "warmup_lr_rate": 0.2},
     "cosine_with_restarts": {"num_cycles": 2},
     "polynomial": {"lr_end": 0.0, "power": 2.0},
     "constant_with_warmup": {},
@@ -691,7 +740,11 @@ SCHEDULES = {
 }
 
 
-@pytest.mark.parametrize("lasts", [{"num_train_epochs": 4}, {"max_steps": 80}])
+def test_the_list_of_schedules_is_whole():
+    assert set(SCHEDULES) == {kind.value for kind in SchedulerType}
+
+
+@pytest.mark.parametrize("lasts", [{"num_train_epochs": 4}, {"max_steps": 80}, {"max_steps": 80, "data": Stream()}])
 @pytest.mark.parametrize("kind", ["constant", "cosine"])
 def test_each_later_search_is_for_what_is_left_of_training(lasts, kind):
     finder = lrh.LRFinder(every=1, progress=False, strategy="range")

@@ -9,6 +9,8 @@ from schedulers import TimmScheduler
 from torch.optim import lr_scheduler as torchs
 
 import lrfind
+from lrfind.records import Record
+from lrfind.search import find_with
 from lrfind.strategies.length import Length, with_own
 
 PER_EPOCH, EPOCHS = 40, 5
@@ -121,3 +123,30 @@ def test_the_length_is_worked_out_from_what_is_known(said, schedule, steps, pass
     length = with_own(said, schedule)
     assert length.steps == steps
     assert length.passes == passes
+
+
+class Told:
+    """A loop of one's own that knows how long a pass over the data is, and whose records do not say."""
+
+    per_epoch = 40.0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def run(self, probe, on_step):
+        losses = [1.0 + 0.01 * (step % 3) - min(lr, 0.1) * 5 + lr**2 for step, lr in enumerate(probe.lrs)]
+        return Record(probe, probe.lrs, tuple(losses), "done", optimizer="AdamW", is_fresh=True)
+
+
+def test_a_loop_that_knows_how_long_a_pass_is_gives_one_length_to_the_schedule_and_to_the_reading():
+    by_epochs, by_steps = (find_with(Told(), progress=False, schedule="linear", **how) for how in LENGTHS)
+    assert by_epochs.lr == by_steps.lr
+    assert by_epochs.interval == by_steps.interval
+    assert {record.epoch for record in by_epochs.records} == {40.0}
+    assert by_epochs.at(horizon=400).lr == by_epochs.at(epochs=10).lr
+
+
+LENGTHS = ({"epochs": 5}, {"horizon": 200})

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import lrfind.lightning as lrl
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
-from lrfind.lightning.attributes import values_for
+from lrfind.lightning.attributes import trace
 from lrfind.lightning.framework import fit
 from lrfind.lightning.functions import with_plan
 from lrfind.lightning.loop import LightningLoop
@@ -718,7 +718,7 @@ def test_the_attribute_gives_the_found_rate_as_the_peak_of_the_schedule(pl, make
                 return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler}}
             return [optimizer], [{"scheduler": scheduler} if form == "of dictionaries" else scheduler]
 
-    assert values_for(Scheduled(), ("lr",), 0.02) == {"lr": pytest.approx(0.02 * factor)}
+    assert trace(Scheduled(), 0.02, attr="lr").values == {"lr": pytest.approx(0.02 * factor)}
 
 
 def test_where_no_value_of_the_attribute_gives_the_rate_the_optimizer_has_it_and_that_is_said(pl):

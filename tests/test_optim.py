@@ -6,7 +6,8 @@ from torch.optim import lr_scheduler as schedulers
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.loop import Recorder
-from lrfind.optim import AppliedRate, apply_rate, rates_of, read_rate, set_rate
+from lrfind.optim import AppliedRate, apply_rate, rates_of
+from lrfind.optim.rates import read_rate, set_rate
 from lrfind.pytorch import PyTorchLoop
 from lrfind.records import Probe
 
@@ -360,3 +361,14 @@ def test_a_rate_is_applied_to_an_optimizer_and_the_watch_says_what_it_saw():
     assert repr(watch) == "<AppliedRate of SGD: 0 steps, no step yet>"
     watch.optimizers[0].step()
     assert repr(watch) == "<AppliedRate of SGD: 1 steps, rates used 0.1 to 0.1>"
+
+
+def test_a_watch_within_with_watches_once_and_ends_with_it():
+    optimizer = adam(0.1)
+    with apply_rate(optimizer, 0.02) as watch:
+        optimizer.step()
+        assert watch.steps == 1
+    assert not optimizer._optimizer_step_pre_hooks
+    optimizer.param_groups[0]["lr"] = 0.5
+    optimizer.step()
+    assert (watch.steps, watch.greatest) == (1, 0.02)

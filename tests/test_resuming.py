@@ -14,6 +14,7 @@ from lrfind.errors import RateNotAppliedError
 from lrfind.strategies.range_test import RangeTest
 
 pytestmark = [
+    pytest.mark.usefixtures("imports_frozen"),
     pytest.mark.usefixtures("empty_folder"),
     pytest.mark.filterwarnings("ignore:Please use the new API settings to control TF32"),
     pytest.mark.filterwarnings("ignore:.*lr_scheduler.step\\(\\).*before"),
@@ -239,7 +240,7 @@ class Model(nn.Module):
 def train(model, *callbacks, lr=1e-4, epochs=1, resume=None, schedule="constant", **options):
     quiet = {"report_to": [], "disable_tqdm": True, "save_strategy": "epoch", "use_cpu": True, "output_dir": "out"}
     how = {"learning_rate": lr, "num_train_epochs": epochs, "lr_scheduler_type": schedule, "data_seed": 3}
-    args = TrainingArguments(**quiet, **how, per_device_train_batch_size=16, logging_steps=1, **options)
+    args = TrainingArguments(**{**quiet, **how, **options}, per_device_train_batch_size=16, logging_steps=1)
     data = [{"x": x, "labels": y} for x, y in rows()]
     trainer = Trainer(model=model, args=args, train_dataset=data, callbacks=list(callbacks))
     trainer.train(resume_from_checkpoint=resume)
@@ -287,6 +288,18 @@ class TestHuggingFace:
         assert rates_of(trainer)[20:] == pytest.approx(rates_of(whole)[20:], rel=1e-9)
         assert len(finder.findings) == 1
 
+    def test_resumed_from_a_checkpoint_of_only_the_model(self):
+        """The optimizer and the schedule begin anew, at the rate that was found."""
+        how = {"epochs": 2, "schedule": "cosine", "save_only_model": True}
+        whole = train(Model(), first := lrh.LRFinder(**FAST), **how)
+        again = lrh.LRFinder(**FAST)
+        with pytest.warns(UserWarning, match="has only the model .*: the optimizer and the schedule begin anew"):
+            trainer = train(Model(), again, resume="out/checkpoint-20", **how)
+        assert (again.finding, again.applied.steps) == (first.finding, 20)
+        assert rates_of(trainer)[20:] == rates_of(whole)[:20]
+        with pytest.warns(UserWarning, match="only the model"), pytest.raises(RateNotAppliedError, match="starts with"):
+            train(Model(), lrh.VerifyLR(1e-2), resume="out/checkpoint-20", **how)
+
     def test_second_stage_with_a_new_schedule(self):
         model, fresh = train(Model(), schedule="linear").model, Model()
         trainer = train(model, finder := lrh.LRFinder(**FAST), schedule="cosine")
@@ -303,6 +316,14 @@ class TestHuggingFace:
         finder = lrh.LRFinder(every=1, **FAST)
         train(Model(), finder, epochs=3, resume="out/checkpoint-20")
         assert len(finder.findings) == 2
+
+    @pytest.mark.parametrize("step", [10, 20, 30])
+    def test_resumed_within_an_epoch_it_searches_again_when_the_whole_run_does(self, step):
+        how = {"epochs": 3, "save_strategy": "steps", "save_steps": 10}
+        whole = train(Model(), first := lrh.LRFinder(every=1, **FAST), **how)
+        resumed = train(Model(), second := lrh.LRFinder(every=1, **FAST), resume=f"out/checkpoint-{step}", **how)
+        assert [one.lr for one in second.findings] == [one.lr for one in first.findings]
+        assert rates_of(resumed) == rates_of(whole)
 
     def test_resumed_where_nothing_is_left_to_train_is_no_error(self):
         train(Model(), lrh.VerifyLR(1e-4))

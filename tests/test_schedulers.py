@@ -8,7 +8,7 @@ import torch
 import transformers
 from accelerate import Accelerator
 from schedulers import OWN, SCHEDULERS, STEPS, TIMM, TORCH, TimmScheduler, advance
-from schedulers_page import FOUND, PAGE, RATIOS, both, optimizer_at, page, train
+from schedulers_page import FOUND, PAGE, RATIOS, both, made, optimizer_at, page, train
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim import AppliedRate, Scheduled, apply_rate
@@ -34,6 +34,16 @@ def test_an_applied_rate_trains_as_one_built_in_from_the_start(request, make, ra
     )
     assert watch.steps == STEPS * per_epoch
     assert all(any(after != before for after in column) for before, *column in zip(*rates, strict=True)) or is_constant
+
+
+@pytest.mark.parametrize("ratios", RATIOS.values(), ids=RATIOS)
+@pytest.mark.parametrize("make", CASES)
+def test_a_rate_that_is_a_tensor_is_applied_in_single_precision(make, ratios):
+    built, optimizer = optimizer_at(torch.tensor(FOUND), ratios), optimizer_at(torch.tensor(0.1), ratios)
+    wanted = train(built, made(make, built))
+    apply_rate(optimizer, FOUND, scheduler := made(make, optimizer))
+    found = train(optimizer, scheduler)
+    assert found == [pytest.approx(row, rel=1e-5, abs=1e-6 * FOUND) for row in wanted]
 
 
 @pytest.mark.parametrize("make", CASES)

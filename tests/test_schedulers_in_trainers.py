@@ -1,18 +1,24 @@
-"""The rate that a callback finds trains as one built in from the start, under any scheduler, in Lightning's trainer."""
+"""The rate that a callback finds trains as one built in from the start, under any scheduler, in both trainers."""
 
 import lightning.pytorch as pl
 import pytest
 import torch
-from schedulers import OWN, SCHEDULERS, TIMM, TORCH, TimmScheduler, UserScheduler, advance
+import transformers
+from schedulers import OWN, TIMM, TORCH, TRANSFORMERS, TimmScheduler, UserScheduler, advance
+from schedulers_page import RATIOS
 from torch import nn
 
+import lrfind.huggingface as lrh
 import lrfind.lightning as lrl
 from lrfind.errors import BadInputError
 from lrfind.records import Cost, Finding, Probe
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*(Detected call of|is using 'interval'|does not have many workers|lr_scheduler.step)"
-)
+pytestmark = [
+    pytest.mark.usefixtures("imports_frozen"),
+    pytest.mark.filterwarnings(
+        "ignore:.*(Detected call of|is using 'interval'|does not have many workers|lr_scheduler.step|TF32)"
+    ),
+]
 
 FOUND = 0.0123
 BATCHES = 8
@@ -65,16 +71,91 @@ def fitted(net, *callbacks, epochs=3):
     return net
 
 
-MAKERS = {**TORCH, **TIMM, **OWN, "transformers": SCHEDULERS["transformers"]["cosine_with_min_lr"]}
+MAKERS = {**TORCH, **TIMM, **OWN, **TRANSFORMERS}
+
+
+def approximately(rates):
+    return [pytest.approx(row, rel=1e-12, abs=1e-12 * FOUND) for row in rates]
 
 
 @pytest.mark.parametrize("interval", ["step", "epoch"])
+@pytest.mark.parametrize("ratios", RATIOS.values(), ids=RATIOS)
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
-def test_the_found_rate_trains_as_one_that_is_built_in(make, interval):
-    wanted = fitted(Net(make, FOUND, interval=interval)).rates
+def test_the_found_rate_trains_in_lightning_as_one_that_is_built_in(make, ratios, interval):
+    wanted = fitted(Net(make, FOUND, ratios, interval)).rates
     finder = lrl.LRFinder(strategy=Told(), progress=False)
-    net = fitted(Net(make, 0.1, interval=interval), finder)
-    assert net.rates == [pytest.approx(row, rel=1e-12, abs=1e-12 * FOUND) for row in wanted]
+    net = fitted(Net(make, 0.1, ratios, interval), finder)
+    assert net.rates == approximately(wanted)
+    assert finder.applied.steps == 3 * BATCHES
+
+
+class Every:
+    """Hugging Face's Trainer steps a scheduler at each step: one that steps another, once in so many of its own."""
+
+    def __init__(self, scheduler, every):
+        self.scheduler, self.optimizer, self.every, self.steps = scheduler, scheduler.optimizer, every, 0
+
+    def step(self):
+        self.steps += 1
+        if self.steps % self.every == 0:
+            advance(self.scheduler, self.steps // self.every)
+
+    def get_last_lr(self):
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+    def state_dict(self):
+        return {}
+
+
+class Model(nn.Module):
+    def __init__(self, ratios):
+        super().__init__()
+        self.nets = nn.ModuleList(nn.Linear(4, 1) for _ in ratios)
+
+    def forward(self, x):
+        return {"loss": sum(net(x).square().mean() for net in self.nets)}
+
+
+class Rates(transformers.TrainerCallback):
+    def __init__(self):
+        self.rates = []
+
+    def on_pre_optimizer_step(self, args, state, control, optimizer, **kwargs):
+        self.rates.append([float(group["lr"]) for group in optimizer.param_groups])
+
+
+def trained(make, lr, ratios, interval, folder, *callbacks):
+    """The rates of all groups at each step of Hugging Face's Trainer."""
+    torch.manual_seed(0)
+    model, rates = Model(ratios), Rates()
+    groups = [{"params": net.parameters(), "lr": lr * one} for net, one in zip(model.nets, ratios, strict=True)]
+    optimizer = torch.optim.SGD(groups, lr=lr)
+    scheduler = make(optimizer)
+    waits = type(scheduler).__name__ in ("ReduceLROnPlateau", "GreedyLR")  # the Trainer steps these after evaluating
+    if (interval == "epoch" and not waits) or not hasattr(scheduler, "get_last_lr"):  # which the Trainer asks for
+        scheduler = Every(scheduler, BATCHES if interval == "epoch" else 1)
+    quiet = {"report_to": [], "disable_tqdm": True, "save_strategy": "no", "logging_strategy": "no", "use_cpu": True}
+    how = {"metric_for_best_model": "loss", "eval_strategy": "epoch"}
+    if interval == "step":
+        how |= {"eval_strategy": "steps", "eval_steps": 1}
+    args = transformers.TrainingArguments(
+        folder, per_device_train_batch_size=2, num_train_epochs=3, **quiet, **(how if waits else {})
+    )
+    data = [{"x": row} for row in torch.randn(BATCHES * 2, 4)]
+    given = {"train_dataset": data, "eval_dataset": data[:2], "optimizers": (optimizer, scheduler)}
+    trainer = transformers.Trainer(model, args, callbacks=[*callbacks, rates], **given)
+    trainer.can_return_loss = True
+    trainer.train()
+    return rates.rates
+
+
+@pytest.mark.parametrize("interval", ["step", "epoch"])
+@pytest.mark.parametrize("ratios", RATIOS.values(), ids=RATIOS)
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_the_found_rate_trains_in_hugging_faces_trainer_as_one_that_is_built_in(tmp_path, make, ratios, interval):
+    wanted = trained(make, FOUND, ratios, interval, tmp_path)
+    finder = lrh.LRFinder(strategy=Told(), progress=False)
+    assert trained(make, 0.1, ratios, interval, tmp_path, finder) == approximately(wanted)
     assert finder.applied.steps == 3 * BATCHES
 
 

@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.isolation import generators_kept
 from lrfind.loggers import Metrics, log_search
-from lrfind.optim import AppliedRate, Optimizers, apply_rate, differing, handling_groups, rates_of
-from lrfind.optim.rates import CLOSE, groups_of
+from lrfind.optim import CLOSE, AppliedRate, Optimizers, apply_rate, differing, groups_of, handling_groups, rates_of
 from lrfind.options import SearchOptions, to_strategy
 from lrfind.progress import announce
 from lrfind.records import Finding
+
+
+def planned(options: SearchOptions, schedule: Callable[[], Any], *, horizon: float, epochs: float) -> SearchOptions:
+    """Return the options of a search with what training will do, where the user does not say: schedule and length.
+
+    Args:
+        options: What the user says.
+        schedule: Returns the framework's own; None where nothing drives the rate.
+        horizon: The optimizer steps that are left by the framework's settings; 0 or less where they do not say.
+        epochs: The epochs, likewise.
+    """
+    if not isinstance(options.get("strategy", "auto"), str):
+        return options
+    plan: dict[str, Any] = {}
+    if "schedule" not in options and (known := schedule()) is not None:
+        plan["schedule"] = known
+    if not {"horizon", "epochs"} & set(options):
+        plan |= {name: left for name, left in (("horizon", horizon), ("epochs", epochs)) if left > 0}
+    return cast(SearchOptions, {**plan, **options})
 
 
 class Training(NamedTuple):
@@ -126,7 +144,7 @@ class Finder(Verifier):
         """Find a rate for what is left of training; check first whatever can be checked without."""
 
     @abstractmethod
-    def _put(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
+    def _write(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         """Write the rate where the framework reads it, if not in the optimizer; return the finding, with notes."""
 
     def _loggers(self, trainer: Any) -> Sequence[Metrics]:
@@ -146,7 +164,7 @@ class Finder(Verifier):
         else:
             self._find(trainer, is_fresh=not is_resumed)
 
-    def _go_on(self, trainer: Any, epoch: float) -> None:
+    def _find_again(self, trainer: Any, epoch: float) -> None:
         """Find again if this epoch is one to do so; the rate is kept where the curve cannot be read."""
         is_new, self._is_new = self._is_new, False
         if is_new or not self._every or epoch <= 0 or epoch % self._every:
@@ -173,7 +191,7 @@ class Finder(Verifier):
         """Put the latest rate where training reads it, make sure of the optimizer, and watch it."""
         finding = self.findings[-1]
         if self._apply:
-            self.findings[-1] = self._put(trainer, finding, is_fresh=is_fresh)
+            self.findings[-1] = self._write(trainer, finding, is_fresh=is_fresh)
             optimizers, schedulers, *_ = self._training(trainer)
             if rates_of(optimizers, schedulers).lr != finding.lr:
                 apply_rate(optimizers, finding.lr, schedulers).remove()

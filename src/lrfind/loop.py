@@ -17,7 +17,7 @@ from typing_extensions import Self
 from lrfind.curves import GAPS, PATIENCE, DivergenceWatch
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.isolation import Kept, generators_kept
-from lrfind.optim import Optimizers, Stepping, groups_of, rates_of, reply_of
+from lrfind.optim import Optimizers, Stepping, groups_of, reply_of
 from lrfind.ranks import MetError, Ranks, local
 from lrfind.records import Probe, Record, Stop
 
@@ -106,6 +106,7 @@ class Recorder:
         optimizers: What is stepped; of several, the first one counts the steps and the others move with it.
         on_step: Told the rate and the loss of each step.
         ranks: The processes that train together; each judges the mean of their losses, so that all stop together.
+        scheduler: What drives their rates in training, as far as it is known.
 
     Attributes:
         stop: Why the probe has ended; None while it goes on.
@@ -115,19 +116,25 @@ class Recorder:
     is_probe = True
     """Whether losses that diverge, or are not finite, end it, and the reply of the optimizer is measured."""
 
-    def __init__(self, probe: Probe, optimizers: Optimizers, on_step: OnStep = ignore, ranks: Any = None) -> None:
+    def __init__(
+        self,
+        probe: Probe,
+        optimizers: Optimizers,
+        on_step: OnStep = ignore,
+        ranks: Any = None,
+        scheduler: Any = None,
+    ) -> None:
         self._ranks: Ranks = ranks or Ranks()
         self.stop: Stop | None = None
         self.batches, self._passes, self._length, self._bad = 0, 0, 0.0, 0
         self._probe, self._following = probe, iter(probe.lrs[1:])
         self._on_step = None if on_step is ignore else on_step  # at every step, also a call of nothing costs
-        self._stepping = Stepping(optimizers, probe.lrs[0])
+        self._stepping = Stepping(optimizers, probe.lrs[0], scheduler=scheduler)
         self._lead = self._stepping.optimizers[0]
         self._is_fresh = not self._lead.state
         is_torchs = type(self._lead).__module__.startswith("torch.optim.")  # whose optimizers draw no random numbers
         with nullcontext() if is_torchs else generators_kept():  # the steps that show the reply may
             self._reply = reply_of(self._lead) if self.is_probe else None
-        self._used = rates_of(self._stepping.optimizers).lr
         self._lrs: list[float] = []
         self._losses: list[float] = []
         self._open: list[float] = []
@@ -225,7 +232,7 @@ class Recorder:
             self._is_fresh,
             self._length * len(self._lrs) / self.batches,
             self._reply,
-            self._used,
+            self._stepping.lr,
         )
         return self._ranks.record(record)
 
@@ -262,6 +269,9 @@ class Driver:
         ranks: The processes that train together.
     """
 
+    scheduler: Any = None
+    """What drives the rates in training, as far as it is known."""
+
     nothing_ran = "the trainer did not begin to train; check its data."
 
     def __init__(self, probe: Probe, on_step: OnStep, ranks: Ranks) -> None:
@@ -282,7 +292,7 @@ class Driver:
         self._recorder = self._recorder_for(optimizers).__enter__()
 
     def _recorder_for(self, optimizers: Optimizers) -> Recorder:
-        return Recorder(self.probe, optimizers, self._on_step, self._ranks)
+        return Recorder(self.probe, optimizers, self._on_step, self._ranks, self.scheduler)
 
     @property
     def recorder(self) -> Recorder:

@@ -18,7 +18,7 @@ from typing_extensions import ParamSpec, Unpack
 from lrfind.errors import BadInputError
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in
 from lrfind.loop import LoopInPlace, OnStep, Recorder
-from lrfind.optim import Optimizers, as_list, living_schedulers, once, to_schedule
+from lrfind.optim import Optimizers, as_list, living_schedulers, outermost, to_schedule
 from lrfind.options import SearchOptions, with_options
 from lrfind.ranks import Ranks
 from lrfind.records import Finding, Probe, Record
@@ -103,18 +103,23 @@ def find(
     with generators_kept():  # first of all: whatever is imported or called from here on may draw from them
         loop = PyTorchLoop(model, optimizer, loader, loss_fn, step=step, accumulate=accumulate)
         if "schedule" not in options and isinstance(options.get("strategy", "auto"), str):
-            options |= _schedule_of(optimizer)
+            options |= _schedule_of(loop.drivers)
         return find_with(loop, **options)
 
 
-def _schedule_of(optimizer: Optimizers) -> SearchOptions:
-    """Return what drives an optimizer as the option of a search; nothing where nothing does."""
+def _drivers(optimizer: Optimizers) -> tuple[Any, ...]:
+    """Return the living schedulers that drive an optimizer, the first of several."""
     lead = as_list(optimizer)[0]
     is_driven = any("initial_lr" in group for group in lead.param_groups)
-    drivers = once(living_schedulers(lead)) if is_driven else ()
+    return outermost(living_schedulers(lead)) if is_driven else ()
+
+
+def _schedule_of(drivers: Sequence[Any]) -> SearchOptions:
+    """Return what drives an optimizer as the option of a search; nothing where nothing does."""
     if not drivers:
         return {}
-    several = AsConstant("The schedule", f"{len(drivers)} schedulers drive the {type(lead).__name__}")
+    name = type(drivers[0].optimizer).__name__
+    several = AsConstant("The schedule", f"{len(drivers)} schedulers drive the {name}")
     return {"schedule": to_schedule(drivers[0]) if len(drivers) == 1 else several}
 
 
@@ -154,7 +159,7 @@ class PyTorchLoop(LoopInPlace):
             _check_function("step", step, "a function")
         fresh(loader)  # which checks it
         self._model, self._optimizer, self._loader, self._accumulate = model, optimizer, loader, accumulate
-        self._loss_fn, self._step = loss_fn, step
+        self._loss_fn, self._step, self.drivers = loss_fn, step, _drivers(optimizer)
         self._twins: list[Any] = []
         self._ranks = Ranks.of(model)
 
@@ -172,7 +177,7 @@ class PyTorchLoop(LoopInPlace):
         return Kept(state, data=(self._loader, self._twins), skip=loaders_in(twin))
 
     def _run(self, probe: Probe, on_step: OnStep) -> Record:
-        with Recorder(probe, self._optimizer, on_step, self._ranks) as recorder:
+        with Recorder(probe, self._optimizer, on_step, self._ranks, self.drivers) as recorder:
             self.train(recorder, self._twins[0])
         return recorder.record()
 

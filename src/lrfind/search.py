@@ -14,10 +14,10 @@ from lrfind.options import Schedule, to_strategy, unstepped
 from lrfind.progress import display
 from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.resume import is_first, kept
-from lrfind.schedules import SCHEDULES, remaining
+from lrfind.schedules import SCHEDULES
 from lrfind.strategies import Strategy
 from lrfind.strategies.range_test import RangeTest
-from lrfind.strategies.reading import Training, read_all
+from lrfind.strategies.reading import Training, left_of, read_all
 from lrfind.suggest import METHODS
 
 AROUND = 4
@@ -74,7 +74,7 @@ def search(
             on_round(answer)
             for probe in answer:
                 known = _known(records, len(done), probe)
-                done.append(known or loop.run(probe, on_step))
+                done.append(known or _run(loop, probe, on_step))
                 if known is None and records:
                     _check_alike(done)
                 if len(done) >= len(records):  # what an earlier search left is whole until there is more
@@ -84,6 +84,12 @@ def search(
         raise
     seconds = perf_counter() - start + sum(record.seconds for record in records)
     return _checked(replace(answer, cost=Cost(sum(len(record.lrs) for record in done), seconds)))
+
+
+def _run(loop: Loop, probe: Probe, on_step: OnStep) -> Record:
+    """Run a probe; a record that does not say how long a pass over the data is has it of the loop."""
+    record = loop.run(probe, on_step)
+    return record if record.epoch else replace(record, epoch=getattr(loop, "per_epoch", 0.0))
 
 
 def reread(finding: Finding, *, schedule: Schedule | None, horizon: int | None, epochs: float | None) -> Finding:
@@ -133,13 +139,11 @@ def _checked(finding: Finding) -> Finding:
 
 
 def _left(finding: Finding) -> float:
-    if finding.left is not None:
-        return finding.left
-    if finding.schedule not in SCHEDULES:
+    if (left := left_of(finding)) is None:
         raise BadInputError(
             f"the finding does not hold the shape of its schedule {finding.schedule!r}; pass schedule=."
         )
-    return remaining(SCHEDULES[finding.schedule])
+    return left
 
 
 def _known(records: Sequence[Record], index: int, probe: Probe) -> Record | None:

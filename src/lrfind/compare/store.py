@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from hashlib import sha256
@@ -14,7 +13,7 @@ from lrfind.codec import read_json, write_json
 from lrfind.compare.arms import rates
 from lrfind.compare.runs import Arm, Run
 from lrfind.errors import BadInputError
-from lrfind.optim.rates import CLOSE
+from lrfind.optim import CLOSE, differing
 from lrfind.records import Finding
 
 SCHEMA = "lrfind/runs/1"
@@ -96,7 +95,7 @@ def rate_mismatch(run: Run, arm: Arm) -> str:
     """Say how the rates that a run applied are not those of an arm; nothing where they are."""
     asked = rates(arm, run.steps)
     (low, high), (least, greatest) = run.lr_applied, (min(asked), max(asked))
-    if math.isclose(low, least, rel_tol=CLOSE) and math.isclose(high, greatest, rel_tol=CLOSE):
+    if differing([low, high], [least, greatest], CLOSE) is None:
         return ""
     return f"it trained with rates from {low:.6g} to {high:.6g}, and its arm asks for {least:.6g} to {greatest:.6g}"
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import copy
+import math
+import warnings
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.finder import Finder, Training, Verifier
 from lrfind.huggingface.framework import callback_base, trainer_of
 from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
 from lrfind.loggers import Metrics
-from lrfind.options import SearchOptions, with_meanings
+from lrfind.optim import unwrapped
+from lrfind.options import with_meanings
 from lrfind.records import Finding
 from lrfind.search import find_with
 
 _KEY = "lrfind"
 """Where the finding is kept in the state that the Trainer saves with its checkpoints."""
+
+_ANEW = (
+    "The checkpoint that training resumes from has only the model (save_only_model=True): the optimizer and the "
+    "schedule begin anew."
+)
 
 
 class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
@@ -39,9 +47,12 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin, now that the checkpoint that training resumes from is in place."""
-        is_resumed = state.global_step > 0
+        trainer, is_resumed = trainer_of(self), state.global_step > 0
         self.load_state_dict((state.stateful_callbacks.get(_KEY) or {}) if is_resumed else {})
-        self._begin(trainer_of(self), is_resumed=is_resumed)
+        if is_resumed and not _is_restored(trainer):
+            is_resumed = False
+            warnings.warn(_ANEW, stacklevel=2)
+        self._begin(trainer, is_resumed=is_resumed)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Check that the optimizer that was watched is the one that trained."""
@@ -83,19 +94,27 @@ class LRFinder(Finder, VerifyLR):
         applied: The watch over the optimizer: the least and the greatest rate read back so far.
     """
 
+    _passes: float = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Begin, now that the checkpoint that training resumes from is in place."""
+        self._passes = state.epoch or 0  # counted here: of data without a length, the Trainer's own are no epochs
+        super().on_train_begin(args, state, control, **kwargs)
+
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Find again, every so many epochs."""
-        self._go_on(trainer_of(self), state.epoch or 0)
+        self._find_again(trainer_of(self), self._passes)
+        self._passes = math.floor(self._passes) + 1
 
     def _search(self, trainer: Any) -> Finding:
         loop = HuggingFaceLoop(trainer, is_training=True)
-        return find_with(loop, **cast(SearchOptions, with_plan(dict(self._options), trainer)))
+        return find_with(loop, **with_plan(self._options, trainer))
 
     def _loggers(self, trainer: Any) -> Sequence[Metrics]:
         each = trainer.callback_handler.callbacks
         return [_Report(trainer, one) for one in each if type(one).__module__.startswith("transformers.integrations")]
 
-    def _put(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
+    def _write(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         trainer.args.learning_rate = finding.lr
         return finding
 
@@ -117,3 +136,8 @@ class _Report:
         state = copy.copy(trainer.state)
         state.global_step = state.global_step if step is None else step
         self._callback.on_log(trainer.args, state, trainer.control, logs=dict(metrics), model=trainer.model)
+
+
+def _is_restored(trainer: Any) -> bool:
+    """Say whether the checkpoint that training resumes from had the optimizer and its scheduler."""
+    return bool(unwrapped(trainer.optimizer).state) or getattr(trainer.lr_scheduler, "last_epoch", 1) > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from typing_extensions import Unpack
 
@@ -32,4 +32,4 @@ def find(trainer: Any, **options: Unpack[SearchOptions]) -> Finding:
     """
     with generators_kept():  # first of all
         loop = HuggingFaceLoop(trainer, is_training=bool(getattr(trainer, "is_in_train", False)))
-        return find_with(loop, **cast(SearchOptions, with_plan(dict(options), trainer)))
+        return find_with(loop, **with_plan(options, trainer))

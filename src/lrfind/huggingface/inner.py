@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from lrfind.huggingface.framework import transformers
 from lrfind.isolation import seed_all
-from lrfind.optim import unwrapped
+from lrfind.optim import held_by, unwrapped
 
 _SILENT = {
     "save_strategy": "no",
@@ -122,7 +122,7 @@ class _Still:
 
     def get_last_lr(self) -> list[float]:
         """Return the rates that the probe has set."""
-        return [float(group["lr"]) for group in self._trainer.optimizer.param_groups]
+        return held_by(self._trainer.optimizer.param_groups)
 
 
 def _args(outer: Any, *, steps: int, seed: int, is_training: bool) -> Any:

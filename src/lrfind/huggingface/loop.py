@@ -13,11 +13,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from lrfind.errors import BadInputError
+from lrfind.finder import planned
 from lrfind.huggingface.framework import TALKERS, callback_base, check_trainer, shared_states, transformers
 from lrfind.huggingface.inner import Parts, base_of, begin_again, inner_trainer, parts_of
 from lrfind.isolation import Kept, end_workers, length_of, seed_all
 from lrfind.loop import Driver, LoopInPlace, OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
+from lrfind.options import SearchOptions
 from lrfind.ranks import Ranks
 from lrfind.records import Probe, Record
 from lrfind.schedules import AsConstant, Shape
@@ -71,7 +73,7 @@ class HuggingFaceLoop(LoopInPlace):
         steps, is_training = len(probe.lrs), self._is_training
         inner = inner_trainer(self._trainer, self._parts, steps=steps, seed=probe.seed, is_training=is_training)
         inner.get_train_dataloader = partial(self._loader_of, inner.get_train_dataloader, probe.seed)
-        with _Driver(probe, on_step, self._ranks) as driver:
+        with _Driver(probe, on_step, self._ranks, self._trainer.lr_scheduler) as driver:
             inner.callback_handler.callbacks = [driver]
             inner.training_step = driver.watched(inner.training_step)
             transformers().Trainer.train(inner)
@@ -94,8 +96,9 @@ class _Driver(Driver, callback_base()):  # type: ignore[misc]
 
     nothing_ran = "the Trainer did not begin to train; check its train_dataset and its subclass."
 
-    def __init__(self, probe: Probe, on_step: OnStep, ranks: Ranks) -> None:
+    def __init__(self, probe: Probe, on_step: OnStep, ranks: Ranks, scheduler: Any) -> None:
         super().__init__(probe, on_step, ranks)
+        self.scheduler = scheduler
         self._losses: list[torch.Tensor] = []
 
     def watched(self, training_step: Callable[..., Any]) -> Callable[..., Any]:
@@ -121,22 +124,15 @@ class _Driver(Driver, callback_base()):  # type: ignore[misc]
             control.should_training_stop = True
 
 
-def with_plan(options: dict[str, Any], trainer: Any) -> dict[str, Any]:
+def with_plan(options: SearchOptions, trainer: Any) -> SearchOptions:
     """Return the options of a search with what a Trainer will do, where the user does not say: schedule and length.
 
     In the middle of training, these are what is left of it.
     """
-    if not isinstance(options.get("strategy", "auto"), str):
-        return options
     args, is_begun = trainer.args, bool(getattr(trainer, "is_in_train", False))
-    plan: dict[str, Any] = {} if "schedule" in options else {"schedule": schedule_of(trainer)}
-    if not {"horizon", "epochs"} & set(options):
-        steps, epochs = (trainer.state.global_step, trainer.state.epoch or 0) if is_begun else (0, 0)
-        if args.max_steps > 0:
-            plan["horizon"] = args.max_steps - steps
-        else:
-            plan["epochs"] = args.num_train_epochs - epochs
-    return {**plan, **options}
+    steps, epochs = (trainer.state.global_step, trainer.state.epoch or 0) if is_begun else (0, 0)
+    left = 0 if args.max_steps > 0 else args.num_train_epochs - epochs
+    return planned(options, lambda: schedule_of(trainer), horizon=args.max_steps - steps, epochs=left)
 
 
 def schedule_of(trainer: Any) -> str | Scheduled | Planned | AsConstant:

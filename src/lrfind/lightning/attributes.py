@@ -28,11 +28,14 @@ class Wiring:
         read: Attributes that the optimizer's rate follows, such as ``"lr"`` or ``"hparams.lr"``.
         unread: Attributes of the usual names that it does not follow.
         lr: The rate the optimizer is built with; NaN where it cannot be built without its training.
+        values: What to write, by attribute, for the optimizer to be built with the rate that was asked about, to the
+            last bit; None where no value gives it.
     """
 
     read: tuple[str, ...]
     unread: tuple[str, ...]
     lr: float
+    values: dict[str, float] | None
 
     @property
     def is_known(self) -> bool:
@@ -40,57 +43,48 @@ class Wiring:
         return math.isfinite(self.lr)
 
 
-def trace(module: Any, *, also: str | None = None, optimizer: int = 0) -> Wiring:
+def trace(module: Any, lr: float | None = None, *, attr: str | None = None, optimizer: int = 0) -> Wiring:
     """Find out what a module's optimizer reads, by changing each candidate, building the optimizer and putting it back.
 
     Args:
         module: The module; it is not changed.
-        also: One more attribute to try, whatever its value.
+        lr: The rate that the optimizer is to have. A module that scales its attribute (``lr=self.lr * 4``) has it
+            divided by that.
+        attr: The attribute that the rate is to be written to; by default those that the optimizer reads.
         optimizer: Which of several optimizers is meant.
     """
     with _trials(module, optimizer) as built_with:
-        lr = built_with({})
+        built = built_with({})
         usual = [name for prefix in ("", "hparams.") for name in (prefix + usual for usual in _USUAL)]
-        floats = [name for name, value in vars(module).items() if type(value) is float and value == lr]
-        hparams = [
-            f"hparams.{name}" for name, value in _hparams(module).items() if type(value) is float and value == lr
-        ]
-        names = dict.fromkeys([*usual, *floats, *hparams, *([also] if also else [])])
+        kept = {**vars(module), **{f"hparams.{name}": value for name, value in _hparams(module).items()}}
+        alike = [name for name, value in kept.items() if type(value) is float and value == built]
+        names = dict.fromkeys([*usual, *alike, *([attr] if attr else [])])
         present = [name for name in names if _is_rate(get(module, name))]
         halved = {name: built_with({name: get(module, name) * 0.5}) for name in present}
-        read = tuple(name for name in present if math.isfinite(halved[name]) and halved[name] != lr)
-        unread = tuple(name for name in present if name not in read and (name in usual or name == also))
-    return Wiring(read, unread, lr)
+        read = tuple(name for name in present if math.isfinite(halved[name]) and halved[name] != built)
+        unread = tuple(name for name in present if name not in read and (name in usual or name == attr))
+        written = (attr,) if attr else read
+        values: dict[str, float] | None = dict.fromkeys(written, lr or built)
+        if lr and written and math.isfinite(built):
+            values = _values_for(lr, written, built_with)
+    return Wiring(read, unread, built, values)
 
 
-def values_for(module: Any, names: tuple[str, ...], lr: float, *, optimizer: int = 0) -> dict[str, float] | None:
-    """Return what to write to attributes for the optimizer to be built with a rate, to the last bit.
-
-    A module that scales its attribute (``lr=self.lr * 4``) has it divided by that.
-
-    Args:
-        module: The module; it is not changed.
-        names: The attributes, which the optimizer reads.
-        lr: The rate that the optimizer is to have.
-        optimizer: Which of several optimizers is meant.
-
-    Returns:
-        The values by name; None where no value gives the rate.
-    """
-    with _trials(module, optimizer) as built_with:
-        value = lr
-        for _ in range(3):
-            values = dict.fromkeys(names, value)
-            held = built_with(values)
-            if held == lr:
-                return values
-            if not 0 < held < math.inf:
-                return None
-            value *= lr / held
-        for neighbour in (math.nextafter(value, 0.0), math.nextafter(value, math.inf)):
-            if built_with(dict.fromkeys(names, neighbour)) == lr:
-                return dict.fromkeys(names, neighbour)
-    return None
+def _values_for(
+    lr: float, names: tuple[str, ...], built_with: Callable[[dict[str, float]], float]
+) -> dict[str, float] | None:
+    """Return the value of some attributes with which the optimizer is built with a rate; None where none is."""
+    value = lr
+    for _ in range(3):
+        values = dict.fromkeys(names, value)
+        held = built_with(values)
+        if held == lr:
+            return values
+        if not 0 < held < math.inf:
+            return None
+        value *= lr / held
+    neighbours = (dict.fromkeys(names, math.nextafter(value, far)) for far in (0.0, math.inf))
+    return next((each for each in neighbours if built_with(each) == lr), None)
 
 
 def get(module: Any, name: str) -> Any:
@@ -108,7 +102,7 @@ def put(module: Any, name: str, value: float) -> None:
         setattr(module, name, value)
 
 
-def complain(module: Any, wanted: str, wiring: Wiring) -> RateNotAppliedError:
+def unread_error(module: Any, wanted: str, wiring: Wiring) -> RateNotAppliedError:
     """Return the error for an attribute that the optimizer does not read; it names both places."""
     name = type(module).__name__
     source = f"self.{wiring.read[0]}" if wiring.read else "something else, perhaps a literal"
@@ -119,12 +113,12 @@ def complain(module: Any, wanted: str, wiring: Wiring) -> RateNotAppliedError:
     )
 
 
-def contradict(module: Any, wanted: float | None, used: float) -> RateNotAppliedError:
+def mismatch_error(module: Any, wanted: float | None, used: float) -> RateNotAppliedError:
     """Return the error for an optimizer that is built with another rate; it names where the rate is, and must be."""
     wiring = trace(module)
     holders = [name for name in (*wiring.unread, *wiring.read) if get(module, name) == wanted]
     if wiring.is_known and holders and holders[0] not in wiring.read:
-        return complain(module, holders[0], wiring)
+        return unread_error(module, holders[0], wiring)
     source, remedy = "", "let configure_optimizers read an attribute and set that"
     if wiring.read:
         source, remedy = f" from self.{wiring.read[0]}", f"set self.{wiring.read[0]}"
@@ -134,7 +128,7 @@ def contradict(module: Any, wanted: float | None, used: float) -> RateNotApplied
     )
 
 
-def stale(module: Any, lr: float, wiring: Wiring) -> list[str]:
+def notes_on_unread(module: Any, lr: float, wiring: Wiring) -> list[str]:
     """Say of each attribute of a usual name that it is not what trains."""
     fate = (
         "which its optimizer does not read" if wiring.is_known else "and it could not be told what its optimizer reads"
@@ -166,9 +160,11 @@ def _trials(module: Any, optimizer: int) -> Iterator[Callable[[dict[str, float]]
                 if getattr(module, "_trainer", None) is None:
                     module.trainer = _trainer_to_ask(module)
                     module.configure_model()  # which makes the layers, where that is left to it
-                optimizers, schedulers = _built(module.configure_optimizers())
+                configure = package_of_module(module).core.optimizer._configure_optimizers
+                optimizers, schedulers, _ = configure(module.configure_optimizers())
+                known = [one["scheduler"] if isinstance(one, dict) else one for one in schedulers]
                 chosen = optimizers[optimizer]
-                return rates_of(chosen, driving([unwrapped(chosen)], schedulers)).lr
+                return rates_of(chosen, driving([unwrapped(chosen)], known)).lr
             except Exception:  # noqa: BLE001, the user's own code, which may ask for what only training has
                 return math.nan
             finally:
@@ -186,20 +182,3 @@ def _trainer_to_ask(module: Any) -> Any:
 
     silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     return Asked(accelerator="cpu", devices=1, max_epochs=10, enable_model_summary=False, **silent)
-
-
-def _built(built: Any) -> tuple[list[Any], list[Any]]:
-    """Return the optimizers, and the schedulers, in whatever ``configure_optimizers`` may return."""
-    if isinstance(built, dict):
-        return [built["optimizer"]], _schedulers(built.get("lr_scheduler"))
-    if isinstance(built, (list, tuple)):
-        if len(built) == 2 and isinstance(built[0], (list, tuple)):
-            return [*built[0]], _schedulers(built[1])
-        pairs = [_built(one) for one in built]
-        return [one for each, _ in pairs for one in each], [one for _, each in pairs for one in each]
-    return [built], []
-
-
-def _schedulers(given: Any) -> list[Any]:
-    each = given if isinstance(given, (list, tuple)) else [given]
-    return [one["scheduler"] if isinstance(one, dict) else one for one in each if one is not None]

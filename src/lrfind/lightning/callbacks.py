@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.finder import Finder, Training, Verifier
 from lrfind.isolation import generators_kept
-from lrfind.lightning.attributes import Wiring, complain, contradict, put, stale, trace, values_for
+from lrfind.lightning.attributes import Wiring, mismatch_error, notes_on_unread, put, trace, unread_error
 from lrfind.lightning.framework import callback_bases
 from lrfind.lightning.functions import with_plan
 from lrfind.lightning.launchers import send_back
@@ -86,7 +86,7 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
         return Training(chosen, schedulers, trainer.global_step, holders, _BASES)
 
     def _refusal(self, trainer: Any, used: float) -> RateNotAppliedError:
-        return contradict(trainer.lightning_module, self.lr, used)
+        return mismatch_error(trainer.lightning_module, self.lr, used)
 
 
 @with_meanings
@@ -140,7 +140,7 @@ class LRFinder(Finder, VerifyLR):
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Find again, every so many epochs."""
-        self._go_on(trainer, trainer.current_epoch)
+        self._find_again(trainer, trainer.current_epoch)
 
     def _search(self, trainer: Any) -> Finding:
         module = trainer.lightning_module
@@ -153,26 +153,23 @@ class LRFinder(Finder, VerifyLR):
     def _loggers(self, trainer: Any) -> Sequence[Metrics]:
         return trainer.loggers if trainer.is_global_zero else ()
 
-    def _put(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
+    def _write(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         """Write the rate where the optimizer reads it; build a fresh one anew, set one in training in place."""
-        module, lr = trainer.lightning_module, finding.lr
-        wiring = self._wiring(module)
-        names = (self._attr,) if self._attr else wiring.read
-        values: dict[str, float] | None = dict.fromkeys(names, lr)
-        if names and wiring.is_known:
-            values = values_for(module, names, lr, optimizer=self._optimizer or 0)
-        notes = [*finding.notes, *stale(module, lr, wiring)]
-        for name, value in (values or {}).items():
+        module = trainer.lightning_module
+        wiring = self._wiring(module, finding.lr)
+        notes = [*finding.notes, *notes_on_unread(module, finding.lr, wiring)]
+        for name, value in (wiring.values or {}).items():
             put(module, name, value)
-        if values is None:
-            notes.append(f"No value of self.{names[0]} gives the found rate: the optimizer was set, the attribute not.")
-        elif names and wiring.is_known and is_fresh and len(trainer.optimizers) == 1:
+        if wiring.values is None:
+            name = self._attr or wiring.read[0]
+            notes.append(f"No value of self.{name} gives the found rate: the optimizer was set, the attribute not.")
+        elif wiring.values and wiring.is_known and is_fresh and len(trainer.optimizers) == 1:
             with generators_kept():
                 trainer.strategy.setup_optimizers(trainer)
         return replace(finding, notes=tuple(dict.fromkeys(notes)))
 
-    def _wiring(self, module: Any) -> Wiring:
-        wiring = trace(module, also=self._attr, optimizer=self._optimizer or 0)
+    def _wiring(self, module: Any, lr: float | None = None) -> Wiring:
+        wiring = trace(module, lr, attr=self._attr, optimizer=self._optimizer or 0)
         if self._attr is not None and wiring.is_known and self._attr not in wiring.read:
-            raise complain(module, self._attr, wiring)
+            raise unread_error(module, self._attr, wiring)
         return wiring

@@ -9,8 +9,9 @@ from typing import Any
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.finder import planned
 from lrfind.isolation import generators_kept
-from lrfind.lightning.attributes import complain, put, trace, values_for
+from lrfind.lightning.attributes import put, trace, unread_error
 from lrfind.lightning.loop import LightningLoop
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.options import SearchOptions, with_options
@@ -66,17 +67,8 @@ def with_plan(options: SearchOptions, trainer: Any, configs: Sequence[Any]) -> S
         trainer: The trainer.
         configs: Lightning's configurations of the schedulers that it will step.
     """
-    if not isinstance(options.get("strategy", "auto"), str):
-        return options
-    plan: SearchOptions = {}
-    if (schedule := _schedule_of(trainer, configs)) is not None:
-        plan["schedule"] = schedule
-    if not {"horizon", "epochs"} & set(options):
-        if (steps := trainer.max_steps - trainer.global_step) > 0:
-            plan["horizon"] = steps
-        if (epochs := (trainer.max_epochs or -1) - trainer.current_epoch) > 0:
-            plan["epochs"] = epochs
-    return {**plan, **options}
+    horizon, epochs = trainer.max_steps - trainer.global_step, (trainer.max_epochs or -1) - trainer.current_epoch
+    return planned(options, lambda: _schedule_of(trainer, configs), horizon=horizon, epochs=epochs)
 
 
 def _schedule_of(trainer: Any, configs: Sequence[Any]) -> Scheduled | AsConstant | None:
@@ -107,25 +99,22 @@ def apply(finding: Finding, model: Any, *, attr: str | None = None) -> None:
     Warns:
         UserWarning: If it could not be told what the optimizer reads.
     """
-    wiring = trace(model, also=attr)
+    wiring = trace(model, finding.lr, attr=attr)
+    values, name = wiring.values, attr or (*wiring.read, *wiring.unread, "lr")[0]
     if not wiring.is_known:
-        names = (attr,) if attr else wiring.unread[:1] or ("lr",)
         warnings.warn(
-            f"The rate is written to self.{names[0]}, and it could not be told whether the optimizer reads it: "
+            f"The rate is written to self.{name}, and it could not be told whether the optimizer reads it: "
             f"{type(model).__name__}.configure_optimizers asks for what only training has. Train with "
             f"VerifyLR({finding.lr!r}), or with LRFinder(), which sets the optimizer itself.",
             stacklevel=2,
         )
-        put(model, names[0], finding.lr)
-        return
-    names = (attr,) if attr else wiring.read
-    if not names or names[0] not in wiring.read:
-        raise complain(model, attr or (*wiring.unread, "lr")[0], wiring)
-    values = values_for(model, names, finding.lr)
+        values = {name: finding.lr}
+    elif name not in wiring.read:
+        raise unread_error(model, name, wiring)
     if values is None:
         raise RateNotAppliedError(
-            f"no value of self.{names[0]} gives the optimizer of {type(model).__name__} lr={finding.lr!r}; let "
+            f"no value of self.{name} gives the optimizer of {type(model).__name__} lr={finding.lr!r}; let "
             f"configure_optimizers use the attribute as it is, or train with LRFinder(), which sets the optimizer."
         )
-    for name, value in values.items():
-        put(model, name, value)
+    for each, value in values.items():
+        put(model, each, value)

@@ -132,6 +132,7 @@ class ProbeCallback(Driver, *callback_bases()):  # type: ignore[misc]
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Take over the rate: the module's own schedulers are not stepped."""
+        self.scheduler = [config.scheduler for config in trainer.lr_scheduler_configs]
         if pl_module.automatic_optimization:
             trainer.strategy.lr_scheduler_configs = []
         self.start(chosen_optimizers(trainer, self._index))

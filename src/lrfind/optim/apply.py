@@ -6,15 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch.optim import Optimizer
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.optim.rates import Optimizers, Rates, as_list, groups_of, rates_of
+from lrfind.optim.peaks import rates_of
+from lrfind.optim.rates import RATES, Optimizers, as_list, groups_of, write
 from lrfind.optim.rebase import begin_again, note_rates, rebase_of
-from lrfind.optim.schedulers import RATES, drives, is_scheduler, once, unwrapped, waits, with_inner
-from lrfind.optim.stepping import write
-from lrfind.optim.trial import WAY_OUT
+from lrfind.optim.schedulers import drives, is_scheduler, needs_metric, outermost, unwrapped
+from lrfind.optim.trial import REMEDY
 from lrfind.optim.watch import AppliedRate, living_schedulers, watches_over
 
 
@@ -39,7 +38,7 @@ def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> Appl
     """
     if not 0 < lr < math.inf:
         raise BadInputError(f"lr must be positive and finite, got {lr=}.")
-    schedulers, each = once(scheduler), as_list(optimizers)
+    schedulers, each = outermost(scheduler), as_list(optimizers)
     for one in each:
         if not hasattr(one, "param_groups"):
             raise BadInputError(
@@ -48,54 +47,30 @@ def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> Appl
             )
     _check_drivers(each, schedulers)
     old = rates_of(each, schedulers)
-    rebases = [rebase_of(one, lr / old.lr) for one in schedulers]
+    change = old.to(lr)
+    rebases = [rebase_of(one, change.factor) for one in schedulers]
     for watch in watches_over(each):
         watch.remove()
-    bases = [_bases(one) for one in with_inner(schedulers)]
     for one, rebase in zip(schedulers, rebases, strict=True):
-        rebase(one, lr / old.lr)
-    _write_groups(each, lr, old, is_driven=not all(map(_is_idle, schedulers)))
-    for one, base in zip(with_inner(schedulers), bases, strict=True):
-        _take_bases(one, base)
+        rebase(one, change)
+    for group, ratio in zip(groups_of(each), old.ratios, strict=True):
+        for name in RATES:
+            if name in group:
+                write(group, change.of(float(group[name])), name)
+        if all(map(_is_idle, schedulers)):  # no schedule, which would go on from where it is
+            write(group, lr * ratio)
     for one in each:
+        if one is each[0] or one.defaults.get("lr"):
+            one.defaults["lr"] = lr if one is each[0] else one.defaults["lr"] * change.factor
         begin_again([driver for driver in schedulers if drives(driver, one)])
     for one in schedulers:
         note_rates(one)
     return AppliedRate(each, schedulers, is_replaceable=True)
 
 
-def _write_groups(each: Sequence[Optimizer], lr: float, old: Rates, *, is_driven: bool) -> None:
-    """Set every rate that the param groups keep; a schedule goes on from where it is."""
-    ratios = old.ratios
-    for group, ratio, peak in zip(groups_of(each), ratios, old.peaks, strict=True):
-        scheduled = float(group["lr"]) / peak if is_driven and peak else 1.0
-        write(group, lr * ratio * scheduled)
-        for name in RATES[1:]:
-            if name in group:
-                write(group, lr * ratio * (float(group[name]) / peak if peak else 1.0), name)
-    each[0].defaults["lr"] = lr
-    for one in each[1:]:
-        if one.defaults.get("lr"):
-            one.defaults["lr"] *= lr / old.lr
-
-
 def _is_idle(scheduler: Any) -> bool:
-    """Say whether a scheduler waits for a metric and has not been given one: the rate is its optimizer's own."""
-    return waits(scheduler) and getattr(scheduler, "last_epoch", 0) == 0
-
-
-def _bases(scheduler: Any) -> list[bool]:
-    """Say of which groups a scheduler's base rate is their ``initial_lr``."""
-    pairs = zip(scheduler.optimizer.param_groups, getattr(scheduler, "base_lrs", ()), strict=False)
-    return [math.isclose(float(group.get("initial_lr", math.nan)), float(base), rel_tol=1e-6) for group, base in pairs]
-
-
-def _take_bases(scheduler: Any, is_base: Sequence[bool]) -> None:
-    """Give a scheduler the groups' new ``initial_lr`` to the last bit, where its base rates were these."""
-    for index, (group, same) in enumerate(zip(scheduler.optimizer.param_groups, is_base, strict=False)):
-        if same:
-            value = group["initial_lr"]
-            scheduler.base_lrs[index] = value.clone() if isinstance(value, torch.Tensor) else value
+    """Say whether a scheduler needs a metric and has not been given one: the rate is its optimizer's own."""
+    return needs_metric(scheduler) and getattr(scheduler, "last_epoch", 0) == 0
 
 
 def _check_drivers(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
@@ -103,7 +78,7 @@ def _check_drivers(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None
     for one in schedulers:
         name = type(one).__name__
         if not is_scheduler(one):
-            raise BadInputError(f"{name} is no scheduler with an optimizer of its own that it steps; {WAY_OUT}.")
+            raise BadInputError(f"{name} is no scheduler with an optimizer of its own that it steps; {REMEDY}.")
         if not any(drives(one, optimizer) for optimizer in each):
             raise BadInputError(
                 f"{name} drives another {type(unwrapped(one.optimizer)).__name__}, not this "

@@ -1,17 +1,16 @@
-"""The learning rate of one optimizer, or of several that move together, and what each param group makes of it."""
+"""The rates that param groups hold: the one place where they are read, written and compared."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch.optim import Optimizer
 
-from lrfind.errors import BadInputError
-from lrfind.optim.schedulers import drives, flatten, own_length, unwrapped, waits, with_inner
-from lrfind.optim.trial import ENOUGH, is_absolute, on_dummy, trajectory
+from lrfind.errors import RateNotAppliedError
+from lrfind.optim.schedulers import unwrapped
 
 Optimizers = Optimizer | Sequence[Optimizer]
 """One optimizer, or several whose rates move together; the first one's rate is the rate."""
@@ -19,28 +18,11 @@ Optimizers = Optimizer | Sequence[Optimizer]
 Group = dict[str, Any]
 """A param group of an optimizer."""
 
+RATES = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
+"""What schedulers keep of rates in param groups."""
 
 CLOSE = 1e-6
 """Rates this close, relatively, are the same: a tensor rate holds single precision."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """The learning rate of an optimizer and what each param group makes of it.
-
-    Attributes:
-        lr: A rate that a param group has, under a schedule its peak: the optimizer's ``defaults["lr"]`` where a group
-            has that, else the first group's that is not 0. Of several optimizers, the first one's.
-        peaks: Each group's rate, under a schedule its peak; the groups of several optimizers in a row.
-    """
-
-    lr: float
-    peaks: tuple[float, ...]
-
-    @property
-    def ratios(self) -> tuple[float, ...]:
-        """Each group's rate as a multiple of ``lr``."""
-        return tuple(peak / self.lr for peak in self.peaks)
 
 
 def as_list(optimizers: Optimizers) -> list[Optimizer]:
@@ -56,41 +38,49 @@ def groups_of(optimizers: Optimizers) -> list[Group]:
     return [group for optimizer in as_list(optimizers) for group in optimizer.param_groups]
 
 
-def rates_of(optimizers: Optimizers, scheduler: Any = None) -> Rates:
-    """Return the rate of an optimizer and of its param groups.
+def write(group: Any, value: float, name: str = "lr") -> None:
+    """Set a rate in a param group; a tensor is filled in place."""
+    if isinstance(group.get(name), torch.Tensor):
+        group[name].fill_(value)
+    else:
+        group[name] = value
+
+
+def held_by(groups: Sequence[Any]) -> list[float]:
+    """Return the rate that each param group holds."""
+    return [float(group["lr"]) for group in groups]
+
+
+def differing(held: Sequence[float], wanted: Sequence[float], close: float = 0.0) -> int | None:
+    """Return the index of the first param group that does not hold the rate wanted of it; None if all do.
 
     Args:
-        optimizers: One, or several.
-        scheduler: The schedulers that drive them, as far as they are known; without them a cycle's peak is not known
-            but where its scheduler leaves it in the groups.
+        held: The rate of each group.
+        wanted: Likewise; groups beyond these were added since, and may hold any.
+        close: How far, relatively, two rates may be apart; by default not at all.
+    """
+    pairs = enumerate(zip(held, wanted, strict=False))
+    return next((index for index, (one, other) in pairs if not math.isclose(one, other, rel_tol=close)), None)
+
+
+def set_rate(groups: Sequence[Group], lr: float, ratios: Sequence[float]) -> None:
+    """Give each param group ``lr`` times its ratio; a tensor rate is filled in place."""
+    for group, ratio in zip(groups, ratios, strict=True):
+        write(group, lr * ratio)
+
+
+def read_rate(groups: Sequence[Group], ratios: Sequence[float]) -> float:
+    """Return the rate that the param groups hold, read back and freed of their ratios.
 
     Raises:
-        BadInputError: If the optimizer has no positive learning rate to measure the ratios against.
+        RateNotAppliedError: If the groups do not hold one rate in these ratios.
     """
-    each, schedulers = as_list(optimizers), list(with_inner(flatten(scheduler)))
-    peaks = [_peaks(one, schedulers) for one in each]
-    lead = each[0]
-    usual = float(lead.defaults.get("lr") or 0.0)
-    named = (peak for peak in peaks[0] if peak and math.isclose(peak, usual, rel_tol=CLOSE))
-    lr = next(named, next(filter(None, peaks[0]), 0.0))
-    if not 0 < lr < math.inf:
-        raise BadInputError(
-            f"{type(lead).__name__} has lr={lr}, so the ratios of its param groups are unknown; "
-            f"construct it with a positive lr (any will do)."
+    held = held_by(groups)
+    base = next((rate / ratio for rate, ratio in zip(held, ratios, strict=True) if ratio), held[0])
+    wanted = [base * ratio for ratio in ratios]
+    if (index := differing(held, wanted, CLOSE)) is not None:
+        raise RateNotAppliedError(
+            f"param group {index} has lr={held[index]}, not {wanted[index]}: "
+            f"something else sets its rate; let lrfind or the scheduler be the only one."
         )
-    return Rates(lr, tuple(peak for some in peaks for peak in some))
-
-
-def _peaks(optimizer: Optimizer, schedulers: Sequence[Any]) -> list[float]:
-    """Return the peak of each param group under the schedulers that drive an optimizer."""
-    drivers = [one for one in schedulers if drives(one, optimizer)]
-    cycles = [one for one in drivers if hasattr(one, "max_lrs") and not waits(one)]
-    if cycles:
-        return [float(peak) for peak in cycles[-1].max_lrs]
-    if drivers and is_absolute(drivers[-1]):
-        steps = own_length(drivers[-1]) or ENOUGH
-        return [max(rates) for rates in zip(*trajectory(on_dummy(drivers[-1]), steps), strict=True)]
-    names: tuple[str, ...] = ("initial_lr", "lr")
-    if not schedulers or any(hasattr(one, "_schedule_phases") for one in drivers):  # OneCycleLR, which may be over
-        names = ("max_lr", *names)
-    return [float(next(group[name] for name in names if name in group)) for group in optimizer.param_groups]
+    return base

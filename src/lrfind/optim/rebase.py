@@ -10,41 +10,37 @@ from typing import Any
 import torch
 
 from lrfind.errors import BadInputError
+from lrfind.optim.peaks import Change
+from lrfind.optim.rates import CLOSE, held_by, write
 from lrfind.optim.scaled import view_of
-from lrfind.optim.schedulers import inner_of, own_length, unwrapped, waits, way_of, with_inner
-from lrfind.optim.stepping import held_by, write
-from lrfind.optim.trial import ENOUGH, WAY_OUT, is_known, on_dummy, trajectory
+from lrfind.optim.schedulers import inner_of, known_length, needs_metric, step_call, unwrapped, with_inner
+from lrfind.optim.trial import ENOUGH, REMEDY, is_known, on_dummy, trajectory
 
-_TORCHS = ("base_lrs", "max_lrs", "min_lrs", "default_min_lr", "_last_lr", "eta_min", "_init_lrs")
-_TIMMS = ("base_values", "lr_min", "warmup_lr_init", "warmup_steps")
-_LIKELY = re.compile(r"(^|_)(lr|lrs|eta|base_values)(_|$)|lrs?$")
+_TORCH = re.compile(r"^(base_lrs|max_lrs|min_lrs|default_min_lr|_last_lr|eta_min|_init_lrs)$")
+_TIMM = re.compile(rf"{_TORCH.pattern}|^(base_values|lr_min|warmup_lr_init|warmup_steps)$")
+_LIKELY = re.compile(r"(^|_)(lr|lrs|eta)(_|$)|lrs?$")
+"""What schedulers call the rates that they keep: torch's, timm's, and what others may."""
+
 _CLOSE = 1e-9
 
-Rebase = Callable[[Any, float], None]
-"""Scales a scheduler by a factor."""
+Rebase = Callable[[Any, Change], None]
+"""Changes the rates of a scheduler."""
 
 
-def by(names: Sequence[str]) -> Rebase:
-    """Return what scales the attributes of these names."""
+def by_names(names: re.Pattern[str]) -> Rebase:
+    """Return what changes the attributes of these names."""
 
-    def rebase(scheduler: Any, factor: float) -> None:
+    def rebase(scheduler: Any, change: Change) -> None:
         for one in with_inner([scheduler]):
-            for name in names:
-                if name in vars(one):
-                    setattr(one, name, _times(getattr(one, name), factor))
+            for name in filter(names.search, tuple(vars(one))):
+                setattr(one, name, _changed(getattr(one, name), change))
 
     return rebase
 
 
-def by_likely_names(scheduler: Any, factor: float) -> None:
-    """Scale every number that is called a rate."""
-    names = dict.fromkeys(name for one in with_inner([scheduler]) for name in vars(one) if _LIKELY.search(name))
-    by([*names])(scheduler, factor)
-
-
-def by_view(scheduler: Any, factor: float) -> None:
+def by_view(scheduler: Any, change: Change) -> None:
     """Scale what a scheduler writes."""
-    view_of(scheduler, unwrapped(scheduler.optimizer)).factor *= factor
+    view_of(scheduler, unwrapped(scheduler.optimizer)).factor *= change.factor
 
 
 def rebase_of(scheduler: Any, factor: float) -> Rebase:
@@ -53,26 +49,27 @@ def rebase_of(scheduler: Any, factor: float) -> Rebase:
     Raises:
         BadInputError: If nothing does.
     """
-    if way_of(scheduler) is None:
+    if step_call(scheduler) is None:
         on_dummy(scheduler)  # which says so
     if is_known(scheduler):
-        return by(_TORCHS)
-    for rebase in (by(_TORCHS), by((*_TORCHS, *_TIMMS)), by_likely_names, by_view):
+        return by_names(_TORCH)
+    for rebase in (by_names(_TORCH), by_names(_TIMM), by_names(_LIKELY), by_view):
         if _scales(scheduler, rebase, factor):
             return rebase
     name = type(scheduler).__name__
-    raise BadInputError(f"{name} sets rates that do not scale with anything that it keeps; {WAY_OUT}.")
+    raise BadInputError(f"{name} sets rates that do not scale with anything that it keeps; {REMEDY}.")
 
 
 def _scales(scheduler: Any, rebase: Rebase, factor: float) -> bool:
     """Say whether the whole trajectory of a scheduler scales."""
-    steps = max(ENOUGH, own_length(scheduler) or 0)
+    steps = max(ENOUGH, known_length(scheduler) or 0)
     wanted = trajectory(on_dummy(scheduler), steps)
     twin = on_dummy(scheduler, factor)
-    rebase(twin, factor)
+    rebase(twin, Change(factor, {}))
     found = trajectory(twin, steps)
+    is_single = any(isinstance(group["lr"], torch.Tensor) for group in twin.optimizer.param_groups)
     rates, goals = ([rate for row in rows for rate in row] for rows in (found, wanted))
-    most = _CLOSE * factor * max(map(abs, goals), default=0.0)
+    most = (CLOSE if is_single else _CLOSE) * factor * max(map(abs, goals), default=0.0)
     return len(rates) == len(goals) and all(
         abs(rate - goal * factor) <= most for rate, goal in zip(rates, goals, strict=True)
     )
@@ -95,7 +92,7 @@ def _first_ones(scheduler: Any) -> list[Any]:
     inner = inner_of(scheduler)
     if not inner:
         is_fresh = getattr(scheduler, "last_epoch", None) == 0 and getattr(scheduler, "_step_count", 0) == 1
-        return [scheduler if is_fresh and is_known(scheduler) and not waits(scheduler) else None]
+        return [scheduler if is_fresh and is_known(scheduler) and not needs_metric(scheduler) else None]
     if any(inner_of(one) for one in inner) or not is_known(scheduler):
         return [None]
     milestones = getattr(scheduler, "_milestones", None)
@@ -111,10 +108,12 @@ def note_rates(scheduler: Any) -> None:
             one._last_lr = held_by(one.optimizer.param_groups)
 
 
-def _times(value: Any, factor: float) -> Any:
-    """Return a rate, or a list of rates, times a factor; anything else as it is."""
+def _changed(value: Any, change: Change) -> Any:
+    """Return what becomes of a rate, or of a list of rates; anything else as it is."""
     if isinstance(value, (list, tuple)):
-        scaled = [_times(one, factor) for one in value]
-        return scaled if isinstance(value, list) else tuple(scaled)
-    is_number = isinstance(value, (int, float, torch.Tensor)) and not isinstance(value, bool)
-    return value * factor if is_number else value
+        changed = [_changed(one, change) for one in value]
+        return changed if isinstance(value, list) else tuple(changed)
+    if isinstance(value, torch.Tensor):
+        return torch.full_like(value, change.of(float(value)))
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return change.of(value) if is_number else value

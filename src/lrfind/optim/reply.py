@@ -13,6 +13,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
+from lrfind.optim.rates import write
 from lrfind.replies import Reply
 
 DOUBLINGS = 9
@@ -105,7 +106,7 @@ def _stepped(kind: Any, options: dict[str, Any]) -> tuple[list[list[float]], flo
 
     with torch.enable_grad():
         steps = [moved() for _ in range(2**DOUBLINGS)]
-        made.param_groups[0]["lr"] = 8 * RATE
+        write(made.param_groups[0], 8 * RATE)
         return steps, [moved()[0] for _ in range(3)][-1]
 
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from lrfind.optim.rates import Group
-from lrfind.optim.schedulers import RATES, unwrapped, with_inner
-from lrfind.optim.stepping import write
+from lrfind.optim.rates import RATES, Group, held_by, write
+from lrfind.optim.schedulers import unwrapped, with_inner
 
 
 class _Group(MutableMapping[str, Any]):
@@ -27,13 +26,9 @@ class _Group(MutableMapping[str, Any]):
         if name not in RATES:
             self.group[name] = value
             return
-        scaled = float(value) * self.view.factor
-        if name in self.group:
-            write(self.group, scaled, name)
-        else:
-            self.group[name] = scaled
+        write(self.group, float(value) * self.view.factor, name)
         if name == "lr":
-            self.written = float(self.group["lr"])
+            (self.written,) = held_by([self.group])
 
     def __delitem__(self, name: str) -> None:
         del self.group[name]
@@ -69,7 +64,9 @@ class Scaled:
     @property
     def written(self) -> list[float]:
         """The rates that the scheduler has last written, or that the groups hold where it has not."""
-        return [float(one.group["lr"]) if one.written is None else one.written for one in self.param_groups]
+        groups = self.param_groups
+        held = held_by([one.group for one in groups])
+        return [rate if one.written is None else one.written for one, rate in zip(groups, held, strict=True)]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("__", "_optimizer_step_")) or name == "optimizer":
@@ -87,7 +84,7 @@ def view_of(scheduler: Any, optimizer: Optimizer) -> Scaled:
     return view
 
 
-def take_off(scheduler: Any) -> None:
+def remove_view(scheduler: Any) -> None:
     """Let a scheduler see its optimizer itself again, where the view changes nothing."""
     view = scheduler.optimizer
     for one in with_inner([scheduler]) if isinstance(view, Scaled) and view.factor == 1 else ():

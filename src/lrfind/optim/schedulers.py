@@ -13,9 +13,6 @@ from torch.optim import Optimizer
 _INNER = ("_schedulers", "schedulers", "lr_scheduler", "scheduler")
 """Where schedulers keep others: torch's two containers, ignite's, timm's plateau, ignite's and other wrappers."""
 
-RATES = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
-"""What schedulers keep of rates in param groups."""
-
 _WRAPPING = ("lightning.", "lightning_fabric.", "pytorch_lightning.", "accelerate.")
 """Where wrappers of optimizers come from that share the attributes of what they wrap."""
 
@@ -26,18 +23,18 @@ _ENDS = ("num_warmup_steps", "num_stable_steps", "num_decay_steps")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class StepCall:
     """How a scheduler is stepped.
 
     Attributes:
-        advance: Steps it, given how many steps have been made before.
-        waits: Whether it is given a metric, so that nobody knows beforehand when it will act.
+        make: Steps it, given how many steps have been made before.
+        needs_metric: Whether it is given a metric, so that nobody knows beforehand when it will act.
         is_ahead: Whether it is called before the step that it is for, also the first.
         unit: What it counts, where its arguments say so.
     """
 
-    advance: Callable[[int], object]
-    waits: bool = False
+    make: Callable[[int], object]
+    needs_metric: bool = False
     is_ahead: bool = False
     unit: Literal["step", "epoch"] | None = None
 
@@ -57,24 +54,24 @@ def flatten(scheduler: Any) -> Iterator[Any]:
         for one in scheduler:
             yield from flatten(one)
     elif scheduler is not None:
-        yield bare(scheduler)
+        yield without_wrapper(scheduler)
 
 
-def bare(scheduler: Any) -> Any:
+def without_wrapper(scheduler: Any) -> Any:
     """Return the scheduler in the wrapper that Accelerate puts around it."""
     is_wrapped = not hasattr(scheduler, "optimizer") and hasattr(scheduler, "scheduler")
-    return bare(scheduler.scheduler) if is_wrapped else scheduler
+    return without_wrapper(scheduler.scheduler) if is_wrapped else scheduler
 
 
-def strides(scheduler: Any) -> int:
+def steps_per_call(scheduler: Any) -> int:
     """Return how often Accelerate's wrapper steps a scheduler at each step: once for every process."""
     optimizers = getattr(scheduler, "optimizers", None) or [None]
-    if bare(scheduler) is scheduler or getattr(scheduler, "split_batches", True):
+    if without_wrapper(scheduler) is scheduler or getattr(scheduler, "split_batches", True):
         return 1
     return int(getattr(getattr(optimizers[0], "accelerator_state", None), "num_processes", 1))
 
 
-def once(scheduler: Any) -> tuple[Any, ...]:
+def outermost(scheduler: Any) -> tuple[Any, ...]:
     """Return the schedulers in nested containers, each once, and none that another one holds."""
     each = {id(one): one for one in flatten(scheduler)}
     held = {id(one) for holder in each.values() for one in with_inner(inner_of(holder))}
@@ -96,7 +93,7 @@ def inner_of(scheduler: Any) -> list[Any]:
 
 def is_scheduler(value: Any) -> bool:
     """Say whether something changes the rates of an optimizer that it holds when it is stepped."""
-    value = bare(value)
+    value = without_wrapper(value)
     acts = hasattr(value, "step") or callable(value)
     return acts and hasattr(value, "optimizer") and not hasattr(value, "param_groups")
 
@@ -112,33 +109,30 @@ def driving(optimizers: Iterable[Optimizer], scheduler: Any) -> tuple[Any, ...]:
     return tuple(one for one in known if any(drives(one, optimizer) for optimizer in each))
 
 
-def way_of(scheduler: Any) -> Way | None:
+def step_call(scheduler: Any) -> StepCall | None:
     """Return how a scheduler is stepped; None where that cannot be told."""
     if hasattr(scheduler, "step_update") and not getattr(scheduler, "t_in_epochs", False):  # as timm's
-        return _counted(scheduler, "step_update")
-    if hasattr(scheduler, "step"):
-        return _counted(scheduler, "step")
-    names = _required(scheduler) if callable(scheduler) else None
-    is_handler = names is not None and len(names) <= 1  # ignite's, called with the engine
-    return Way(lambda done: scheduler(*(None for _ in names or ())), is_ahead=True) if is_handler else None
-
-
-def waits(scheduler: Any) -> bool:
-    """Say whether a scheduler is given a metric, so that nobody knows beforehand when it will act."""
-    way = way_of(scheduler)
-    return way is not None and way.waits
-
-
-def _counted(scheduler: Any, method: str) -> Way | None:
-    """Return the way of a method that takes nothing, a count, or a metric."""
-    step, names = getattr(scheduler, method), _required(getattr(scheduler, method))
+        step = scheduler.step_update
+    elif hasattr(scheduler, "step"):
+        step = scheduler.step
+    else:  # ignite's handlers, called with the engine
+        names = _required(scheduler)
+        is_handler = names is not None and len(names) <= 1
+        return StepCall(lambda done: scheduler(*(None for _ in names or ())), is_ahead=True) if is_handler else None
+    names = _required(step)
     if names is None or len(names) > 1:
         return None
     if not names:
-        return Way(lambda done: step())
+        return StepCall(lambda done: step())
     if any(word in names[0] for word in _METRICS):
-        return Way(lambda done: step(1.0), waits=True)
-    return Way(lambda done: step(done + 1), unit="epoch" if "epoch" in names[0] else "step")
+        return StepCall(lambda done: step(1.0), needs_metric=True)
+    return StepCall(lambda done: step(done + 1), unit="epoch" if "epoch" in names[0] else "step")
+
+
+def needs_metric(scheduler: Any) -> bool:
+    """Say whether a scheduler is given a metric, so that nobody knows beforehand when it will act."""
+    call = step_call(scheduler)
+    return call is not None and call.needs_metric
 
 
 def _required(function: Any) -> list[str] | None:
@@ -151,11 +145,11 @@ def _required(function: Any) -> list[str] | None:
     return [one.name for one in parameters if one.default is inspect.Parameter.empty and one.kind in kinds]
 
 
-def own_length(scheduler: Any) -> int | None:
+def known_length(scheduler: Any) -> int | None:
     """Return after how many of its steps a scheduler ends; None where it does not say."""
     inner = inner_of(scheduler)
     if inner and (milestones := getattr(scheduler, "_milestones", None)):
-        last = own_length(inner[-1])
+        last = known_length(inner[-1])
         return None if last is None else milestones[-1] + last
     found = [getattr(scheduler, name, None) for name in _LENGTHS]
     if type(scheduler).__name__ == "PolynomialLR":
@@ -166,6 +160,6 @@ def own_length(scheduler: Any) -> int | None:
         given = one.keywords if isinstance(one, partial) else {}
         ends = [given[name] for name in _ENDS if name in given]
         found.append(given.get("num_training_steps", sum(ends) if len(ends) == len(_ENDS) else None))
-    found += map(own_length, inner)
+    found += map(known_length, inner)
     lengths = [int(one) for one in found if isinstance(one, (int, float)) and not isinstance(one, bool) and one > 0]
     return max(lengths, default=None)

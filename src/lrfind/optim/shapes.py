@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lrfind.errors import BadInputError
-from lrfind.optim.rates import rates_of
-from lrfind.optim.schedulers import bare, is_scheduler, own_length, strides, unwrapped, way_of
+from lrfind.optim.peaks import rates_of
+from lrfind.optim.schedulers import is_scheduler, known_length, step_call, steps_per_call, unwrapped, without_wrapper
 from lrfind.optim.trial import ENOUGH, on_dummy, trajectory
 from lrfind.schedules import AsConstant, Shape, constant
 
@@ -27,7 +27,7 @@ class Scheduled:
     Attributes:
         length: After how many steps of training, or epochs, it ends; None where it does not say.
         unit: ``"epoch"`` or ``"step"``, where its arguments say what it counts; else None.
-        is_asked: Whether the user gave it, who is told what is wrong with it; else it is read as constant then.
+        is_given: Whether the user gave it, who is told what is wrong with it; else it is read as constant then.
 
     Raises:
         BadInputError: If it is no scheduler, or cannot be stepped.
@@ -36,27 +36,25 @@ class Scheduled:
     def __init__(self, scheduler: Any, steps: int | None = None, every: int = 1) -> None:
         if not is_scheduler(scheduler):
             raise BadInputError(f"schedule must be a name, a callable or a scheduler, got {scheduler!r}.")
-        self._strides, scheduler = strides(scheduler), bare(scheduler)
+        self._steps_per_call, scheduler = steps_per_call(scheduler), without_wrapper(scheduler)
         self.__name__ = type(scheduler).__name__
-        self._steps, self._every = steps, every
-        self.is_asked, self._is_off = True, False
-        twin = on_dummy(scheduler)
-        way = way_of(twin)
-        self._is_steady, self.unit = (way.waits, way.unit) if way else (True, None)
+        self._steps, self._every, self.is_given, self._has_no_peak = steps, every, True, False
+        self._twin = on_dummy(scheduler)
+        call = step_call(self._twin)
+        self._is_constant, self.unit = (call.needs_metric, call.unit) if call else (True, None)
         done = max(getattr(scheduler, "last_epoch", 0), 0)
-        left = (own_length(scheduler) or 0) - done
-        is_told = left > 0 and steps is None and not self._is_steady
-        self.length = max(left * every // self._strides, 1) if is_told else None
+        left = (known_length(scheduler) or 0) - done
+        is_told = left > 0 and steps is None and not self._is_constant
+        self.length = max(left * every // self._steps_per_call, 1) if is_told else None
         self._is_begun = done > 0
-        rates = rates_of(unwrapped(scheduler.optimizer), None if self._is_steady else scheduler)
-        self._scheduler, self._peaks = scheduler if self._is_steady else twin, rates.peaks
+        self._peaks = rates_of(unwrapped(scheduler.optimizer), None if self._is_constant else scheduler).peaks
 
     @property
     def note(self) -> str:
         """What a person should know about how it is read."""
-        if self._is_steady:
+        if self._is_constant:
             return f"{self.__name__} was read as constant: when it will change the rate is not known."
-        return f"{self.__name__} was read as constant: training does not reach its peak." if self._is_off else ""
+        return f"{self.__name__} was read as constant: training does not reach its peak." if self._has_no_peak else ""
 
     def over(self, steps: int, epochs: float | None = None) -> Shape:
         """Return the shape over a training of so many optimizer steps.
@@ -70,20 +68,20 @@ class Scheduled:
         Raises:
             BadInputError: If its peak is not the rate that the optimizer is given.
         """
-        if self._is_steady:
+        if self._is_constant:
             return constant
         times = self._steps or self._epochs(steps, epochs) or max(steps // self._every, 1)
         multipliers = self._multipliers(times)
         peak = 1.0 if self._is_begun else max(multipliers)
-        self._is_off = not _LEAST <= peak <= _MOST and not self.is_asked
-        if self._is_off:
+        self._has_no_peak = not _LEAST <= peak <= _MOST
+        if not self._has_no_peak:
+            return lambda fraction: multipliers[min(int(fraction * times), len(multipliers) - 1)] / peak
+        if not self.is_given:
             return constant
-        if not _LEAST <= peak <= _MOST:
-            raise BadInputError(
-                f"{self.__name__} takes the rate to {peak:.3g} times the optimizer's own, so that no rate is its peak; "
-                f"pass schedule= as a function of the fraction of training done, with 1 at its peak."
-            )
-        return lambda fraction: multipliers[min(int(fraction * times), len(multipliers) - 1)] / peak
+        raise BadInputError(
+            f"{self.__name__} takes the rate to {peak:.3g} times the optimizer's, so that no rate is its peak; "
+            f"pass schedule= as a function of the fraction of training done, with 1 at its peak."
+        )
 
     def _epochs(self, steps: int, epochs: float | None) -> int | None:
         """Return how often it is stepped if that is once per epoch; None if it is not."""
@@ -94,7 +92,7 @@ class Scheduled:
         return count if is_per_epoch else None
 
     def _multipliers(self, times: int) -> list[float]:
-        rates = trajectory(on_dummy(self._scheduler), times * self._strides)[:: self._strides]
+        rates = trajectory(self._twin, times * self._steps_per_call)[:: self._steps_per_call]
         return [max(rate / peak for rate, peak in zip(row, self._peaks, strict=True) if peak) for row in rates]
 
 
@@ -106,7 +104,7 @@ def to_schedule(scheduler: Any, steps: int | None = None, every: int = 1) -> Sch
         steps: Likewise.
         every: Likewise.
     """
-    name = type(bare(scheduler)).__name__
+    name = type(without_wrapper(scheduler)).__name__
     try:
         schedule = Scheduled(scheduler, steps, every)
     except BadInputError:
@@ -115,5 +113,5 @@ def to_schedule(scheduler: Any, steps: int | None = None, every: int = 1) -> Sch
         schedule.over(schedule.length or 10 * ENOUGH)
     except BadInputError:
         return AsConstant(name, "its peak is not the rate that the optimizer is given")
-    schedule.is_asked = False
+    schedule.is_given = False
     return schedule

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import copy
-import math
-import re
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from lrfind.errors import BadInputError
-from lrfind.optim.schedulers import RATES, unwrapped, way_of, with_inner
+from lrfind.isolation import Kept
+from lrfind.optim.rates import RATES, held_by
+from lrfind.optim.schedulers import step_call, unwrapped, with_inner
 
 ENOUGH = 1_000
 """By so many steps a scheduler that does not say how long it goes has shown what it does."""
 
-_SHORT = 20
-"""And by so many whether it sets rates at all."""
-
-_BASE = re.compile("lr|base|init|peak")
-"""What a number is called that may be the rate that an optimizer had."""
-
-WAY_OUT = (
+REMEDY = (
     "search with schedule= as a function of the fraction of training done, and set the rates yourself: apply without "
     "it and call remove() on the watch"
 )
+
+
+def is_known(scheduler: Any) -> bool:
+    """Say whether a scheduler, and all that it holds, come from torch or transformers."""
+    return all(type(one).__module__.split(".")[0] in ("torch", "transformers") for one in with_inner([scheduler]))
 
 
 def on_dummy(scheduler: Any, factor: float = 1.0) -> Any:
@@ -40,9 +40,7 @@ def on_dummy(scheduler: Any, factor: float = 1.0) -> Any:
     dummy.param_groups = [{"params": [torch.zeros(1)], **copy.deepcopy(group)} for group in kept]
     dummy.defaults = dict(optimizer.defaults)
     for group in dummy.param_groups if factor != 1 else ():
-        for key in RATES:
-            if key in group:
-                group[key] = group[key] * factor
+        group.update({name: group[name] * factor for name in RATES if name in group})
     groups = zip(optimizer.param_groups, dummy.param_groups, strict=True)
     memo: dict[int, Any] = {id(old): new for old, new in groups}
     memo |= {id(optimizer): dummy, id(optimizer.param_groups): dummy.param_groups}
@@ -51,42 +49,16 @@ def on_dummy(scheduler: Any, factor: float = 1.0) -> Any:
     try:
         twin = copy.deepcopy(scheduler, memo)
     except Exception as error:
-        raise BadInputError(f"{name} cannot be copied to see what it does ({error}); {WAY_OUT}.") from error
-    if way_of(twin) is None:
-        raise BadInputError(f"how {name} is to be stepped cannot be told from its arguments; {WAY_OUT}.")
+        raise BadInputError(f"{name} cannot be copied to see what it does ({error}); {REMEDY}.") from error
+    if step_call(twin) is None:
+        raise BadInputError(f"how {name} is to be stepped cannot be told from its arguments; {REMEDY}.")
     return twin
 
 
-def is_known(scheduler: Any) -> bool:
-    """Say whether a scheduler, and all that it holds, come from torch or transformers."""
-    return all(type(one).__module__.split(".")[0] in ("torch", "transformers") for one in with_inner([scheduler]))
-
-
-def is_absolute(scheduler: Any) -> bool:
-    """Say whether a scheduler sets rates that do not depend on those of its optimizer, as ignite's do."""
-    if is_known(scheduler) or not (way := way_of(scheduler)) or way.waits or _keeps_bases(scheduler):
-        return False
-    once, twice = (trajectory(on_dummy(scheduler, factor), _SHORT) for factor in (1.0, 2.0))
-    return once[1:] == twice[1:] and len(once) > 1
-
-
-def _keeps_bases(scheduler: Any) -> bool:
-    """Say whether a scheduler, or one that it holds, has noted the rates that its optimizer had."""
-    groups = unwrapped(scheduler.optimizer).param_groups
-    bases = [[float(group[name]) for group in groups if name in group] for name in ("initial_lr", "lr")]
-    held = [(name, value) for one in with_inner([scheduler]) for name, value in vars(one).items()]
-    lists = [list(value) for _, value in held if isinstance(value, (list, tuple))]
-    lists += [[value] * len(groups) for name, value in held if isinstance(value, float) and _BASE.search(name)]
-    return any(_are_close(value, rates) for value in lists for rates in bases if rates)
-
-
-def _are_close(values: list[Any], rates: list[float]) -> bool:
-    is_numbers = len(values) == len(rates) and all(isinstance(one, (int, float, torch.Tensor)) for one in values)
-    return is_numbers and all(math.isclose(float(one), rate) for one, rate in zip(values, rates, strict=True))
-
-
 def trajectory(twin: Any, steps: int) -> list[list[float]]:
-    """Return the rates of the groups at each step of a copy, which is stepped; fewer where it ends earlier.
+    """Return the rates of the groups at each step of a copy; fewer where it ends earlier.
+
+    The copy, random numbers, and what its functions reach (a counter that a lambda keeps, say) are put back.
 
     Args:
         twin: What ``on_dummy`` returned.
@@ -95,18 +67,21 @@ def trajectory(twin: Any, steps: int) -> list[list[float]]:
     Raises:
         BadInputError: If it cannot be stepped.
     """
-    way, rates = way_of(twin), []
-    groups = unwrapped(twin.optimizer).param_groups
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for done in range(steps):
-            try:
-                if way and (way.is_ahead or done):
-                    way.advance(done if way.is_ahead else done - 1)
-            except (ValueError, ArithmeticError):  # OneCycleLR beyond its end, CyclicLR's powers of two
-                break
-            except Exception as error:
-                name = type(twin).__name__
-                raise BadInputError(f"{name} cannot be stepped to see what it does ({error}); {WAY_OUT}.") from error
-            rates.append([float(group["lr"]) for group in groups])
-    return rates
+    try:
+        with warnings.catch_warnings(), Kept((twin,)) as kept, kept.probe(0):
+            warnings.simplefilter("ignore")
+            return list(_stepped(twin, steps))
+    except Exception as error:
+        name = type(twin).__name__
+        raise BadInputError(f"{name} cannot be stepped to see what it does ({error}); {REMEDY}.") from error
+
+
+def _stepped(twin: Any, steps: int) -> Iterator[list[float]]:
+    call, groups = step_call(twin), unwrapped(twin.optimizer).param_groups
+    for done in range(steps):
+        try:
+            if call and (call.is_ahead or done):
+                call.make(done if call.is_ahead else done - 1)
+        except (ValueError, ArithmeticError):  # OneCycleLR beyond its end, CyclicLR's powers of two
+            return
+        yield held_by(groups)

@@ -12,13 +12,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrfind.errors import RateNotAppliedError
-from lrfind.optim.rates import Optimizers
-from lrfind.optim.scaled import take_off, view_of
+from lrfind.optim.rates import Optimizers, differing, held_by
+from lrfind.optim.scaled import Scaled, remove_view, view_of
 from lrfind.optim.schedulers import drives, flatten, with_inner
-from lrfind.optim.stepping import Stepping, differing, held_by
+from lrfind.optim.stepping import Stepping
 
 
-class AppliedRate:
+class AppliedRate(Stepping):
     """Watches the rate an optimizer really uses, at every step.
 
     Args:
@@ -28,6 +28,11 @@ class AppliedRate:
         is_replaceable: Whether the watch ends where another rate is applied.
         groups: How many param groups of each optimizer are watched; those added since may hold any rate. By default
             all that there are now.
+
+    Attributes:
+        steps: How many steps of the first optimizer were watched.
+        least: The least rate used so far; infinity before the first step.
+        greatest: The greatest; 0 before the first step.
     """
 
     def __init__(
@@ -39,35 +44,17 @@ class AppliedRate:
         is_replaceable: bool = False,
         groups: Sequence[int] = (),
     ) -> None:
-        self.is_replaceable = is_replaceable
+        super().__init__(optimizers, scheduler=schedulers)
+        self.is_replaceable, self._suspects = is_replaceable, suspects
         self._schedulers: tuple[Any, ...] = ()
         self._drivers: dict[int, list[tuple[Any, Callable[[], Sequence[Any]]]]] = {}
-        self._stepping = Stepping(
-            optimizers, scheduler=schedulers, before=self._verify, after=self._verify_made, owner=self
-        )
-        self.optimizers = self._stepping.optimizers
-        self._suspects = suspects
         self.schedulers = tuple(schedulers)
         now = [len(one.param_groups) for one in self.optimizers]
         self.groups = list(groups) if len(groups) == len(now) else now
         counts = zip(self.optimizers, self.groups, strict=True)
         self._held = {id(one): held_by(one.param_groups[:count]) for one, count in counts}
-        self._stepping.__enter__()
-
-    @property
-    def least(self) -> float:
-        """The least rate used so far; infinity before the first step."""
-        return self._stepping.least
-
-    @property
-    def greatest(self) -> float:
-        """The greatest rate used so far; 0 before the first step."""
-        return self._stepping.greatest
-
-    @property
-    def steps(self) -> int:
-        """How many steps of the first optimizer were watched."""
-        return self._stepping.steps
+        self._before, self._after = self._verify, self._verify_made
+        self.__enter__()
 
     def __repr__(self) -> str:
         names = ", ".join(type(one).__name__ for one in self.optimizers)
@@ -85,7 +72,7 @@ class AppliedRate:
         if len(given) != len(self._schedulers) or any(map(operator.is_not, given, self._schedulers)):
             self._schedulers = given
             self._drivers = {
-                id(optimizer): [(one, _told_by(one, optimizer)) for one in given if drives(one, optimizer)]
+                id(optimizer): [(one, _latest_rates(one, optimizer)) for one in given if drives(one, optimizer)]
                 for optimizer in self.optimizers
             }
 
@@ -99,11 +86,15 @@ class AppliedRate:
         for optimizer in self.optimizers:
             self._verify(optimizer)
 
+    def __exit__(self, *_: object) -> None:
+        """Stop watching."""
+        super().__exit__()
+        for one in self.schedulers:
+            remove_view(one)
+
     def remove(self) -> None:
         """Stop watching."""
-        self._stepping.__exit__()
-        for one in self.schedulers:
-            take_off(one)
+        self.__exit__()
 
     def _verify(self, optimizer: Optimizer, step: int | None = None) -> None:
         drivers = self._drivers.get(id(optimizer), [])
@@ -151,8 +142,8 @@ def handling_groups(holders: Iterable[Any], framework: str) -> list[str]:
     """
     names = []
     for kind in map(type, holders):
-        own = [one for one in reversed(kind.__mro__) if not re.search(framework, one.__module__)]
-        methods = {name: value for one in own for name, value in vars(one).items()}
+        kinds = [one for one in reversed(kind.__mro__) if not re.search(framework, one.__module__)]
+        methods = {name: value for one in kinds for name, value in vars(one).items()}
         codes = {name: getattr(method, "__code__", None) for name, method in methods.items()}
         names += [f"{kind.__name__}.{name}" for name, code in codes.items() if code and "param_groups" in code.co_names]
     return names
@@ -161,14 +152,13 @@ def handling_groups(holders: Iterable[Any], framework: str) -> list[str]:
 def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
     """Return the watches over optimizers that end where another rate is applied."""
     hooks = [hook for one in optimizers for hook in one._optimizer_step_pre_hooks.values()]
-    found = [getattr(hook, "__self__", None) for hook in hooks]
-    watches = {id(one.owner): one.owner for one in found if isinstance(one, Stepping)}
-    return [one for one in watches.values() if isinstance(one, AppliedRate) and one.is_replaceable]
+    watches = {id(one): one for hook in hooks if isinstance(one := getattr(hook, "__self__", None), AppliedRate)}
+    return [one for one in watches.values() if one.is_replaceable]
 
 
-def _told_by(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence[Any]]:
+def _latest_rates(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence[Any]]:
     """Return what tells the rates that a scheduler has last set."""
-    if hasattr(scheduler, "get_last_lr"):
+    if hasattr(scheduler, "get_last_lr") and not isinstance(scheduler.optimizer, Scaled):
         return scheduler.get_last_lr  # type: ignore[no-any-return]
     view = view_of(scheduler, optimizer)
     return lambda: view.written

@@ -109,8 +109,8 @@ class RangeTest:
 
     def training(self, record: Record) -> Training:
         """Return what training will be, as far as that is known with a record at hand."""
-        length = self.length(record)
-        return Training(name_of(self.schedule), remaining(self._shape(record)), length.horizon, length.epochs)
+        length, left = self.length(record), remaining(self._shape(record))
+        return Training(name_of(self.schedule), left, length.horizon, length.epochs, length.per_epoch)
 
     def length(self, record: Record | None = None) -> Length:
         """Return how long training will be, as far as that is known, with a record at hand or before the first."""

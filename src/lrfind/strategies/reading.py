@@ -33,16 +33,18 @@ class Training:
         left: How much of the peak is left over the last fifth of it, in [0, 1]; ``lrfind.schedules.remaining``.
         horizon: How many optimizer steps it takes; None where that is not known.
         epochs: How often it goes over the data, likewise; of both, the lesser counts.
+        per_epoch: Optimizer steps in one pass over the data, for records that do not say; 0 where that is not known.
     """
 
     schedule: str
     left: float
     horizon: int | None = None
     epochs: float | None = None
+    per_epoch: float = 0.0
 
     def over(self, record: Record) -> Length:
         """How long it is, as far as that is known with a record at hand."""
-        return Length(self.horizon, self.epochs, record.epoch)
+        return Length(self.horizon, self.epochs, record.epoch or self.per_epoch)
 
 
 def read(record: Record, method: str, training: Training) -> float:
@@ -137,6 +139,13 @@ def _pace(record: Record) -> float:
     return math.log2(lrs[-1] / lrs[0]) / (len(lrs) - 1)
 
 
+def left_of(finding: Finding) -> float | None:
+    """Return how much of the peak is left over the last fifth of a finding's schedule; None where that is not known."""
+    if finding.left is not None or finding.schedule not in SCHEDULES:
+        return finding.left
+    return remaining(SCHEDULES[finding.schedule])
+
+
 def judged(finding: Finding, lr: float) -> Judgement:
     """Return what the records of a finding say of a rate; see ``lrfind.Finding.judge``.
 
@@ -148,10 +157,8 @@ def judged(finding: Finding, lr: float) -> Judgement:
             f"a finding of the method {finding.method!r} and {len(finding.records)} records cannot judge a rate; "
             f"search again."
         )
-    left = remaining(SCHEDULES[finding.schedule]) if finding.schedule in SCHEDULES else 1.0
-    training = Training(
-        finding.schedule, left if finding.left is None else finding.left, finding.horizon, finding.epochs
-    )
+    left = left_of(finding)
+    training = Training(finding.schedule, 1.0 if left is None else left, finding.horizon, finding.epochs)
     known = finding
     if finding.method != "calibrated":
         known = read_all(finding.records, "calibrated", training)

@@ -100,10 +100,11 @@ class Replicated:
 
     def _closer(self, record: Record) -> list[Probe]:
         """The slower ramp, around what a constant rate would be: every schedule then is read off the same records."""
-        curve, is_short = to_curve(record), halvings(self.test.length(record).steps) > 0
+        curve, length = to_curve(record), self.test.length(record)
+        is_short = halvings(length.steps) > 0
         if not (is_short and self.test.method == "calibrated" and curve.is_fresh and follows(curve)):
             return []
-        middle = replace(self.test, schedule="constant").read(record)
+        middle = replace(self.test, schedule="constant", horizon=length.horizon, epochs=length.epochs).read(record)
         low, high = max(middle / BELOW, self.test.min_lr), min(middle * ABOVE, self.test.max_lr)
         return [Probe(ramp(low, high, CLOSER), record.probe.seed + 1 + REPLICATES)] if low < high else []
 

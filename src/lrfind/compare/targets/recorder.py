@@ -12,8 +12,7 @@ from lrfind.compare.runs import Arm, Row, Run
 from lrfind.compare.targets.protocol import Told, evaluation_steps
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.loop import Recorder
-from lrfind.optim import Optimizers, differing
-from lrfind.optim.rates import CLOSE
+from lrfind.optim import CLOSE, Optimizers, differing
 from lrfind.records import Probe, Stop
 
 

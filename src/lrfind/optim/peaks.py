@@ -1,0 +1,122 @@
+"""What the rate of an optimizer is, under its schedulers, and how far another one is from it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lrfind.errors import BadInputError
+from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, held_by
+from lrfind.optim.schedulers import drives, flatten, known_length, needs_metric, with_inner
+from lrfind.optim.trial import ENOUGH, is_known, on_dummy, trajectory
+
+_SHORT = 20
+"""By so many steps it shows whether a scheduler sets rates at all."""
+
+_BASE = re.compile("lr|base|init|peak")
+"""What a number is called that may be the rate that an optimizer had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """The learning rate of an optimizer and what each param group makes of it.
+
+    Attributes:
+        lr: A rate that a param group has, under a schedule its peak: the optimizer's ``defaults["lr"]`` where a group
+            has that, else the first group's that is not 0. Of several optimizers, the first one's.
+        peaks: Each group's rate, under a schedule its peak; the groups of several optimizers in a row.
+    """
+
+    lr: float
+    peaks: tuple[float, ...]
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Each group's rate as a multiple of ``lr``."""
+        return tuple(peak / self.lr for peak in self.peaks)
+
+    def to(self, lr: float) -> Change:
+        """Return the change to another rate."""
+        new = {peak: lr * ratio for peak, ratio in zip(self.peaks, self.ratios, strict=True)}
+        return Change(lr / self.lr, new)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of all rates: each is multiplied by a factor, and a group's own is the new one to the last bit.
+
+    Attributes:
+        factor: The new rate as a multiple of the old one.
+        new: The new rate of each group by its old one.
+    """
+
+    factor: float
+    new: Mapping[float, float]
+
+    def of(self, rate: float) -> float:
+        """Return what a rate becomes."""
+        return self.new.get(rate, rate * self.factor)
+
+
+def rates_of(optimizers: Optimizers, scheduler: Any = None) -> Rates:
+    """Return the rate of an optimizer and of its param groups.
+
+    Args:
+        optimizers: One, or several.
+        scheduler: The schedulers that drive them, as far as they are known; without them a cycle's peak is not known
+            but where its scheduler leaves it in the groups.
+
+    Raises:
+        BadInputError: If the optimizer has no positive learning rate to measure the ratios against.
+    """
+    each, schedulers = as_list(optimizers), list(with_inner(flatten(scheduler)))
+    peaks = [_peaks(one, schedulers) for one in each]
+    usual = float(each[0].defaults.get("lr") or 0.0)
+    named = (peak for peak in peaks[0] if peak and differing([peak], [usual], CLOSE) is None)
+    lr = next(named, next(filter(None, peaks[0]), 0.0))
+    if not 0 < lr < math.inf:
+        raise BadInputError(
+            f"{type(each[0]).__name__} has lr={lr}, so the ratios of its param groups are unknown; "
+            f"construct it with a positive lr (any will do)."
+        )
+    return Rates(lr, tuple(peak for some in peaks for peak in some))
+
+
+def _peaks(optimizer: Optimizer, schedulers: Sequence[Any]) -> list[float]:
+    """Return the peak of each param group under the schedulers that drive an optimizer."""
+    drivers = [one for one in schedulers if drives(one, optimizer)]
+    cycles = [one for one in drivers if hasattr(one, "max_lrs") and not needs_metric(one)]
+    if cycles:
+        return [float(peak) for peak in cycles[-1].max_lrs]
+    if drivers and _is_absolute(drivers[-1]):
+        steps = known_length(drivers[-1]) or ENOUGH
+        return [max(rates) for rates in zip(*trajectory(on_dummy(drivers[-1]), steps), strict=True)]
+    names: tuple[str, ...] = ("initial_lr", "lr")
+    if not schedulers or any(hasattr(one, "_schedule_phases") for one in drivers):  # OneCycleLR, which may be over
+        names = ("max_lr", *names)
+    return [float(next(group[name] for name in names if name in group)) for group in optimizer.param_groups]
+
+
+def _is_absolute(scheduler: Any) -> bool:
+    """Say whether a scheduler sets rates that do not depend on those of its optimizer, as ignite's do."""
+    if is_known(scheduler) or needs_metric(scheduler) or _keeps_rates(scheduler):
+        return False
+    once, twice = (trajectory(on_dummy(scheduler, factor), _SHORT) for factor in (1.0, 2.0))
+    return once[1:] == twice[1:] and len(once) > 1
+
+
+def _keeps_rates(scheduler: Any) -> bool:
+    """Say whether a scheduler, or one that it holds, has noted the rates that its optimizer had."""
+    groups = as_list(scheduler.optimizer)[0].param_groups
+    rates = [held_by(groups), [float(group["initial_lr"]) for group in groups if "initial_lr" in group]]
+    kept = [(name, value) for one in with_inner([scheduler]) for name, value in vars(one).items()]
+    lists = [value for _, value in kept if isinstance(value, (list, tuple)) and len(value) == len(groups)]
+    lists += [[value] * len(groups) for name, value in kept if isinstance(value, float) and _BASE.search(name)]
+    numbers = [list(map(float, one)) for one in lists if all(isinstance(each, (int, float, Tensor)) for each in one)]
+    return any(differing(one, each, 1e-9) is None for one in numbers for each in rates if each)
