@@ -507,7 +507,7 @@ def frozen_shards(rank):
     model = sharded(nn.Sequential(nn.Linear(1024, 1024), nn.Linear(1024, 1)))
     model[0].requires_grad_(False)
     with Kept((model, torch.optim.Adam(model[1].parameters()))) as kept:
-        copied = sum(noted[1].nbytes for kind, _, noted in kept._notes if kind is COPIED)
+        copied = sum(then.nbytes for rule, _, then in kept._notes if rule is COPIED)
     return {"share": copied / sum(local(one).nbytes for one in model.parameters())}
 
 
