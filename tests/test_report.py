@@ -19,6 +19,7 @@ from markdown_it import MarkdownIt
 
 from lrfind.compare.comparison import Verdict
 from lrfind.compare.runs import Arm
+from lrfind.compare.sentences import closing
 from lrfind.errors import BadInputError, LRFindError, MissingExtraError
 from lrfind.plots import FOUND, plot_finding
 from lrfind.report import forget_report, to_csv, to_markdown, write_report
@@ -89,7 +90,7 @@ def test_the_table_of_arms_is_what_the_runs_say(whole, out):
 def test_the_page_says_what_was_found_and_what_it_means(whole, out):
     words = Words((out / "report.html").read_text()).words
     sentence, rest = labelled(whole).verdict.sentence.split(". ", 1)
-    assert (words[sentence + "."], words[rest]) == (1, 1)
+    assert words[sentence + "."] == words[rest] == words[closing(labelled(whole))] == 1
     assert words[whole.setting] == words["LeNet on Fashion-MNIST"] == words["RuntimeError: CUDA out of memory"] == 1
     assert words["settled"] >= 1
     assert words["The rate was found by the calibrated reading of 3 range tests, for a constant schedule."] == 1

@@ -26,8 +26,8 @@ def sentences(finding: Finding) -> list[str]:
     return [
         _rate(finding),
         *_groups(finding),
-        _certainty(finding),
-        *_in_use(finding),
+        certainty(finding),
+        *in_use(finding),
         f"cycles: {finding.base_lr:.2g} to {finding.max_lr:.2g}",
         f"cost: {_steps(finding.cost.steps)}, {finding.cost.seconds:.1f} s",
         *(f"note: {note}" for note in finding.notes),
@@ -49,7 +49,8 @@ def _rate(finding: Finding) -> str:
     return f"lr {finding.lr:.3g}{' for ' + name if name else ''}, {schedule}{', ' + length if length else ''}"
 
 
-def _certainty(finding: Finding) -> str:
+def certainty(finding: Finding) -> str:
+    """Say how sure the rate is, and where the best one should lie."""
     low, high = finding.interval
     if finding.method != "calibrated":
         return f"interval: with other seeds the {finding.method} reading mostly lies in {low:.2g} to {high:.2g}"
@@ -62,7 +63,7 @@ def _certainty(finding: Finding) -> str:
     return f"{word}: the best rate should lie in {low:.2g} to {high:.2g}, and most of that is often as good"
 
 
-def _in_use(finding: Finding) -> list[str]:
+def in_use(finding: Finding) -> list[str]:
     """Say where the rate lies that the optimizer has, and what that means."""
     used, (low, high) = finding.used, finding.interval
     if used is None:

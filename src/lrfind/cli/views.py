@@ -12,7 +12,7 @@ from lrfind.errors import LRFindError
 from lrfind.plots import finding_plot
 from lrfind.records import Finding
 from lrfind.report.charts import finals_chart
-from lrfind.report.rows import ArmRow, arm_rows, labelled, notes
+from lrfind.report.rows import ArmRow, arm_rows, labelled
 
 _CHART = 24
 """Columns of the chart of intervals, at least."""
@@ -46,7 +46,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     console.print(_table(comparison, console.width))
     for failure in comparison.failures:
         say(console, f"{failure.arm}, seed {failure.seed}, failed: {failure.error}", "red")
-    for note in notes(comparison):
+    for note in comparison.notes:
         say(console, note)
     if comparison.finding is not None:
         say(console, f"The search says: {comparison.finding.headline}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lrfind.compare.comparison import Comparison
+from lrfind.compare.sentences import closing
 from lrfind.errors import LRFindError, MissingExtraError
 from lrfind.plots import COLOURS, FOUND, finding_plot
 from lrfind.records import Finding
@@ -50,7 +51,7 @@ def render(comparison: Comparison) -> str:
         "comparison.html.jinja",
         title=comparison.title,
         verdict=verdict,
-        remarks=remarks,
+        remarks=[*([closing(comparison)] if comparison.runs else []), *([remarks] if remarks else [])],
         cards=rows.cards(comparison),
         notes=rows.notes(comparison),
         comparison=comparison,

@@ -13,6 +13,7 @@ from lrfind.compare.runs import Arm, Run
 from lrfind.compare.sentences import in_words
 from lrfind.records import Finding
 from lrfind.report.numbers import as_fine_as, count, counted, duration, figure, rate, rough, span
+from lrfind.words import certainty, in_use
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,15 +166,16 @@ def cards(comparison: Comparison) -> list[Card]:
 
 def finding_cards(finding: Finding) -> list[Card]:
     """Return what to read first of a finding: the rate, how sure it is, its range and cost."""
-    low, high = finding.interval
-    sure = "The best rate of a grid search should lie here: so it is on nine in ten of the benchmark's tasks."
-    if finding.method != "calibrated":
-        sure = f"The {finding.method} reading would mostly lie here with other seeds."
+    word, _, sure = certainty(finding).partition(": ")
+    yours = [
+        Card("Your rate", rate(finding.used or 0.0), _sentence(line.partition(": ")[2])) for line in in_use(finding)
+    ]
     cost = counted(finding.cost.steps, "step")
     share = f", {100 * finding.cost.steps / finding.horizon:.2g} % of one training" if finding.horizon else ""
     return [
         Card("Found rate", rate(finding.lr), _use(finding)),
-        Card("Interval", span(low, high, rough), sure),
+        Card("Interval", span(*finding.interval, rough), _sentence(sure if word == "interval" else f"{word}: {sure}")),
+        *yours,
         Card(
             "Range for cycles",
             span(finding.base_lr, finding.max_lr, rough),
@@ -181,6 +183,10 @@ def finding_cards(finding: Finding) -> list[Card]:
         ),
         Card("Cost of the search", duration(finding.cost.seconds), f"{cost}{share}."),
     ]
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def length(finding: Finding) -> str:

@@ -137,15 +137,19 @@ def finding_picture(plot: FindingPlot) -> Picture:
         shapes.append(Shape("trend" + repeated, _path(x, y, curve.lrs, curve.smooth)))
     first, last, top = *(_across(x, end) for end in plot.interval), UNITS // 12
     shapes.append(Shape("interval", f"M{first} {top}H{last}" + "".join(f"M{at} {top - 40}v80" for at in (first, last))))
+    if plot.used is not None:
+        shapes.append(Shape("yours", f"M{_across(x, plot.used)} 0V{UNITS}"))
     found = _across(x, plot.lr)
     shapes.append(Shape("found", f"M{found} 0V{UNITS}"))
     flags = [Flag("lr", found / UNITS * 100, f"found {rate(plot.lr)}")]
+    flags += [Flag("yours", _across(x, lr) / UNITS * 100, f"yours {rate(lr)}") for lr in (plot.used,) if lr]
     flags += [Flag("reading", _across(x, lr) / UNITS * 100, "▲") for lr in plot.readings]
     more = len(plot.curves) - 1
     caption = (
         f"Dots: the training loss at each rate of the range test{f' and of {more} more' if more else ''}; "
         f"curves: smoothed. Upright line: the found rate, {rate(plot.lr)}; line across it: its interval, "
         f"{span(*plot.interval, rough)}; shaded: the range, {span(*plot.range, rough)}."
+        + (f" Dashed line: the rate of your optimizer, {rate(plot.used)}." if plot.used else "")
         + (" Triangles: the rate that each range test gives for itself." if plot.readings else "")
     )
     names = ["loss", *(f"loss, test {number + 2}" for number in range(more))]
