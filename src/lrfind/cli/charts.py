@@ -1,4 +1,4 @@
-"""Charts of characters: legible without colour, at 80 columns; docs/decisions/0016 says why they are drawn here."""
+"""Charts of characters: legible without colour, at 80 columns; docs/decisions/0018 says why they are drawn here."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def in_processes(target: Target, todo: Todo, steps: int, on_event: OnEvent, jobs
 class _Worker:
     """A process that trains one run after the other.
 
-    Python's and joblib's pools give up all runs where one process dies (docs/decisions/0016-own-processes.md).
+    Python's and joblib's pools give up all runs where one process dies (docs/decisions/0017-own-processes.md).
     """
 
     def __init__(self, packed: bytes, steps: int) -> None:

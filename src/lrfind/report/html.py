@@ -17,7 +17,6 @@ from lrfind.plots import COLOURS, FOUND, finding_plot
 from lrfind.records import Finding
 from lrfind.report import numbers, rows, svg
 from lrfind.report.charts import arm_places, family_charts, finals_chart, rate_chart
-from lrfind.words import sentences
 
 ON_DARK = (
     "#ff8b9b",
@@ -58,7 +57,7 @@ def render(comparison: Comparison) -> str:
         places={name: place % len(ON_DARK) for name, place in arm_places(comparison).items()},
         shown=[mark.arm for mark in finals.marks],
         finals=finals,
-        final_rows=svg.final_rows(finals),
+        final_rows=[svg.final_row(finals, mark) for mark in finals.marks],
         finals_table=svg.finals_table(finals),
         pictures=pictures,
         finding=_picture(comparison.finding),
@@ -85,8 +84,8 @@ def render_finding(finding: Finding) -> str:
     return _page(
         "finding.html.jinja",
         title=f"learning rate {numbers.rate(finding.lr)}",
-        sentences=sentences(finding),
-        cards=rows.finding_cards(finding),
+        headline=finding.headline,
+        cards=rows.finding_cards(finding)[1:],  # the rate stands in the title
         notes=finding.notes,
         facts={name: fact for name, fact in facts.items() if fact},
         pictures=[],

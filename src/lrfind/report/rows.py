@@ -165,23 +165,18 @@ def cards(comparison: Comparison) -> list[Card]:
 
 
 def finding_cards(finding: Finding) -> list[Card]:
-    """Return what to read first of a finding: the rate, how sure it is, its range and cost."""
+    """Return what to read first of a finding: the rate, how sure it is, the rate in use, its range and cost."""
+    purpose = finding.headline.partition(f"{finding.lr:.3g}")[2].lstrip(" ,")
     word, _, sure = certainty(finding).partition(": ")
-    yours = [
-        Card("Your rate", rate(finding.used or 0.0), _sentence(line.partition(": ")[2])) for line in in_use(finding)
-    ]
-    cost = counted(finding.cost.steps, "step")
+    cycles = span(finding.base_lr, finding.max_lr, rough)
+    cost, took = counted(finding.cost.steps, "step"), duration(finding.cost.seconds)
     share = f", {100 * finding.cost.steps / finding.horizon:.2g} % of one training" if finding.horizon else ""
     return [
-        Card("Found rate", rate(finding.lr), _use(finding)),
+        Card("Found rate", rate(finding.lr), _sentence(purpose)),
         Card("Interval", span(*finding.interval, rough), _sentence(sure if word == "interval" else f"{word}: {sure}")),
-        *yours,
-        Card(
-            "Range for cycles",
-            span(finding.base_lr, finding.max_lr, rough),
-            "base_lr and max_lr of a cyclical schedule.",
-        ),
-        Card("Cost of the search", duration(finding.cost.seconds), f"{cost}{share}."),
+        *(Card("Your rate", rate(finding.used or 0), _sentence(line.partition(": ")[2])) for line in in_use(finding)),
+        Card("Range for cycles", cycles, "base_lr and max_lr of a cyclical schedule."),
+        Card("Cost of the search", took, f"{cost}{share}."),
     ]
 
 
@@ -198,12 +193,6 @@ def length(finding: Finding) -> str:
 def optimizer(finding: Finding) -> str:
     """Return the class name of the optimizer that a rate was found for; empty where that is not known."""
     return finding.records[0].optimizer if finding.records else ""
-
-
-def _use(finding: Finding) -> str:
-    name, long = optimizer(finding), length(finding)
-    schedule = "held constant" if finding.schedule == "constant" else f"as the peak of the {finding.schedule} schedule"
-    return f"Train {name + ' ' if name else ''}with it, {schedule}{', for ' + long if long else ''}."
 
 
 def arm_rows(comparison: Comparison) -> list[ArmRow]:

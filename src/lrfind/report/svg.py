@@ -163,11 +163,6 @@ def finding_picture(plot: FindingPlot) -> Picture:
     )
 
 
-def final_rows(chart: FinalsChart) -> list[FinalRow]:
-    """Return the rows of the chart of the judged metric at the end."""
-    return [_final_row(chart, mark) for mark in chart.marks]
-
-
 def finals_table(chart: FinalsChart) -> Table:
     """Return every seed's value of the judged metric."""
     most = max((len(mark.seeds) for mark in chart.marks), default=0)
@@ -175,7 +170,8 @@ def finals_table(chart: FinalsChart) -> Table:
     return Table(("arm", *(f"run {number + 1}" for number in range(most))), tuple(rows))
 
 
-def _final_row(chart: FinalsChart, mark: Mark) -> FinalRow:
+def final_row(chart: FinalsChart, mark: Mark) -> FinalRow:
+    """Draw an arm's mean, its interval and its seeds."""
     lost = sum(not math.isfinite(value) for value in mark.seeds)
     note = f"not finite in {lost} of {len(mark.seeds)}" if lost else ""
     if mark.interval is None:
