@@ -739,18 +739,35 @@ class CountingBatches(list):
         return super().__iter__()
 
 
-@pytest.mark.parametrize("root", ["model", "optimizer", "loss", "step", "loader"])
+class CountingRows(TensorDataset):
+    calls = 0
+
+    def __getitem__(self, index):
+        self.calls += 1
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("root", ["model", "optimizer", "loss", "step", "loader", "dataset"])
 def test_state_that_only_one_of_the_arguments_reaches_is_put_back(root):
     x = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
     model = CountingLinear(4, 1) if root == "model" else nn.Linear(4, 1)
     optimizer = (CountingSGD if root == "optimizer" else torch.optim.SGD)(model.parameters(), lr=0.1)
     batches = [(x, x.sum(1, keepdim=True))] * 3
-    loader = CountingBatches(batches) if root == "loader" else batches
+    rows = CountingRows(x, x.sum(1, keepdim=True))
+    loaders = {"loader": CountingBatches(batches), "dataset": DataLoader(rows, 8)}
+    loader = loaders.get(root, batches)
     counted = Counted()
     how = {"step": counted.step} if root == "step" else {"loss_fn": counted.loss if root == "loss" else nn.MSELoss()}
-    held = {"model": model, "optimizer": optimizer, "loss": counted, "step": counted, "loader": loader}[root]
+    roots = {
+        "model": model,
+        "optimizer": optimizer,
+        "loss": counted,
+        "step": counted,
+        "loader": loader,
+        "dataset": rows,
+    }
     lrfind.find(model, optimizer, loader, **how, strategy="range", progress=False)
-    assert held.calls == 0
+    assert roots[root].calls == 0
 
 
 def test_each_probe_reads_an_iterator_from_where_it_stands_and_leaves_it_there():
