@@ -1169,3 +1169,35 @@ def test_a_dictionary_that_objects_share_is_put_back_and_shared_still():
     probed(step, [first, second])
     first.count = 3
     assert (second.count, Shared.state) == (3, {"count": 3})
+
+
+class Watched:
+    """A container that counts how often it is read, which noting it and comparing it does not."""
+
+    read = 0
+
+    def __iter__(self):
+        self.read += 1
+        return super().__iter__()
+
+    def __getitem__(self, name):
+        self.read += 1
+        return super().__getitem__(name)
+
+    def keys(self):
+        self.read += 1
+        return super().keys()
+
+
+@pytest.mark.parametrize("kind", [list, deque, set, dict, OrderedDict, defaultdict])
+def test_a_container_that_notices_being_read_is_not_moved_by_being_noted(kind):
+    class Kind(Watched, kind):
+        pass
+
+    made = Kind()
+    fill = made.extend if hasattr(made, "extend") else made.update
+    fill([(1, 2), (2, 3)])
+    made.read = 0
+    probed(lambda: made.clear(), [made])
+    assert made.read == 0
+    assert len(made) == 2

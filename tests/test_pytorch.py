@@ -692,3 +692,90 @@ def test_what_a_step_collects_in_a_global_is_left_alone():
 
     find(*setup(), loss_fn=None, step=step)
     assert (SEEN, COUNTS) == ([], {"steps": 0})
+
+
+# Each of what ``find`` is given may be the only way to some state.
+
+
+class Counted:
+    """Calls of one thing, counted where only that thing reaches."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def loss(self, model, batch):
+        self.calls += 1
+        return nn.functional.mse_loss(model(batch[0]), batch[1])
+
+    def step(self, model, optimizer, batch):
+        loss = self.loss(model, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+
+class CountingLinear(nn.Linear):
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x)
+
+
+class CountingSGD(torch.optim.SGD):
+    calls = 0
+
+    def step(self, closure=None):
+        self.calls += 1
+        return super().step(closure)
+
+
+class CountingBatches(list):
+    calls = 0
+
+    def __iter__(self):
+        self.calls += 1
+        return super().__iter__()
+
+
+class CountingRows(TensorDataset):
+    calls = 0
+
+    def __getitem__(self, index):
+        self.calls += 1
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("root", ["model", "optimizer", "loss", "step", "loader", "dataset"])
+def test_state_that_only_one_of_the_arguments_reaches_is_put_back(root):
+    x = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
+    model = CountingLinear(4, 1) if root == "model" else nn.Linear(4, 1)
+    optimizer = (CountingSGD if root == "optimizer" else torch.optim.SGD)(model.parameters(), lr=0.1)
+    batches = [(x, x.sum(1, keepdim=True))] * 3
+    rows = CountingRows(x, x.sum(1, keepdim=True))
+    loaders = {"loader": CountingBatches(batches), "dataset": DataLoader(rows, 8)}
+    loader = loaders.get(root, batches)
+    counted = Counted()
+    how = {"step": counted.step} if root == "step" else {"loss_fn": counted.loss if root == "loss" else nn.MSELoss()}
+    roots = {
+        "model": model,
+        "optimizer": optimizer,
+        "loss": counted,
+        "step": counted,
+        "loader": loader,
+        "dataset": rows,
+    }
+    lrfind.find(model, optimizer, loader, **how, strategy="range", progress=False)
+    assert roots[root].calls == 0
+
+
+def test_each_probe_reads_an_iterator_from_where_it_stands_and_leaves_it_there():
+    x = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    model, rows = nn.Linear(4, 1), iter([(x, x.sum(1, keepdim=True))] * 40)
+    next(rows)
+    loop = PyTorchLoop(model, torch.optim.SGD(model.parameters(), lr=0.1), rows, nn.MSELoss())
+    with loop:
+        records = [loop.run(Probe((1e-3,) * 30, 0)) for _ in range(2)]
+    assert records[0].losses == records[1].losses
+    assert len(list(rows)) == 39

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -55,8 +55,8 @@ def length_of(loader: Any) -> int:
 
 
 def loaders_in(data: Any) -> list[Any]:
-    """Return the loaders in one loader, or in a dictionary or list of them."""
-    each = data.values() if isinstance(data, Mapping) else data if isinstance(data, (list, tuple)) else [data]
+    """Return the loaders in one loader, or in a dictionary or list of them; subclasses of these are not read."""
+    each = data.values() if type(data) is dict else data if type(data) in (list, tuple) else [data]
     return [one for one in each if isinstance(one, DataLoader)]
 
 

@@ -47,14 +47,20 @@ def _rules_of(kind: Any) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
+def _items(it: dict[Any, Any]) -> dict[Any, Any]:
+    """The items of a dictionary in their order, whatever its subclass makes of reading them."""
+    if isinstance(it, OrderedDict):  # whose order is its own, and whose values are those of a dictionary
+        return {name: dict.__getitem__(it, name) for name in OrderedDict.__iter__(it)}
+    return it.copy() if type(it) is dict else dict(dict.items(it))
+
+
 def _same_items(it: dict[Any, Any], kept: dict[Any, Any]) -> bool:
     if len(it) != len(kept):
         return False
     if not kept:
         return True
-    if isinstance(it, OrderedDict):  # whose order is its own, and whose values are those of a dictionary
-        return all(map(is_, it, kept)) and all(dict.__getitem__(it, name) is value for name, value in kept.items())
-    return all(map(is_, dict.keys(it), kept)) and all(map(is_, dict.values(it), kept.values()))
+    now = _items(it) if isinstance(it, OrderedDict) else it
+    return all(map(is_, dict.keys(now), kept)) and all(map(is_, dict.values(now), kept.values()))
 
 
 def _put_items(it: dict[Any, Any], kept: dict[Any, Any]) -> None:
@@ -68,9 +74,21 @@ def _same_elements(it: Any, kept: Any) -> bool:
     return len(it) == len(kept) and all(map(is_, it, kept))
 
 
-def _refill(clear: Any, extend: Any) -> Callable[[Any, Any], None]:
-    """Return what empties a container and fills it anew, whatever its subclass makes of that."""
-    return lambda it, kept: (clear(it), extend(it, kept))[1]
+def _elements(kind: Any) -> Rule:
+    """Return a rule for a list or a deque, whatever its subclass makes of reading and filling it."""
+
+    def put_back(it: Any, kept: list[Any]) -> None:
+        kind.clear(it)
+        kind.extend(it, kept)
+
+    return Rule(
+        lambda it: list(kind.__iter__(it)), lambda it, kept: _same_elements(list(kind.__iter__(it)), kept), put_back
+    )
+
+
+def _put_members(it: set[Any], kept: set[Any]) -> None:
+    set.clear(it)
+    set.update(it, kept)
 
 
 def _inner_notes(it: Any) -> list[Note]:
@@ -140,9 +158,9 @@ def _get_in(it: Any, name: str) -> Any:
 
 
 _NAMES = named(lambda it: (), lambda it, name: it.get(name, MISSING), dict.__setitem__, dict.pop)
-_ITEMS = Rule(dict, _same_items, _put_items)
-_LIST = Rule(list, _same_elements, _refill(list.clear, list.extend))
-_SET = Rule(set, eq, _refill(set.clear, set.update))
+_ITEMS = Rule(_items, _same_items, _put_items)
+_LIST = _elements(list)
+_SET = Rule(lambda it: set(set.__iter__(it)), set.__eq__, _put_members)
 _KIND = named(lambda it: ("__class__", "__dict__"))
 _SLOTS = named(lambda it: slots_of(type(it)))
 _ATTRIBUTES = Rule(
@@ -159,7 +177,7 @@ _RULES: tuple[tuple[Any, Rule], ...] = (
     (random.Random, _state(methodcaller("getstate"), "setstate")),
     (dict, _ITEMS),
     (list, _LIST),
-    (deque, Rule(list, _same_elements, _refill(deque.clear, deque.extend))),
+    (deque, _elements(deque)),
     (set, _SET),
     ((dict, list, deque), nested(_inner_notes)),
     ((bytearray, array), Rule(lambda it: it[:], eq, lambda it, kept: it.__setitem__(slice(None), kept))),
