@@ -291,6 +291,7 @@ def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, argu
     [
         ("find", 2, "what is to be trained? Give --model, --task, or a --config"),
         ("find mine:Net", 2, "mine:Net stands alone; did you mean --model mine:Net?"),
+        ("find mine.py", 2, "mine.py stands alone; did you mean --model mine:CLASS?"),
         ("find full.yaml", 2, "full.yaml stands alone; did you mean --config full.yaml?"),
         ("find 1e-3", 2, "1e-3 stands alone; write the option that it is for before it."),
         ("find --model Net", 2, "--model must be written module:name"),

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+import lrfind
 from lrfind.compare.runs import Arm
-from lrfind.errors import MissingExtraError
+from lrfind.errors import BadInputError, MissingExtraError
 from lrfind.report.loggers import complete_tensorboard, forget_events, log_comparison, log_finding, write_tensorboard
 
 FEW = (ARMS[3], ARMS[5])
@@ -246,3 +247,15 @@ def test_without_tensorboard_it_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingExtraError, match="tensorboard is not installed"):
         write_tensorboard(made_up_comparison(FEW, 1), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["LRFinder", "VerifyLR"])
+def test_a_callback_in_the_other_frameworks_trainer_is_told_which_one_was_meant(pl, tmp_path, name):
+    transformers = pytest.importorskip("transformers")
+    given = () if name == "LRFinder" else (0.1,)
+    lightnings, hugging_faces = (getattr(room, name)(*given) for room in (lrfind.lightning, lrfind.huggingface))
+    with pytest.raises(BadInputError, match=rf"a Lightning Trainer takes lrfind\.lightning\.{name}"):
+        pl.Trainer(callbacks=[hugging_faces], logger=False, enable_checkpointing=False)
+    args = transformers.TrainingArguments(str(tmp_path), use_cpu=True, report_to=[])
+    with pytest.raises(BadInputError, match=rf"a Hugging Face Trainer takes lrfind\.huggingface\.{name}"):
+        transformers.Trainer(torch.nn.Linear(1, 1), args, callbacks=[lightnings])

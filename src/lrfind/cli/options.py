@@ -86,6 +86,8 @@ def _meant(word: str, names: Sequence[str]) -> str:
     """Guess what a word was meant for that follows no option."""
     if word.endswith((".yaml", ".yml")):
         return f"did you mean --config {word}?"
+    if word.endswith(".py"):
+        return f"did you mean --model {word.removesuffix('.py').replace('/', '.')}:CLASS?"
     if ":" in word or all(part.isidentifier() for part in word.split(".")):
         return f"did you mean --model {word}?"
     if "--lrs" in names:
