@@ -18,8 +18,8 @@ from lrfind.options import NAMES
 ROOT = Path(lrfind.__file__).parent
 
 ROOMS = [
-    ["errors", "replies", "words"],
-    ["codec"],
+    ["errors", "replies"],
+    ["words", "codec"],
     ["records"],
     ["schedules"],
     ["curves"],

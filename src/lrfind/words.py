@@ -51,7 +51,7 @@ def _rate(finding: Finding) -> str:
 
 def _certainty(finding: Finding) -> str:
     low, high = finding.interval
-    if finding.method != "calibrated":
+    if not finding.is_calibrated:
         return f"interval: with other seeds the {finding.method} reading mostly lies in {low:.2g} to {high:.2g}"
     try:
         lost = finding.judge(finding.lr).regret

@@ -167,7 +167,7 @@ def finding_cards(finding: Finding) -> list[Card]:
     """Return what to read first of a finding: the rate, how sure it is, its range and cost."""
     low, high = finding.interval
     sure = "The best rate of a grid search should lie here: so it is on nine in ten of the benchmark's tasks."
-    if finding.method != "calibrated":
+    if not finding.is_calibrated:
         sure = f"The {finding.method} reading would mostly lie here with other seeds."
     cost = counted(finding.cost.steps, "step")
     share = f", {100 * finding.cost.steps / finding.horizon:.2g} % of one training" if finding.horizon else ""

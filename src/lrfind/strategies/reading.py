@@ -153,7 +153,7 @@ def judged(finding: Finding, lr: float) -> Judgement:
         finding.schedule, left if finding.left is None else finding.left, finding.horizon, finding.epochs
     )
     known = finding
-    if finding.method != "calibrated":
+    if not finding.is_calibrated:
         known = read_all(finding.records, "calibrated", training)
     first = finding.records[0]
     length = training.over(first)
