@@ -61,9 +61,9 @@ def around(lr: float, rests_on: Evidence, steps: float | None = None) -> tuple[f
 
     Example:
         >>> [round(end, 2) for end in around(1.0, "edge, adaptive")]
-        [0.41, 6.96]
+        [0.44, 8.0]
         >>> [round(end, 2) for end in around(1.0, "edge, adaptive", steps=16_000)]
-        [0.14, 6.96]
+        [0.15, 8.0]
     """
     below, above = WIDTHS[rests_on]
     longer = max(log2(steps / HORIZON), 0.0) if steps else 0.0
