@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from benchmarks import figures, horizons, judging, sweeps, truth
+from benchmarks import figures, horizons, judging, sweeps, truth, widths
 from benchmarks.collect import SUGGESTIONS
 from benchmarks.measures import BAD, BAND, Score, difference, summary
 from benchmarks.scoring import Stored, all_scores, calibrated_scores, designs
@@ -68,6 +68,7 @@ def results_of(stored: Stored, rule_name: str, rules: Mapping[str, Any]) -> tupl
                 },
             }
     results["families"] = families(stored, scores)
+    results["widths"] = widths.summaries(widths.ways(stored))
     results["judge"] = judging.scores(list(judging.pairs(stored)))
     for (task, schedule), truth_ in stored.truths.items():
         results["tasks"][f"{task}, {schedule}"] = {
@@ -151,6 +152,7 @@ def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
         "worse_than_start": sum(
             one[SHIPPED]["worse_than_start"] for one in results["families"].values() if SHIPPED in one
         ),
+        "width_summary": results["widths"],
         "judge_table": judge_table(results["judge"]),
         "complete": _complete(stored),
         "grids": len(stored.truths),

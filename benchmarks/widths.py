@@ -26,6 +26,9 @@ from lrfind.suggest.widths import Evidence, evidence
 OUTSIDE = 0.025
 """The share of tasks whose best rate may lie below the interval, and above it."""
 
+LEAST, MOST = 0.85, 0.95
+"""An interval should hold the best rate of so many."""
+
 FEW = 3
 """Evidence that fewer tasks have is given the widths of all."""
 
@@ -119,6 +122,23 @@ def coverage(known: Sequence[Way]) -> dict[str, tuple[float, int]]:
     return found
 
 
+def summaries(known: Sequence[Way]) -> dict[str, dict[str, float]]:
+    """Return, for each group of tasks, how often intervals hold the best rate, and how many families they do so in."""
+    by_family, found = coverage(known), {}
+    for group in ("seen", "unseen", "late", "wider", "kept"):
+        shares = [by_family[one] for one in sorted({one.family for one in known if one.group == group})]
+        if shares:
+            total = sum(count for _, count in shares)
+            found[group] = {
+                "mean": sum(share * count for share, count in shares) / total,
+                "families": len(shares),
+                "below": sum(share < LEAST for share, _ in shares),
+                "within": sum(LEAST <= share <= MOST for share, _ in shares),
+                "findings": total,
+            }
+    return found
+
+
 def main() -> None:
     """Print the widths and the coverage."""
     from benchmarks.tasks import TASKS
@@ -126,14 +146,8 @@ def main() -> None:
     known = ways(Stored.load(TASKS))
     for kind, width in widths([one for one in known if one.group in ("seen", "wider")]).items():
         print(f"    {kind!r}: {width},")
-    by_family = coverage(known)
-    for group in ("seen", "unseen", "late", "wider", "kept"):
-        families = {one.family for one in known if one.group == group}
-        total = sum(by_family[one][1] for one in families)
-        mean = sum(share * count for share, count in map(by_family.__getitem__, families)) / total
-        within = sum(0.85 <= by_family[one][0] <= 0.95 for one in families)
-        below = sum(by_family[one][0] < 0.85 for one in families)
-        print(f"{group}: {mean:.1%} of {total}; of {len(families)} families {below} below 85 %, {within} up to 95 %")
+    for group, one in summaries(known).items():
+        print(group, one)
 
 
 if __name__ == "__main__":

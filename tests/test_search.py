@@ -317,8 +317,8 @@ def test_a_schedule_that_was_read_as_constant_is_not_inherited():
     assert "read as constant; pass horizon=" in finding.notes[0]
     with pytest.raises(BadInputError, match=r"shape of its schedule 'ExponentialLR'; pass schedule="):
         finding.at(horizon=1000)
-    told = find_with(MadeUpLoop(), schedule=scheduler, horizon=1000, budget=1e6, progress=False)
-    assert finding.at(schedule=scheduler, horizon=1000).lr == told.lr
+    told = to_strategy(schedule=scheduler, horizon=1000)
+    assert finding.at(schedule=scheduler, horizon=1000).lr == told.test.find(finding.records).lr
 
 
 def test_losses_that_cannot_be_read_end_the_search_and_its_file(tmp_path):
@@ -496,14 +496,11 @@ def test_another_training_reads_what_a_search_for_it_would_have(strategy, option
         def run(self, probe, on_step):
             return replace(super().run(probe, on_step), optimizer="Adam", epoch=10.0)
 
-    def told(**length):
-        if isinstance(strategy, RangeTest):
-            return replace(strategy, **length)
-        return Replicated(replace(strategy.test, **length), budget=10_000)
-
-    finding = search(told(horizon=5000, schedule="one-cycle"), Adam())
+    test = strategy if isinstance(strategy, RangeTest) else strategy.test
+    first = replace(test, horizon=5000, schedule="one-cycle")
+    finding = search(first if strategy is test else replace(strategy, test=first), Adam())
     kept = {"horizon": 5000} if not {"horizon", "epochs"} & set(options) else {}
-    wanted = search(told(**{"schedule": "one-cycle", **kept, **options}), Adam())
+    wanted = replace(test, **{"schedule": "one-cycle", **kept, **options}).find(finding.records)
     assert finding.at(**options) == replace(wanted, cost=finding.cost)
     assert finding.at(**options) != finding
     assert finding.at(**options).at(horizon=5000, schedule="one-cycle") == finding

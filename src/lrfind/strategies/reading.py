@@ -20,6 +20,7 @@ from lrfind.suggest.cycles import cyclical_range
 from lrfind.suggest.edges import has_edge
 from lrfind.suggest.interval import interval
 from lrfind.suggest.judging import Judgement, judge
+from lrfind.suggest.replies import highest
 from lrfind.suggest.usual import SPREAD
 from lrfind.suggest.widths import around, evidence
 
@@ -122,11 +123,17 @@ def _each(records: Sequence[Record], method: str, training: Training) -> list[tu
     for record in records:
         is_slower = is_slower_than(records[0], record)
         try:
-            lr = closer(to_curve(record), training.left) if is_slower else read(record, method, training)
+            lr = _read_closer(record, training) if is_slower else read(record, method, training)
         except ProbeError:
             continue
         found.append((lr, is_slower))
     return found
+
+
+def _read_closer(record: Record, training: Training) -> float:
+    """Return what a slower ramp reads, but no rate that makes no difference."""
+    curve = to_curve(record)
+    return min(closer(curve, training.left), highest(curve, training.over(record).steps))
 
 
 def is_slower_than(first: Record, record: Record) -> bool:

@@ -35,7 +35,7 @@ HORIZON = 2_000
 MOST_HALVINGS = 5.0
 """No training as short as that was measured."""
 
-SHORTER, SHORTER_ADAPTIVE = 0.95, 0.75
+SHORTER, SHORTER_ADAPTIVE = 1.15, 0.3
 """Octaves further up for each halving of the steps of training below ``HORIZON``, and that for an adaptive optimizer,
 where the curve falls clearly; longer trainings are not measured."""
 

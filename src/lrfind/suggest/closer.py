@@ -6,7 +6,7 @@ from lrfind.curves import Curve
 from lrfind.suggest.edges import edge, is_weak, no_fall
 from lrfind.suggest.replies import is_adaptive
 
-ANNEALED, STEADY = 1.6, 2.5
+ANNEALED, STEADY = 1.6, 2.7
 """Octaves from the edge of such a ramp down to the best peak of a rate that falls to zero, and to the best constant
 one."""
 
