@@ -876,3 +876,21 @@ def test_whatever_ends_a_probe_everything_is_back(loop, end, error):
     assert [one.tolist() for one in (*model.state_dict().values(), *moments, torch.get_rng_state())] == before
     assert [one.grad.tolist() for one in model.parameters()] == gradients
     assert (calls, model.training) == ([], True)
+
+
+def test_what_only_the_trainer_reaches_is_put_back():
+    """A count on the trainer, which the module does not know before it is trained."""
+    model, optimizer, loader = parts(None, nothing)
+    module = Module(model, optimizer)
+    trainer = lightning_trainer()
+    trainer.counted = 0
+
+    def use():
+        module.trainer.counted += 1
+        return 0.0
+
+    model.use = use
+    before = trainer.global_step, trainer.should_stop, list(trainer.callbacks), trainer.fit_loop.max_steps
+    lrl.find(trainer, module, loader, **SEARCH)
+    assert trainer.counted == 0
+    assert (trainer.global_step, trainer.should_stop, trainer.callbacks, trainer.fit_loop.max_steps) == before
