@@ -11,7 +11,7 @@ from typing import Any
 
 from lrfind.records import Finding, Probe, Record
 from lrfind.resume import is_first
-from lrfind.strategies import Strategy
+from lrfind.strategies import Strategy, TellsSoFar
 from lrfind.words import announcement
 
 EVERY = {"terminal": 0.1, "notebook": 0.3, "log": 15.0}
@@ -61,7 +61,7 @@ class Display:
     def on_record(self, records: Sequence[Record]) -> None:
         """Take the records up to the probe that has just ended."""
         self._done, self._before, self._steps = len(records), self._before + self._steps, 0
-        if self.is_seen and hasattr(self._strategy, "so_far"):
+        if self.is_seen and isinstance(self._strategy, TellsSoFar):
             best = self._strategy.so_far(records)
             self._best = "" if best is None else f"so far {best:.1e}"
         self._say("")

@@ -176,6 +176,11 @@ class Finding:
         return sentences(self)[0]
 
     @property
+    def is_calibrated(self) -> bool:
+        """Whether ``lr`` was read by the rule that knows the training, so that the interval is of the best rate."""
+        return self.method == "calibrated"
+
+    @property
     def used(self) -> float | None:
         """The rate that the optimizer had before the search, under a schedule its peak; None where not known."""
         return (self.records[0].used or None) if self.records else None

@@ -116,7 +116,7 @@ def reread(finding: Finding, *, schedule: Schedule | None, horizon: int | None, 
 
 def _about(finding: Finding, *, is_inherited: bool) -> list[str]:
     """What a person should know about a finding's being read again."""
-    if finding.method != "calibrated":
+    if not finding.is_calibrated:
         return [
             f"The {finding.method} reading knows nothing of the schedule and the length of training: lr is the same."
         ]

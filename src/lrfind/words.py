@@ -52,7 +52,7 @@ def _rate(finding: Finding) -> str:
 def certainty(finding: Finding) -> str:
     """Say how sure the rate is, and where the best one should lie."""
     low, high = finding.interval
-    if finding.method != "calibrated":
+    if not finding.is_calibrated:
         return f"interval: with other seeds the {finding.method} reading mostly lies in {low:.2g} to {high:.2g}"
     try:
         lost = finding.judge(finding.lr).regret

@@ -14,11 +14,11 @@ from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.lightning import OURS, LightningTarget
 from lrfind.compare.targets.specs import name_of_builder
 
-_APART = ("config", "seed_everything", "ckpt_path", "weights_only")
+_NOT_TRAINED = ("config", "seed_everything", "ckpt_path", "weights_only")
 """Of a configuration, what does not say what is trained."""
 
 
-class _Once:
+class _Builder:
     """Builds model and data together, as their parser does, and hands them out one after the other."""
 
     def __init__(self, described: Described) -> None:
@@ -27,7 +27,7 @@ class _Once:
 
     def __reduce__(self) -> Any:
         """Leave behind what was built."""
-        return _Once, (self.described,)
+        return _Builder, (self.described,)
 
     def model(self) -> Any:
         """Build both; return the model."""
@@ -48,10 +48,10 @@ class LightningTargetOf(LightningTarget):
     """A Lightning module that the command line describes.
 
     Attributes:
-        once: Builds it.
+        builder: Builds it.
     """
 
-    once: _Once = field(kw_only=True)
+    builder: _Builder = field(kw_only=True)
 
     @classmethod
     def of(cls, described: Described) -> LightningTargetOf:
@@ -60,16 +60,16 @@ class LightningTargetOf(LightningTarget):
         Raises:
             LRFindError: If it cannot be parsed.
         """
-        once, parsed = _Once(described), described.parsed
+        builder, parsed = _Builder(described), described.parsed
         has_data = parsed.config.get("data") is not None
         given = parsed.config["trainer"]
         trainer = {name: given[name] for name in _options(parsed) if name not in OURS and not _is_built(given[name])}
-        return cls(once.model, once.data if has_data else None, trainer=trainer, once=once)
+        return cls(builder.model, builder.data if has_data else None, trainer=trainer, builder=builder)
 
     @property
     def title(self) -> str:
         """What is trained on what, for people."""
-        described, config = self.once.described, self.once.described.parsed.config
+        described, config = self.builder.described, self.builder.described.parsed.config
         names = [_name(described.model, config["model"])]
         if self.data is not None:
             names.append(_name(described.data, config["data"]))
@@ -78,14 +78,14 @@ class LightningTargetOf(LightningTarget):
     @property
     def setting(self) -> str:
         """What was asked for and is not the default."""
-        changed = {name.split(".")[-1]: value for name, value in _changed(self.once.described.parsed).items()}
+        changed = {name.split(".")[-1]: value for name, value in _changed(self.builder.described.parsed).items()}
         return ", ".join(f"{name}={value}" for name, value in changed.items() if name not in (*OURS, "class_path"))
 
     def identity(self) -> Mapping[str, Any]:
         """Return plain data that names what is trained."""
-        described, parsed = self.once.described, self.once.described.parsed
+        described, parsed = self.builder.described, self.builder.described.parsed
         config = json.loads(parsed.parser.dump(parsed.config, format="json", skip_link_targets=False))
-        kept = {name: value for name, value in config.items() if name not in _APART}
+        kept = {name: value for name, value in config.items() if name not in _NOT_TRAINED}
         kept["trainer"] = {name: value for name, value in config["trainer"].items() if name not in OURS}
         named = {"model": described.model, "data": described.data}
         paths = {name: named[name] or (config.get(name) or {}).get("class_path") for name in named}
@@ -95,18 +95,20 @@ class LightningTargetOf(LightningTarget):
     @property
     def overruled(self) -> list[str]:
         """The trainer's options that were given and that a comparison sets itself, those of length aside."""
-        given = _options(self.once.described.parsed)
+        given = _options(self.builder.described.parsed)
         return [name for name in OURS if name in given and name not in ("max_epochs", "max_steps")]
 
     def callbacks(self, arm: Arm, seed: int) -> list[Any]:
         """Return the callbacks that the trainer was given, new ones for every run."""
-        given = self.once.option("callbacks")
+        given = self.builder.option("callbacks")
         return given if isinstance(given, list) else [given] if given else []
 
     def options(self) -> dict[str, Any]:
         """Return the options of the Trainer, those that are objects built beside the module."""
-        parsed = self.once.described.parsed
-        built = {name: self.once.option(name) for name in _options(parsed) if _is_built(parsed.config["trainer"][name])}
+        parsed = self.builder.described.parsed
+        built = {
+            name: self.builder.option(name) for name in _options(parsed) if _is_built(parsed.config["trainer"][name])
+        }
         return {**self.trainer, **{name: value for name, value in built.items() if name not in (*OURS, "callbacks")}}
 
 
@@ -127,7 +129,7 @@ def _changed(parsed: Any) -> dict[str, Any]:
     return {
         name: value
         for name, value in parsed.config.items()
-        if name not in _APART and value is not None and defaults.get(name) != value
+        if name not in _NOT_TRAINED and value is not None and defaults.get(name) != value
     }
 
 

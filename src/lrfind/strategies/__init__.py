@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lrfind.records import Finding, Probe, Record
 
@@ -17,4 +17,13 @@ class Strategy(Protocol):
         Raises:
             ProbeError: If the records cannot be read.
         """
+        ...
+
+
+@runtime_checkable
+class TellsSoFar(Strategy, Protocol):
+    """A strategy that can also tell, while the search goes on, the best rate so far."""
+
+    def so_far(self, records: Sequence[Record]) -> float | None:
+        """Return the rate that the records so far say; None where they cannot be read yet."""
         ...

@@ -160,7 +160,7 @@ def judged(finding: Finding, lr: float) -> Judgement:
     left = left_of(finding)
     training = Training(finding.schedule, 1.0 if left is None else left, finding.horizon, finding.epochs)
     known = finding
-    if finding.method != "calibrated":
+    if not finding.is_calibrated:
         known = read_all(finding.records, "calibrated", training)
     first = finding.records[0]
     length = training.over(first)
