@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import lrfind
+from lrfind.errors import MissingExtraError, from_extra
 from lrfind.options import NAMES
 
 ROOT = Path(lrfind.__file__).parent
@@ -137,6 +138,28 @@ def test_an_extra_brings_what_its_users_are_told_to_install_it_for():
             told |= {(package.lower(), extra) for package in packages}
     assert ("jinja2", "demo") in told
     assert [one for one in sorted(told) if one[0] not in installed_with(one[1])] == []
+
+
+def test_what_is_missing_is_said_with_what_to_install():
+    sentence = r"no_such_library is not installed; .*pip install 'lrfind\[plot\]'"
+    with pytest.raises(MissingExtraError, match=sentence), from_extra("plot"):
+        import no_such_library.of_mine  # noqa: F401
+    with pytest.raises(ModuleNotFoundError) as caught, from_extra("plot"):
+        import lrfind.no_such_module  # noqa: F401
+    assert not isinstance(caught.value, MissingExtraError)  # a fault of ours is not told as the user's
+    code = "import sys; sys.modules['typer'] = None; from lrfind.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "lrfind: typer is not installed; install it with: pip install 'lrfind[cli]'."
+
+
+def test_every_extra_that_is_named_is_one():
+    project = (ROOT.parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    extras = set(
+        re.findall(r"^([\w-]+) = \[", project.split("[project.optional-dependencies]")[1].split("\n[")[0], re.M)
+    )
+    named = {extra for path in MODULES for extra in re.findall(r'from_extra\("([\w-]+)"\)', path.read_text())}
+    assert {"cli", "plot", "ray"} <= named <= extras
 
 
 def test_help_and_completion_wait_for_no_torch():
