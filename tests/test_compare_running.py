@@ -60,7 +60,10 @@ def test_a_local_ray_gives_the_same_report(in_turn):
 
 
 def test_lightning_gives_the_same_report_in_processes():
-    target, what = LightningTarget("compared:Net", "compared:Points"), {**WHAT, "schedules": ("constant",), "seeds": 1}
+    target, what = (
+        LightningTarget("compared_lightning:Net", "compared_lightning:Points"),
+        {**WHAT, "schedules": ("constant",), "seeds": 1},
+    )
     assert timeless(compare(target, **what, jobs=2)) == timeless(compare(target, **what))
 
 

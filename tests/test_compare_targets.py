@@ -16,7 +16,8 @@ import compared
 import numpy as np
 import pytest
 import torch
-from compared import EPOCH, Net, Points, make
+from compared import EPOCH, make
+from compared_lightning import Net, Points
 from lightning.pytorch import Callback, LightningModule
 
 from lrfind.compare import Arm, LightningTarget, PyTorchTarget, compare
@@ -30,7 +31,7 @@ CONSTANT = Arm("0.01", 0.01)
 LINEAR = Arm("linear", 0.02, "linear")
 CYCLES = Arm("triangular", 0.02, "triangular", base_lr=0.002, cycles=2)
 
-LIGHTNING = LightningTarget("compared:Net", "compared:Points")
+LIGHTNING = LightningTarget("compared_lightning:Net", "compared_lightning:Points")
 PLAIN = PyTorchTarget("compared:make")
 
 
@@ -540,7 +541,7 @@ def test_a_step_of_several_batches_is_said_in_epochs():
 
 
 def test_without_validation_the_training_loss_judges_and_that_is_said():
-    for target in (LightningTarget("compared:Unjudged"), PyTorchTarget(make, {"validation": False})):
+    for target in (LightningTarget("compared_lightning:Unjudged"), PyTorchTarget(make, {"validation": False})):
         found = compare(target, lrs=(0.01, 0.02), schedules=(), seeds=1, steps=8, progress=False)
         assert found.metric == "train_loss"
         assert any("judged by their training loss" in note for note in found.notes)
@@ -553,7 +554,7 @@ def test_two_optimizers_move_together(monkeypatch):
     monkeypatch.setattr(
         torch.optim.SGD, "step", lambda self, *a, **k: (used.append(self.param_groups[0]["lr"]), step(self, *a, **k))[1]
     )
-    run = train(LightningTarget("compared:Unjudged"), CYCLES)
+    run = train(LightningTarget("compared_lightning:Unjudged"), CYCLES)
     asked = rates(CYCLES, STEPS)
     assert (run.steps, run.lr_applied) == (STEPS, (min(asked), max(asked)))
     assert used[::2] == list(asked)
@@ -658,6 +659,9 @@ def test_a_target_is_known_by_what_it_trains_not_by_where_it_is_in_memory():
     assert first.identity() == again.identity()
     assert first.identity() != LightningTarget(Net, compared.loaders).identity()
     assert (
-        first.identity() == LightningTarget("compared:Net", "compared:Points", model_args={"what": object()}).identity()
+        first.identity()
+        == LightningTarget(
+            "compared_lightning:Net", "compared_lightning:Points", model_args={"what": object()}
+        ).identity()
     )
     assert pickle.loads(pickle.dumps(LIGHTNING)) == LIGHTNING
