@@ -7,15 +7,13 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
-from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lrfind.codec import decode, encode, read_json, write_json
 from lrfind.errors import BadInputError
 from lrfind.replies import Reply
-from lrfind.words import sentences
+from lrfind.words import PICTURES, TO_PICTURE, as_html, as_text, sentences
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,9 +27,6 @@ if TYPE_CHECKING:
 SCHEMA = "lrfind/finding/1"
 
 Stop = Literal["done", "diverged", "non-finite"]
-
-_PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
-_TO_PICTURE = 'finding.plot().figure.savefig("{}") draws it'
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +162,7 @@ class Finding:
                 raise BadInputError(f"the {name} must hold lr={self.lr}, got {first}..{second}.")
 
     def __str__(self) -> str:
-        wrapper = TextWrapper(100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-        return "\n".join(map(wrapper.fill, sentences(self)))
+        return as_text(self)
 
     @property
     def headline(self) -> str:
@@ -196,9 +190,7 @@ class Finding:
         """Return the words and the picture, for notebooks; nothing in it is loaded from elsewhere."""
         from lrfind.plots import picture
 
-        first, *others = (escape(sentence) for sentence in sentences(self))
-        words = "<br>".join((f"<strong>{first}</strong>", *others))
-        return f'<div style="max-width: 46em"><p>{words}</p>{picture(self)}</div>'
+        return as_html(self, picture(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding as plain JSON types; see ``lrfind.codec``."""
@@ -222,8 +214,8 @@ class Finding:
             BadInputError: If the file is to be a picture.
             LRFindError: If the file cannot be written.
         """
-        if Path(path).suffix.lower() in _PICTURES:
-            raise BadInputError(f"save() writes JSON, {path} is a picture: {_TO_PICTURE.format(path)}.")
+        if Path(path).suffix.lower() in PICTURES:
+            raise BadInputError(f"save() writes JSON, {path} is a picture: {TO_PICTURE.format(path)}.")
         return write_json(path, self.to_dict())
 
     @classmethod
@@ -276,8 +268,6 @@ class Finding:
         """
         from lrfind.strategies.reading import judged
 
-        if not 0 < lr < math.inf:
-            raise BadInputError(f"lr must be positive and finite, got {lr!r}.")
         return judged(self, lr)
 
     def apply(self, optimizer: Optimizers, scheduler: Any = None) -> AppliedRate:
@@ -311,5 +301,5 @@ class Finding:
         from lrfind.plots import plot_finding
 
         if isinstance(ax, (str, os.PathLike)):
-            raise BadInputError(f"plot() takes axes of matplotlib, got {ax!r}: {_TO_PICTURE.format(ax)}.")
+            raise BadInputError(f"plot() takes axes of matplotlib, got {ax!r}: {TO_PICTURE.format(ax)}.")
         return plot_finding(self, ax)

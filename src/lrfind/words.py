@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+from textwrap import TextWrapper
 from typing import TYPE_CHECKING
 
 from lrfind.errors import LRFindError
@@ -9,6 +11,9 @@ from lrfind.errors import LRFindError
 if TYPE_CHECKING:
     from lrfind.records import Finding
 
+PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
+TO_PICTURE = 'finding.plot().figure.savefig("{}") draws it'
+"""What to do instead of saving a finding as a picture, or plotting into a file."""
 
 _MANY = 6
 """Of more param groups than this only the least and the greatest rate are said."""
@@ -32,6 +37,19 @@ def sentences(finding: Finding) -> list[str]:
         f"cost: {_steps(finding.cost.steps)}, {finding.cost.seconds:.1f} s",
         *(f"note: {note}" for note in finding.notes),
     ]
+
+
+def as_text(finding: Finding) -> str:
+    """Return the sentences as lines for a terminal."""
+    wrapper = TextWrapper(100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(map(wrapper.fill, sentences(finding)))
+
+
+def as_html(finding: Finding, picture: str) -> str:
+    """Return the sentences and a picture for a notebook."""
+    first, *others = map(escape, sentences(finding))
+    words = "<br>".join((f"<strong>{first}</strong>", *others))
+    return f'<div style="max-width: 46em"><p>{words}</p>{picture}</div>'
 
 
 def announcement(finding: Finding, *, is_applied: bool) -> str:

@@ -157,8 +157,10 @@ def judged(finding: Finding, lr: float) -> Judgement:
     """Return what the records of a finding say of a rate; see ``lrfind.Finding.judge``.
 
     Raises:
-        BadInputError: If there are no records, or they are not of ramps.
+        BadInputError: If the rate is not positive and finite, there are no records, or they are not of ramps.
     """
+    if not 0 < lr < math.inf:
+        raise BadInputError(f"lr must be positive and finite, got {lr!r}.")
     if finding.method not in METHODS or not finding.records:
         raise BadInputError(
             f"a finding of the method {finding.method!r} and {len(finding.records)} records cannot judge a rate; "
