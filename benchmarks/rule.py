@@ -13,7 +13,7 @@ from benchmarks.task import Task
 from lrfind.curves import BANDWIDTH, Curve, to_curve
 from lrfind.records import Record
 from lrfind.schedules import Shape, remaining
-from lrfind.suggest.calibrated import FEWEST_PASSES, USUAL_PASSES, halvings
+from lrfind.suggest.calibrated import FEWEST_PASSES, PRIOR_EPOCHS, halvings
 from lrfind.suggest.edges import is_weak
 
 
@@ -47,9 +47,13 @@ class Case:
 
     @property
     def passes(self) -> float:
-        """How often training goes over the data, in octaves from ``USUAL_PASSES``."""
+        """How often training goes over the data, in octaves from ``PRIOR_EPOCHS``."""
         fewest = FEWEST_PASSES if is_weak(self.curve) else 1.0
-        return log2(max(self.horizon / self.record.epoch, fewest) / USUAL_PASSES) if self.record.epoch else 0.0
+        return (
+            log2(max(self.horizon / self.record.steps_per_epoch, fewest) / PRIOR_EPOCHS)
+            if self.record.steps_per_epoch
+            else 0.0
+        )
 
     @property
     def shorter(self) -> float:

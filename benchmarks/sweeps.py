@@ -179,7 +179,7 @@ def to_sweep(row: dict[str, Any]) -> Sweep:
         seconds=row["seconds"],
         optimizer=task.optimizer_class,
         is_fresh=task.stage is None,
-        epoch=float(row["epoch"]),
+        steps_per_epoch=float(row["epoch"]),
         reply=_reply(task),
         used=task.stage.lr if task.stage else task.habit,
     )

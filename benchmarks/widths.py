@@ -62,7 +62,7 @@ def findings(stored: Stored) -> Iterator[Found]:
                 continue
             training = test.training(record)
             length = training.over(record)
-            rests_on = evidence(to_curve(record), training.left, length.passes, length.steps)
+            rests_on = evidence(to_curve(record), training.final_fraction, length.passes, length.steps)
             yield Found(task, schedule, lr, rests_on)
 
 

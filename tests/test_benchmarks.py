@@ -22,7 +22,7 @@ from benchmarks.schedules import SHAPES
 from benchmarks.scoring import Stored, all_scores, calibrated_scores, fitted
 from benchmarks.tasks import TASKS
 from benchmarks.truth import SEEDS, Run
-from lrfind.suggest import usual
+from lrfind.suggest import prior
 from lrfind.suggest.judging import TABLES
 
 HORIZON = 80
@@ -340,7 +340,7 @@ def test_the_package_carries_the_constants_that_the_fit_gives():
     _, constants = fitted(rules.RULES[CHOSEN], Stored.load(TASKS))
     repeated = (reading.REPEATED_ADAPTIVE, reading.REPEATED)
     shorter = (reading.SHORTER_ADAPTIVE, reading.SHORTER)
-    first = (reading.ANNEALED, reading.STEADY, reading.ADAPTIVE, -usual.ANNEALED, -usual.STEADY)
+    first = (reading.ANNEALED, reading.STEADY, reading.ADAPTIVE, -prior.ANNEALED, -prior.STEADY)
     slower = importlib.import_module("lrfind.suggest.closer")
     carried = (*first, *repeated, *shorter, slower.ANNEALED, slower.STEADY)
     assert constants == pytest.approx(carried, abs=0.051)

@@ -184,7 +184,7 @@ class TestFind:
     def test_the_search_costs_what_it_may_and_goes_on_where_it_was(self, folder, monkeypatch):
         costs = []
         for words in ("--strategy range", "--budget 400", "--budget 400 --resume search.json"):
-            assert run(monkeypatch, f"find --task mine:task --horizon 4000 {words} --out f.json") == 0
+            assert run(monkeypatch, f"find --task mine:task --total-steps 4000 {words} --out f.json") == 0
             costs.append(lrfind.Finding.load("f.json").cost.steps)
         assert costs[0] <= 128 < costs[1] == costs[2] <= 400
         Path("search.json").write_text("{")
@@ -212,7 +212,11 @@ class TestFind:
 
     @pytest.mark.parametrize(
         ("words", "same"),
-        [("--trainer.max_epochs 1000", "--epochs 1000"), ("--trainer.max_steps 32000", "--horizon 32000"), ("", None)],
+        [
+            ("--trainer.max_epochs 1000", "--epochs 1000"),
+            ("--trainer.max_steps 32000", "--total-steps 32000"),
+            ("", None),
+        ],
     )
     def test_training_is_as_long_as_it_was_said_and_not_as_long_as_the_trainer_supposes(
         self, folder, monkeypatch, capsys, words, same
@@ -332,7 +336,7 @@ def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, argu
         ("find --config full.yaml --model.hiden 7", 2, "class_path 'mine.Net': "),
         (f"find {MINE_OF} --schedule sideways", 2, "schedule must be one of"),
         (f"find {MINE_OF} --method oracle", 2, "method must be one of"),
-        (f"find {MINE_OF} --horizon -3", 2, "horizon must be above 0"),
+        (f"find {MINE_OF} --total-steps -3", 2, "total_steps must be above 0"),
         (f"find {MINE_OF} --epoch 3", 2, "no such option: --epoch; did you mean --epochs?"),
         ("find --task mine:Net", 1, "must be a function that returns (model, optimizer, loader, loss_fn), got a class"),
         ("find --model mine.py", 2, "--model must be written module:name, as in train:Net"),

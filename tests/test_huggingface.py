@@ -587,7 +587,7 @@ class TestWhatTheTrainingDoesTheProbeDoes:
     @pytest.mark.parametrize("data", [Rows(48), Stream(48)])
     def test_data_shorter_than_the_probe_is_begun_again(self, data):
         record = lrh.find(trainer(data=data, max_steps=5), **ROUGH).records[0]
-        assert (len(record.lrs), record.passes) == (24, 8)
+        assert (len(record.lrs), record.epochs) == (24, 8)
 
     def test_a_dataset_that_is_its_own_iterator_is_not_used_up(self):
         class OneShot(torch.utils.data.IterableDataset):
@@ -638,14 +638,17 @@ class TestWhatTheTrainingDoesTheProbeDoes:
         finder = lrh.LRFinder(progress=False)
         within = trained(finder, **options)
         assert finder.finding.lr == pytest.approx(before.lr, rel=1e-9)
-        assert finder.finding.left == pytest.approx(before.left, rel=1e-9)
+        assert finder.finding.final_fraction == pytest.approx(before.final_fraction, rel=1e-9)
         steps, scheduler = within.state.max_steps, one.create_scheduler(80, torch.optim.SGD(one.model.parameters()))
         assert steps == 80
         if kind == "greedy":
-            assert (before.left, "when it will change the rate is not known" in before.notes[0]) == (1.0, True)
+            assert (before.final_fraction, "when it will change the rate is not known" in before.notes[0]) == (
+                1.0,
+                True,
+            )
         else:
             left = np.mean([scheduler.lr_lambdas[0](step) for step in range(64, 80)])
-            assert before.left == pytest.approx(left, rel=0.02)
+            assert before.final_fraction == pytest.approx(left, rel=0.02)
 
     def test_what_a_trainer_makes_of_its_own_is_read_too(self):
         class Own(Trainer):
@@ -749,7 +752,7 @@ def test_the_list_of_schedules_is_whole():
 def test_each_later_search_is_for_what_is_left_of_training(lasts, kind):
     finder = lrh.LRFinder(every=1, progress=False, strategy="range")
     trained(finder, lr_scheduler_type=kind, **lasts)
-    left = [finding.epochs if "num_train_epochs" in lasts else finding.horizon / 20 for finding in finder.findings]
+    left = [finding.epochs if "num_train_epochs" in lasts else finding.total_steps / 20 for finding in finder.findings]
     assert left == [4, 3, 2, 1]
 
 
@@ -947,7 +950,7 @@ def test_the_page_runs(capsys):
         (
             {"max_steps": 50, "lr_scheduler_type": "polynomial"},
             {},
-            {"schedule": "polynomial", "horizon": 50},
+            {"schedule": "polynomial", "total_steps": 50},
         ),
         ({"num_train_epochs": 4}, {"epochs": 2, "schedule": "cosine"}, {"schedule": "cosine", "epochs": 2}),
     ],

@@ -56,18 +56,18 @@ KNOWING = {
 @pytest.mark.parametrize("make", KNOWING.values(), ids=KNOWING)
 def test_a_scheduler_that_knows_its_length_is_read_over_it_however_the_length_is_said(make):
     by_itself = found(make)
-    answers = {found(make, horizon=STEPS).lr, found(make, epochs=EPOCHS).lr, by_itself.lr}
+    answers = {found(make, total_steps=STEPS).lr, found(make, epochs=EPOCHS).lr, by_itself.lr}
     assert len(answers) == 1
     assert by_itself.lr != found(lambda one: "constant").lr
     assert not any("read as constant" in note for note in by_itself.notes)
-    assert (by_itself.horizon, by_itself.epochs) in ((STEPS, None), (None, EPOCHS))
+    assert (by_itself.total_steps, by_itself.epochs) in ((STEPS, None), (None, EPOCHS))
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("options", [{}, {"budget": 0.6}, {"schedule": "linear"}, {"strategy": "range"}])
 def test_epochs_and_the_same_number_of_steps_are_one_training_also_in_the_budget(options, accumulate):
     by_steps, by_epochs = (
-        found(accumulate=accumulate, **options, **how) for how in ({"horizon": STEPS}, {"epochs": 5})
+        found(accumulate=accumulate, **options, **how) for how in ({"total_steps": STEPS}, {"epochs": 5})
     )
     assert by_steps.lr == by_epochs.lr
     assert by_steps.interval == by_epochs.interval
@@ -79,7 +79,7 @@ def test_epochs_and_the_same_number_of_steps_are_one_training_also_in_the_budget
 
 @pytest.mark.parametrize(
     ("length", "said"),
-    [({"horizon": 60}, "60"), ({"epochs": 1}, "40"), ({"horizon": 479}, "479"), ({"horizon": 480}, "")],
+    [({"total_steps": 60}, "60"), ({"epochs": 1}, "40"), ({"total_steps": 479}, "479"), ({"total_steps": 480}, "")],
 )
 def test_a_training_too_short_for_a_finder_is_said_to_be_with_what_to_do_instead(length, said):
     finding = found(**length)
@@ -91,12 +91,12 @@ def test_a_training_too_short_for_a_finder_is_said_to_be_with_what_to_do_instead
         assert [float(lr) for lr in lrs.split(",")] == pytest.approx(
             [finding.lr / 4, finding.lr, finding.lr * 4], rel=0.05
         )
-    again = found(horizon=100_000).at(**length)
+    again = found(total_steps=100_000).at(**length)
     assert any("too short for a finder" in note for note in again.notes) == bool(said)
 
 
 def test_so_is_a_longer_one_that_its_search_took_more_than_half_of():
-    assert any("too short" in note for note in found(horizon=600, budget=1000, steps=400).notes)
+    assert any("too short" in note for note in found(total_steps=600, budget=1000, steps=400).notes)
 
 
 class Own:
@@ -128,7 +128,7 @@ def test_the_length_is_worked_out_from_what_is_known(said, schedule, steps, pass
 class Told:
     """A loop of one's own that knows how long a pass over the data is, and whose records do not say."""
 
-    per_epoch = 40.0
+    steps_per_epoch = 40.0
 
     def __enter__(self):
         return self
@@ -145,8 +145,8 @@ def test_a_loop_that_knows_how_long_a_pass_is_gives_one_length_to_the_schedule_a
     by_epochs, by_steps = (find_with(Told(), progress=False, schedule="linear", **how) for how in LENGTHS)
     assert by_epochs.lr == by_steps.lr
     assert by_epochs.interval == by_steps.interval
-    assert {record.epoch for record in by_epochs.records} == {40.0}
-    assert by_epochs.at(horizon=400).lr == by_epochs.at(epochs=10).lr
+    assert {record.steps_per_epoch for record in by_epochs.records} == {40.0}
+    assert by_epochs.at(total_steps=400).lr == by_epochs.at(epochs=10).lr
 
 
-LENGTHS = ({"epochs": 5}, {"horizon": 200})
+LENGTHS = ({"epochs": 5}, {"total_steps": 200})

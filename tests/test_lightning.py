@@ -194,7 +194,7 @@ class TestWhatTheTrainingDoesTheProbeDoes:
         net = module(pl, train_dataloader=lambda self: loader())()
         finder = lrl.LRFinder()
         trainer(pl, finder).fit(net)
-        assert finder.finding.records[0].passes > 1
+        assert finder.finding.records[0].epochs > 1
 
     def test_max_epochs_does_not_cut_the_search(self, pl):
         finder = lrl.LRFinder()
@@ -383,7 +383,7 @@ class TestOtherCallbacks:
         schedule = pl.callbacks.GradientAccumulationScheduler({0: 4})
         finder = lrl.LRFinder(apply=False)
         trained(pl, module(pl), finder, schedule, max_epochs=1)
-        assert finder.finding.records[0].passes >= 4 * len(finder.finding.records[0].lrs) / 20 - 1
+        assert finder.finding.records[0].epochs >= 4 * len(finder.finding.records[0].lrs) / 20 - 1
 
     def test_whoever_set_the_rate_is_named(self, pl):
         class Meddler(pl.Callback):
@@ -589,9 +589,9 @@ class TestBadInput:
     ("options", "given", "known"),
     [
         ({"max_epochs": 3}, {}, {"epochs": 3}),
-        ({"max_steps": 40, "max_epochs": 5}, {}, {"epochs": 5, "horizon": 40}),
+        ({"max_steps": 40, "max_epochs": 5}, {}, {"epochs": 5, "total_steps": 40}),
         ({"max_epochs": -1}, {}, {}),
-        ({"max_epochs": 3}, {"horizon": 7, "seed": 1}, {"horizon": 7, "seed": 1}),
+        ({"max_epochs": 3}, {"total_steps": 7, "seed": 1}, {"total_steps": 7, "seed": 1}),
         ({"max_epochs": 3}, {"strategy": object()}, None),
     ],
 )
@@ -630,7 +630,7 @@ class TestTheScheduleOfTheTrainer:
 
         finding = lrl.find(trainer(pl, max_steps=40), Net(), loader(), progress=False, budget=128)
         assert finding.schedule == "ExponentialLR"
-        assert finding.left == pytest.approx(left, abs=1e-6)
+        assert finding.final_fraction == pytest.approx(left, abs=1e-6)
 
     def test_what_the_user_says_goes_first(self, pl):
         said = self.finding(pl, lambda one: torch.optim.lr_scheduler.CosineAnnealingLR(one, 4), schedule="constant")
@@ -656,7 +656,7 @@ class TestTheScheduleOfTheTrainer:
         finding = lrl.find(trainer(pl, **options), Net(), loader(), strategy="range", seed=1, progress=False)
         assert finding.schedule == ("constant" if driver != "ReduceLROnPlateau" else driver)
         assert [note for note in finding.notes if re.search(why, note)]
-        assert finding.left == 1
+        assert finding.final_fraction == 1
 
     def test_a_module_sees_the_limits_of_its_own_trainer(self, pl, capsys):
         class Net(module(pl)):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from lrfind.plots import SIZE
 from lrfind.strategies.range_test import RangeTest
 
-TEST = RangeTest(schedule="linear", horizon=500)
+TEST = RangeTest(schedule="linear", total_steps=500)
 RECORDS = (made_up(), made_up(steps=48, seed=1, low=1e-4), made_up(steps=48, seed=2, low=1e-4))
 FINDING = TEST.find(RECORDS)
 
@@ -51,7 +51,7 @@ def test_it_marks_the_rate_that_the_optimizer_has_where_it_is_known_and_was_trie
     assert marked == ([[used, used]] if shown else [])
 
 
-@pytest.mark.parametrize("change", [{"left": None}, {"method": "race"}, {"records": RECORDS[:1]}])
+@pytest.mark.parametrize("change", [{"final_fraction": None}, {"method": "race"}, {"records": RECORDS[:1]}])
 def test_it_shows_no_reading_of_each_ramp_where_there_is_none(change):
     assert "each ramp's rate" not in drawn(replace(FINDING, **change))[1]
 

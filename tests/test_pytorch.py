@@ -174,7 +174,7 @@ def test_losses_may_be_negative():
 def test_a_short_loader_is_begun_again_and_the_record_says_how_often():
     model, optimizer, _ = setup()
     finding = find(model, optimizer, loader(size=96))
-    assert finding.records[0].passes > 10
+    assert finding.records[0].epochs > 10
     assert "begun" not in str(finding)
 
 
@@ -214,7 +214,7 @@ def test_a_scheduler_that_drives_the_optimizer_is_read_without_being_passed(made
     model, optimizer, batches = setup()
     kind = getattr(torch.optim.lr_scheduler, made)
     scheduler = kind(optimizer, 0.1, total_steps=900) if made == "OneCycleLR" else kind(optimizer, total_iters=900)
-    length = {} if made == "OneCycleLR" else {"horizon": 900}
+    length = {} if made == "OneCycleLR" else {"total_steps": 900}
     by_itself = lrfind.find(model, optimizer, batches, F.mse_loss, **length)
     assert by_itself.schedule == made
     told = lrfind.find(model, optimizer, batches, F.mse_loss, schedule=scheduler, **length)
@@ -232,7 +232,7 @@ def test_batches_may_be_none():
     model, optimizer, batches = setup()
     x, y = next(iter(batches))
     finding = find(model, optimizer, [None] * 50, lambda model, batch: F.mse_loss(model(x), y))
-    assert finding.records[0].passes == 3
+    assert finding.records[0].epochs == 3
 
 
 def test_an_evaluating_model_is_trained_in_the_probe_and_stays_as_it_is():
@@ -271,8 +271,8 @@ def test_losses_that_cannot_be_used(loss_fn, error, message):
         ({"steps": 1}, "steps must be at least 8"),
         ({"steps": "100"}, "steps must be a whole number, got '100'"),
         ({"min_lr": "1e-3"}, "min_lr must be a number"),
-        ({"horizon": "2000"}, "horizon must be a whole number of steps, got '2000'"),
-        ({"horizon": 1.5}, "horizon must be a whole number of steps, got 1.5"),
+        ({"total_steps": "2000"}, "total_steps must be a whole number of steps, got '2000'"),
+        ({"total_steps": 1.5}, "total_steps must be a whole number of steps, got 1.5"),
         ({"epochs": "5"}, "epochs must be a number, got '5'"),
         ({"budget": "x"}, "budget must be a share"),
         ({"seed": -1}, "seed must be a whole number"),
@@ -390,7 +390,7 @@ class TestAnyStep:
         by_option = find(*setup(), accumulate=4, steps=32)
         assert count == 0
         assert by_hand.records[0].losses == pytest.approx(by_option.records[0].losses, rel=1e-5)
-        assert by_hand.records[0].passes == by_option.records[0].passes > 4
+        assert by_hand.records[0].epochs == by_option.records[0].epochs > 4
 
     def test_a_step_that_never_steps(self):
         with pytest.raises(BadInputError, match="Adam was not stepped in 1000 batches"):
@@ -621,7 +621,7 @@ class TestData:
         model, optimizer, _ = setup()
         data = Endless()
         wanted = next(Endless())[0]
-        assert find(model, optimizer, DataLoader(data, batch_size=16)).records[0].passes == 1
+        assert find(model, optimizer, DataLoader(data, batch_size=16)).records[0].epochs == 1
         assert torch.equal(next(data)[0], wanted)
 
     def test_workers_and_persistent_workers(self):
@@ -653,7 +653,7 @@ class TestData:
             x, y = unpack(batch)
             return F.mse_loss(model(x), y)
 
-        assert find(model, optimizer, packed, loss_fn).records[0].passes > 1
+        assert find(model, optimizer, packed, loss_fn).records[0].epochs > 1
 
     def test_a_generator_is_refused_with_the_remedy(self):
         model, optimizer, batches = setup()
@@ -666,9 +666,9 @@ def test_a_record_says_how_many_steps_a_pass_has(batches, accumulate, epoch):
     model = nn.Linear(3, 1)
     loader = [(torch.randn(4, 3), torch.randn(4, 1))] * batches
     loop = PyTorchLoop(model, torch.optim.SGD(model.parameters(), lr=0.1), loader, nn.MSELoss(), accumulate=accumulate)
-    assert loop.run(Probe((1e-3,) * 20)).epoch == epoch
+    assert loop.run(Probe((1e-3,) * 20)).steps_per_epoch == epoch
     loop = PyTorchLoop(model, torch.optim.SGD(model.parameters(), lr=0.1), Endless(), nn.MSELoss())
-    assert loop.run(Probe((1e-3,) * 20)).epoch == 0
+    assert loop.run(Probe((1e-3,) * 20)).steps_per_epoch == 0
 
 
 class Endless:

@@ -11,9 +11,9 @@ from lrfind.records import Finding, Probe, Record
 from lrfind.replies import Reply
 from lrfind.schedules import remaining, to_shape
 from lrfind.strategies.range_test import RangeTest
-from lrfind.suggest.calibrated import calibrated, doubt
+from lrfind.suggest.calibrated import calibrated, prior_weight
 from lrfind.suggest.cycles import cyclical_range
-from lrfind.suggest.usual import usual_rate
+from lrfind.suggest.prior import prior_rate
 from lrfind.suggest.widths import WIDTHS
 
 
@@ -63,17 +63,17 @@ def test_a_loss_still_falling_at_the_end_is_noted():
 
 @pytest.mark.parametrize(
     ("known", "epoch", "passes"),
-    [({"horizon": 640}, 10.0, 64), ({"epochs": 64}, 0.0, 64), ({"horizon": 6400, "epochs": 64}, 10.0, 64)],
+    [({"total_steps": 640}, 10.0, 64), ({"epochs": 64}, 0.0, 64), ({"total_steps": 6400, "epochs": 64}, 10.0, 64)],
 )
 def test_how_often_training_goes_over_the_data_is_known_from_its_length(known, epoch, passes):
-    record = replace(made_up(), optimizer="Adam", epoch=epoch)
+    record = replace(made_up(), optimizer="Adam", steps_per_epoch=epoch)
     steps = passes * epoch or None
     expected = calibrated(to_curve(record), remaining(to_shape("linear")), passes, steps)
     assert RangeTest(schedule="linear", **known).propose([record]).lr == expected
-    assert RangeTest(schedule="linear", horizon=640).propose([replace(record, epoch=0.0)]).lr != expected
+    assert RangeTest(schedule="linear", total_steps=640).propose([replace(record, steps_per_epoch=0.0)]).lr != expected
 
 
-@pytest.mark.parametrize("known", [{"horizon": 0}, {"epochs": -1.0}, {"epochs": math.inf}])
+@pytest.mark.parametrize("known", [{"total_steps": 0}, {"epochs": -1.0}, {"epochs": math.inf}])
 def test_a_length_that_is_none_is_refused(known):
     with pytest.raises(BadInputError, match=f"{next(iter(known))} must be above 0"):
         RangeTest(**known)
@@ -84,7 +84,7 @@ def test_a_curve_that_shows_nothing_is_said_to_lean_on_what_is_usual():
     losses = 1.0 + 0.1 * np.random.default_rng(0).standard_normal(len(lrs))
     record = Record(Probe(lrs), lrs, tuple(losses), "done", optimizer="Adam")
     finding = RangeTest(schedule="linear").propose([record])
-    assert finding.lr == pytest.approx(usual_rate(0.1))
+    assert finding.lr == pytest.approx(prior_rate(0.1))
     assert (finding.base_lr, finding.max_lr) == pytest.approx((finding.lr / 4, finding.lr * 4))
     assert "on what is usual for Adam" in finding.notes[0]
     with pytest.raises(ProbeError, match="did not fall"):
@@ -110,7 +110,7 @@ def test_what_leans_by_half_or_more_on_the_usual_rate_says_so():
     seen = set()
     for noise in np.linspace(0.38, 0.52, 40):
         record = replace(made_up(noise=noise), optimizer="Adam")
-        leaning = doubt(to_curve(record))
+        leaning = prior_weight(to_curve(record))
         notes = " ".join(RangeTest().propose([record]).notes)
         assert ("on what is usual for Adam" in notes) is (leaning >= 0.5)
         seen.add(round(leaning, 1))
@@ -126,9 +126,9 @@ def test_a_flat_curve_that_diverges_gives_a_wide_interval_and_a_note():
         assert math.log2(finding.interval[1] / finding.lr) == pytest.approx(WIDTHS["weak"][1])
 
 
-@pytest.mark.parametrize(("length", "below"), [({"horizon": 250}, 0.0), ({"epochs": 80}, 0.5)])
+@pytest.mark.parametrize(("length", "below"), [({"total_steps": 250}, 0.0), ({"epochs": 80}, 0.5)])
 def test_the_interval_is_wider_below_for_trainings_longer_than_the_benchmarks(length, below):
-    finding = RangeTest(**length).propose([replace(made_up(), epoch=50.0, stop="diverged")])
+    finding = RangeTest(**length).propose([replace(made_up(), steps_per_epoch=50.0, stop="diverged")])
     low, high = (math.log2(end / finding.lr) for end in finding.interval)
     assert (-low, high) == (pytest.approx(WIDTHS["edge"][0] + below), pytest.approx(WIDTHS["edge"][1]))
 

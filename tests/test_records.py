@@ -19,7 +19,7 @@ losses = st.floats(width=64)
 
 
 def finding(lrs=(0.1, 0.2), values=(2.0, 1.0), **changes):
-    record = Record(Probe(tuple(lrs), 3), tuple(lrs), tuple(values), "diverged", passes=2, seconds=0.5)
+    record = Record(Probe(tuple(lrs), 3), tuple(lrs), tuple(values), "diverged", epochs=2, seconds=0.5)
     data = {
         "lr": 0.1,
         "base_lr": 0.05,
@@ -99,9 +99,9 @@ def test_a_record_needs_a_loss_per_rate():
     ("changes", "first"),
     [
         ({}, "lr 0.1, held constant"),
-        ({"horizon": 12_000}, "lr 0.1, held constant, 12,000 steps"),
+        ({"total_steps": 12_000}, "lr 0.1, held constant, 12,000 steps"),
         ({"schedule": "one-cycle", "epochs": 2.5}, "lr 0.1, the peak of one-cycle, 2.5 epochs"),
-        ({"horizon": 1, "epochs": 1}, "lr 0.1, held constant, 1 step or 1 epoch"),
+        ({"total_steps": 1, "epochs": 1}, "lr 0.1, held constant, 1 step or 1 epoch"),
         ({"records": (replace(finding().records[0], optimizer="Adam"),)}, "lr 0.1 for Adam, held constant"),
     ],
 )
@@ -120,17 +120,17 @@ def test_what_is_printed_has_a_line_each_for_interval_range_cost_and_notes():
 
 
 FELL = made_up()
-EVIDENT = RangeTest(horizon=2000).find([FELL])
-WEAK = RangeTest(horizon=2000).find([flat_then_diverging()])
+EVIDENT = RangeTest(total_steps=2000).find([FELL])
+WEAK = RangeTest(total_steps=2000).find([flat_then_diverging()])
 
 
 @pytest.mark.parametrize(
     ("one", "word"),
     [
-        (RangeTest(horizon=2000).find([replace(FELL, optimizer="Adam")]), "sure"),
+        (RangeTest(total_steps=2000).find([replace(FELL, optimizer="Adam")]), "sure"),
         (EVIDENT, "fairly sure"),  # of another optimizer the interval is wide
         (WEAK, "unsure"),
-        (RangeTest(horizon=200).find([FELL]), "unsure"),
+        (RangeTest(total_steps=200).find([FELL]), "unsure"),
     ],
 )
 def test_how_sure_it_is_is_a_word_of_what_the_benchmark_lost_and_a_short_training_is_not_sure(one, word):
@@ -147,7 +147,7 @@ def test_the_rate_that_the_optimizer_has_is_said_to_be_below_within_or_above(fac
     judged = one.judge(used)
     assert (judged.words in line and judged.expected in line) is (factor != 1.0)
     assert "yours" not in str(EVIDENT)  # of a rate that is not known
-    assert "expected" not in str(replace(one, horizon=200))  # as short as no training of the benchmark
+    assert "expected" not in str(replace(one, total_steps=200))  # as short as no training of the benchmark
 
 
 @pytest.mark.parametrize("name", ["curve.png", "CURVE.SVG"])
@@ -186,9 +186,9 @@ def test_a_notebook_shows_the_words_where_nothing_can_be_drawn(monkeypatch):
 
 
 def test_a_file_of_an_earlier_version_is_read():
-    data = finding(left=0.1, horizon=7, epochs=2.0).to_dict()
-    assert Finding.from_dict(data) == finding(left=0.1, horizon=7, epochs=2.0)
-    for name in ("left", "horizon", "epochs"):
+    data = finding(final_fraction=0.1, total_steps=7, epochs=2.0).to_dict()
+    assert Finding.from_dict(data) == finding(final_fraction=0.1, total_steps=7, epochs=2.0)
+    for name in ("final_fraction", "total_steps", "epochs"):
         del data[name]
     assert Finding.from_dict(data) == finding()
 

@@ -27,7 +27,7 @@ class MadeUp:
         lrs = tuple(lr for lr in probe.lrs if lr < 0.3)
         noise = self.noise * np.random.default_rng(probe.seed).standard_normal(len(lrs))
         losses = tuple(map(float, loss_at(np.array(lrs)) + noise))
-        return Record(probe, lrs, losses, "diverged", epoch=self.epoch)
+        return Record(probe, lrs, losses, "diverged", steps_per_epoch=self.epoch)
 
 
 def test_the_first_round_is_a_range_test_and_the_second_covers_what_matters():
@@ -67,48 +67,48 @@ def test_it_varies_less_than_one_range_test():
     ("known", "budget", "rounds"),
     [
         ({}, 0.1, [128, 3]),
-        ({"horizon": 2000}, 0.1, [128, 3]),
-        ({"horizon": 1300}, 0.1, [128, 3]),
-        ({"horizon": 700}, 0.1, [70, 3]),
-        ({"horizon": 1000}, 0.03, [48, 1]),
-        ({"horizon": 100}, 0.1, [48, 1]),
-        ({"horizon": 2000}, 0.5, [128, 3]),
-        ({"horizon": 100}, 300, [128, 4]),
-        ({"horizon": 100}, 200, [128, 3]),
+        ({"total_steps": 2000}, 0.1, [128, 3]),
+        ({"total_steps": 1300}, 0.1, [128, 3]),
+        ({"total_steps": 700}, 0.1, [70, 3]),
+        ({"total_steps": 1000}, 0.03, [48, 1]),
+        ({"total_steps": 100}, 0.1, [48, 1]),
+        ({"total_steps": 2000}, 0.5, [128, 3]),
+        ({"total_steps": 100}, 300, [128, 4]),
+        ({"total_steps": 100}, 200, [128, 3]),
         ({"epochs": 2}, 0.1, [128, 1]),
         ({"epochs": 20}, 0.1, [128, 3]),
-        ({"epochs": 20, "horizon": 700}, 0.1, [70, 3]),
+        ({"epochs": 20, "total_steps": 700}, 0.1, [70, 3]),
     ],
 )
 def test_it_stays_within_its_budget(known, budget, rounds):
     finding = search(Replicated(RangeTest(**known), budget), MadeUp(epoch=100.0))
     assert [len(finding.records[0].probe.lrs), len(finding.records)] == rounds
-    if horizon := known.get("horizon"):
-        share = max(budget, min(3 * budget, 0.3)) if horizon < 2000 else budget
-        assert finding.cost.steps <= max(share * horizon if budget < 1 else budget, 48)
+    if total_steps := known.get("total_steps"):
+        share = max(budget, min(3 * budget, 0.3)) if total_steps < 2000 else budget
+        assert finding.cost.steps <= max(share * total_steps if budget < 1 else budget, 48)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear"])
 def test_a_short_training_gets_a_slower_ramp_that_counts_as_much_as_the_others(schedule):
-    test = RangeTest(horizon=500, schedule=schedule)
+    test = RangeTest(total_steps=500, schedule=schedule)
     finding = search(Replicated(test), MadeUp())
     first, slower = finding.records[0], finding.records[-1]
     assert is_slower_than(first, slower)
     assert len(slower.probe.lrs) == CLOSER
-    middle = RangeTest(horizon=500).read(first)
+    middle = RangeTest(total_steps=500).read(first)
     assert slower.probe.lrs[0] < middle < slower.probe.lrs[-1]
     others = [test.read(record) for record in finding.records[:-1]]
-    known = [np.mean(np.log(others)), math.log(closer(to_curve(slower), test.training(first).left))]
+    known = [np.mean(np.log(others)), math.log(closer(to_curve(slower), test.training(first).final_fraction))]
     assert math.log(finding.lr) == pytest.approx(np.mean(known))
 
 
 @pytest.mark.parametrize(
     ("known", "changed"),
     [
-        ({"horizon": 2000}, {}),
+        ({"total_steps": 2000}, {}),
         ({}, {}),
-        ({"horizon": 500, "method": "minimum"}, {}),
-        ({"horizon": 500}, {"is_fresh": False, "used": 0.01}),
+        ({"total_steps": 500, "method": "minimum"}, {}),
+        ({"total_steps": 500}, {"is_fresh": False, "used": 0.01}),
     ],
 )
 def test_no_other_training_does(known, changed):
@@ -120,7 +120,7 @@ def test_no_other_training_does(known, changed):
 
 
 def test_a_slower_ramp_lost_in_noise_is_left_out_where_steps_follow_the_gradient():
-    strategy = Replicated(RangeTest(horizon=500))
+    strategy = Replicated(RangeTest(total_steps=500))
     whole = search(strategy, MadeUp())
     *others, slower = whole.records
     noise = tuple(1.0 + 0.1 * np.random.default_rng(0).standard_normal(len(slower.lrs)))
@@ -167,5 +167,5 @@ def test_a_budget_that_is_none_is_refused(budget):
 
 
 def test_a_search_may_cost_a_tenth_of_training_by_default():
-    (probe,) = Replicated(RangeTest(horizon=1000)).propose([])
+    (probe,) = Replicated(RangeTest(total_steps=1000)).propose([])
     assert len(probe.lrs) == 100

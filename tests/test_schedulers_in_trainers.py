@@ -199,8 +199,8 @@ def test_what_a_scheduler_in_timms_shape_does_is_read():
         fitted(Net(make, 0.1, interval=unit), finder)
         searched[unit] = finder.finding
     assert {one.schedule for one in searched.values()} == {"TimmScheduler"}
-    assert searched["epoch"].left == pytest.approx(0.25, abs=0.01)
-    assert searched["step"].left < 0.1
+    assert searched["epoch"].final_fraction == pytest.approx(0.25, abs=0.01)
+    assert searched["step"].final_fraction < 0.1
 
 
 class Strange(UserScheduler):

@@ -210,7 +210,7 @@ def test_a_probe_that_cannot_be_run_leaves_those_before_it_with_the_error():
 
     loop = Failing()
     with pytest.raises(ProbeError) as caught:
-        search(Replicated(RangeTest(horizon=10_000)), loop)
+        search(Replicated(RangeTest(total_steps=10_000)), loop)
     assert [record.probe for record in caught.value.records] == loop.probes
     assert ProbeError("alone").records == ()
 
@@ -314,11 +314,11 @@ def test_a_schedule_that_was_read_as_constant_is_not_inherited():
     """Its shape over the other length is not known to the finding."""
     scheduler = ExponentialLR(SGD([torch.zeros(1)], lr=0.1), 0.99)
     finding = find_with(MadeUpLoop(), schedule=scheduler, progress=False)
-    assert "read as constant; pass horizon=" in finding.notes[0]
+    assert "read as constant; pass total_steps=" in finding.notes[0]
     with pytest.raises(BadInputError, match=r"shape of its schedule 'ExponentialLR'; pass schedule="):
-        finding.at(horizon=1000)
-    told = to_strategy(schedule=scheduler, horizon=1000)
-    assert finding.at(schedule=scheduler, horizon=1000).lr == told.test.find(finding.records).lr
+        finding.at(total_steps=1000)
+    told = to_strategy(schedule=scheduler, total_steps=1000)
+    assert finding.at(schedule=scheduler, total_steps=1000).lr == told.test.find(finding.records).lr
 
 
 def test_losses_that_cannot_be_read_end_the_search_and_its_file(tmp_path):
@@ -471,12 +471,12 @@ def test_in_data_parallel_training_the_first_process_keeps_the_records_and_tells
 
 def test_a_finding_read_again_for_its_own_training_is_the_same_bit_for_bit():
     for schedule in ("constant", "linear", "one-cycle", lambda fraction: 1.0 - 0.7 * fraction):
-        options = {"schedule": schedule, "horizon": 1500, "epochs": 7}
+        options = {"schedule": schedule, "total_steps": 1500, "epochs": 7}
         finding = find_with(MadeUpLoop(), **options)
         loaded = Finding.from_dict(json.loads(json.dumps(finding.to_dict())))
         for one in (finding, loaded):
-            assert one.at() == one.at(horizon=1500, epochs=7) == finding or schedule not in SCHEDULES
-            assert one.at(**options).lr.hex() == one.at(horizon=1500, epochs=7).lr.hex() == finding.lr.hex()
+            assert one.at() == one.at(total_steps=1500, epochs=7) == finding or schedule not in SCHEDULES
+            assert one.at(**options).lr.hex() == one.at(total_steps=1500, epochs=7).lr.hex() == finding.lr.hex()
             assert one.at(**options) == finding
 
 
@@ -484,71 +484,80 @@ def test_a_finding_read_again_for_its_own_training_is_the_same_bit_for_bit():
 @pytest.mark.parametrize(
     "options",
     [
-        {"horizon": 20_000},
-        {"horizon": 200},
+        {"total_steps": 20_000},
+        {"total_steps": 200},
         {"epochs": 3},
         {"schedule": "linear"},
-        {"schedule": "cosine", "horizon": 640, "epochs": 50},
+        {"schedule": "cosine", "total_steps": 640, "epochs": 50},
     ],
 )
 def test_another_training_reads_what_a_search_for_it_would_have(strategy, options):
     class Adam(MadeUpLoop):
         def run(self, probe, on_step):
-            return replace(super().run(probe, on_step), optimizer="Adam", epoch=10.0)
+            return replace(super().run(probe, on_step), optimizer="Adam", steps_per_epoch=10.0)
 
     test = strategy if isinstance(strategy, RangeTest) else strategy.test
-    first = replace(test, horizon=5000, schedule="one-cycle")
+    first = replace(test, total_steps=5000, schedule="one-cycle")
     finding = search(first if strategy is test else replace(strategy, test=first), Adam())
-    kept = {"horizon": 5000} if not {"horizon", "epochs"} & set(options) else {}
+    kept = {"total_steps": 5000} if not {"total_steps", "epochs"} & set(options) else {}
     wanted = replace(test, **{"schedule": "one-cycle", **kept, **options}).find(finding.records)
     read = finding.at(**options)
     assert replace(read, notes=()) == replace(wanted, cost=finding.cost, notes=())
     assert set(wanted.notes) <= set(read.notes)
     assert read != finding
-    assert finding.at(**options).at(horizon=5000, schedule="one-cycle") == finding
+    assert finding.at(**options).at(total_steps=5000, schedule="one-cycle") == finding
 
 
 def test_a_torch_scheduler_is_read_over_the_other_length():
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1000, gamma=0.01)
-    finding = search(to_strategy(schedule=scheduler, horizon=2000), MadeUpLoop())
-    assert finding.at(schedule=scheduler, horizon=2000).lr == finding.lr
-    short = finding.at(schedule=scheduler, horizon=980)
-    assert (short.lr, short.schedule) == (finding.at(schedule="constant", horizon=980).lr, "StepLR")
-    kept = finding.at(horizon=980)
+    finding = search(to_strategy(schedule=scheduler, total_steps=2000), MadeUpLoop())
+    assert finding.at(schedule=scheduler, total_steps=2000).lr == finding.lr
+    short = finding.at(schedule=scheduler, total_steps=980)
+    assert (short.lr, short.schedule) == (finding.at(schedule="constant", total_steps=980).lr, "StepLR")
+    kept = finding.at(total_steps=980)
     assert kept.lr == pytest.approx(finding.lr * (2000 / 980) ** SHORTER)
     assert kept.notes == ("The shape of StepLR is taken to be the same over the other length.",)
     unknown = search(to_strategy(), MadeUpLoop()).at(schedule=scheduler)
-    assert "StepLR was read as constant; pass horizon=" in unknown.notes[0]
+    assert "StepLR was read as constant; pass total_steps=" in unknown.notes[0]
 
 
 @pytest.mark.parametrize("method", ["steepest", "valley", "minimum", "slide"])
 def test_other_readings_do_not_change_with_the_training_and_say_so(method):
-    finding = search(to_strategy(method=method, horizon=100_000), MadeUpLoop())
-    other = finding.at(horizon=1000, schedule="linear")
-    assert (other.lr, other.interval, other.schedule, other.horizon) == (finding.lr, finding.interval, "linear", 1000)
+    finding = search(to_strategy(method=method, total_steps=100_000), MadeUpLoop())
+    other = finding.at(total_steps=1000, schedule="linear")
+    assert (other.lr, other.interval, other.schedule, other.total_steps) == (
+        finding.lr,
+        finding.interval,
+        "linear",
+        1000,
+    )
     assert other.notes == (
         f"The {method} reading knows nothing of the schedule and the length of training: lr is the same.",
     )
 
 
 def test_a_finding_of_an_earlier_version_is_read_again_where_its_schedule_has_a_name():
-    finding = find_with(MadeUpLoop(), schedule="linear", horizon=500)
-    old = replace(finding, left=None, horizon=None, epochs=None)
-    assert old.at(horizon=500).lr == finding.lr
+    finding = find_with(MadeUpLoop(), schedule="linear", total_steps=500)
+    old = replace(finding, final_fraction=None, total_steps=None, epochs=None)
+    assert old.at(total_steps=500).lr == finding.lr
     with pytest.raises(BadInputError, match=r"does not hold the shape .* 'custom'; pass schedule="):
-        replace(old, schedule="custom").at(horizon=500)
-    assert replace(old, schedule="custom").at(horizon=500, schedule="linear").lr == finding.lr
+        replace(old, schedule="custom").at(total_steps=500)
+    assert replace(old, schedule="custom").at(total_steps=500, schedule="linear").lr == finding.lr
 
 
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        ({}, {"horizon": 0}, "horizon must be above 0"),
+        ({}, {"total_steps": 0}, "total_steps must be above 0"),
         ({}, {"epochs": -1}, "epochs must be above 0"),
         ({}, {"schedule": "sawtooth"}, "schedule must be one of"),
-        ({"method": "race"}, {"horizon": 10}, "of the method 'race' and 1 records cannot be read for another training"),
-        ({"records": ()}, {"horizon": 10}, "and 0 records cannot be read"),
+        (
+            {"method": "race"},
+            {"total_steps": 10},
+            "of the method 'race' and 1 records cannot be read for another training",
+        ),
+        ({"records": ()}, {"total_steps": 10}, "and 0 records cannot be read"),
     ],
 )
 def test_what_cannot_be_read_again_is_said(change, options, message):
@@ -564,3 +573,11 @@ def test_a_file_to_resume_from_is_refused_where_the_search_is_repeated(framework
         finder(every=2, resume="search.json")
     finder(every=2)
     finder(resume="search.json")
+
+
+def test_the_former_name_of_the_length_of_training_is_still_taken():
+    with pytest.warns(DeprecationWarning, match="total_steps"):
+        assert to_strategy(horizon=500).test.total_steps == 500
+    finding = search(to_strategy(strategy="range"), MadeUpLoop())
+    with pytest.warns(DeprecationWarning, match="total_steps"):
+        assert finding.at(horizon=500) == finding.at(total_steps=500)

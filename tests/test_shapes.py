@@ -68,21 +68,21 @@ def test_a_search_takes_a_scheduler():
     generator = torch.Generator().manual_seed(0)
     batches = [(x, x.sum(1, keepdim=True)) for x in torch.randn(40, 16, 4, generator=generator)]
     arguments = (model, one, batches, torch.nn.functional.mse_loss)
-    steady = find(*arguments, progress=False, horizon=400)
-    by_name = find(*arguments, schedule="cosine", horizon=400, progress=False)
+    steady = find(*arguments, progress=False, total_steps=400)
+    by_name = find(*arguments, schedule="cosine", total_steps=400, progress=False)
     scheduler = schedulers.CosineAnnealingLR(one, 400)
-    by_scheduler = find(*arguments, schedule=scheduler, horizon=400, progress=False)
+    by_scheduler = find(*arguments, schedule=scheduler, total_steps=400, progress=False)
     assert by_scheduler.lr == pytest.approx(by_name.lr, rel=0.01)
     assert by_name.lr > 1.5 * steady.lr
     assert (by_scheduler.schedule, by_name.schedule) == ("CosineAnnealingLR", "cosine")
     by_its_own = find(*arguments, schedule=scheduler, progress=False)
-    assert (by_its_own.lr, by_its_own.horizon) == (by_scheduler.lr, 400)
+    assert (by_its_own.lr, by_its_own.total_steps) == (by_scheduler.lr, 400)
     unknown = find(*arguments, schedule=schedulers.StepLR(one, 40), progress=False)
-    assert "StepLR was read as constant; pass horizon=" in unknown.notes[0]
+    assert "StepLR was read as constant; pass total_steps=" in unknown.notes[0]
 
 
 def test_a_search_reads_it_over_the_steps_of_training():
-    strategy = to_strategy(schedule=schedulers.StepLR(optimizer(), 50, 0.1), strategy="range", horizon=100)
+    strategy = to_strategy(schedule=schedulers.StepLR(optimizer(), 50, 0.1), strategy="range", total_steps=100)
     assert strategy.schedule.over(100)(0.6) == pytest.approx(0.1)
     assert strategy.schedule.over(40)(0.6) == 1.0
 

@@ -16,22 +16,22 @@ from lrfind.suggest.calibrated import (
     ANNEALED,
     PACE,
     PACE_ADAPTIVE,
+    PRIOR_EPOCHS,
     REPEATED,
     REPEATED_ADAPTIVE,
     STEADY,
-    USUAL_PASSES,
     calibrated,
-    doubt,
+    prior_for,
+    prior_weight,
     standard_edge,
-    usual_for,
 )
 from lrfind.suggest.cycles import cyclical_range
 from lrfind.suggest.edges import edge, fall, has_edge, is_open, is_weak, onset
 from lrfind.suggest.interval import interval
 from lrfind.suggest.judging import PLACES, TABLES, judge
+from lrfind.suggest.prior import allows, prior_rate, rules_out
 from lrfind.suggest.replies import ADAM, as_adam, highest, in_probe, in_training
 from lrfind.suggest.slide import slide
-from lrfind.suggest.usual import allows, rules_out, usual_rate
 from lrfind.suggest.valley import valley
 from lrfind.suggest.widths import WIDTHS, around, evidence
 
@@ -135,7 +135,7 @@ def test_what_ramps_faster_goes_further_before_it_diverges(name, pace, steps, ha
 @pytest.mark.parametrize(("name", "octaves"), [("SGD", REPEATED), ("Adam", REPEATED_ADAPTIVE)])
 def test_what_is_seen_more_often_gets_a_lower_rate(name, octaves):
     curve = with_optimizer(made_up(noise=0.001), name)
-    unknown, once, usual, twice = (calibrated(curve, 1.0, passes) for passes in (None, 1, USUAL_PASSES, 64))
+    unknown, once, usual, twice = (calibrated(curve, 1.0, passes) for passes in (None, 1, PRIOR_EPOCHS, 64))
     assert unknown == usual == pytest.approx(twice * 2**octaves, rel=1e-3)
     assert once == pytest.approx(usual * 2 ** (5 * octaves), rel=1e-3)
     assert calibrated(curve, 1.0, 0.1) == once
@@ -143,21 +143,21 @@ def test_what_is_seen_more_often_gets_a_lower_rate(name, octaves):
 
 def test_the_usual_rate_too_is_lower_for_what_is_seen_more_often():
     curve = with_optimizer(flat(0.1), "Adam")
-    assert calibrated(curve, 1.0, 128) == pytest.approx(usual_rate(1.0) / 2 ** (2 * REPEATED_ADAPTIVE))
+    assert calibrated(curve, 1.0, 128) == pytest.approx(prior_rate(1.0) / 2 ** (2 * REPEATED_ADAPTIVE))
 
 
 def test_the_more_noise_the_more_the_reading_leans_on_the_usual_rate():
     clear, dim, dark = (with_optimizer(made_up(noise=noise), "Adam") for noise in (0.001, 0.3, 0.6))
-    assert 0 < doubt(clear) < 0.01 < doubt(dim) < 0.5 < doubt(dark) < 1
+    assert 0 < prior_weight(clear) < 0.01 < prior_weight(dim) < 0.5 < prior_weight(dark) < 1
     for curve in (clear, dim, dark):
         read = standard_edge(curve) / 2 ** (STEADY + ADAPTIVE)
-        leaning = math.log(calibrated(curve, 1.0) / read) / math.log(usual_rate(1.0) / read)
-        assert leaning == pytest.approx(doubt(curve))
+        leaning = math.log(calibrated(curve, 1.0) / read) / math.log(prior_rate(1.0) / read)
+        assert leaning == pytest.approx(prior_weight(curve))
 
 
 @pytest.mark.parametrize("left", [1.0, 0.1])
 def test_a_curve_that_shows_nothing_gives_the_usual_rate_of_an_adaptive_optimizer_only(left):
-    assert calibrated(with_optimizer(flat(0.1), "AdamW"), left) == pytest.approx(usual_rate(left))
+    assert calibrated(with_optimizer(flat(0.1), "AdamW"), left) == pytest.approx(prior_rate(left))
     for name in ("SGD", ""):
         with pytest.raises(ProbeError, match="did not fall"):
             calibrated(with_optimizer(flat(0.1), name), left)
@@ -321,7 +321,7 @@ def test_how_far_below_the_edge_the_rate_is(optimizer, left, passes, steps, octa
 
 @pytest.mark.parametrize(("times", "share"), [(3.0, 0.941), (6.0, 0.5), (12.0, 0.059)])
 def test_the_doubt_that_a_fall_of_so_many_times_the_noise_leaves(times, share):
-    assert doubt(drawn([times + 1.0, 1.0], noise=1.0, level=times + 1.0, stop="diverged")) == pytest.approx(
+    assert prior_weight(drawn([times + 1.0, 1.0], noise=1.0, level=times + 1.0, stop="diverged")) == pytest.approx(
         share, abs=0.001
     )
 
@@ -345,7 +345,7 @@ def test_what_a_reading_rests_on():
     assert at_rest(diverged, optimizer="Mine", reply=adam) == "edge, adaptive"
     assert at_rest(diverged, optimizer="Mine", reply=capped) == "capped"
     assert at_rest(diverged, optimizer="Mine", reply=replace(adam, follows=False), used=0.1) == "none"
-    assert at_rest(made_up(noise=0.6), optimizer="Adam") == "usual"
+    assert at_rest(made_up(noise=0.6), optimizer="Adam") == "prior"
     assert at_rest(flat_then_diverging(), optimizer="SGD") == "weak"
     assert at_rest(flat(0.1), optimizer="SGD", is_fresh=False, used=0.1) == "in use"
 
@@ -451,7 +451,7 @@ def test_the_usual_rate_is_not_given_where_a_flat_curve_has_diverged(diverges, i
     for seed in range(5):
         curve = with_optimizer(flat_then_diverging(seed=seed, fall=1.0, diverges=diverges), "Adam")
         if is_usual:
-            assert calibrated(curve, 1.0) == pytest.approx(usual_rate(1.0), rel=0.1)
+            assert calibrated(curve, 1.0) == pytest.approx(prior_rate(1.0), rel=0.1)
         else:
             assert calibrated(curve, 1.0) < diverges / 8
 
@@ -506,14 +506,14 @@ def test_a_usual_rate_that_the_probe_ruled_out_where_it_stepped_as_far_is_not_us
     """The loss rises early in the ramp, where the steps of Adagrad are long: later, shorter ones do not excuse it."""
     shrinking = Reply(tuple(2.0 ** (-0.5 * power) for power in range(10)), (math.inf,) * 10, is_scale_free=True)
     curve = to_curve(replace(made_up(), optimizer="Adagrad", reply=shrinking))
-    usual = usual_for(curve, 1.0, steps=2000)
-    probed = in_probe(curve, as_adam(curve, usual_rate(1.0), 2000), 2000)
-    assert probed < as_adam(curve, usual_rate(1.0), 2000)
+    usual = prior_for(curve, 1.0, steps=2000)
+    probed = in_probe(curve, as_adam(curve, prior_rate(1.0), 2000), 2000)
+    assert probed < as_adam(curve, prior_rate(1.0), 2000)
     assert (usual is None) is rules_out(curve, probed)
 
 
 def test_few_passes_in_noise_do_not_raise_the_rate():
     noisy = replace(to_curve(made_up(noise=2.0)), optimizer="Adam")
     assert is_weak(noisy)
-    assert usual_for(noisy, 1.0, 1.0) == usual_for(noisy, 1.0, 8.0)
-    assert usual_for(noisy, 1.0, 8.0) > usual_for(noisy, 1.0, 32.0)
+    assert prior_for(noisy, 1.0, 1.0) == prior_for(noisy, 1.0, 8.0)
+    assert prior_for(noisy, 1.0, 8.0) > prior_for(noisy, 1.0, 32.0)

@@ -77,7 +77,7 @@ class TestTheSweep:
         probe = Probe(ramp(1e-8, 1e-6, 70))
         one = trainer(pl, max_epochs=1, max_steps=5, limit_train_batches=3)
         ran = LightningLoop(one, module(pl)(), loader()).run(probe)
-        assert (ran.stop, len(ran.lrs), ran.passes) == ("done", 70, 24)
+        assert (ran.stop, len(ran.lrs), ran.epochs) == ("done", 70, 24)
 
     def test_accumulation_records_the_mean_over_the_batches_of_a_step(self, pl):
         """Lightning #1726: only the last micro-batch was recorded."""

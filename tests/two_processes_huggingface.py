@@ -16,7 +16,7 @@ from lrfind.huggingface import LRFinder, find
 from tests.two_processes_pytorch import differences, seed, state_of
 
 OPTIONS = {"progress": False, "steps": 40}
-LONG = {**OPTIONS, "horizon": 1000, "schedule": "linear"}
+LONG = {**OPTIONS, "total_steps": 1000, "schedule": "linear"}
 """For a training of that length there is more than one probe."""
 WORDS = 12
 

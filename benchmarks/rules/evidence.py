@@ -17,7 +17,7 @@ WIDTH = 1.4
 """Octaves of the smoothing."""
 
 
-def doubt(case: Case, octaves: float = 1.0) -> float:
+def prior_weight(case: Case, octaves: float = 1.0) -> float:
     """Return how much to trust the usual rate instead of the curve, in [0, 1]; always 0 for SGD."""
     if case.kind == "sgd":
         return 0.0
@@ -27,13 +27,13 @@ def doubt(case: Case, octaves: float = 1.0) -> float:
 
 def anchor(case: Case, octaves: float = 1.0) -> float:
     """Return the edge, as far as it is trusted."""
-    share = doubt(case, octaves)
+    share = prior_weight(case, octaves)
     return 0.0 if share == 1.0 else (1 - share) * log2(standard_edge(curve_of(case.record, octaves)))
 
 
 def features(case: Case, octaves: float = 1.0) -> tuple[float, ...]:
     """Return what goes with the constants below the edge (by schedule and kind), and with the usual rates."""
-    share = doubt(case, octaves)
+    share = prior_weight(case, octaves)
     annealed, steady = case.annealing
     trust = 1 - share
     return (trust * annealed, trust * steady, trust * (case.kind == "adaptive"), share * annealed, share * steady)

@@ -7,21 +7,21 @@ from lrfind.suggest.calibrated import doubt as doubt_about
 from lrfind.suggest.calibrated import standard_edge
 from lrfind.suggest.closer import edge_of_slower
 from lrfind.suggest.edges import has_edge
+from lrfind.suggest.prior import has_prior
 from lrfind.suggest.replies import as_adam, highest, is_adaptive
-from lrfind.suggest.usual import has_usual
 
 
-def doubt(case: Case) -> float:
+def prior_weight(case: Case) -> float:
     """Return how much to trust the usual rate instead of the curve, in [0, 1]; 0 where no rate is usual."""
     curve = case.curve
-    if not has_usual(curve):
+    if not has_prior(curve):
         return 0.0
     return doubt_about(curve) if has_edge(curve) else 1.0
 
 
 def anchor(case: Case) -> float:
     """Return the edge, as far as it is trusted, and what is known of the usual rate without constants."""
-    curve, share = case.curve, doubt(case)
+    curve, share = case.curve, prior_weight(case)
     usual = as_adam(curve, 1.0, case.horizon) if curve.is_fresh else curve.used
     at = share * log2(usual) if share else 0.0
     if share == 1.0:
@@ -33,7 +33,7 @@ def anchor(case: Case) -> float:
 def features(case: Case) -> tuple[float, ...]:
     """Return what goes with the constants below the edge, with the usual rates, with the passes and the length."""
     annealed, steady = case.annealing
-    share = doubt(case)
+    share = prior_weight(case)
     trust, usual = 1 - share, share * case.curve.is_fresh
     adaptive = float(is_adaptive(case.curve))
     known = trust + usual
@@ -45,7 +45,7 @@ def features(case: Case) -> tuple[float, ...]:
 
 def without(case: Case) -> tuple[float, ...] | None:
     """Return the features of the usual rate alone, where it is one that is fitted."""
-    if not (has_usual(case.curve) and case.curve.is_fresh):
+    if not (has_prior(case.curve) and case.curve.is_fresh):
         return None
     return (0.0, 0.0, 0.0, *case.annealing, case.passes, *(0.0,) * 5)
 

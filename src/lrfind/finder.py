@@ -14,27 +14,28 @@ from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.isolation import generators_kept
 from lrfind.loggers import Metrics, log_search
 from lrfind.optim import CLOSE, AppliedRate, Optimizers, apply_rate, differing, groups_of, handling_groups, rates_of
-from lrfind.options import SearchOptions, to_strategy
+from lrfind.options import SearchOptions, to_strategy, with_new_names
 from lrfind.progress import announce
 from lrfind.records import Finding
 
 
-def planned(options: SearchOptions, schedule: Callable[[], Any], *, horizon: float, epochs: float) -> SearchOptions:
+def planned(options: SearchOptions, schedule: Callable[[], Any], *, total_steps: float, epochs: float) -> SearchOptions:
     """Return the options of a search with what training will do, where the user does not say: schedule and length.
 
     Args:
         options: What the user says.
         schedule: Returns the framework's own; None where nothing drives the rate.
-        horizon: The optimizer steps that are left by the framework's settings; 0 or less where they do not say.
+        total_steps: The optimizer steps that are left by the framework's settings; 0 or less where they do not say.
         epochs: The epochs, likewise.
     """
     if not isinstance(options.get("strategy", "auto"), str):
         return options
+    options = cast(SearchOptions, with_new_names(options))
     plan: dict[str, Any] = {}
     if "schedule" not in options and (known := schedule()) is not None:
         plan["schedule"] = known
-    if not {"horizon", "epochs"} & set(options):
-        plan |= {name: left for name, left in (("horizon", horizon), ("epochs", epochs)) if left > 0}
+    if not {"total_steps", "epochs"} & set(options):
+        plan |= {name: left for name, left in (("total_steps", total_steps), ("epochs", epochs)) if left > 0}
     return cast(SearchOptions, {**plan, **options})
 
 

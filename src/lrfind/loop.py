@@ -38,7 +38,7 @@ class Loop(Protocol):
 
     The probes of a round are independent: each begins at the same starting point and knows nothing of the others, so
     that they may run in any order, side by side or on several machines. A loop that knows how many optimizer steps one
-    pass over the data takes has them as ``per_epoch``.
+    pass over the data takes has them as ``steps_per_epoch``.
     """
 
     def __enter__(self) -> Any:

@@ -6,9 +6,9 @@ import inspect
 import os
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import TypedDict, Unpack
@@ -29,7 +29,7 @@ class RangeOptions(TypedDict, total=False):
     """What tunes the range test; ``SearchOptions`` says what each means."""
 
     schedule: Schedule
-    horizon: int | None
+    total_steps: int | None
     epochs: float | None
     min_lr: float
     max_lr: float
@@ -47,9 +47,9 @@ class SearchOptions(RangeOptions, total=False):
             test, ``lrfind.RangeTest``) or an object with ``propose``.
         schedule: What the rate will do in training: ``"constant"``, ``"linear"``, ``"cosine"``, ``"cosine-warmup"``,
             ``"one-cycle"``, a scheduler, or a function of the fraction of training done.
-        horizon: How many optimizer steps training will take.
+        total_steps: How many optimizer steps training will take.
         epochs: Or how often it will go over the data; of both, the lesser counts.
-        budget: What ``"auto"`` may cost: a share of the horizon if below 1, else steps.
+        budget: What ``"auto"`` may cost: a share of the training if below 1, else steps.
         min_lr: The first rate that is tried.
         max_lr: The last one; a search stops earlier where the loss diverges.
         steps: Optimizer steps of the first range test.
@@ -100,9 +100,17 @@ def with_meanings(documented: F) -> F:
     return documented
 
 
+def with_new_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with ``total_steps`` for ``horizon``, as it was called before, and say so."""
+    if "horizon" not in options:
+        return dict(options)
+    warnings.warn("horizon= is called total_steps= now.", DeprecationWarning, stacklevel=4)
+    return {"total_steps" if name == "horizon" else name: value for name, value in options.items()}
+
+
 def to_strategy(
     *,
-    per_epoch: float = 0.0,
+    steps_per_epoch: float = 0.0,
     strategy: str | Strategy = "auto",
     budget: float | None = None,
     progress: bool = True,
@@ -113,7 +121,7 @@ def to_strategy(
     """Return the strategy that the options ask for.
 
     Args:
-        per_epoch: Optimizer steps in one pass over the data; 0 where they are not known.
+        steps_per_epoch: Optimizer steps in one pass over the data; 0 where they are not known.
         strategy: As every ``find`` takes it.
         budget: Likewise.
         progress: Likewise; without effect here.
@@ -128,17 +136,18 @@ def to_strategy(
         warnings.warn(
             "isolation= has no effect any more, leave it out: nothing moves.", DeprecationWarning, stacklevel=3
         )
+    options = cast(RangeOptions, with_new_names(options))
     if unknown := sorted(set(options) - set(RangeOptions.__annotations__)):
         raise BadInputError(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(NAMES))}.")
     if "schedule" in options:
         options["schedule"] = unstepped(options["schedule"])
     if strategy == "auto":
-        test = RangeTest(per_epoch=per_epoch, **options)  # type: ignore[arg-type]
+        test = RangeTest(steps_per_epoch=steps_per_epoch, **options)  # type: ignore[arg-type]
         return Replicated(test) if budget is None else Replicated(test, budget=budget)
     if strategy == "range":
         if budget is not None:
             raise BadInputError('budget is for strategy="auto"; give strategy="range" its steps instead.')
-        return RangeTest(per_epoch=per_epoch, **options)  # type: ignore[arg-type]
+        return RangeTest(steps_per_epoch=steps_per_epoch, **options)  # type: ignore[arg-type]
     if isinstance(strategy, str):
         raise BadInputError(f'strategy must be "auto", "range" or an object with propose, got {strategy!r}.')
     if given := sorted([*options, *([] if budget is None else ["budget"])]):

@@ -160,9 +160,9 @@ def new_axes() -> Axes:
 
 
 def _readings(finding: Finding) -> list[float]:
-    if finding.left is None or finding.method not in METHODS or len(finding.records) < 2:
+    if finding.final_fraction is None or finding.method not in METHODS or len(finding.records) < 2:
         return []
-    training = Training(finding.schedule, finding.left, finding.horizon, finding.epochs)
+    training = Training(finding.schedule, finding.final_fraction, finding.total_steps, finding.epochs)
     return readings(finding.records, finding.method, training)
 
 

@@ -164,7 +164,7 @@ class PyTorchLoop(LoopInPlace):
         self._ranks = Ranks.of(model)
 
     @property
-    def per_epoch(self) -> float:
+    def steps_per_epoch(self) -> float:
         """Optimizer steps in one pass over the data, if each batch, or group of them, is one; 0 if not known."""
         return length_of(self._loader) / self._accumulate
 

@@ -77,10 +77,12 @@ class Ranks:
         """Return a record as every rank is to read it: with the first one's count of the data, which may be longer."""
         if self.size == 1:
             return record
-        about = torch.tensor((record.passes, record.epoch, record.seconds), dtype=torch.float64, device=self._device)
+        about = torch.tensor(
+            (record.epochs, record.steps_per_epoch, record.seconds), dtype=torch.float64, device=self._device
+        )
         dist.broadcast(about, dist.get_global_rank(self._group, 0), group=self._group)
-        passes, epoch, seconds = about.tolist()
-        return replace(record, passes=int(passes), epoch=epoch, seconds=seconds)
+        epochs, steps_per_epoch, seconds = about.tolist()
+        return replace(record, epochs=int(epochs), steps_per_epoch=steps_per_epoch, seconds=seconds)
 
     @contextmanager
     def together(self) -> Iterator[None]:

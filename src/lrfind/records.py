@@ -65,12 +65,12 @@ class Record:
         lrs: The rate read back from the optimizer at each step that ran.
         losses: The raw training loss of each of these steps, before the step; may be non-finite.
         stop: Why the probe ended: ``"done"`` (every step ran), ``"diverged"`` or ``"non-finite"``.
-        passes: How many times the data was begun; above 1 where the loader is shorter than the probe.
+        epochs: Number of passes over the loader, the last one perhaps cut short.
         seconds: Wall time.
         ratios: Each param group's rate as a multiple of these; the groups of several optimizers in a row.
         optimizer: The class name of the optimizer; of several, the first one's. Empty where it is unknown.
         is_fresh: Whether the optimizer had no state yet: training begins here, and is not resumed or under way.
-        epoch: Optimizer steps in one pass over the data; 0 where that is not known.
+        steps_per_epoch: Optimizer steps in one pass over the data; 0 where that is not known.
         reply: How the optimizer replies to its rate; None where that could not be told.
         used: The rate that the optimizer had before the search; 0 where that is not known.
     """
@@ -79,12 +79,12 @@ class Record:
     lrs: tuple[float, ...]
     losses: tuple[float, ...]
     stop: Stop
-    passes: int = 1
+    epochs: int = field(default=1, metadata={"was": "passes"})
     seconds: float = 0.0
     ratios: tuple[float, ...] = (1.0,)
     optimizer: str = ""
     is_fresh: bool = True
-    epoch: float = 0.0
+    steps_per_epoch: float = field(default=0.0, metadata={"was": "epoch"})
     reply: Reply | None = None
     used: float = 0.0
 
@@ -137,8 +137,8 @@ class Finding:
         records: Everything that ran.
         cost: What it took.
         notes: What a person should know about how the answer came about.
-        left: How much of the peak is left over the last fifth of that schedule, in [0, 1]; None where not known.
-        horizon: How many optimizer steps the training takes that ``lr`` was chosen for; None where not known.
+        final_fraction: Mean of rate / peak over the last fifth of that schedule, in [0, 1]; None where not known.
+        total_steps: How many optimizer steps the training takes that ``lr`` was chosen for; None where not known.
         epochs: How often it goes over the data, likewise.
     """
 
@@ -151,8 +151,8 @@ class Finding:
     records: tuple[Record, ...] = field(repr=False)
     cost: Cost
     notes: tuple[str, ...] = ()
-    left: float | None = None
-    horizon: int | None = None
+    final_fraction: float | None = field(default=None, metadata={"was": "left"})
+    total_steps: int | None = field(default=None, metadata={"was": "horizon"})
     epochs: float | None = None
 
     def __post_init__(self) -> None:
@@ -184,7 +184,7 @@ class Finding:
         """How long the training is that ``lr`` was chosen for, as far as that is known."""
         from lrfind.strategies.length import Length
 
-        return Length(self.horizon, self.epochs, self.records[0].epoch if self.records else 0.0)
+        return Length(self.total_steps, self.epochs, self.records[0].steps_per_epoch if self.records else 0.0)
 
     def _repr_html_(self) -> str:
         """Return the words and the picture, for notebooks; nothing in it is loaded from elsewhere."""
@@ -231,8 +231,9 @@ class Finding:
         self,
         *,
         schedule: str | Shape | Stretched | LRScheduler | None = None,
-        horizon: int | None = None,
+        total_steps: int | None = None,
         epochs: float | None = None,
+        horizon: int | None = None,
     ) -> Finding:
         """Answer for another training from the same records: nothing is run.
 
@@ -243,9 +244,10 @@ class Finding:
 
         Args:
             schedule: As ``find`` takes it; by default the same shape.
-            horizon: How many optimizer steps training takes.
+            total_steps: How many optimizer steps training takes.
             epochs: Instead, or beside it, how often it goes over the data. By default both are as they were; where
                 one is given, the other is not known.
+            horizon: The former name of ``total_steps``.
 
         Returns:
             A finding with the same records and cost.
@@ -255,7 +257,10 @@ class Finding:
         """
         from lrfind.search import reread
 
-        return reread(self, schedule=schedule, horizon=horizon, epochs=epochs)
+        if horizon is not None:
+            warnings.warn("horizon= is called total_steps= now.", DeprecationWarning, stacklevel=2)
+            total_steps = horizon
+        return reread(self, schedule=schedule, total_steps=total_steps, epochs=epochs)
 
     def judge(self, lr: float) -> Judgement:
         """Say whether another rate would be better, as good or worse, from the same records: nothing is run.

@@ -74,8 +74,9 @@ def _begin(file: Path, keep: Keep) -> list[Record]:
     try:
         return [Record.from_dict(one) for one in data["records"]]
     except (KeyError, TypeError, BadInputError) as error:
+        about = f"{type(error).__name__} {error}"
         raise BadInputError(
-            f"{file} cannot be read as the records of a search ({error}); give another file, or delete it."
+            f"{file} cannot be read as the records of a search ({about}); give another file, or delete it."
         ) from error
 
 

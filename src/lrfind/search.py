@@ -33,7 +33,7 @@ def find_with(
         BadInputError: If an option is unknown or out of its range.
         ProbeError: If the losses cannot be read.
     """
-    strategy = to_strategy(per_epoch=getattr(loop, "per_epoch", 0.0), **options)
+    strategy = to_strategy(steps_per_epoch=getattr(loop, "steps_per_epoch", 0.0), **options)
     with kept(resume) as (records, keep), display(strategy, shown=progress and is_first()) as shown, loop:
 
         def on_record(records: Sequence[Record]) -> None:
@@ -89,21 +89,21 @@ def search(
 def _run(loop: Loop, probe: Probe, on_step: OnStep) -> Record:
     """Run a probe; a record that does not say how long a pass over the data is has it of the loop."""
     record = loop.run(probe, on_step)
-    return record if record.epoch else replace(record, epoch=getattr(loop, "per_epoch", 0.0))
+    return record if record.steps_per_epoch else replace(record, steps_per_epoch=getattr(loop, "steps_per_epoch", 0.0))
 
 
-def reread(finding: Finding, *, schedule: Schedule | None, horizon: int | None, epochs: float | None) -> Finding:
+def reread(finding: Finding, *, schedule: Schedule | None, total_steps: int | None, epochs: float | None) -> Finding:
     """Return what a finding's records say about another training; see ``lrfind.Finding.at``."""
-    if schedule is None and horizon is None and epochs is None:
+    if schedule is None and total_steps is None and epochs is None:
         return finding
     if finding.method not in METHODS or not finding.records:
         raise BadInputError(
             f"a finding of the method {finding.method!r} and {len(finding.records)} records cannot be read for another "
             f"training; search again."
         )
-    length: dict[str, Any] = {"horizon": horizon, "epochs": epochs}
-    if horizon is None and epochs is None:
-        length = {"horizon": finding.horizon, "epochs": finding.epochs}
+    length: dict[str, Any] = {"total_steps": total_steps, "epochs": epochs}
+    if total_steps is None and epochs is None:
+        length = {"total_steps": finding.total_steps, "epochs": finding.epochs}
     if schedule is not None:
         test = RangeTest(method=finding.method, schedule=unstepped(schedule), **length)
         found = test.find(finding.records)

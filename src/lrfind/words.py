@@ -63,7 +63,7 @@ def _rate(finding: Finding) -> str:
     name = finding.records[0].optimizer if finding.records else ""
     schedule = "held constant" if finding.schedule == "constant" else f"the peak of {finding.schedule}"
     epochs = f"{finding.epochs:,g} epoch{'' if finding.epochs == 1 else 's'}" if finding.epochs else ""
-    length = " or ".join(filter(None, (_steps(finding.horizon) if finding.horizon else "", epochs)))
+    length = " or ".join(filter(None, (_steps(finding.total_steps) if finding.total_steps else "", epochs)))
     return f"lr {finding.lr:.3g}{' for ' + name if name else ''}, {schedule}{', ' + length if length else ''}"
 
 

@@ -41,8 +41,11 @@ def find(
             rich_help_panel=_TRAINING,
         ),
     ] = None,
-    horizon: Annotated[
-        int | None, typer.Option(help="How many optimizer steps training will take.", rich_help_panel=_TRAINING)
+    total_steps: Annotated[
+        int | None,
+        typer.Option(
+            "--total-steps", "--horizon", help="How many optimizer steps training will take.", rich_help_panel=_TRAINING
+        ),
     ] = None,
     epochs: Annotated[
         float | None,
@@ -108,7 +111,7 @@ def find(
         "seed": seed,
         "strategy": strategy,
     }
-    given = {"schedule": schedule, "horizon": horizon, "epochs": epochs, "budget": budget, "resume": resume}
+    given = {"schedule": schedule, "total_steps": total_steps, "epochs": epochs, "budget": budget, "resume": resume}
     if quick:
         search |= {"strategy": "range", "steps": QUICK}
     search |= {name: value for name, value in given.items() if value is not None}
@@ -168,7 +171,7 @@ def find_plain(task: str, arguments: tuple[str, ...], search: dict[str, Any]) ->
     what = DescribedTask(task, arguments)
     seed_all(search["seed"])
     finding = lrfind.find(**what.build(), **search)
-    return finding, _unsaid(search, "--epochs or --horizon")
+    return finding, _unsaid(search, "--epochs or --total_steps")
 
 
 def find_built_in(name: str, arguments: tuple[str, ...], search: dict[str, Any]) -> tuple[Finding, list[str]]:
@@ -188,7 +191,7 @@ def find_built_in(name: str, arguments: tuple[str, ...], search: dict[str, Any])
     check_bare(name, arguments)
     images = load(name)
     seed_all(search["seed"])
-    if not {"horizon", "epochs"} & set(search):
+    if not {"total_steps", "epochs"} & set(search):
         search = {**search, "epochs": images.epochs}
     with quiet(*TALKERS):
         trainer = lightning_package().Trainer(logger=False, enable_checkpointing=False)
@@ -216,7 +219,7 @@ def find_lightning(
     built = what.build()
     trainer = what.build_trainer(built)
     has_length = what.length != (None, None)
-    if not (has_length or {"horizon", "epochs"} & set(search)):
+    if not (has_length or {"total_steps", "epochs"} & set(search)):
         search = {**search, "epochs": None}  # else the trainer's own default, a thousand, would pass for a wish
     with quiet(*TALKERS), refusals():
         search = {**search, "seed": seed}
@@ -228,7 +231,7 @@ def find_lightning(
 
 def _unsaid(search: dict[str, Any], options: str, *, is_known: bool = False) -> list[str]:
     """Say what would make the rate fit better, where the length of training is not known."""
-    if is_known or search.get("horizon") or search.get("epochs"):
+    if is_known or search.get("total_steps") or search.get("epochs"):
         return []
     return [f"How long training will be was not said; with {options}, the rate is chosen for that length."]
 

@@ -86,7 +86,7 @@ class LRFinder(Finder, VerifyLR):
         apply: Whether to train with the found rate; else it is only found, and kept in the state that checkpoints have.
         every: Search again at the start of every so many epochs, from the state that training is in; where that
             curve cannot be read, the rate is kept, with a warning.
-        **options: As every search takes them, see ``lrfind.SearchOptions``; ``schedule``, ``horizon`` and ``epochs``
+        **options: Those of every search, see ``lrfind.SearchOptions``; ``schedule``, ``total_steps`` and ``epochs``
             are by default the Trainer's own; a schedule that cannot be read counts as constant, and that is said.
 
     Attributes:

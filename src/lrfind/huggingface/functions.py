@@ -20,7 +20,7 @@ def find(trainer: Any, **options: Unpack[SearchOptions]) -> Finding:
     Args:
         trainer: The Trainer, or a subclass's; its model, data, optimizer, precision, accumulation, clipping, loss
             and ``training_step`` are used.
-        **options: As every search takes them, see ``lrfind.SearchOptions``; ``schedule``, ``horizon`` and ``epochs``
+        **options: Those of every search, see ``lrfind.SearchOptions``; ``schedule``, ``total_steps`` and ``epochs``
             are by default the Trainer's own; a schedule that cannot be read counts as constant, and that is said.
 
     Returns:

@@ -49,7 +49,7 @@ class HuggingFaceLoop(LoopInPlace):
         self._ranks = Ranks.all() if trainer.accelerator.num_processes > 1 else Ranks()
 
     @property
-    def per_epoch(self) -> float:
+    def steps_per_epoch(self) -> float:
         """Optimizer steps in one pass over the data; 0 where that is not known before training."""
         trainer, args = self._trainer, self._trainer.args
         if self._is_training:
@@ -132,7 +132,7 @@ def with_plan(options: SearchOptions, trainer: Any) -> SearchOptions:
     args, is_begun = trainer.args, bool(getattr(trainer, "is_in_train", False))
     steps, epochs = (trainer.state.global_step, trainer.state.epoch or 0) if is_begun else (0, 0)
     left = 0 if args.max_steps > 0 else args.num_train_epochs - epochs
-    return planned(options, lambda: schedule_of(trainer), horizon=args.max_steps - steps, epochs=left)
+    return planned(options, lambda: schedule_of(trainer), total_steps=args.max_steps - steps, epochs=left)
 
 
 def schedule_of(trainer: Any) -> str | Scheduled | Planned | AsConstant:

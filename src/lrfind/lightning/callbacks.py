@@ -107,7 +107,7 @@ class LRFinder(Finder, VerifyLR):
             and ``finding.lr`` is the first one's.
         every: Search again at the start of every so many epochs, from the state that training is in; where that
             curve cannot be read, the rate is kept, with a warning.
-        **options: As every search takes them, see ``lrfind.SearchOptions``; ``horizon``, ``epochs`` and ``schedule``
+        **options: Those of every search, see ``lrfind.SearchOptions``; ``total_steps``, ``epochs`` and ``schedule``
             are by default the trainer's own.
 
     Attributes:

@@ -38,7 +38,7 @@ def find(
         train_dataloaders: What ``trainer.fit`` would be given; by default the module's own ``train_dataloader``.
         datamodule: Instead, a datamodule.
         optimizer: Of several optimizers, the index of the one to search; by default all move together.
-        **options: As every search takes them, see ``lrfind.SearchOptions``; ``horizon``, ``epochs`` and ``schedule``
+        **options: Those of every search, see ``lrfind.SearchOptions``; ``total_steps``, ``epochs`` and ``schedule``
             are by default the trainer's and its module's own.
 
     Returns:
@@ -67,8 +67,8 @@ def with_plan(options: SearchOptions, trainer: Any, configs: Sequence[Any]) -> S
         trainer: The trainer.
         configs: Lightning's configurations of the schedulers that it will step.
     """
-    horizon, epochs = trainer.max_steps - trainer.global_step, (trainer.max_epochs or -1) - trainer.current_epoch
-    return planned(options, lambda: _schedule_of(trainer, configs), horizon=horizon, epochs=epochs)
+    total_steps, epochs = trainer.max_steps - trainer.global_step, (trainer.max_epochs or -1) - trainer.current_epoch
+    return planned(options, lambda: _schedule_of(trainer, configs), total_steps=total_steps, epochs=epochs)
 
 
 def _schedule_of(trainer: Any, configs: Sequence[Any]) -> Scheduled | AsConstant | None:

@@ -42,7 +42,7 @@ class LightningLoop(LoopInPlace):
         self._ranks = Ranks.all() if trainer.world_size > 1 else Ranks()
 
     @property
-    def per_epoch(self) -> float:
+    def steps_per_epoch(self) -> float:
         """Optimizer steps in one pass over the data; 0 where that is not known before it is set up."""
         is_one = not isinstance(self._data, (dict, list, tuple))  # of several, the first record knows
         length, limit = length_of(self._data) if is_one else 0, self._trainer.limit_train_batches

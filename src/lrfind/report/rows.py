@@ -170,7 +170,7 @@ def finding_cards(finding: Finding) -> list[Card]:
     word, _, sure = certainty(finding).partition(": ")
     cycles = span(finding.base_lr, finding.max_lr, rough)
     cost, took = counted(finding.cost.steps, "step"), duration(finding.cost.seconds)
-    share = f", {100 * finding.cost.steps / finding.horizon:.2g} % of one training" if finding.horizon else ""
+    share = f", {100 * finding.cost.steps / finding.total_steps:.2g} % of one training" if finding.total_steps else ""
     return [
         Card("Found rate", rate(finding.lr), _sentence(purpose)),
         Card("Interval", span(*finding.interval, rough), _sentence(sure if word == "interval" else f"{word}: {sure}")),
@@ -186,7 +186,7 @@ def _sentence(words: str) -> str:
 
 def length(finding: Finding) -> str:
     """Return how long the training is that a rate was found for, in words; empty where that is not known."""
-    known = ((finding.horizon, "step"), (finding.epochs, "epoch"))
+    known = ((finding.total_steps, "step"), (finding.epochs, "epoch"))
     return " or ".join(counted(number, unit) for number, unit in known if number)
 
 

@@ -15,26 +15,26 @@ class Length:
     """How long a training is, as far as that is known.
 
     Attributes:
-        horizon: How many optimizer steps it takes; None where that is not said.
+        total_steps: How many optimizer steps it takes; None where that is not said.
         epochs: How often it goes over the data, likewise; of both, the lesser counts.
-        per_epoch: Optimizer steps in one pass over the data; 0 where that is not known.
+        steps_per_epoch: Optimizer steps in one pass over the data; 0 where that is not known.
     """
 
-    horizon: int | None = None
+    total_steps: int | None = None
     epochs: float | None = None
-    per_epoch: float = 0.0
+    steps_per_epoch: float = 0.0
 
     @property
     def passes(self) -> float | None:
         """How often it goes over the data."""
-        by_steps = self.horizon / self.per_epoch if self.horizon and self.per_epoch else None
+        by_steps = self.total_steps / self.steps_per_epoch if self.total_steps and self.steps_per_epoch else None
         return min((one for one in (by_steps, self.epochs) if one is not None), default=None)
 
     @property
     def steps(self) -> float | None:
         """How many optimizer steps it takes."""
         passes = self.passes
-        return self.horizon if passes is None or not self.per_epoch else passes * self.per_epoch
+        return self.total_steps if passes is None or not self.steps_per_epoch else passes * self.steps_per_epoch
 
     @property
     def is_short(self) -> bool:
@@ -53,10 +53,10 @@ def with_own(length: Length, schedule: Any) -> Length:
         schedule: Read for ``length``, how often it is stepped, and ``unit``, what it counts, if it has them.
     """
     own, unit = getattr(schedule, "length", None), getattr(schedule, "unit", None)
-    if own is None or length.horizon is not None or length.epochs is not None:
+    if own is None or length.total_steps is not None or length.epochs is not None:
         return length
-    if unit is None and not length.per_epoch:  # nobody knows which
+    if unit is None and not length.steps_per_epoch:  # nobody knows which
         return length
-    if unit == "epoch" or (unit is None and own < length.per_epoch):
+    if unit == "epoch" or (unit is None and own < length.steps_per_epoch):
         return replace(length, epochs=own)
-    return replace(length, horizon=own)
+    return replace(length, total_steps=own)

@@ -6,7 +6,7 @@ import math
 
 from lrfind.curves import Curve
 from lrfind.records import Record
-from lrfind.suggest.calibrated import doubt
+from lrfind.suggest.calibrated import prior_weight
 from lrfind.suggest.edges import edge, fall, has_edge, is_saturated, is_weak
 from lrfind.suggest.replies import highest, reply_to
 from lrfind.suggest.widths import Evidence
@@ -47,7 +47,7 @@ def _evidence(curve: Curve, rests_on: Evidence, leaning: float, steps: float | N
         )
     if rests_on == "saturated, adaptive":
         return f"No rate was shown to be too high, so it leans by {leaning:.0%} on what is usual for {curve.optimizer}."
-    if rests_on in ("usual", "in use"):
+    if rests_on in ("prior", "in use"):
         whose = f"what is usual for {curve.optimizer}" if curve.is_fresh else f"the {curve.used:.2g} that training has"
         return (
             f"The loss fell by {max(fall(curve), 0.0) / curve.noise:.1f} times its noise, so the rate leans by "
@@ -86,6 +86,6 @@ def _gaps(record: Record) -> str:
     return f"{gaps} of {len(record.losses)} losses were not finite{skipped}."
 
 
-def leaning_on(curve: Curve, usual: float | None) -> float:
+def leaning_on(curve: Curve, prior: float | None) -> float:
     """Return how much a reading leans on the usual rate."""
-    return 0.0 if usual is None else doubt(curve) if has_edge(curve) else 1.0
+    return 0.0 if prior is None else prior_weight(curve) if has_edge(curve) else 1.0

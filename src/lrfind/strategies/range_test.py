@@ -19,7 +19,7 @@ _KINDS = (
     ("min_lr", Real, "a number"),
     ("max_lr", Real, "a number"),
     ("steps", Integral, "a whole number"),
-    ("horizon", Integral, "a whole number of steps"),
+    ("total_steps", Integral, "a whole number of steps"),
     ("epochs", Real, "a number"),
 )
 
@@ -36,16 +36,16 @@ class RangeTest:
         method: One of ``lrfind.suggest.METHODS``.
         schedule: What the rate will do in training: a name or a callable, as ``lrfind.schedules.to_shape`` takes, or
             one that is read over the steps of training, as ``lrfind.optim.Scheduled``.
-        horizon: How many optimizer steps training will take; None where that is not known.
+        total_steps: How many optimizer steps training will take; None where that is not known.
         epochs: Instead, or beside it, how often training will go over the data; the lesser counts.
         seed: Seeds the batch order and the random numbers of the probe.
-        per_epoch: Optimizer steps in one pass over the data, where they are known before the first probe; else 0.
+        steps_per_epoch: Optimizer steps in one pass over the data, where they are known before the first probe; else 0.
 
     Raises:
         BadInputError: If an argument is out of its range.
 
     Source:
-        Smith, arXiv 1506.01186, section 3.3 (the test); docs/decisions/0006-edge-or-usual.md (the rule).
+        Smith, arXiv 1506.01186, section 3.3 (the test); docs/decisions/0006-edge-or-prior.md (the rule).
     """
 
     min_lr: float = 1e-6
@@ -54,15 +54,15 @@ class RangeTest:
     ramp: Ramp = "exponential"
     method: str = "calibrated"
     schedule: str | Shape | Stretched = "constant"
-    horizon: int | None = None
+    total_steps: int | None = None
     epochs: float | None = None
     seed: int = 0
-    per_epoch: float = 0.0
+    steps_per_epoch: float = 0.0
 
     def __post_init__(self) -> None:
         for name, kind, words in _KINDS:
             value = getattr(self, name)
-            if not isinstance(value, kind) and not (value is None and name in ("horizon", "epochs")):
+            if not isinstance(value, kind) and not (value is None and name in ("total_steps", "epochs")):
                 raise BadInputError(f"{name} must be {words}, got {value!r}.")
         if self.steps < START:
             raise BadInputError(
@@ -70,7 +70,7 @@ class RangeTest:
             )
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise BadInputError(f"seed must be a whole number from 0 up to 2**63, got {self.seed!r}.")
-        for name in ("horizon", "epochs"):
+        for name in ("total_steps", "epochs"):
             if not (getattr(self, name) is None or 0 < getattr(self, name) < math.inf):
                 raise BadInputError(f"{name} must be above 0 and finite, or None, got {getattr(self, name)!r}.")
         self._probe()
@@ -90,7 +90,7 @@ class RangeTest:
         """
         finding, assumed = read_all(records, self.method, self.training(records[0])), self._assumed(records[0])
         notes = (*filter(None, (assumed, self._note)), *finding.notes)
-        return replace(finding, left=None if assumed else finding.left, notes=notes)
+        return replace(finding, final_fraction=None if assumed else finding.final_fraction, notes=notes)
 
     def read(self, record: Record) -> float:
         """Return the rate that the method reads off one record.
@@ -109,13 +109,15 @@ class RangeTest:
 
     def training(self, record: Record) -> Training:
         """Return what training will be, as far as that is known with a record at hand."""
-        length, left = self.length(record), remaining(self._shape(record))
-        return Training(name_of(self.schedule), left, length.horizon, length.epochs, length.per_epoch)
+        length, final_fraction = self.length(record), remaining(self._shape(record))
+        return Training(
+            name_of(self.schedule), final_fraction, length.total_steps, length.epochs, length.steps_per_epoch
+        )
 
     def length(self, record: Record | None = None) -> Length:
         """Return how long training will be, as far as that is known, with a record at hand or before the first."""
-        per_epoch = self.per_epoch if record is None else record.epoch or self.per_epoch
-        return with_own(Length(self.horizon, self.epochs, per_epoch), self.schedule)
+        steps_per_epoch = self.steps_per_epoch if record is None else record.steps_per_epoch or self.steps_per_epoch
+        return with_own(Length(self.total_steps, self.epochs, steps_per_epoch), self.schedule)
 
     def _shape(self, record: Record) -> Shape:
         if not isinstance(self.schedule, Stretched):
@@ -135,7 +137,7 @@ class RangeTest:
         if is_known or self.length(record).steps or getattr(self.schedule, "length", None):
             return ""
         name = name_of(self.schedule)
-        return f"How long training will be is not known, so {name} was read as constant; pass horizon=."
+        return f"How long training will be is not known, so {name} was read as constant; pass total_steps=."
 
     def _probe(self) -> Probe:
         return Probe(ramp(self.min_lr, self.max_lr, self.steps, kind=self.ramp), self.seed)

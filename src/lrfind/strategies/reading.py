@@ -14,14 +14,14 @@ from lrfind.schedules import SCHEDULES, remaining
 from lrfind.strategies.length import Length
 from lrfind.strategies.notes import leaning_on, notes_on
 from lrfind.suggest import METHODS, to_rule
-from lrfind.suggest.calibrated import usual_for
+from lrfind.suggest.calibrated import prior_for
 from lrfind.suggest.closer import closer
 from lrfind.suggest.cycles import cyclical_range
 from lrfind.suggest.edges import has_edge
 from lrfind.suggest.interval import interval
 from lrfind.suggest.judging import Judgement, judge
+from lrfind.suggest.prior import SPREAD
 from lrfind.suggest.replies import highest
-from lrfind.suggest.usual import SPREAD
 from lrfind.suggest.widths import around, evidence
 
 
@@ -31,21 +31,21 @@ class Training:
 
     Attributes:
         schedule: What its schedule is called.
-        left: How much of the peak is left over the last fifth of it, in [0, 1]; ``lrfind.schedules.remaining``.
-        horizon: How many optimizer steps it takes; None where that is not known.
+        final_fraction: Mean of rate / peak over the last fifth of it, in [0, 1]; ``lrfind.schedules.remaining``.
+        total_steps: How many optimizer steps it takes; None where that is not known.
         epochs: How often it goes over the data, likewise; of both, the lesser counts.
-        per_epoch: Optimizer steps in one pass over the data, for records that do not say; 0 where that is not known.
+        steps_per_epoch: Optimizer steps in one pass over the data, for records that do not say; 0 if not known.
     """
 
     schedule: str
-    left: float
-    horizon: int | None = None
+    final_fraction: float
+    total_steps: int | None = None
     epochs: float | None = None
-    per_epoch: float = 0.0
+    steps_per_epoch: float = 0.0
 
     def over(self, record: Record) -> Length:
         """How long it is, as far as that is known with a record at hand."""
-        return Length(self.horizon, self.epochs, record.epoch or self.per_epoch)
+        return Length(self.total_steps, self.epochs, record.steps_per_epoch or self.steps_per_epoch)
 
 
 def read(record: Record, method: str, training: Training) -> float:
@@ -54,7 +54,9 @@ def read(record: Record, method: str, training: Training) -> float:
     Raises:
         ProbeError: If it cannot be read.
     """
-    return to_rule(method, training.left, training.over(record).passes, training.over(record).steps)(to_curve(record))
+    return to_rule(method, training.final_fraction, training.over(record).passes, training.over(record).steps)(
+        to_curve(record)
+    )
 
 
 def read_all(records: Sequence[Record], method: str, training: Training) -> Finding:
@@ -72,11 +74,11 @@ def read_all(records: Sequence[Record], method: str, training: Training) -> Find
     lr, share, lost = combined(records, method, training)
     curve, length = to_curve(first), training.over(first)
     is_calibrated = method == "calibrated"
-    usual = usual_for(curve, training.left, length.passes, length.steps) if is_calibrated else None
-    rests_on = evidence(curve, training.left, length.passes, length.steps) if is_calibrated else "edge"
+    prior = prior_for(curve, training.final_fraction, length.passes, length.steps) if is_calibrated else None
+    rests_on = evidence(curve, training.final_fraction, length.passes, length.steps) if is_calibrated else "edge"
     has_none = is_calibrated and (not has_edge(curve) or rests_on in ("capped", "none"))
     low, top = (own / SPREAD, own * SPREAD) if has_none else cyclical_range(curve)
-    notes = notes_on(first, curve, rests_on, leaning=share * leaning_on(curve, usual), steps=length.steps)
+    notes = notes_on(first, curve, rests_on, leaning=share * leaning_on(curve, prior), steps=length.steps)
     if lost:
         notes.append(f"{lost} of {len(records)} ramps could not be read.")
     return Finding(
@@ -89,8 +91,8 @@ def read_all(records: Sequence[Record], method: str, training: Training) -> Find
         records=tuple(records),
         cost=Cost(sum(len(one.lrs) for one in records), sum(one.seconds for one in records)),
         notes=tuple(notes),
-        left=training.left,
-        horizon=training.horizon,
+        final_fraction=training.final_fraction,
+        total_steps=training.total_steps,
         epochs=training.epochs,
     )
 
@@ -133,7 +135,7 @@ def _each(records: Sequence[Record], method: str, training: Training) -> list[tu
 def _read_closer(record: Record, training: Training) -> float:
     """Return what a slower ramp reads, but no rate that makes no difference."""
     curve = to_curve(record)
-    return min(closer(curve, training.left), highest(curve, training.over(record).steps))
+    return min(closer(curve, training.final_fraction), highest(curve, training.over(record).steps))
 
 
 def is_slower_than(first: Record, record: Record) -> bool:
@@ -148,8 +150,8 @@ def _pace(record: Record) -> float:
 
 def left_of(finding: Finding) -> float | None:
     """Return how much of the peak is left over the last fifth of a finding's schedule; None where that is not known."""
-    if finding.left is not None or finding.schedule not in SCHEDULES:
-        return finding.left
+    if finding.final_fraction is not None or finding.schedule not in SCHEDULES:
+        return finding.final_fraction
     return remaining(SCHEDULES[finding.schedule])
 
 
@@ -166,18 +168,20 @@ def judged(finding: Finding, lr: float) -> Judgement:
             f"a finding of the method {finding.method!r} and {len(finding.records)} records cannot judge a rate; "
             f"search again."
         )
-    left = left_of(finding)
-    training = Training(finding.schedule, 1.0 if left is None else left, finding.horizon, finding.epochs)
+    final_fraction = left_of(finding)
+    training = Training(
+        finding.schedule, 1.0 if final_fraction is None else final_fraction, finding.total_steps, finding.epochs
+    )
     known = finding
     if not finding.is_calibrated:
         known = read_all(finding.records, "calibrated", training)
     first = finding.records[0]
     length = training.over(first)
-    rests_on = evidence(to_curve(first), training.left, length.passes, length.steps)
+    rests_on = evidence(to_curve(first), training.final_fraction, length.passes, length.steps)
     return judge(lr, finding.lr, known.lr, rests_on)
 
 
 def _interval(curve: Curve, lr: float, method: str, training: Training) -> tuple[float, float]:
     """Return what ``Finding.interval`` is for a rate that another method has read."""
-    low, high = interval(curve, to_rule(method, training.left))
+    low, high = interval(curve, to_rule(method, training.final_fraction))
     return min(low, lr), max(high, lr)

@@ -46,10 +46,10 @@ class Replicated:
 
     Args:
         test: The first ramp, how it is read, and what training will be.
-        budget: What the search may cost: a share of the horizon if below 1, else steps. The ramps are shortened and
+        budget: What the search may cost: a share of the training if below 1, else steps. The ramps are shortened and
             left out to stay within it, but for a first one of ``FEWEST`` steps. In trainings of fewer than
             ``lrfind.suggest.calibrated.HORIZON`` steps, ``CLOSER`` ones come on top of a share. Without effect where
-            the horizon is not known and it is a share.
+            the length of training is not known and it is a share.
 
     Raises:
         BadInputError: If the budget is not positive.
@@ -65,7 +65,7 @@ class Replicated:
     def __post_init__(self) -> None:
         budget: object = self.budget
         if not isinstance(budget, (int, float)) or not 0 < budget < math.inf:
-            raise BadInputError(f"budget must be a share of the horizon below 1, or steps, got {self.budget!r}.")
+            raise BadInputError(f"budget must be a share of the training below 1, or steps, got {self.budget!r}.")
 
     def propose(self, records: Sequence[Record]) -> list[Probe] | Finding:
         """Return the first ramp, then the shorter ones and the slower one, then the finding."""
@@ -104,7 +104,9 @@ class Replicated:
         is_short = halvings(length.steps) > 0
         if not (is_short and self.test.method == "calibrated" and curve.is_fresh and follows(curve)):
             return []
-        middle = replace(self.test, schedule="constant", horizon=length.horizon, epochs=length.epochs).read(record)
+        middle = replace(self.test, schedule="constant", total_steps=length.total_steps, epochs=length.epochs).read(
+            record
+        )
         low, high = max(middle / BELOW, self.test.min_lr), min(middle * ABOVE, self.test.max_lr)
         return [Probe(ramp(low, high, CLOSER), record.probe.seed + 1 + REPLICATES)] if low < high else []
 
@@ -115,8 +117,8 @@ class Replicated:
         return max(self.test.min_lr, onset(curve) / AROUND), min(self.test.max_lr, edge(curve) * AROUND)
 
 
-def _allowed(budget: float, horizon: float | None) -> float:
+def _allowed(budget: float, total_steps: float | None) -> float:
     """The steps that a search may take."""
     if budget >= 1:
         return budget
-    return math.inf if horizon is None else budget * horizon
+    return math.inf if total_steps is None else budget * total_steps

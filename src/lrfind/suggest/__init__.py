@@ -19,12 +19,12 @@ RULES: dict[str, Rule] = {"steepest": steepest, "valley": valley, "minimum": min
 METHODS = ("calibrated", *RULES)
 
 
-def to_rule(method: str, left: float, passes: float | None = None, steps: float | None = None) -> Rule:
+def to_rule(method: str, final_fraction: float, passes: float | None = None, steps: float | None = None) -> Rule:
     """Return the rule of that name; ``"calibrated"`` is bound to what training will be, the others know nothing of it.
 
     Args:
         method: One of ``METHODS``.
-        left: How much of the peak is left over the last fifth of training; ``lrfind.schedules.remaining``.
+        final_fraction: Mean of rate / peak over the last fifth of training; ``lrfind.schedules.remaining``.
         passes: How often training goes over the data; None where that is not known.
         steps: How many optimizer steps it takes; None where that is not known.
 
@@ -32,7 +32,7 @@ def to_rule(method: str, left: float, passes: float | None = None, steps: float 
         BadInputError: If there is no such method.
     """
     if method == "calibrated":
-        return lambda curve: calibrated(curve, left, passes, steps)
+        return lambda curve: calibrated(curve, final_fraction, passes, steps)
     if method not in RULES:
         raise BadInputError(f"method must be one of {METHODS}, got {method!r}.")
     return RULES[method]

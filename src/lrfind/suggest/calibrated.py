@@ -6,8 +6,8 @@ from math import log2
 
 from lrfind.curves import Curve
 from lrfind.suggest.edges import density, edge, fall, has_edge, is_saturated, is_weak, no_fall
+from lrfind.suggest.prior import allows, has_prior, prior_rate, rules_out
 from lrfind.suggest.replies import as_adam, follows, highest, in_probe, in_training, is_adaptive
-from lrfind.suggest.usual import allows, has_usual, rules_out, usual_rate
 
 ANNEALED, STEADY = 2.15, 3.35
 """Octaves from the edge down to the best peak of a rate that falls to zero, and to the best constant rate."""
@@ -43,7 +43,7 @@ SATURATED = 0.6
 """The usual rate of an adaptive optimizer is trusted this much at least where the loss never rises above its start: an
 edge then is hardly one."""
 
-USUAL_PASSES = 32.0
+PRIOR_EPOCHS = 32.0
 """The number of passes at which nothing is added, and which is assumed where it is not known."""
 
 FEWEST_PASSES = 8.0
@@ -53,7 +53,7 @@ ENOUGH = 6.0
 """A fall of this many times the noise is as much evidence as the usual rate."""
 
 
-def calibrated(curve: Curve, left: float, passes: float | None = None, steps: float | None = None) -> float:
+def calibrated(curve: Curve, final_fraction: float, passes: float | None = None, steps: float | None = None) -> float:
     """Return the rate so far below the edge of the falling loss as the training and the optimizer ask for.
 
     A schedule that anneals forgives a higher rate: the octaves are taken between ``ANNEALED`` and ``STEADY`` by how
@@ -64,7 +64,7 @@ def calibrated(curve: Curve, left: float, passes: float | None = None, steps: fl
 
     Args:
         curve: The curve to read.
-        left: How much of the peak is left over the last fifth of training, in [0, 1]; ``lrfind.schedules.remaining``.
+        final_fraction: Mean of rate / peak over the last fifth of training, in [0, 1]; ``lrfind.schedules.remaining``.
         passes: How often training goes over the data; None where that is not known.
         steps: How many optimizer steps it takes; None where that is not known.
 
@@ -72,34 +72,36 @@ def calibrated(curve: Curve, left: float, passes: float | None = None, steps: fl
         ProbeError: If the loss never falls, and the usual rate is not one that the curve allows.
 
     Source:
-        docs/decisions/0006-edge-or-usual.md; ``python -m benchmarks.calibrate`` fits the constants.
+        docs/decisions/0006-edge-or-prior.md; ``python -m benchmarks.calibrate`` fits the constants.
     """
     if not follows(curve):
         return curve.used
-    usual = usual_for(curve, left, passes, steps)
+    prior = prior_for(curve, final_fraction, passes, steps)
     if not has_edge(curve):
-        if usual is None:
+        if prior is None:
             raise no_fall(curve)
-        return usual
+        return prior
     kind = ADAPTIVE * is_adaptive(curve) - _octaves_shorter(curve, steps)
-    read = standard_edge(curve, steps) / 2 ** (octaves_below(left) + kind + _octaves_repeated(curve, passes))
+    read = standard_edge(curve, steps) / 2 ** (octaves_below(final_fraction) + kind + _octaves_repeated(curve, passes))
     if read >= (most := highest(curve, steps)):
         return most
-    return read if usual is None else float(read * (usual / read) ** doubt(curve))
+    return read if prior is None else float(read * (prior / read) ** prior_weight(curve))
 
 
-def usual_for(curve: Curve, left: float, passes: float | None = None, steps: float | None = None) -> float | None:
+def prior_for(
+    curve: Curve, final_fraction: float, passes: float | None = None, steps: float | None = None
+) -> float | None:
     """Return the usual rate for a training; None where no rate is usual, or the curve speaks against it."""
-    if not has_usual(curve):
+    if not has_prior(curve):
         return None
-    usual = curve.used
+    prior = curve.used
     if curve.is_fresh:
-        usual = as_adam(curve, usual_rate(left), steps) / 2 ** _octaves_repeated(curve, passes)
-        usual = min(usual, highest(curve, steps))
-    probed = in_probe(curve, usual, steps) if curve.is_fresh else usual
+        prior = as_adam(curve, prior_rate(final_fraction), steps) / 2 ** _octaves_repeated(curve, passes)
+        prior = min(prior, highest(curve, steps))
+    probed = in_probe(curve, prior, steps) if curve.is_fresh else prior
     if has_edge(curve):
-        return None if rules_out(curve, probed) else usual
-    return usual if allows(curve, probed) else None
+        return None if rules_out(curve, probed) else prior
+    return prior if allows(curve, probed) else None
 
 
 def standard_edge(curve: Curve, steps: float | None = None) -> float:
@@ -117,20 +119,20 @@ def standard_edge(curve: Curve, steps: float | None = None) -> float:
     return float(in_training(curve, edge(curve), steps) / 2 ** (pace * faster))
 
 
-def octaves_below(left: float) -> float:
-    """Return how far below the edge to go for a schedule that ends at a share ``left``, in [0, 1], of its peak.
+def octaves_below(final_fraction: float) -> float:
+    """Return how far below the edge to go for a schedule whose rate ends at ``final_fraction``, in [0, 1], of its peak.
 
     Example:
-        >>> [octaves_below(left) for left in (0.0, 1.0)]
+        >>> [octaves_below(final_fraction) for final_fraction in (0.0, 1.0)]
         [2.15, 3.35]
     """
-    return ANNEALED + (STEADY - ANNEALED) * left
+    return ANNEALED + (STEADY - ANNEALED) * final_fraction
 
 
 def _octaves_repeated(curve: Curve, passes: float | None) -> float:
     octaves = REPEATED_ADAPTIVE if is_adaptive(curve) else REPEATED
     fewest = FEWEST_PASSES if is_weak(curve) else 1.0
-    return octaves * log2(max(passes or USUAL_PASSES, fewest) / USUAL_PASSES)
+    return octaves * log2(max(passes or PRIOR_EPOCHS, fewest) / PRIOR_EPOCHS)
 
 
 def _octaves_shorter(curve: Curve, steps: float | None) -> float:
@@ -148,7 +150,7 @@ def halvings(steps: float | None) -> float:
     return min(max(log2(HORIZON / steps), 0.0), MOST_HALVINGS) if steps else 0.0
 
 
-def doubt(curve: Curve) -> float:
+def prior_weight(curve: Curve) -> float:
     """Return how much, in [0, 1], to trust the usual rate instead of the curve.
 
     Example:
@@ -156,7 +158,7 @@ def doubt(curve: Curve) -> float:
         >>> lrs = np.geomspace(1e-3, 1.0, 100)
         >>> smooth = np.linspace(2.0, 1.0, 100)
         >>> curves = [Curve(lrs, smooth, smooth, noise, 2.0, is_fresh=False) for noise in (0.0, 1 / 6, 1.0)]
-        >>> [round(doubt(curve), 2) for curve in curves]
+        >>> [round(prior_weight(curve), 2) for curve in curves]
         [0.0, 0.5, 1.0]
     """
     against = ENOUGH * curve.noise

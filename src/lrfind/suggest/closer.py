@@ -11,7 +11,7 @@ ANNEALED, STEADY = 1.6, 2.7
 one."""
 
 
-def closer(curve: Curve, left: float) -> float:
+def closer(curve: Curve, final_fraction: float) -> float:
     """Return the rate so far below the edge of a ramp of some ten octaves as the schedule asks for.
 
     Such a ramp spends several steps on each octave, more like training than one over all rates. Its reading leans on
@@ -19,7 +19,7 @@ def closer(curve: Curve, left: float) -> float:
 
     Args:
         curve: The curve to read.
-        left: How much of the peak is left over the last fifth of training, in [0, 1]; ``lrfind.schedules.remaining``.
+        final_fraction: Mean of rate / peak over the last fifth of training, in [0, 1]; ``lrfind.schedules.remaining``.
 
     Raises:
         ProbeError: If there is no edge that says anything; see ``edge_of_slower``.
@@ -27,7 +27,7 @@ def closer(curve: Curve, left: float) -> float:
     Source:
         docs/decisions/0016-a-closer-look.md; ``python -m benchmarks.calibrate`` fits the constants.
     """
-    return edge_of_slower(curve) / 2 ** (ANNEALED + (STEADY - ANNEALED) * left)
+    return edge_of_slower(curve) / 2 ** (ANNEALED + (STEADY - ANNEALED) * final_fraction)
 
 
 def edge_of_slower(curve: Curve) -> float:

@@ -6,16 +6,16 @@ from math import inf, log2
 from typing import Literal
 
 from lrfind.curves import Curve
-from lrfind.suggest.calibrated import HORIZON, doubt, usual_for
+from lrfind.suggest.calibrated import HORIZON, prior_for, prior_weight
 from lrfind.suggest.edges import edge, has_edge, is_saturated, is_weak
 from lrfind.suggest.replies import follows, in_training, is_adaptive
 
-Evidence = Literal["edge", "edge, adaptive", "usual", "saturated, adaptive", "weak", "in use", "capped", "none"]
+Evidence = Literal["edge", "edge, adaptive", "prior", "saturated, adaptive", "weak", "in use", "capped", "none"]
 
 WIDTHS: dict[Evidence, tuple[float, float]] = {
     "edge": (3.7, 6.2),
     "edge, adaptive": (1.2, 3.0),
-    "usual": (1.2, 4.2),
+    "prior": (1.2, 4.2),
     "saturated, adaptive": (2.5, 8.3),
     "weak": (3.4, 3.6),
     "in use": (3.0, 2.1),
@@ -30,22 +30,22 @@ LONGER = 0.5
 are not measured."""
 
 HALF = 0.5
-"""From this doubt on, a reading rests on the usual rate."""
+"""From this weight of the prior on, a reading rests on it."""
 
 
-def evidence(curve: Curve, left: float, passes: float | None = None, steps: float | None = None) -> Evidence:
+def evidence(curve: Curve, final_fraction: float, passes: float | None = None, steps: float | None = None) -> Evidence:
     """Return what a calibrated reading rests on; the arguments are those of ``calibrated``."""
     if not follows(curve):
         return "none"
-    usual = usual_for(curve, left, passes, steps)
+    prior = prior_for(curve, final_fraction, passes, steps)
     if not has_edge(curve):
-        return "usual" if curve.is_fresh else "in use"
+        return "prior" if curve.is_fresh else "in use"
     if in_training(curve, edge(curve), steps) == inf:
         return "capped"
-    if usual is not None and doubt(curve) >= HALF:
+    if prior is not None and prior_weight(curve) >= HALF:
         if not curve.is_fresh:
             return "in use"
-        return "saturated, adaptive" if is_saturated(curve) else "usual"
+        return "saturated, adaptive" if is_saturated(curve) else "prior"
     if is_weak(curve):
         return "weak"
     return "edge, adaptive" if is_adaptive(curve) else "edge"

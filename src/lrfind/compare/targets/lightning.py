@@ -93,11 +93,11 @@ class LightningTarget:
             fit(trainer, module, **data.fit)
         return surveyor.survey
 
-    def find(self, schedule: str, seed: int, horizon: int, **options: Any) -> Finding:
+    def find(self, schedule: str, seed: int, total_steps: int, **options: Any) -> Finding:
         """See ``lrfind.compare.targets.Target``."""
         with quiet(*TALKERS), one_thread():
             module, data = self._build(seed)
-            trainer, loader = self._trainer(module, horizon, []), data.fit.get("train_dataloaders")
+            trainer, loader = self._trainer(module, total_steps, []), data.fit.get("train_dataloaders")
             return find(trainer, module, loader, datamodule=data.module, seed=seed, schedule=schedule, **options)
 
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:

@@ -57,7 +57,7 @@ class Target(Protocol):
         """Find out what there is to train and to evaluate; nothing is trained."""
         ...
 
-    def find(self, schedule: str, seed: int, horizon: int, **options: Any) -> Finding:
+    def find(self, schedule: str, seed: int, total_steps: int, **options: Any) -> Finding:
         """Search a rate for a training of so many steps under a schedule; ``lrfind.SearchOptions``."""
         ...
 

@@ -95,11 +95,11 @@ class PyTorchTarget:
         notes = () if metrics else ("There is no validation data: runs are judged by their training loss.",)
         return Survey(length or None, (TRAIN_LOSS, *metrics), notes)
 
-    def find(self, schedule: str, seed: int, horizon: int, **options: Any) -> Finding:
+    def find(self, schedule: str, seed: int, total_steps: int, **options: Any) -> Finding:
         """See ``lrfind.compare.targets.Target``."""
         with one_thread():
             it = self._build(seed)
-            asked = {"step": it.step, "accumulate": it.accumulate, "horizon": horizon, "seed": seed, **options}
+            asked = {"step": it.step, "accumulate": it.accumulate, "total_steps": total_steps, "seed": seed, **options}
             return find(it.model, it.optimizer, it.loader, it.loss_fn, schedule=schedule, **asked)
 
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:

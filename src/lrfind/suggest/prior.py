@@ -21,22 +21,22 @@ RISEN = 2.0
 """A trend this many times the noise above the start has risen; less is what a flat curve shows by chance."""
 
 
-def has_usual(curve: Curve) -> bool:
+def has_prior(curve: Curve) -> bool:
     """Say whether there is a rate that is usual: an adaptive optimizer begins to train, or training goes on."""
     return is_adaptive(curve) if curve.is_fresh else curve.used > 0
 
 
-def usual_rate(left: float) -> float:
-    """Return the usual rate under a schedule that ends at a share ``left``, in [0, 1], of its peak.
+def prior_rate(final_fraction: float) -> float:
+    """Return the usual rate under a schedule whose rate ends at ``final_fraction``, in [0, 1], of its peak.
 
     Example:
-        >>> [round(usual_rate(left), 4) for left in (0.0, 1.0)]
+        >>> [round(prior_rate(final_fraction), 4) for final_fraction in (0.0, 1.0)]
         [0.0087, 0.003]
 
     Source:
-        docs/decisions/0006-edge-or-usual.md; ``python -m benchmarks.calibrate`` fits the constants.
+        docs/decisions/0006-edge-or-prior.md; ``python -m benchmarks.calibrate`` fits the constants.
     """
-    return float(2 ** (ANNEALED + (STEADY - ANNEALED) * left))
+    return float(2 ** (ANNEALED + (STEADY - ANNEALED) * final_fraction))
 
 
 def allows(curve: Curve, lr: float) -> bool:
