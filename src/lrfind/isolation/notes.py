@@ -153,6 +153,11 @@ def _names_in(it: Any) -> Iterable[str]:
     return list(vars(it)) if is_of_user(it) else ()
 
 
+def _names_in_module(it: Any) -> Iterable[str]:
+    """Its names, but for those that torch.compile adds, which compiled functions go on reading."""
+    return [name for name in _names_in(it) if not name.startswith("__")]
+
+
 def _get_in(it: Any, name: str) -> Any:
     return vars(it).get(name, MISSING)
 
@@ -195,7 +200,7 @@ _RULES: tuple[tuple[Any, Rule], ...] = (
     (type(os.environ), rule_of(lambda it: dict(it._data), _put_environment)),
     (FunctionType, named(lambda it: ("__defaults__", "__kwdefaults__"))),
     (FunctionType, nested(_mentioned)),
-    (ModuleType, named(_names_in, _get_in)),
+    (ModuleType, named(_names_in_module, _get_in)),
     (type, named(_names_in, _get_in, type.__setattr__, type.__delattr__)),
     (torch.jit.ScriptModule, named(lambda it: ("training",), getattr, setattr)),
 )
