@@ -180,6 +180,11 @@ class Finding:
         return (self.records[0].used or None) if self.records else None
 
     @property
+    def ratios(self) -> tuple[float, ...]:
+        """Each param group's rate as a multiple of ``lr``; empty where it is not known."""
+        return self.records[0].ratios if self.records else ()
+
+    @property
     def length(self) -> Length:
         """How long the training is that ``lr`` was chosen for, as far as that is known."""
         from lrfind.strategies.length import Length
@@ -294,7 +299,7 @@ class Finding:
                 f"else; search with {given}.",
                 stacklevel=2,
             )
-        return apply_rate(optimizer, self.lr, scheduler)
+        return apply_rate(optimizer, self.lr, scheduler, ratios=self.ratios)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the loss against the rate, with the found rate and the range marked; return the axes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from lrfind.lightning.functions import with_plan
 from lrfind.lightning.launchers import send_back
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers, data_of
 from lrfind.loggers import Metrics
-from lrfind.optim import driving
+from lrfind.optim import driving, rates_of
 from lrfind.options import SearchOptions, with_meanings
 from lrfind.records import Finding
 from lrfind.search import find_with
@@ -58,6 +59,9 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
             raise BadInputError(f"Lightning's LearningRateFinder also sets the rate; leave it or {ours} out.")
         is_late = trainer.strategy.restore_checkpoint_after_setup and trainer.ckpt_path is not None
         self._is_resumed = is_late or bool(trainer._checkpoint_connector._loaded_checkpoint)
+        if self._is_resumed:  # the optimizer is as it was built, yet
+            with suppress(BadInputError):  # which has no rate, yet
+                self._ratios = rates_of(*self._training(trainer)[:2]).ratios
         if not self._is_resumed:
             self.load_state_dict({})
             self._begin(trainer)

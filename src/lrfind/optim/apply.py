@@ -17,7 +17,9 @@ from lrfind.optim.trial import REMEDY
 from lrfind.optim.watch import AppliedRate, living_schedulers, watches_over
 
 
-def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> AppliedRate:
+def apply_rate(
+    optimizers: Optimizers, lr: float, scheduler: Any = None, *, ratios: Sequence[float] = ()
+) -> AppliedRate:
     """Set a rate on an optimizer and its schedulers, check it, and watch it from now on.
 
     Args:
@@ -27,6 +29,7 @@ def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> Appl
             peak of (no ``initial_lr`` in the groups), what the groups hold counts as it.
         scheduler: The scheduler, or several, that drive the optimizer, whoever wrote them; each is rebased in place
             so that its whole trajectory scales, with what was given to it as a rate (``eta_min``, ``min_lr``).
+        ratios: Of the param groups, as ``rates_of`` takes them: a finding's, say.
 
     Returns:
         The watch; it raises inside ``optimizer.step()`` as soon as another rate is about to be used.
@@ -46,7 +49,7 @@ def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> Appl
                 f"lrfind.lightning.apply(finding, model)."
             )
     _check_drivers(each, schedulers)
-    old = rates_of(each, schedulers)
+    old = rates_of(each, schedulers, ratios)
     change = old.to(lr)
     rebases = [rebase_of(one, change.factor) for one in schedulers]
     for watch in watches_over(each):
@@ -65,7 +68,7 @@ def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> Appl
         begin_again([driver for driver in schedulers if drives(driver, one)])
     for one in schedulers:
         note_rates(one)
-    return AppliedRate(each, schedulers, is_replaceable=True)
+    return AppliedRate(each, schedulers, is_replaceable=True, ratios=old.ratios)
 
 
 def _is_idle(scheduler: Any) -> bool:

@@ -28,6 +28,7 @@ class AppliedRate(Stepping):
         is_replaceable: Whether the watch ends where another rate is applied.
         groups: How many param groups of each optimizer are watched; those added since may hold any rate. By default
             all that there are now.
+        ratios: Of the param groups, as ``rates_of`` takes them.
 
     Attributes:
         steps: How many steps of the first optimizer were watched.
@@ -43,8 +44,9 @@ class AppliedRate(Stepping):
         suspects: Callable[[], Sequence[str]] = tuple,
         is_replaceable: bool = False,
         groups: Sequence[int] = (),
+        ratios: Sequence[float] = (),
     ) -> None:
-        super().__init__(optimizers, scheduler=schedulers)
+        super().__init__(optimizers, scheduler=schedulers, known=ratios)
         self.is_replaceable, self._suspects = is_replaceable, suspects
         self._schedulers: tuple[Any, ...] = ()
         self._drivers: dict[int, list[tuple[Any, Callable[[], Sequence[Any]]]]] = {}
