@@ -43,8 +43,7 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Note the ratios of an optimizer that the Trainer is given, before a checkpoint's state is loaded into it."""
-        if (optimizer := trainer_of(self).optimizer) is not None:
-            self._ratios = _ratios_of(optimizer)
+        self._ratios = _ratios_of(trainer_of(self).optimizer)
 
     @property
     def state_key(self) -> str:
@@ -148,9 +147,9 @@ class _Report:
 
 
 def _ratios_of(optimizer: Any) -> tuple[float, ...]:
-    """Return the ratios of an optimizer's param groups; none where it has no rate yet."""
+    """Return the ratios of an optimizer's param groups; none where there is no optimizer yet, or no rate."""
     with suppress(BadInputError):
-        return rates_of(optimizer).ratios
+        return rates_of(optimizer).ratios if optimizer is not None else ()
     return ()
 
 

@@ -12,7 +12,7 @@ from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim.peaks import rates_of
 from lrfind.optim.rates import RATES, Optimizers, as_list, groups_of, write
 from lrfind.optim.rebase import begin_again, note_rates, rebase_of
-from lrfind.optim.schedulers import drives, is_scheduler, needs_metric, outermost, unwrapped
+from lrfind.optim.schedulers import check_hooks, drives, is_scheduler, needs_metric, optimizer_of, outermost, unwrapped
 from lrfind.optim.trial import REMEDY
 from lrfind.optim.watch import AppliedRate, living_schedulers, watches_over
 
@@ -48,6 +48,7 @@ def apply_rate(
                 f"a rate is applied to an optimizer, got a {type(one).__name__}; a LightningModule's is by "
                 f"lrfind.lightning.apply(finding, model)."
             )
+        check_hooks(one)
     _check_drivers(each, schedulers)
     old = rates_of(each, schedulers, ratios)
     change = old.to(lr)
@@ -84,7 +85,7 @@ def _check_drivers(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None
             raise BadInputError(f"{name} is no scheduler with an optimizer of its own that it steps; {REMEDY}.")
         if not any(drives(one, optimizer) for optimizer in each):
             raise BadInputError(
-                f"{name} drives another {type(unwrapped(one.optimizer)).__name__}, not this "
+                f"{name} drives another {type(unwrapped(optimizer_of(one))).__name__}, not this "
                 f"{type(each[0]).__name__}; build the scheduler on the optimizer that trains, or leave it out."
             )
     for optimizer in each:

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from lrfind.errors import BadInputError
 from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, held_by
-from lrfind.optim.schedulers import drives, flatten, known_length, needs_metric, with_inner
+from lrfind.optim.schedulers import drives, flatten, known_length, needs_metric, optimizer_of, unwrapped, with_inner
 from lrfind.optim.trial import ENOUGH, is_known, on_dummy, trajectory
 
 _SHORT = 20
@@ -126,7 +126,7 @@ def _is_absolute(scheduler: Any) -> bool:
 
 def _keeps_rates(scheduler: Any) -> bool:
     """Say whether a scheduler, or one that it holds, has noted the rates that its optimizer had."""
-    groups = as_list(scheduler.optimizer)[0].param_groups
+    groups = unwrapped(optimizer_of(scheduler)).param_groups
     rates = [held_by(groups), [float(group["initial_lr"]) for group in groups if "initial_lr" in group]]
     kept = [(name, value) for one in with_inner([scheduler]) for name, value in vars(one).items()]
     lists = [value for _, value in kept if isinstance(value, (list, tuple)) and len(value) == len(groups)]

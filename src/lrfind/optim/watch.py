@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lrfind.errors import RateNotAppliedError
 from lrfind.optim.rates import Optimizers, differing, held_by
 from lrfind.optim.scaled import Scaled, remove_view, view_of
-from lrfind.optim.schedulers import drives, flatten, with_inner
+from lrfind.optim.schedulers import drives, flatten, optimizer_of, with_inner
 from lrfind.optim.stepping import Stepping
 
 
@@ -160,7 +160,7 @@ def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
 
 def _latest_rates(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence[Any]]:
     """Return what tells the rates that a scheduler has last set."""
-    if hasattr(scheduler, "get_last_lr") and not isinstance(scheduler.optimizer, Scaled):
+    if hasattr(scheduler, "get_last_lr") and not isinstance(optimizer_of(scheduler), Scaled):
         return scheduler.get_last_lr  # type: ignore[no-any-return]
     view = view_of(scheduler, optimizer)
     return lambda: view.written
