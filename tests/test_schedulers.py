@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from schedulers import OWN, SCHEDULERS, STEPS, TIMM, TORCH, TimmScheduler, advance
 from schedulers_page import FOUND, PAGE, RATIOS, both, made, optimizer_at, page, train
 
+import lrfind.huggingface as lrh
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.lightning import LRFinder
 from lrfind.optim import AppliedRate, Scheduled, apply_rate
@@ -237,6 +238,45 @@ def test_a_function_that_counts_goes_on_where_it_was_in_lightning(pl):
     wanted = fit(Net(finder.finding.lr))
     assert module.rates == pytest.approx(wanted.rates, rel=1e-12)
     assert module.table.calls == wanted.table.calls
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_a_function_that_counts_goes_on_where_it_was_in_a_trainer():
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = torch.nn.Linear(4, 1)
+
+        def forward(self, x, labels=None):
+            return {"loss": (self.net(x) - labels).square().mean()}
+
+    class Counting(transformers.Trainer):
+        def create_scheduler(self, num_training_steps, optimizer=None):
+            if self.lr_scheduler is None:
+                self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, self.table)
+            return self.lr_scheduler
+
+    def trainer(lr, *callbacks):
+        quiet = {"report_to": [], "disable_tqdm": True, "save_strategy": "no", "use_cpu": True, "output_dir": "out"}
+        args = transformers.TrainingArguments(learning_rate=lr, num_train_epochs=1, logging_steps=1, **quiet)
+        data = [{"x": x, "labels": x[:1]} for x in torch.randn(64, 4)]
+        made = Counting(model=Model(), args=args, train_dataset=data, callbacks=list(callbacks))
+        made.table = Table(1)
+        return made
+
+    def train_with(made):
+        made.train()
+        return [row["learning_rate"] for row in made.state.log_history if "learning_rate" in row]
+
+    finder = lrh.LRFinder(strategy=RangeTest(steps=64), progress=False)
+    applied = trainer(1e-3, finder)
+    rates = train_with(applied)
+    wanted = trainer(finder.finding.lr)
+    lrh.find(wanted, progress=False)
+    assert (wanted.table.calls, next(wanted.table.numbers)) == (0, 1.0)
+    wanted.table = Table(1)
+    assert rates == pytest.approx(train_with(wanted), rel=1e-12)
+    assert applied.table.calls == wanted.table.calls
 
 
 def test_a_scheduler_may_be_given_as_lightning_is_told_of_it_and_a_name_is_refused():
