@@ -1,3 +1,5 @@
+from collections import OrderedDict
+
 import pytest
 import torch
 from schedulers import TimmScheduler
@@ -372,3 +374,103 @@ def test_a_watch_within_with_watches_once_and_ends_with_it():
     optimizer.param_groups[0]["lr"] = 0.5
     optimizer.step()
     assert (watch.steps, watch.greatest) == (1, 0.02)
+
+
+class Wrapper:
+    """Steps another optimizer and shares its groups, as apex's LARC does; no optimizer of torch's."""
+
+    def __init__(self, optimizer):
+        self.optim = optimizer
+
+    @property
+    def param_groups(self):
+        return self.optim.param_groups
+
+    def zero_grad(self):
+        self.optim.zero_grad()
+
+    def step(self):
+        self.optim.step()
+
+
+class Forwarding(Wrapper):
+    """A wrapper that has whatever the wrapped optimizer has."""
+
+    def __getattr__(self, name):
+        return getattr(self.__dict__["optim"], name)
+
+
+class Lookahead(torch.optim.Optimizer):
+    """As timm's: the constructor of Optimizer is left out, so that torch calls no hooks around its step."""
+
+    def __init__(self, base):
+        self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks = OrderedDict(), OrderedDict()
+        self._base_optimizer, self.param_groups = base, base.param_groups
+        self.defaults, self.state = base.defaults, base.state
+
+    def step(self, closure=None):
+        return self._base_optimizer.step(closure)
+
+
+WRAPPERS = [Wrapper, Forwarding, Lookahead, lambda one: Wrapper(Wrapper(one)), lambda one: Forwarding(Lookahead(one))]
+
+
+@pytest.mark.parametrize("has_schedule", [False, True])
+@pytest.mark.parametrize("make", WRAPPERS)
+def test_a_rate_is_applied_through_a_wrapper_and_watched_at_its_steps(make, has_schedule):
+    inner = adam(0.1, ratio=0.5)
+    wrapper, scheduler = make(inner), schedulers.ExponentialLR(inner, 0.5) if has_schedule else None
+    watch = apply_rate(wrapper, 0.02, scheduler)
+    wrapper.step()
+    if scheduler:
+        scheduler.step()
+    wrapper.step()
+    assert (watch.steps, watch.greatest, watch.least) == (2, 0.02, 0.01 if has_schedule else 0.02)
+    inner.param_groups[1]["lr"] = 0.3
+    with pytest.raises(RateNotAppliedError, match=r"param group 1 of Adam has lr=0\.3"):
+        wrapper.step()
+
+
+@pytest.mark.parametrize("make", WRAPPERS)
+def test_a_probe_sets_the_rate_of_what_a_wrapper_steps(make):
+    model = nn.Linear(4, 1)
+    rates, batches = (1e-3, 2e-3, 3e-3), [(torch.randn(8, 4), torch.randn(8, 1))] * 5
+    ran = PyTorchLoop(model, make(torch.optim.Adam(model.parameters(), lr=0.1)), batches, nn.MSELoss()).run(
+        Probe(rates)
+    )
+    assert ran.lrs == rates
+
+
+class Alone:
+    """Has groups and steps by itself, without torch's hooks."""
+
+    def __init__(self, parameters):
+        self.param_groups, self.defaults, self.state = [{"params": list(parameters), "lr": 0.1}], {"lr": 0.1}, {}
+
+    def step(self):
+        """Nobody could tell with which rate."""
+
+
+def test_what_calls_no_hooks_is_refused_with_the_way_out():
+    model = nn.Linear(4, 1)
+    alone = Alone(model.parameters())
+    for used in (lambda: apply_rate(alone, 0.02), lambda: PyTorchLoop(model, alone, [torch.ones(1, 4)], nn.MSELoss())):
+        with pytest.raises(BadInputError, match=r"calls no step hooks .* pass the torch optimizer that it steps"):
+            used()
+    assert alone.param_groups[0]["lr"] == 0.1
+
+
+@pytest.mark.parametrize("default", [1e-3, 0.002, 0.7])
+@pytest.mark.parametrize("order", [(0.1, 1.0, 3.0), (1.0, 0.1, 3.0), (0.1, 3.0, 1.0)])
+def test_ratios_that_are_known_tell_whose_rate_it_is_whatever_the_default(order, default):
+    groups = [{"params": [parameter()], "lr": 0.02 * ratio} for ratio in order]
+    optimizer = torch.optim.SGD(groups, lr=default)
+    assert rates_of(optimizer, ratios=order).lr == 0.02
+    watch = apply_rate(optimizer, 0.5, ratios=order)
+    step(optimizer)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.5 * ratio for ratio in order])
+    assert (watch.greatest, optimizer.defaults["lr"]) == (0.5, 0.5)
+    optimizer.add_param_group({"params": [parameter()], "lr": 0.5 / 7})
+    optimizer.defaults["lr"] = default
+    assert rates_of(optimizer, ratios=order).lr == 0.5
+    assert rates_of(optimizer, ratios=(1.0, 7.0)).lr == rates_of(optimizer).lr  # of another optimizer

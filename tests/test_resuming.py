@@ -1,5 +1,7 @@
 """What happens fresh, resumed, in a second stage and in mid-training, in plain loops, Lightning and Hugging Face."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -37,16 +39,27 @@ def adam(model, lr=1e-4):
     return torch.optim.Adam(model.parameters(), lr=lr)
 
 
+def in_groups(model, lr=1e-4):
+    """The usual fine-tuning: a backbone at a tenth of the rate, before the head; and biases at a third."""
+    groups = [{"params": [model[0].weight], "lr": lr * 0.1}, {"params": [model[2].weight]}]
+    return torch.optim.Adam([*groups, {"params": [model[0].bias, model[2].bias], "lr": lr / 3}], lr=lr)
+
+
 def cosine(optimizer, steps=40, **options):
     return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, **options)
+
+
+def held(optimizer):
+    rates = [group["lr"] for group in optimizer.param_groups]
+    return rates if len(rates) > 1 else rates[0]
 
 
 class Plain:
     """A loop of one's own."""
 
-    def __init__(self, lr=1e-4, schedule=None):
+    def __init__(self, lr=1e-4, schedule=None, make=adam):
         self.model = net()
-        self.optimizer = adam(self.model, lr)
+        self.optimizer = make(self.model, lr)
         self.scheduler = schedule and schedule(self.optimizer)
         self.rates = []
 
@@ -55,7 +68,7 @@ class Plain:
         for (x, y), _ in zip(data, range(steps), strict=False):
             self.optimizer.zero_grad()
             F.mse_loss(self.model(x), y).backward()
-            self.rates.append(self.optimizer.param_groups[0]["lr"])
+            self.rates.append(held(self.optimizer))
             self.optimizer.step()
             if self.scheduler:
                 self.scheduler.step()
@@ -127,18 +140,18 @@ class TestPlain:
         assert watch.steps == 20
 
 
-def module(pl, lr=1e-4, schedule=None):
+def module(pl, lr=1e-4, schedule=None, make=adam):
     class Net(pl.LightningModule):
         def __init__(self):
             super().__init__()
             self.lr, self.net, self.rates = lr, net(), []
 
         def training_step(self, batch, batch_idx):
-            self.rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
+            self.rates.append(held(self.trainer.optimizers[0]))
             return F.mse_loss(self.net(batch[0]), batch[1])
 
         def configure_optimizers(self):
-            optimizer = adam(self.net, self.lr)
+            optimizer = make(self.net, self.lr)
             if schedule is None:
                 return optimizer
             return [optimizer], [{"scheduler": schedule(optimizer), "interval": "step"}]
@@ -237,14 +250,32 @@ class Model(nn.Module):
         return {"loss": F.mse_loss(out, labels), "logits": out}
 
 
-def train(model, *callbacks, lr=1e-4, epochs=1, resume=None, schedule="constant", **options):
+class Grouped(Trainer):
+    """A Trainer that makes the param groups of its optimizer itself."""
+
+    def create_optimizer(self, model=None):
+        if self.optimizer is None:
+            self.optimizer = in_groups(self.model.net, self.args.learning_rate)
+        return self.optimizer
+
+
+def train(
+    model, *callbacks, lr=1e-4, epochs=1, resume=None, schedule="constant", make=None, is_passed=False, **options
+):
     quiet = {"report_to": [], "disable_tqdm": True, "save_strategy": "epoch", "use_cpu": True, "output_dir": "out"}
     how = {"learning_rate": lr, "num_train_epochs": epochs, "lr_scheduler_type": schedule, "data_seed": 3}
     args = TrainingArguments(**{**quiet, **how, **options}, per_device_train_batch_size=16, logging_steps=1)
     data = [{"x": x, "labels": y} for x, y in rows()]
-    trainer = Trainer(model=model, args=args, train_dataset=data, callbacks=list(callbacks))
+    optimizers = (make(model.net, lr) if is_passed else None, None)
+    kind = Grouped if make else Trainer
+    trainer = kind(model=model, args=args, train_dataset=data, callbacks=list(callbacks), optimizers=optimizers)
     trainer.train(resume_from_checkpoint=resume)
     return trainer
+
+
+def group_rates(trainer):
+    """The rates that training ended with, and those of its log."""
+    return held(trainer.optimizer), rates_of(trainer)
 
 
 def rates_of(trainer):
@@ -328,6 +359,69 @@ class TestHuggingFace:
     def test_resumed_where_nothing_is_left_to_train_is_no_error(self):
         train(Model(), lrh.VerifyLR(1e-4))
         train(Model(), lrh.VerifyLR(1e-4), resume="out/checkpoint-20")
+
+
+class TestGroups:
+    """Whose rate the found one is, is known after a resume too, where the optimizer's default is another rate."""
+
+    @pytest.mark.parametrize("schedule", [None, cosine])
+    @pytest.mark.parametrize("lr", [1e-4, None, 10])
+    def test_plain(self, schedule, lr):
+        one = Plain(schedule=schedule, make=in_groups)
+        finding = one.find()
+        finding.apply(one.optimizer, one.scheduler)
+        whole, state = one.train(10), copy.deepcopy(one.state)
+        built = lr if lr == 1e-4 else finding.lr * (0.1 if lr else 1)  # the last is the rate of the first group
+        again = Plain(built, schedule, make=in_groups).load(state)
+        watch = finding.apply(again.optimizer, again.scheduler)
+        rates = again.train(10).rates
+        assert rates == [pytest.approx(row, rel=1e-12) for row in whole.train(10).rates[10:]]
+        assert watch.greatest == pytest.approx(max(head for _, head, _ in rates), rel=1e-12)
+        assert again.optimizer.defaults["lr"] == finding.lr  # of groups that are added later
+
+    @pytest.mark.parametrize("schedule", [None, cosine])
+    def test_lightning(self, pl, schedule):
+        first, second = lrl.LRFinder(**FAST), lrl.LRFinder(**FAST)
+        fit(pl, module(pl, schedule=schedule, make=in_groups), first, keep="one.ckpt")
+        whole = fit(pl, module(pl, first.finding.lr, schedule, make=in_groups), epochs=2)
+        model = module(pl, schedule=schedule, make=in_groups)
+        fit(pl, model, second, epochs=2, resume="one.ckpt")
+        assert (model.rates, model.lr) == (whole.rates[20:], first.finding.lr)
+        assert second.applied.greatest == max(head for _, head, _ in model.rates)
+
+    @pytest.mark.parametrize("built", [1e-4, 1e-3])  # the last is the rate of the first group in the checkpoint
+    @pytest.mark.parametrize("schedule", [None, cosine])
+    def test_lightning_with_a_rate_to_verify(self, pl, schedule, built):
+        fit(pl, module(pl, 1e-2, schedule, make=in_groups), keep="one.ckpt")
+        model, verify = module(pl, built, schedule, make=in_groups), lrl.VerifyLR(1e-2)
+        fit(pl, model, verify, epochs=2, resume="one.ckpt")
+        assert verify.span[1] == max(head for _, head, _ in model.rates)
+        with pytest.raises(RateNotAppliedError, match=r"the checkpoint .* has lr=0\.01, not lr=0\.001"):
+            fit(pl, module(pl, built, schedule, make=in_groups), lrl.VerifyLR(1e-3), epochs=2, resume="one.ckpt")
+
+    @pytest.mark.parametrize("schedule", [None, cosine])
+    def test_lightning_without_a_finding(self, pl, schedule):
+        fit(pl, module(pl, 1e-3, schedule, make=in_groups), keep="one.ckpt")
+        model = module(pl, 1e-4, schedule, make=in_groups)
+        fit(pl, model, finder := lrl.LRFinder(**FAST), epochs=2, resume="one.ckpt")
+        whole = fit(pl, module(pl, finder.finding.lr, schedule, make=in_groups), epochs=2)
+        assert model.rates == [pytest.approx(row, rel=1e-9) for row in whole.rates[20:]]
+        assert finder.finding.used == pytest.approx(1e-3)
+
+    @pytest.mark.parametrize("schedule", ["constant", "cosine"])
+    @pytest.mark.parametrize("is_passed", [False, True])
+    def test_hugging_face(self, schedule, is_passed):
+        how = {"epochs": 2, "schedule": schedule, "make": in_groups, "is_passed": is_passed}
+        whole = train(Model(), first := lrh.LRFinder(**FAST), **how)
+        lr = first.finding.lr
+        for callback in (second := lrh.LRFinder(**FAST), lrh.VerifyLR(lr)):
+            for built in (1e-4, 0.1 * lr):
+                trainer = train(Model(), callback, lr=built, resume="out/checkpoint-20", **how)
+                assert group_rates(trainer) == group_rates(whole)
+                assert callback.applied.steps == 20
+        assert second.findings == first.findings
+        with pytest.raises(RateNotAppliedError, match="the checkpoint that training resumes from has"):
+            train(Model(), lrh.VerifyLR(0.1 * lr), lr=0.1 * lr, resume="out/checkpoint-20", **how)
 
 
 OTHER = (

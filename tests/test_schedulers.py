@@ -10,9 +10,12 @@ from accelerate import Accelerator
 from schedulers import OWN, SCHEDULERS, STEPS, TIMM, TORCH, TimmScheduler, advance
 from schedulers_page import FOUND, PAGE, RATIOS, both, made, optimizer_at, page, train
 
+import lrfind.huggingface as lrh
 from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.lightning import LRFinder
 from lrfind.optim import AppliedRate, Scheduled, apply_rate
 from lrfind.records import Cost, Finding, Probe, Record
+from lrfind.strategies.range_test import RangeTest
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # torch's own, of what ignite imports
@@ -106,6 +109,184 @@ def test_ignites_handlers_are_scaled_by_what_they_write(make, begun_at):
     flat = [rate for row in rates for rate in row]
     assert flat == pytest.approx([rate * factor for row in wanted for rate in row], rel=1e-12)
     assert is_relative or watch.greatest == pytest.approx(peak)
+
+
+def each_group(optimizer, make):
+    """Ignite's scheduler of param groups, of one for each, relative to its rate."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    return ignite.ParamGroupScheduler([make(optimizer, rate, index) for index, rate in enumerate(rates)])
+
+
+def falling(optimizer, rate, index):
+    return ignite.CosineAnnealingScheduler(optimizer, "lr", rate, 0.0, 12, param_group_index=index)
+
+
+def cycling(optimizer, rate, index):
+    return ignite.LinearCyclicalScheduler(optimizer, "lr", rate / 10, rate, 8, param_group_index=index)
+
+
+def warmed(after, **options):
+    return ignite.create_lr_scheduler_with_warmup(after, warmup_start_value=0.0, warmup_duration=5, **options)
+
+
+IGNITE_GROUPS = {
+    "warmup, torch's": lambda one: warmed(torch.optim.lr_scheduler.ExponentialLR(one, 0.9)),
+    "warmup, torch's in steps": lambda one: warmed(torch.optim.lr_scheduler.StepLR(one, 4)),
+    "warmup to one end": lambda one: warmed(
+        ignite.PiecewiseLinear(one, "lr", [(0, one.defaults["lr"]), (20, 0.1 * one.defaults["lr"])]),
+        warmup_end_value=one.defaults["lr"],
+    ),
+    "groups": lambda one: each_group(one, falling),
+    "groups, one after the other": lambda one: ignite.ConcatScheduler(
+        [each_group(one, falling), each_group(one, cycling)], durations=[7]
+    ),
+    "torch's restarts": lambda one: ignite.LRScheduler(torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(one, 5)),
+}
+
+
+@pytest.mark.parametrize("ratios", RATIOS.values(), ids=RATIOS)
+@pytest.mark.parametrize("make", IGNITE_GROUPS.values(), ids=IGNITE_GROUPS)
+def test_ignites_handlers_of_groups_and_with_warmup_train_as_if_built_with_the_rate(make, ratios):
+    built, optimizer = optimizer_at(FOUND, ratios), optimizer_at(0.5, ratios)
+    one, other = make(built), make(optimizer)
+    watch = apply_rate(optimizer, FOUND, other)
+    wanted, rates = rates_after(built, lambda done: one(None)), rates_after(optimizer, lambda done: other(None))
+    assert [rate for row in rates for rate in row] == pytest.approx(
+        [rate for row in wanted for rate in row], rel=1e-12, abs=1e-15
+    )
+    assert watch.steps == STEPS
+    optimizer.param_groups[-1]["lr"] = 0.7
+    with pytest.raises(RateNotAppliedError, match=r"lr=0\.7"):
+        optimizer.step()
+
+
+def test_ignites_plateau_keeps_the_rate_until_it_acts():
+    optimizer = optimizer_at(0.5, (1.0,))
+    trainer = ignite.Engine(lambda engine, batch: optimizer.step())
+    plateau = ignite.ReduceLROnPlateauScheduler(optimizer, "loss", trainer=trainer, factor=0.5, patience=0)
+    watch = apply_rate(optimizer, 0.02, plateau)
+    validated = ignite.Engine(lambda engine, batch: None)
+    validated.state.metrics["loss"] = 1.0
+    for _ in range(3):
+        optimizer.step()
+        plateau(validated)
+    assert (watch.steps, watch.greatest, watch.least) == (3, 0.02, 0.01)
+
+
+class Table:
+    """A function of the epoch that counts for itself, whatever it is given; it has no number for long."""
+
+    def __init__(self, repeats):
+        self.numbers, self.calls = iter([0.9 ** (n // repeats) for n in range(400)]), 0
+
+    def __call__(self, _):
+        self.calls += 1
+        return next(self.numbers)
+
+
+COUNTING = {
+    "alone": lambda one, table: torch.optim.lr_scheduler.LambdaLR(one, table),
+    "in a chain": lambda one, table: torch.optim.lr_scheduler.ChainedScheduler(
+        [torch.optim.lr_scheduler.LambdaLR(one, table), torch.optim.lr_scheduler.ExponentialLR(one, 0.9)]
+    ),
+    "in a sequence": lambda one, table: torch.optim.lr_scheduler.SequentialLR(
+        one,
+        [torch.optim.lr_scheduler.LambdaLR(one, table), torch.optim.lr_scheduler.ExponentialLR(one, 0.9)],
+        milestones=[5],
+    ),
+    "a factor for each step": lambda one, table: torch.optim.lr_scheduler.MultiplicativeLR(one, table),
+}
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+@pytest.mark.parametrize("make", COUNTING.values(), ids=COUNTING)
+@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
+def test_a_function_that_counts_is_not_called_beside_the_training(make, repeats):
+    built, optimizer = optimizer_at(FOUND, (1.0, 0.1)), optimizer_at(0.5, (1.0, 0.1))
+    wanted, table = make(built, Table(repeats)), Table(repeats)
+    scheduler = make(optimizer, table)
+    calls = table.calls
+    Scheduled(scheduler).over(20)
+    apply_rate(optimizer, FOUND, scheduler)
+    assert table.calls == calls
+    assert train(optimizer, scheduler) == [pytest.approx(row, rel=1e-12) for row in train(built, wanted)]
+
+
+def test_a_function_that_counts_goes_on_where_it_was_in_lightning(pl):
+    class Net(pl.LightningModule):
+        def __init__(self, lr):
+            super().__init__()
+            self.lr, self.net, self.rates, self.table = lr, torch.nn.Linear(4, 1), [], Table(1)
+
+        def training_step(self, batch, batch_idx):
+            self.rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
+            return (self.net(batch) - batch[:, :1]).square().mean()
+
+        def configure_optimizers(self):
+            optimizer = torch.optim.SGD(self.parameters(), self.lr)
+            scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.table)
+            return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+    def fit(module, *callbacks):
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+        trainer = pl.Trainer(max_epochs=1, callbacks=list(callbacks), enable_checkpointing=False, **quiet)
+        trainer.fit(module, torch.utils.data.DataLoader(torch.randn(64, 4), 8))
+        return module
+
+    finder = LRFinder(strategy=RangeTest(steps=64), progress=False)
+    module = fit(Net(1e-3), finder)
+    wanted = fit(Net(finder.finding.lr))
+    assert module.rates == pytest.approx(wanted.rates, rel=1e-12)
+    assert module.table.calls == wanted.table.calls
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_a_function_that_counts_goes_on_where_it_was_in_a_trainer():
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = torch.nn.Linear(4, 1)
+
+        def forward(self, x, labels=None):
+            return {"loss": (self.net(x) - labels).square().mean()}
+
+    class Counting(transformers.Trainer):
+        def create_scheduler(self, num_training_steps, optimizer=None):
+            if self.lr_scheduler is None:
+                self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, self.table)
+            return self.lr_scheduler
+
+    def trainer(lr, *callbacks):
+        quiet = {"report_to": [], "disable_tqdm": True, "save_strategy": "no", "use_cpu": True, "output_dir": "out"}
+        args = transformers.TrainingArguments(learning_rate=lr, num_train_epochs=1, logging_steps=1, **quiet)
+        data = [{"x": x, "labels": x[:1]} for x in torch.randn(64, 4)]
+        made = Counting(model=Model(), args=args, train_dataset=data, callbacks=list(callbacks))
+        made.table = Table(1)
+        return made
+
+    def train_with(made):
+        made.train()
+        return [row["learning_rate"] for row in made.state.log_history if "learning_rate" in row]
+
+    finder = lrh.LRFinder(strategy=RangeTest(steps=64), progress=False)
+    applied = trainer(1e-3, finder)
+    rates = train_with(applied)
+    wanted = trainer(finder.finding.lr)
+    lrh.find(wanted, progress=False)
+    assert (wanted.table.calls, next(wanted.table.numbers)) == (0, 1.0)
+    wanted.table = Table(1)
+    assert rates == pytest.approx(train_with(wanted), rel=1e-12)
+    assert applied.table.calls == wanted.table.calls
+
+
+def test_a_scheduler_may_be_given_as_lightning_is_told_of_it_and_a_name_is_refused():
+    optimizer = optimizer_at(0.5, (1.0,))
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    apply_rate(optimizer, FOUND, [{"scheduler": scheduler, "interval": "step"}])
+    assert scheduler.base_lrs == [FOUND]
+    for name in ("cosine", {"interval": "step"}):
+        with pytest.raises(BadInputError, match=r"str is no scheduler"):
+            apply_rate(optimizer, 0.02, name)
 
 
 class Captures:

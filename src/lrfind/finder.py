@@ -13,7 +13,17 @@ from typing_extensions import Unpack
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.isolation import generators_kept
 from lrfind.loggers import Metrics, log_search
-from lrfind.optim import CLOSE, AppliedRate, Optimizers, apply_rate, differing, groups_of, handling_groups, rates_of
+from lrfind.optim import (
+    CLOSE,
+    AppliedRate,
+    Optimizers,
+    apply_rate,
+    differing,
+    groups_of,
+    handling_groups,
+    rates_of,
+    set_default,
+)
 from lrfind.options import SearchOptions, to_strategy, with_new_names
 from lrfind.progress import announce
 from lrfind.records import Finding
@@ -62,6 +72,7 @@ class Verifier(ABC):
     def __init__(self, lr: float | None) -> None:
         self.lr = lr
         self._groups: list[int] = []
+        self._ratios: tuple[float, ...] = ()  # of the param groups, as the optimizer was built
         self._begun = 0
 
     @abstractmethod
@@ -85,7 +96,7 @@ class Verifier(ABC):
 
     def _begin(self, trainer: Any, *, is_resumed: bool = False) -> None:
         """Compare the rate with the one that training starts, or goes on, with; watch it from now on."""
-        used = rates_of(*self._training(trainer)[:2]).lr
+        used = rates_of(*self._training(trainer)[:2], self._ratios).lr
         if self.lr is not None and differing([used], [self.lr], CLOSE) is not None:
             if not is_resumed:
                 raise self._refusal(trainer, used)
@@ -100,7 +111,7 @@ class Verifier(ABC):
         self._unwatch()
         optimizers, schedulers, self._begun, holders, framework = self._training(trainer)
         suspects = partial(handling_groups, [one for one in holders if one is not self], framework)
-        self.applied = AppliedRate(optimizers, schedulers, suspects=suspects, groups=self._groups)
+        self.applied = AppliedRate(optimizers, schedulers, suspects=suspects, groups=self._groups, ratios=self._ratios)
         self._groups = self.applied.groups
 
     def _unwatch(self) -> None:
@@ -163,6 +174,9 @@ class Finder(Verifier):
         if self.findings:
             self._use(trainer, is_fresh=False)
         else:
+            if is_resumed and self._apply:  # into an optimizer that was built with another rate
+                optimizers, schedulers, *_ = self._training(trainer)
+                set_default(optimizers, rates_of(optimizers, schedulers, self._ratios).lr)
             self._find(trainer, is_fresh=not is_resumed)
 
     def _find_again(self, trainer: Any, epoch: float) -> None:
@@ -194,8 +208,10 @@ class Finder(Verifier):
         if self._apply:
             self.findings[-1] = self._write(trainer, finding, is_fresh=is_fresh)
             optimizers, schedulers, *_ = self._training(trainer)
-            if rates_of(optimizers, schedulers).lr != finding.lr:
-                apply_rate(optimizers, finding.lr, schedulers).remove()
+            self._ratios = finding.ratios or self._ratios
+            if rates_of(optimizers, schedulers, self._ratios).lr != finding.lr:
+                apply_rate(optimizers, finding.lr, schedulers, ratios=self._ratios).remove()
+            set_default(optimizers, finding.lr)
             self._watch(trainer)
         announce(finding, is_applied=self._apply, shown=bool(self._options.get("progress", True)))
 

@@ -18,7 +18,7 @@ from typing_extensions import ParamSpec, Unpack
 from lrfind.errors import BadInputError
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in
 from lrfind.loop import LoopInPlace, OnStep, Recorder
-from lrfind.optim import Optimizers, as_list, living_schedulers, outermost, to_schedule
+from lrfind.optim import Optimizers, as_list, check_hooks, living_schedulers, outermost, to_schedule
 from lrfind.options import SearchOptions, with_options
 from lrfind.ranks import Ranks
 from lrfind.records import Finding, Probe, Record
@@ -239,6 +239,7 @@ def _check(model: nn.Module, optimizer: Optimizers, loader: Any, loss_fn: Any) -
     for one in as_list(optimizer):
         if not hasattr(one, "param_groups"):
             raise BadInputError(f"optimizer must be a torch optimizer, or several, got {_described(one)}.")
+        check_hooks(one)
     if kinds[2] == "dataset":
         raise BadInputError(
             f"loader must give batches, and {type(loader).__name__} gives samples; wrap it: "

@@ -152,7 +152,7 @@ class Finding:
     cost: Cost
     notes: tuple[str, ...] = ()
     final_fraction: float | None = field(default=None, metadata={"was": "left"})
-    total_steps: int | None = field(default=None, metadata={"was": "horizon"})
+    total_steps: int | None = field(default=None, metadata={"was": "total_steps"})
     epochs: float | None = None
 
     def __post_init__(self) -> None:
@@ -178,6 +178,11 @@ class Finding:
     def used(self) -> float | None:
         """The rate that the optimizer had before the search, under a schedule its peak; None where not known."""
         return (self.records[0].used or None) if self.records else None
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Each param group's rate as a multiple of ``lr``; empty where it is not known."""
+        return self.records[0].ratios if self.records else ()
 
     @property
     def length(self) -> Length:
@@ -233,7 +238,7 @@ class Finding:
         schedule: str | Shape | Stretched | LRScheduler | None = None,
         total_steps: int | None = None,
         epochs: float | None = None,
-        horizon: int | None = None,
+        total_steps: int | None = None,
     ) -> Finding:
         """Answer for another training from the same records: nothing is run.
 
@@ -247,7 +252,7 @@ class Finding:
             total_steps: How many optimizer steps training takes.
             epochs: Instead, or beside it, how often it goes over the data. By default both are as they were; where
                 one is given, the other is not known.
-            horizon: The former name of ``total_steps``.
+            total_steps: The former name of ``total_steps``.
 
         Returns:
             A finding with the same records and cost.
@@ -257,9 +262,9 @@ class Finding:
         """
         from lrfind.search import reread
 
-        if horizon is not None:
-            warnings.warn("horizon= is called total_steps= now.", DeprecationWarning, stacklevel=2)
-            total_steps = horizon
+        if total_steps is not None:
+            warnings.warn("total_steps= is called total_steps= now.", DeprecationWarning, stacklevel=2)
+            total_steps = total_steps
         return reread(self, schedule=schedule, total_steps=total_steps, epochs=epochs)
 
     def judge(self, lr: float) -> Judgement:
@@ -299,7 +304,7 @@ class Finding:
                 f"else; search with {given}.",
                 stacklevel=2,
             )
-        return apply_rate(optimizer, self.lr, scheduler)
+        return apply_rate(optimizer, self.lr, scheduler, ratios=self.ratios)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the loss against the rate, with the found rate and the range marked; return the axes."""

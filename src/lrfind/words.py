@@ -101,7 +101,7 @@ def in_use(finding: Finding) -> list[str]:
 
 def _groups(finding: Finding) -> list[str]:
     """Say each param group's rate, where they differ."""
-    ratios = finding.records[0].ratios if finding.records else ()
+    ratios = finding.ratios
     if len(set(ratios)) < 2:
         return []
     rates = [f"{finding.lr * ratio:.3g}" for ratio in ratios]

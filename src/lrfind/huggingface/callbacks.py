@@ -6,14 +6,16 @@ import copy
 import math
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.finder import Finder, Training, Verifier
 from lrfind.huggingface.framework import callback_base, trainer_of
 from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
+from lrfind.isolation import generators_kept
 from lrfind.loggers import Metrics
-from lrfind.optim import unwrapped
+from lrfind.optim import held_by, rates_of, unwrapped
 from lrfind.options import with_meanings
 from lrfind.records import Finding
 from lrfind.search import find_with
@@ -39,6 +41,10 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
             but the Trainer's own scheduler changed it.
     """
 
+    def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Note the ratios of an optimizer that the Trainer is given, before a checkpoint's state is loaded into it."""
+        self._ratios = _ratios_of(trainer_of(self).optimizer)
+
     @property
     def state_key(self) -> str:
         """Say what was meant: Lightning's Trainer asks for this first, Hugging Face's never does."""
@@ -52,6 +58,8 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
         if is_resumed and not _is_restored(trainer):
             is_resumed = False
             warnings.warn(_ANEW, stacklevel=2)
+        if is_resumed and not self._ratios:
+            self._ratios = _ratios_as_built(trainer)
         self._begin(trainer, is_resumed=is_resumed)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -136,6 +144,29 @@ class _Report:
         state = copy.copy(trainer.state)
         state.global_step = state.global_step if step is None else step
         self._callback.on_log(trainer.args, state, trainer.control, logs=dict(metrics), model=trainer.model)
+
+
+def _ratios_of(optimizer: Any) -> tuple[float, ...]:
+    """Return the ratios of an optimizer's param groups; none where there is no optimizer yet, or no rate."""
+    with suppress(BadInputError):
+        return rates_of(optimizer).ratios if optimizer is not None else ()
+    return ()
+
+
+def _ratios_as_built(trainer: Any) -> tuple[float, ...]:
+    """Return the ratios of the param groups that a Trainer makes; none where all groups have one rate."""
+    if len(set(held_by(unwrapped(trainer.optimizer).param_groups))) == 1:
+        return ()
+    twin = copy.copy(trainer)
+    twin.optimizer = None
+    if (chosen := getattr(trainer, "optimizer_cls_and_kwargs", None)) is not None:
+        twin.optimizer_cls_and_kwargs = (chosen[0], dict(chosen[1]))
+    try:
+        with generators_kept():
+            twin.create_optimizer()
+            return rates_of(twin.optimizer).ratios
+    except Exception:  # noqa: BLE001, whatever the user's own method needs
+        return ()
 
 
 def _is_restored(trainer: Any) -> bool:

@@ -174,7 +174,13 @@ class Planned:
 
     def _made(self, steps: int) -> Scheduled | AsConstant:
         """Return what the scheduler does that the Trainer would make for so many steps."""
-        twin, dummy = copy.copy(self._trainer), torch.optim.SGD([torch.zeros(1)], lr=self._trainer.args.learning_rate)
+        if _makes_its_own(self._trainer):
+            return self._made_by(self._trainer, steps)
+        with Kept((self._trainer,)) as kept, kept.probe(0):  # the user's own method, which may count
+            return self._made_by(self._trainer, steps)
+
+    def _made_by(self, trainer: Any, steps: int) -> Scheduled | AsConstant:
+        twin, dummy = copy.copy(trainer), torch.optim.SGD([torch.zeros(1)], lr=trainer.args.learning_rate)
         twin.lr_scheduler, twin.optimizer = None, dummy
         try:
             schedule = to_schedule(twin.create_scheduler(steps, dummy))

@@ -154,6 +154,10 @@ def _trials(module: Any, optimizer: int) -> Iterator[Callable[[dict[str, float]]
     with generators_kept(), Kept((module,)) as kept, quiet(*TALKERS):
 
         def built_with(values: dict[str, float]) -> float:
+            with kept.probe(0):
+                return rate_with(values)
+
+        def rate_with(values: dict[str, float]) -> float:
             try:
                 for name, value in values.items():
                     put(module, name, value)
@@ -167,8 +171,6 @@ def _trials(module: Any, optimizer: int) -> Iterator[Callable[[dict[str, float]]
                 return rates_of(chosen, driving([unwrapped(chosen)], known)).lr
             except Exception:  # noqa: BLE001, the user's own code, which may ask for what only training has
                 return math.nan
-            finally:
-                kept.put_back()
 
         yield built_with
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from lrfind.lightning.functions import with_plan
 from lrfind.lightning.launchers import send_back
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers, data_of
 from lrfind.loggers import Metrics
-from lrfind.optim import driving
+from lrfind.optim import counts, driving, rates_of
 from lrfind.options import SearchOptions, with_meanings
 from lrfind.records import Finding
 from lrfind.search import find_with
@@ -58,6 +59,10 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
             raise BadInputError(f"Lightning's LearningRateFinder also sets the rate; leave it or {ours} out.")
         is_late = trainer.strategy.restore_checkpoint_after_setup and trainer.ckpt_path is not None
         self._is_resumed = is_late or bool(trainer._checkpoint_connector._loaded_checkpoint)
+        self._ratios = ()
+        if self._is_resumed:  # the optimizer is still as it was built
+            with suppress(BadInputError):  # with no rate, maybe
+                self._ratios = rates_of(*self._training(trainer)[:2]).ratios
         if not self._is_resumed:
             self.load_state_dict({})
             self._begin(trainer)
@@ -155,7 +160,7 @@ class LRFinder(Finder, VerifyLR):
 
     def _write(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         """Write the rate where the optimizer reads it; build a fresh one anew, set one in training in place."""
-        module = trainer.lightning_module
+        module, schedulers = trainer.lightning_module, self._training(trainer).schedulers
         wiring = self._wiring(module, finding.lr)
         notes = [*finding.notes, *notes_on_unread(module, finding.lr, wiring)]
         for name, value in (wiring.values or {}).items():
@@ -163,7 +168,7 @@ class LRFinder(Finder, VerifyLR):
         if wiring.values is None:
             name = self._attr or wiring.read[0]
             notes.append(f"No value of self.{name} gives the found rate: the optimizer was set, the attribute not.")
-        elif wiring.values and wiring.is_known and is_fresh and len(trainer.optimizers) == 1:
+        elif wiring.values and wiring.is_known and is_fresh and len(trainer.optimizers) == 1 and not counts(schedulers):
             with generators_kept():
                 trainer.strategy.setup_optimizers(trainer)
         return replace(finding, notes=tuple(dict.fromkeys(notes)))

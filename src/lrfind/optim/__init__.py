@@ -2,11 +2,12 @@
 
 from lrfind.optim.apply import apply_rate
 from lrfind.optim.peaks import rates_of
-from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, groups_of, held_by
+from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, groups_of, held_by, set_default
 from lrfind.optim.reply import reply_of
-from lrfind.optim.schedulers import driving, is_scheduler, outermost, unwrapped
+from lrfind.optim.schedulers import check_hooks, driving, is_scheduler, outermost, unwrapped
 from lrfind.optim.shapes import Scheduled, to_schedule
 from lrfind.optim.stepping import Stepping
+from lrfind.optim.trial import counts
 from lrfind.optim.watch import AppliedRate, handling_groups, living_schedulers
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "Stepping",
     "apply_rate",
     "as_list",
+    "check_hooks",
+    "counts",
     "differing",
     "driving",
     "groups_of",
@@ -27,6 +30,7 @@ __all__ = [
     "outermost",
     "rates_of",
     "reply_of",
+    "set_default",
     "to_schedule",
     "unwrapped",
 ]

@@ -12,12 +12,14 @@ from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim.peaks import rates_of
 from lrfind.optim.rates import RATES, Optimizers, as_list, groups_of, write
 from lrfind.optim.rebase import begin_again, note_rates, rebase_of
-from lrfind.optim.schedulers import drives, is_scheduler, needs_metric, outermost, unwrapped
+from lrfind.optim.schedulers import check_hooks, drives, is_scheduler, needs_metric, optimizer_of, outermost, unwrapped
 from lrfind.optim.trial import REMEDY
 from lrfind.optim.watch import AppliedRate, living_schedulers, watches_over
 
 
-def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> AppliedRate:
+def apply_rate(
+    optimizers: Optimizers, lr: float, scheduler: Any = None, *, ratios: Sequence[float] = ()
+) -> AppliedRate:
     """Set a rate on an optimizer and its schedulers, check it, and watch it from now on.
 
     Args:
@@ -27,6 +29,7 @@ def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> Appl
             peak of (no ``initial_lr`` in the groups), what the groups hold counts as it.
         scheduler: The scheduler, or several, that drive the optimizer, whoever wrote them; each is rebased in place
             so that its whole trajectory scales, with what was given to it as a rate (``eta_min``, ``min_lr``).
+        ratios: Of the param groups, as ``rates_of`` takes them: a finding's, say.
 
     Returns:
         The watch; it raises inside ``optimizer.step()`` as soon as another rate is about to be used.
@@ -45,8 +48,9 @@ def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> Appl
                 f"a rate is applied to an optimizer, got a {type(one).__name__}; a LightningModule's is by "
                 f"lrfind.lightning.apply(finding, model)."
             )
+        check_hooks(one)
     _check_drivers(each, schedulers)
-    old = rates_of(each, schedulers)
+    old = rates_of(each, schedulers, ratios)
     change = old.to(lr)
     rebases = [rebase_of(one, change.factor) for one in schedulers]
     for watch in watches_over(each):
@@ -65,7 +69,7 @@ def apply_rate(optimizers: Optimizers, lr: float, scheduler: Any = None) -> Appl
         begin_again([driver for driver in schedulers if drives(driver, one)])
     for one in schedulers:
         note_rates(one)
-    return AppliedRate(each, schedulers, is_replaceable=True)
+    return AppliedRate(each, schedulers, is_replaceable=True, ratios=old.ratios)
 
 
 def _is_idle(scheduler: Any) -> bool:
@@ -81,7 +85,7 @@ def _check_drivers(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None
             raise BadInputError(f"{name} is no scheduler with an optimizer of its own that it steps; {REMEDY}.")
         if not any(drives(one, optimizer) for optimizer in each):
             raise BadInputError(
-                f"{name} drives another {type(unwrapped(one.optimizer)).__name__}, not this "
+                f"{name} drives another {type(unwrapped(optimizer_of(one))).__name__}, not this "
                 f"{type(each[0]).__name__}; build the scheduler on the optimizer that trains, or leave it out."
             )
     for optimizer in each:

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from lrfind.errors import BadInputError
 from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, held_by
-from lrfind.optim.schedulers import drives, flatten, known_length, needs_metric, with_inner
+from lrfind.optim.schedulers import drives, flatten, known_length, needs_metric, optimizer_of, unwrapped, with_inner
 from lrfind.optim.trial import ENOUGH, is_known, on_dummy, trajectory
 
 _SHORT = 20
@@ -64,13 +64,15 @@ class Change:
         return self.new.get(rate, rate * self.factor)
 
 
-def rates_of(optimizers: Optimizers, scheduler: Any = None) -> Rates:
+def rates_of(optimizers: Optimizers, scheduler: Any = None, ratios: Sequence[float] = ()) -> Rates:
     """Return the rate of an optimizer and of its param groups.
 
     Args:
         optimizers: One, or several.
         scheduler: The schedulers that drive them, as far as they are known; without them a cycle's peak is not known
             but where its scheduler leaves it in the groups.
+        ratios: Each group's rate as a multiple of ``lr``, where that is known from before. The state of an optimizer
+            has no ``defaults``: loaded into one that was built with another rate, the groups' ratios tell whose it is.
 
     Raises:
         BadInputError: If the optimizer has no positive learning rate to measure the ratios against.
@@ -79,13 +81,24 @@ def rates_of(optimizers: Optimizers, scheduler: Any = None) -> Rates:
     peaks = [_peaks(one, schedulers) for one in each]
     usual = float(each[0].defaults.get("lr") or 0.0)
     named = (peak for peak in peaks[0] if peak and differing([peak], [usual], CLOSE) is None)
-    lr = next(named, next(filter(None, peaks[0]), 0.0))
+    in_a_row = [peak for some in peaks for peak in some]
+    known = _rate_in(ratios, in_a_row)
+    is_same = len(ratios) == len(in_a_row)
+    lr = (is_same and known) or next(named, known or next(filter(None, peaks[0]), 0.0))
     if not 0 < lr < math.inf:
         raise BadInputError(
             f"{type(each[0]).__name__} has lr={lr}, so the ratios of its param groups are unknown; "
             f"construct it with a positive lr (any will do)."
         )
-    return Rates(lr, tuple(peak for some in peaks for peak in some))
+    return Rates(lr, tuple(in_a_row))
+
+
+def _rate_in(ratios: Sequence[float], peaks: Sequence[float]) -> float:
+    """Return the rate of which the groups hold these multiples; 0 where they hold others, or all are alike."""
+    if len(set(ratios)) < 2 or 1.0 not in ratios[: len(peaks)]:
+        return 0.0
+    rate = peaks[ratios.index(1.0)]
+    return rate if differing(peaks, [rate * ratio for ratio in ratios], CLOSE) is None else 0.0
 
 
 def _peaks(optimizer: Optimizer, schedulers: Sequence[Any]) -> list[float]:
@@ -113,7 +126,7 @@ def _is_absolute(scheduler: Any) -> bool:
 
 def _keeps_rates(scheduler: Any) -> bool:
     """Say whether a scheduler, or one that it holds, has noted the rates that its optimizer had."""
-    groups = as_list(scheduler.optimizer)[0].param_groups
+    groups = unwrapped(optimizer_of(scheduler)).param_groups
     rates = [held_by(groups), [float(group["initial_lr"]) for group in groups if "initial_lr" in group]]
     kept = [(name, value) for one in with_inner([scheduler]) for name, value in vars(one).items()]
     lists = [value for _, value in kept if isinstance(value, (list, tuple)) and len(value) == len(groups)]

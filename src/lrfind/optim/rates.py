@@ -46,6 +46,11 @@ def write(group: Any, value: float, name: str = "lr") -> None:
         group[name] = value
 
 
+def set_default(optimizers: Optimizers, lr: float) -> None:
+    """Set the rate that names the param group whose rate is meant, and that groups get which are added later."""
+    as_list(optimizers)[0].defaults["lr"] = lr
+
+
 def held_by(groups: Sequence[Any]) -> list[float]:
     """Return the rate that each param group holds."""
     return [float(group["lr"]) for group in groups]

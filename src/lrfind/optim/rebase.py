@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import MultiplicativeLR
 
 from lrfind.errors import BadInputError
 from lrfind.optim.peaks import Change
 from lrfind.optim.rates import CLOSE, held_by, write
 from lrfind.optim.scaled import view_of
-from lrfind.optim.schedulers import inner_of, known_length, needs_metric, step_call, unwrapped, with_inner
+from lrfind.optim.schedulers import inner_of, known_length, needs_metric, optimizer_of, step_call, unwrapped, with_inner
 from lrfind.optim.trial import ENOUGH, REMEDY, is_known, on_dummy, trajectory
 
 _TORCH = re.compile(r"^(base_lrs|max_lrs|min_lrs|default_min_lr|_last_lr|eta_min|_init_lrs)$")
@@ -40,7 +41,7 @@ def by_names(names: re.Pattern[str]) -> Rebase:
 
 def by_view(scheduler: Any, change: Change) -> None:
     """Scale what a scheduler writes."""
-    view_of(scheduler, unwrapped(scheduler.optimizer)).factor *= change.factor
+    view_of(scheduler, unwrapped(optimizer_of(scheduler))).factor *= change.factor
 
 
 def rebase_of(scheduler: Any, factor: float) -> Rebase:
@@ -67,7 +68,7 @@ def _scales(scheduler: Any, rebase: Rebase, factor: float) -> bool:
     twin = on_dummy(scheduler, factor)
     rebase(twin, Change(factor, {}))
     found = trajectory(twin, steps)
-    is_single = any(isinstance(group["lr"], torch.Tensor) for group in twin.optimizer.param_groups)
+    is_single = any(isinstance(group["lr"], torch.Tensor) for group in optimizer_of(twin).param_groups)
     rates, goals = ([rate for row in rows for rate in row] for rows in (found, wanted))
     most = (CLOSE if is_single else _CLOSE) * factor * max(map(abs, goals), default=0.0)
     return len(rates) == len(goals) and all(
@@ -76,13 +77,20 @@ def _scales(scheduler: Any, rebase: Rebase, factor: float) -> bool:
 
 
 def begin_again(schedulers: Sequence[Any]) -> None:
-    """Let torch's schedulers that have not been stepped make their first rate anew from the groups' ``initial_lr``."""
+    """Let torch's schedulers that have not been stepped make their first rate anew from the groups' ``initial_lr``.
+
+    A function of the user's is not called again, which it may count: what came of it is put back, scaled as it is.
+    """
     leaves = [leaf for one in schedulers for leaf in _first_ones(one)]
     if not leaves or any(one is None for one in leaves):
         return
     for group in leaves[0].optimizer.param_groups:
         write(group, float(group["initial_lr"]))
     for one in leaves:
+        if hasattr(one, "lr_lambdas") and not isinstance(one, MultiplicativeLR):
+            for group, rate in zip(one.optimizer.param_groups, one._last_lr, strict=True):
+                write(group, float(rate))
+            continue
         one.last_epoch -= 1
         one._initial_step()
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from lrfind.optim.rates import RATES, Group, held_by, write
-from lrfind.optim.schedulers import unwrapped, with_inner
+from lrfind.optim.schedulers import drives, optimizer_of, unwrapped, with_inner
 
 
 class _Group(MutableMapping[str, Any]):
@@ -76,17 +76,17 @@ class Scaled:
 
 def view_of(scheduler: Any, optimizer: Optimizer) -> Scaled:
     """Let a scheduler, with those that it holds, see its optimizer through a view; return the view."""
-    seen = scheduler.optimizer
+    seen = optimizer_of(scheduler)
     view = seen if isinstance(seen, Scaled) else Scaled(seen)
     for one in with_inner([scheduler]):
-        if unwrapped(one.optimizer) is optimizer and "optimizer" in vars(one):
+        if drives(one, optimizer) and "optimizer" in vars(one):
             one.optimizer = view
     return view
 
 
 def remove_view(scheduler: Any) -> None:
     """Let a scheduler see its optimizer itself again, where the view changes nothing."""
-    view = scheduler.optimizer
+    view = optimizer_of(scheduler)
     for one in with_inner([scheduler]) if isinstance(view, Scaled) and view.factor == 1 else ():
-        if one.optimizer is view:
+        if optimizer_of(one) is view:
             one.optimizer = view.optimizer

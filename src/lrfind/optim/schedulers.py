@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, cast
 
 from torch.optim import Optimizer
+
+from lrfind.errors import BadInputError
 
 _INNER = ("_schedulers", "schedulers", "lr_scheduler", "scheduler")
 """Where schedulers keep others: torch's two containers, ignite's, timm's plateau, ignite's and other wrappers."""
@@ -40,17 +42,48 @@ class StepCall:
 
 
 def unwrapped(optimizer: Any) -> Optimizer:
-    """Return the optimizer that steps, without the wrapper that Accelerate, Fabric or Lightning puts around it."""
-    while hasattr(optimizer, "optimizer") and (
-        type(optimizer).__module__.startswith(_WRAPPING) or not hasattr(optimizer, "_optimizer_step_pre_hooks")
-    ):
-        optimizer = optimizer.optimizer
+    """Return the optimizer that steps, without the wrappers around it: Accelerate's, Lightning's, apex's LARC."""
+    while (held := _wrapped_by(optimizer)) is not None:
+        optimizer = held
     return cast(Optimizer, optimizer)
+
+
+def _calls_hooks(optimizer: Any) -> bool:
+    """Say whether an optimizer calls torch's step hooks; a wrapper that only forwards what it is asked does not."""
+    is_hooked = getattr(getattr(type(optimizer), "step", None), "hooked", False)  # by the constructor of Optimizer
+    return is_hooked and "_optimizer_step_pre_hooks" in vars(optimizer)
+
+
+def check_hooks(optimizer: Any) -> None:
+    """Check that an optimizer calls torch's step hooks, within which its rate is set and watched.
+
+    Raises:
+        BadInputError: If it does not.
+    """
+    if not _calls_hooks(optimizer):
+        raise BadInputError(
+            f"{type(optimizer).__name__} calls no step hooks of torch's, within which a rate is set and watched; pass "
+            f"the torch optimizer that it steps, or a list of them."
+        )
+
+
+def _wrapped_by(optimizer: Any) -> Any:
+    """Return the optimizer that a wrapper steps; None where it steps itself."""
+    if _calls_hooks(optimizer) and not type(optimizer).__module__.startswith(_WRAPPING):
+        return None
+    if hasattr(optimizer, "optimizer"):
+        return optimizer.optimizer
+    if (groups := getattr(optimizer, "param_groups", None)) is None:
+        return None
+    held = getattr(optimizer, "__dict__", {}).values()
+    return next((one for one in held if getattr(one, "param_groups", None) is groups), None)
 
 
 def flatten(scheduler: Any) -> Iterator[Any]:
     """Yield the schedulers in None, one scheduler or nested containers of them, without Accelerate's wrapper."""
-    if isinstance(scheduler, Iterable):
+    if isinstance(scheduler, Mapping):  # Lightning's way to say how one is stepped
+        scheduler = scheduler.get("scheduler", list(scheduler.values()))
+    if isinstance(scheduler, Iterable) and not isinstance(scheduler, str):
         for one in scheduler:
             yield from flatten(one)
     elif scheduler is not None:
@@ -98,9 +131,15 @@ def is_scheduler(value: Any) -> bool:
     return acts and hasattr(value, "optimizer") and not hasattr(value, "param_groups")
 
 
+def optimizer_of(scheduler: Any) -> Any:
+    """Return what a scheduler is built on; ignite's for param groups holds it once for each of them."""
+    held = scheduler.optimizer
+    return held[0] if isinstance(held, list) else held
+
+
 def drives(scheduler: Any, optimizer: Optimizer) -> bool:
     """Say whether a scheduler is built on an optimizer."""
-    return unwrapped(scheduler.optimizer) is optimizer
+    return unwrapped(optimizer_of(scheduler)) is optimizer
 
 
 def driving(optimizers: Iterable[Optimizer], scheduler: Any) -> tuple[Any, ...]:
@@ -116,6 +155,9 @@ def step_call(scheduler: Any) -> StepCall | None:
     elif hasattr(scheduler, "step"):
         step = scheduler.step
     else:  # ignite's handlers, called with the engine
+        waiting = (call for one in inner_of(scheduler) if (call := step_call(one)) and call.needs_metric)
+        if (call := next(waiting, None)) is not None:
+            return call
         names = _required(scheduler)
         is_handler = names is not None and len(names) <= 1
         return StepCall(lambda done: scheduler(*(None for _ in names or ())), is_ahead=True) if is_handler else None

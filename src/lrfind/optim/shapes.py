@@ -6,7 +6,15 @@ from typing import Any
 
 from lrfind.errors import BadInputError
 from lrfind.optim.peaks import rates_of
-from lrfind.optim.schedulers import is_scheduler, known_length, step_call, steps_per_call, unwrapped, without_wrapper
+from lrfind.optim.schedulers import (
+    is_scheduler,
+    known_length,
+    optimizer_of,
+    step_call,
+    steps_per_call,
+    unwrapped,
+    without_wrapper,
+)
 from lrfind.optim.trial import ENOUGH, on_dummy, trajectory
 from lrfind.schedules import AsConstant, Shape, constant
 
@@ -47,7 +55,7 @@ class Scheduled:
         is_told = left > 0 and steps is None and not self._is_constant
         self.length = max(left * every // self._steps_per_call, 1) if is_told else None
         self._is_begun = done > 0
-        self._peaks = rates_of(unwrapped(scheduler.optimizer), None if self._is_constant else scheduler).peaks
+        self._peaks = rates_of(unwrapped(optimizer_of(scheduler)), None if self._is_constant else scheduler).peaks
 
     @property
     def note(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from torch.optim import Optimizer
@@ -22,6 +22,7 @@ class Stepping:
         optimizers: What is stepped; of several, the first one counts the steps and the others move with it.
         rate: Of the next step; None where the rate is somebody else's, and is only read.
         scheduler: What drives it, as ``rates_of`` takes it.
+        known: The ratios of the param groups, likewise.
 
     Attributes:
         rate: The rate that the next step is given; None where it is only read.
@@ -39,12 +40,19 @@ class Stepping:
     _after: Callable[[], None] | None = None
     """Called after each step of the first optimizer; twice where a step calls its parent's, and torch both hooks."""
 
-    def __init__(self, optimizers: Optimizers, rate: float | None = None, *, scheduler: Any = None) -> None:
+    def __init__(
+        self,
+        optimizers: Optimizers,
+        rate: float | None = None,
+        *,
+        scheduler: Any = None,
+        known: Sequence[float] = (),
+    ) -> None:
         self.rate, self.steps = rate, 0
         self.read: float | None = None
         self.least, self.greatest = math.inf, 0.0
         self.optimizers = as_list(optimizers)
-        self.lr, self.ratios = (rates := rates_of(self.optimizers, scheduler)).lr, rates.ratios
+        self.lr, self.ratios = (rates := rates_of(self.optimizers, scheduler, known)).lr, rates.ratios
         self.watches_only = rate is None  # probes are not training: copies of the optimizer are not watched
         self._lead = self.optimizers[0]
         self._is_usual = self.ratios == (1.0,)

@@ -12,7 +12,7 @@ import torch
 from lrfind.errors import BadInputError
 from lrfind.isolation import Kept
 from lrfind.optim.rates import RATES, held_by
-from lrfind.optim.schedulers import step_call, unwrapped, with_inner
+from lrfind.optim.schedulers import flatten, optimizer_of, step_call, unwrapped, with_inner
 
 ENOUGH = 1_000
 """By so many steps a scheduler that does not say how long it goes has shown what it does."""
@@ -34,7 +34,7 @@ def on_dummy(scheduler: Any, factor: float = 1.0) -> Any:
     Raises:
         BadInputError: If it cannot be copied, or stepped.
     """
-    name, optimizer = type(scheduler).__name__, unwrapped(scheduler.optimizer)
+    name, optimizer = type(scheduler).__name__, unwrapped(optimizer_of(scheduler))
     dummy = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     kept = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
     dummy.param_groups = [{"params": [torch.zeros(1)], **copy.deepcopy(group)} for group in kept]
@@ -44,8 +44,8 @@ def on_dummy(scheduler: Any, factor: float = 1.0) -> Any:
     groups = zip(optimizer.param_groups, dummy.param_groups, strict=True)
     memo: dict[int, Any] = {id(old): new for old, new in groups}
     memo |= {id(optimizer): dummy, id(optimizer.param_groups): dummy.param_groups}
-    if not hasattr(scheduler.optimizer, "written"):  # a view that scales comes along
-        memo[id(scheduler.optimizer)] = dummy
+    if not hasattr(held := optimizer_of(scheduler), "written"):  # a view that scales comes along
+        memo[id(held)] = dummy
     try:
         twin = copy.deepcopy(scheduler, memo)
     except Exception as error:
@@ -76,8 +76,18 @@ def trajectory(twin: Any, steps: int) -> list[list[float]]:
         raise BadInputError(f"{name} cannot be stepped to see what it does ({error}); {REMEDY}.") from error
 
 
+def counts(schedulers: Any) -> bool:
+    """Say whether functions of schedulers give other numbers when they are asked again, as those that count do."""
+    functions = [each for one in with_inner(flatten(schedulers)) for each in getattr(one, "lr_lambdas", ())]
+    try:
+        with Kept(functions) as kept, kept.probe(0):
+            return any(len({float(each(0)) for _ in range(ENOUGH)}) > 1 for each in functions)
+    except Exception:  # noqa: BLE001, a table that is at its end, say
+        return True
+
+
 def _stepped(twin: Any, steps: int) -> Iterator[list[float]]:
-    call, groups = step_call(twin), unwrapped(twin.optimizer).param_groups
+    call, groups = step_call(twin), unwrapped(optimizer_of(twin)).param_groups
     for done in range(steps):
         try:
             if call and (call.is_ahead or done):

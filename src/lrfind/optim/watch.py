@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lrfind.errors import RateNotAppliedError
 from lrfind.optim.rates import Optimizers, differing, held_by
 from lrfind.optim.scaled import Scaled, remove_view, view_of
-from lrfind.optim.schedulers import drives, flatten, with_inner
+from lrfind.optim.schedulers import drives, flatten, optimizer_of, with_inner
 from lrfind.optim.stepping import Stepping
 
 
@@ -28,6 +28,7 @@ class AppliedRate(Stepping):
         is_replaceable: Whether the watch ends where another rate is applied.
         groups: How many param groups of each optimizer are watched; those added since may hold any rate. By default
             all that there are now.
+        ratios: Of the param groups, as ``rates_of`` takes them.
 
     Attributes:
         steps: How many steps of the first optimizer were watched.
@@ -43,8 +44,9 @@ class AppliedRate(Stepping):
         suspects: Callable[[], Sequence[str]] = tuple,
         is_replaceable: bool = False,
         groups: Sequence[int] = (),
+        ratios: Sequence[float] = (),
     ) -> None:
-        super().__init__(optimizers, scheduler=schedulers)
+        super().__init__(optimizers, scheduler=schedulers, known=ratios)
         self.is_replaceable, self._suspects = is_replaceable, suspects
         self._schedulers: tuple[Any, ...] = ()
         self._drivers: dict[int, list[tuple[Any, Callable[[], Sequence[Any]]]]] = {}
@@ -158,7 +160,7 @@ def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
 
 def _latest_rates(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence[Any]]:
     """Return what tells the rates that a scheduler has last set."""
-    if hasattr(scheduler, "get_last_lr") and not isinstance(scheduler.optimizer, Scaled):
+    if hasattr(scheduler, "get_last_lr") and not isinstance(optimizer_of(scheduler), Scaled):
         return scheduler.get_last_lr  # type: ignore[no-any-return]
     view = view_of(scheduler, optimizer)
     return lambda: view.written
