@@ -64,7 +64,7 @@ def twin_of(iterator: Any) -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)  # of itertools, from Python 3.12
         make, given, *states = iterator.__reduce__()
         twin = make(*map(_inner_twin, given))
-        for state in states:
+        for state in states if states != [None] else ():  # an accumulate that is not begun
             twin.__setstate__(tuple(map(_inner_twin, state)) if isinstance(state, tuple) else state)
     return twin
 

@@ -9,14 +9,16 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from operator import is_not
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
+from torch.utils._python_dispatch import _disable_current_modes, _get_current_dispatch_mode_stack
 from torch.utils.data import DataLoader
 from typing_extensions import Self
 
@@ -26,6 +28,7 @@ from lrfind.isolation.iterators import is_half_consumed, stand_in
 from lrfind.isolation.loaders import end_workers
 from lrfind.isolation.memory import notes_of_memory
 from lrfind.isolation.notes import notes_of
+from lrfind.isolation.process import Imports, filled_elsewhere, global_state, reading_refused, shared_with_threads
 from lrfind.isolation.reach import Found, attributes_of, instances, is_leaf, path_to, reach
 from lrfind.isolation.rules import Note, moved, put_back
 
@@ -57,10 +60,18 @@ class Kept:
         self._loaders: list[tuple[Any, Any]] = []
         self._sharded: list[Any] = []
         self._wrappers: list[tuple[Any, Any]] = []
+        self._filled: list[tuple[Any, str]] = []
 
     def __enter__(self) -> Self:
+        self._state += global_state()
         with _undisturbed():
+            self._skip += threading.enumerate()
             state, data = self._walk()
+            shared = shared_with_threads({**data, **state})
+            self._filled = filled_elsewhere({**data, **state}, shared)
+            if shared:
+                self._skip += shared
+                state, data = self._walk()
             self._sharded = instances(state, _sharded_kinds())
             if self._sharded:  # noted as shards, which the walk finds only now
                 self._reshard()
@@ -116,7 +127,8 @@ class Kept:
             for optimizer in self._optimizers:
                 _stop_watching(optimizer)
             seed_each(seed, self._generators)
-            yield
+            with reading_refused(self._filled), Imports(self._note_module):
+                yield
         finally:
             with _undisturbed():
                 for loader, iterator in self._loaders:
@@ -141,6 +153,15 @@ class Kept:
         later = list(self._data)
         state = reach(self._state, self._skip, later)
         return state, reach(later, self._skip)
+
+    def _note_module(self, module: ModuleType) -> None:
+        """Note a module that a probe is the first to import, and what only it reaches."""
+        with _undisturbed():
+            known = [each for each, _ in self._found.values()]
+            reached = reach([module], [*self._skip, *known])
+            self._notes += notes_of(each for each, _ in reached.values())
+            self._notes += [note for _, note in notes_of_memory(reached, {})]
+            self._found = {**reached, **self._found}
 
     def _give_stand_ins(self) -> None:
         """Put copies, or what refuses, where training keeps iterators; the notes put the iterators back."""
@@ -212,7 +233,7 @@ def _sharded_kinds() -> tuple[type, ...]:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep away, until the end, what Ctrl-C and the like would do, subclasses' own rules, and garbage collection.
+    """Keep away, until the end, what Ctrl-C and the like would do, subclasses' own rules, modes, garbage collection.
 
     The garbage collector would look through thousands of notes again and again, all of which stay.
     """
@@ -225,7 +246,8 @@ def _undisturbed() -> Iterator[None]:
         for number in handlers:
             signal.signal(number, lambda number, _: held.append(number))
         gc.disable()
-        with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
+        modes = _disable_current_modes() if _get_current_dispatch_mode_stack() else nullcontext()
+        with torch._C.DisableTorchFunction(), modes, torch.no_grad():
             yield
     finally:
         if had_garbage:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ LEAST = {"model": 1 << 62, "frozen": 1 << 20, "beside": 1 << 30, "data": 1 << 26
 SAMPLE, READ = 4096, 1 << 33
 """Of what is watched so many words are compared, and the sum of all up to so many bytes."""
 
+_MEMORY = (torch.Tensor, np.ndarray, mmap)
+
 Values = torch.Tensor | np.ndarray[Any, Any]
 """The values of an array, of a tensor, or of the storage of tensors, as words."""
 
@@ -42,8 +45,8 @@ def notes_of_memory(state: Found, data: Found) -> Iterator[tuple[Any, Note]]:
         A tensor or an array, and the note of the block that it lies in.
     """
     place_of = _places(state)
-    holders = [(place_of(each), each) for each in instances(state, (torch.Tensor, np.ndarray))]
-    holders += [("data", each) for each in instances(data, (torch.Tensor, np.ndarray))]
+    holders = [(place_of(each), each) for each in instances(state, _MEMORY)]
+    holders += [("data", each) for each in instances(data, _MEMORY)]
     blocks: dict[int, tuple[str, Any, Values]] = {}
     for place, each in sorted(holders, key=lambda pair: [*LEAST].index(pair[0])):  # a block is of the first place
         key, values = _block(each)
@@ -74,7 +77,7 @@ def _places(state: Found) -> Callable[[Any], str]:
     shapes = {weight.shape for weight in trained if not is_lazy(weight)}
 
     def place(each: Any) -> str:
-        if id(each) in known or is_lazy(each) or each.shape in shapes:
+        if id(each) in known or is_lazy(each) or getattr(each, "shape", None) in shapes:
             return "model"
         return "frozen" if id(each) in frozen else "beside"
 
@@ -94,7 +97,11 @@ def _block(each: Any) -> tuple[int, Values | None]:
     if isinstance(each, np.ndarray):
         while isinstance(each.base, np.ndarray):
             each = each.base
-        return id(each), each if each.flags.writeable and each.nbytes else None
+        each = each.base if isinstance(each.base, mmap) else each
+    if isinstance(each, mmap):
+        return id(each), None if each.closed else _writable(np.frombuffer(each, np.uint8))
+    if isinstance(each, np.ndarray):
+        return id(each), _writable(each)
     if is_lazy(each) or each.is_meta or each.layout is not torch.strided or hasattr(each, "__tensor_flatten__"):
         return 0, None
     storage = each.untyped_storage()
@@ -102,6 +109,10 @@ def _block(each: Any) -> tuple[int, Values | None]:
         return 0, None
     word = torch.int64 if storage.nbytes() % 8 == 0 else torch.uint8
     return storage._cdata, torch.empty(0, dtype=word, device=storage.device).set_(storage)
+
+
+def _writable(values: np.ndarray[Any, Any]) -> Values | None:
+    return values if values.flags.writeable and values.nbytes else None
 
 
 def _same_values(now: Any, then: Any) -> bool:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import io
+import multiprocessing.managers
 import os
+import pickle
 import random
 import weakref
 from array import array
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from functools import partial
-from operator import eq, is_, methodcaller
+from operator import eq, is_, itemgetter, methodcaller
 from types import CellType, FunctionType, GeneratorType, ModuleType
 from typing import Any
 
@@ -22,6 +24,7 @@ from lrfind.isolation.memory import TENSOR
 from lrfind.isolation.reach import CACHES, MOST, attributes_of, is_closed, is_of_user, names_of, per_type, slots_of
 from lrfind.isolation.rules import MISSING, NOTHING, Note, Rule, named, nested, rule_of
 
+_MANAGERS: Any = multiprocessing.managers
 _HEAP = 1 << 9
 """The flag of types that are written in Python."""
 
@@ -91,18 +94,16 @@ def _put_members(it: set[Any], kept: set[Any]) -> None:
     set.update(it, kept)
 
 
+def _put_all(it: Any, kept: Any) -> None:
+    it[:] = kept
+
+
 def _inner_notes(it: Any) -> list[Note]:
     """Note the containers that a large one holds, which is not entered."""
     inner: dict[Any, Rule] = {dict: _ITEMS, list: _LIST, set: _SET}
     elements = it.values() if isinstance(it, dict) else it
     kept = ((inner[type(each)], each) for each in elements if type(each) in inner) if len(it) > MOST else ()
     return [Note(rule, each, rule.keep(each)) for rule, each in kept]
-
-
-def _mentioned(it: FunctionType) -> list[Note]:
-    """Note the names of modules that a function mentions."""
-    modules = ((module, {name: module.get(name, MISSING) for name in names}) for module, names in names_of(it))
-    return [Note(_NAMES, module, names) for module, names in modules]
 
 
 def place_of(it: Any) -> tuple[int, int | None] | None:
@@ -143,6 +144,34 @@ def _same_state(now: Any, then: Any) -> bool:
     return is_same if isinstance(is_same, bool) else bool(is_same.all())
 
 
+def _proxy(get: Callable[[Any], Any], put: Callable[[Any, Any], Any]) -> Rule:
+    """Return a rule for what the process of a manager keeps; nothing of one that has ended."""
+
+    def keep(it: Any) -> Any:
+        try:
+            return pickle.dumps(get(it))
+        except (OSError, EOFError):
+            return NOTHING
+
+    return rule_of(keep, lambda it, kept: put(it, pickle.loads(kept)))
+
+
+def _put_in_namespace(it: Any, kept: dict[str, Any]) -> None:
+    for name in _names_of_namespace(it).keys() - kept.keys():
+        delattr(it, name)
+    for name, value in kept.items():
+        setattr(it, name, value)
+
+
+def _names_of_namespace(it: Any) -> Any:
+    return it._callmethod("__getattribute__", ("__dict__",))
+
+
+def _put_in_proxy(it: Any, kept: dict[Any, Any]) -> None:
+    it.clear()
+    it.update(kept)
+
+
 def _put_environment(it: Any, kept: dict[Any, Any]) -> None:
     for name in it._data.keys() - kept.keys():
         del it[it.decodekey(name)]
@@ -153,16 +182,27 @@ def _names_in(it: Any) -> Iterable[str]:
     return list(vars(it)) if is_of_user(it) else ()
 
 
-def _names_in_module(it: Any) -> Iterable[str]:
-    """Its names, but for those that torch.compile adds, which compiled functions go on reading."""
-    return [name for name in _names_in(it) if not name.startswith("__")]
+def _names_in_module(it: ModuleType) -> Iterable[str]:
+    """The names in a module of the user, but for ``__name__`` and its like, to which compilers add their own."""
+    return [name for name in _names_in(it) if name[:1] != "_" or name[1:2].isalpha()]
 
 
 def _get_in(it: Any, name: str) -> Any:
     return vars(it).get(name, MISSING)
 
 
-_NAMES = named(lambda it: (), lambda it, name: it.get(name, MISSING), dict.__setitem__, dict.pop)
+def _get_global(it: FunctionType, name: str) -> Any:
+    return it.__globals__.get(name, MISSING)
+
+
+def _put_global(it: FunctionType, name: str, value: Any) -> None:
+    it.__globals__[name] = value
+
+
+def _remove_global(it: FunctionType, name: str) -> None:
+    del it.__globals__[name]
+
+
 _ITEMS = Rule(_items, _same_items, _put_items)
 _LIST = _elements(list)
 _SET = Rule(lambda it: set(set.__iter__(it)), set.__eq__, _put_members)
@@ -185,7 +225,7 @@ _RULES: tuple[tuple[Any, Rule], ...] = (
     (deque, _elements(deque)),
     (set, _SET),
     ((dict, list, deque), nested(_inner_notes)),
-    ((bytearray, array), Rule(lambda it: it[:], eq, lambda it, kept: it.__setitem__(slice(None), kept))),
+    ((bytearray, array), Rule(lambda it: it[:], eq, _put_all)),
     (
         ctypes._SimpleCData.__mro__[1],
         rule_of(bytes, lambda it, kept: ctypes.memmove(ctypes.addressof(it), kept, len(kept))),
@@ -194,12 +234,16 @@ _RULES: tuple[tuple[Any, Rule], ...] = (
         partial,
         rule_of(lambda it: list(it.__reduce__()[2]), lambda it, kept: it.__setstate__(tuple(kept)), _same_elements),
     ),
+    (_MANAGERS.DictProxy, _proxy(methodcaller("copy"), _put_in_proxy)),
+    ((_MANAGERS.ListProxy, _MANAGERS.ArrayProxy), _proxy(itemgetter(slice(None)), _put_all)),
+    (_MANAGERS.ValueProxy, _proxy(methodcaller("get"), lambda it, kept: it.set(kept))),
+    (_MANAGERS.NamespaceProxy, _proxy(_names_of_namespace, _put_in_namespace)),
     (CellType, named(lambda it: ("cell_contents",))),
     (GeneratorType, rule_of(_frame)),
     (io.IOBase, rule_of(place_of, _put_place)),
     (type(os.environ), rule_of(lambda it: dict(it._data), _put_environment)),
     (FunctionType, named(lambda it: ("__defaults__", "__kwdefaults__"))),
-    (FunctionType, nested(_mentioned)),
+    (FunctionType, named(names_of, _get_global, _put_global, _remove_global)),
     (ModuleType, named(_names_in_module, _get_in)),
     (type, named(_names_in, _get_in, type.__setattr__, type.__delattr__)),
     (torch.jit.ScriptModule, named(lambda it: ("training",), getattr, setattr)),

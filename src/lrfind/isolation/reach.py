@@ -3,7 +3,7 @@
 An object is entered through whatever it refers to; a function through what it closes over, its defaults, and the names
 of modules that its code mentions; a tensor through its gradient, its hooks and, where it wraps others, those. Not
 entered are the classes and modules of installed libraries, and the machinery that runs beside training: threads, locks,
-loggers, compilers, process groups.
+loggers, compilers, process groups. Subclasses of the user's are entered, whatever they derive from.
 """
 
 from __future__ import annotations
@@ -55,15 +55,17 @@ _CLOSED = (
 _CLOSED_MODULES = (
     *("torch._", "torch.autograd.", "torch.cuda.", "torch.fx.", "torch.profiler.", "torch.utils.tensorboard."),
     *("torch.distributed._", "torch.distributed.d", "torch.distributed.fsdp.", "torch.distributed.tensor."),
-    *("_thread.", "threading.", "concurrent.", "asyncio.", "subprocess.", "logging.", "socket.", "importlib."),
+    *("_thread.", "threading.", "concurrent.", "asyncio.", "_asyncio.", "subprocess.", "logging.", "socket."),
     *(f"multiprocessing.{part}" for part in ("con", "m", "p", "q", "sync", "u")),
-    *("_frozen_importlib", "typing.", "_abc.", "IPython.", "ipykernel.", "zmq.", "tornado.", "rich.", "tqdm."),
+    *("importlib.", "_frozen_importlib", "typing.", "_abc.", "IPython.", "ipykernel.", "zmq.", "tornado.", "rich."),
     *("lrfind.", "wandb.", "mlflow.", "tensorboard.", "tensorboardX."),
 )
-_OPENED_MODULES = tuple(
-    f"torch.distributed.fsdp._fully_shard._fsdp_{each}." for each in ("state", "param_group", "param")
+_OPENED = (
+    *(f"torch.distributed.fsdp._fully_shard._fsdp_{each}." for each in ("state", "param_group", "param")),
+    *(f"threading.{each}." for each in ("Event", "Semaphore", "BoundedSemaphore")),
+    *("asyncio.queues.", "rich.progress.Progress.", "rich.progress.Task."),
 )
-"""What FSDP2 keeps beside a module, to match the hooks that it puts on it when the module first runs."""
+"""What FSDP2 keeps beside a module, to match the hooks that it puts on it when it first runs; and plain counters."""
 
 Found = dict[int, tuple[Any, Any]]
 """By its ``id``, each object that was reached, with the one that it was reached from; of a root, None."""
@@ -123,7 +125,7 @@ def _named_parts(holder: Any) -> Iterable[tuple[Any, Any]]:
     """Return the parts of an object that have a name, each with it."""
     if isinstance(holder, FunctionType):
         cells = zip(holder.__code__.co_freevars, holder.__closure__ or (), strict=True)
-        return chain(cells, *(module.items() for module, _ in names_of(holder)))
+        return chain(cells, holder.__globals__.items(), sys.modules.items())
     if isinstance(holder, (list, tuple, deque)):
         return enumerate(holder)
     if isinstance(holder, dict):
@@ -156,33 +158,26 @@ def codes(code: CodeType) -> Iterator[CodeType]:
             yield from codes(constant)
 
 
-def names_of(function: FunctionType) -> Iterator[tuple[dict[str, Any], list[str]]]:
-    """Yield the dictionaries of the user's modules that a function may read or write, each with the names it mentions.
-
-    Its own module's, and those of the modules that it names: ``state.count`` after ``import state``.
-    """
-    if not _is_of_user(function.__globals__.get("__name__"), function.__globals__.get("__file__")):
-        return
-    mentioned = list(dict.fromkeys(name for code in codes(function.__code__) for name in code.co_names))
-    open_, seen = [function.__globals__], set()
-    while open_:
-        module = open_.pop()
-        if id(module) not in seen:
-            seen.add(id(module))
-            yield module, mentioned
-            named = [module.get(name, sys.modules.get(name)) for name in mentioned]
-            open_ += [vars(each) for each in named if type(each) is ModuleType and is_of_user(each)]
+def names_of(function: FunctionType) -> list[str]:
+    """Return the names that a function of the user's mentions, of its module or of others; none of a library's."""
+    if not is_of_user_by(function.__globals__.get("__name__"), function.__globals__.get("__file__")):
+        return []
+    return list(dict.fromkeys(name for code in codes(function.__code__) for name in code.co_names))
 
 
 def is_of_user(it: Any) -> bool:
     """Say whether a class or a module is of a script, a notebook or a project, not of an installed library."""
     name = it.__name__ if type(it) is ModuleType else it.__module__
-    return isinstance(name, str) and _is_of_user(name, getattr(sys.modules.get(name), "__file__", None))
+    return isinstance(name, str) and is_of_user_by(name, getattr(sys.modules.get(name), "__file__", None))
 
 
 @cache
-def _is_of_user(name: str | None, file: str | None) -> bool:
+def is_of_user_by(name: str | None, file: str | None) -> bool:
+    """Say by the name and the file of a module whether it is of the user."""
     first = (name or "").partition(".")[0]
+    package = sys.modules.get(first) if first != name else None
+    if package is not None and not is_of_user_by(first, getattr(package, "__file__", None)):
+        return False
     if file is None or first == "lrfind":
         return first not in ("lrfind", *sys.builtin_module_names) and not first.startswith("_frozen")
     return not any(Path(file).is_relative_to(folder) for folder in _libraries())
@@ -197,9 +192,10 @@ def _libraries() -> frozenset[str]:
 @per_type
 def is_closed(kind: type) -> bool:
     """Say whether objects of a type are neither entered nor put back."""
-    module = f"{kind.__module__}." if isinstance(kind.__module__, str) else ""
-    is_open = issubclass(kind, (*_TRAINED, threading.local)) or module.startswith(_OPENED_MODULES)
-    return issubclass(kind, _CLOSED) or (module.startswith(_CLOSED_MODULES) and not is_open)
+    if issubclass(kind, (type, threading.local, *_TRAINED)) or is_of_user(kind):
+        return False
+    name = f"{kind.__module__}.{kind.__qualname__}."
+    return issubclass(kind, _CLOSED) or (name.startswith(_CLOSED_MODULES) and not name.startswith(_OPENED))
 
 
 @per_type
@@ -277,8 +273,7 @@ def _of_array(each: np.ndarray[Any, Any]) -> Iterable[Any]:
 
 def _of_function(each: FunctionType) -> Iterable[Any]:
     given = each.__closure__ or (), each.__defaults__ or (), (each.__kwdefaults__,), vars(each).values()
-    named = (module.get(name) for module, names in names_of(each) for name in names)
-    return chain(*given, (value for value in named if type(value) is not ModuleType))
+    return chain(*given, (each.__globals__.get(name, sys.modules.get(name)) for name in names_of(each)))
 
 
 _PARTS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
