@@ -49,7 +49,8 @@ is the peak.
 
 A function that you give to `LambdaLR` may count for itself: it is not called beside the training, but where it is
 tried, and then what it moves is put back. The optimizer itself may be in a wrapper that shares its param groups
-(apex's `LARC`, timm's `Lookahead`); one that calls no step hooks of torch's is refused, since its rate could not be watched.
+(apex's `LARC`, timm's `Lookahead`); one that calls no step hooks of torch's is refused, since its rate could not be
+watched.
 
 A schedule that waits for a metric (`ReduceLROnPlateau`, `greedy`) is searched for as constant: when it will change
 the rate is not known. A rate that is applied in the middle of a schedule goes on from there; a new schedule begun on

@@ -577,7 +577,7 @@ def test_a_file_to_resume_from_is_refused_where_the_search_is_repeated(framework
 
 def test_the_former_name_of_the_length_of_training_is_still_taken():
     with pytest.warns(DeprecationWarning, match="total_steps"):
-        assert to_strategy(total_steps=500).test.total_steps == 500
+        assert to_strategy(horizon=500).test.total_steps == 500
     finding = search(to_strategy(strategy="range"), MadeUpLoop())
     with pytest.warns(DeprecationWarning, match="total_steps"):
-        assert finding.at(total_steps=500) == finding.at(total_steps=500)
+        assert finding.at(horizon=500) == finding.at(total_steps=500)

@@ -101,11 +101,11 @@ def with_meanings(documented: F) -> F:
 
 
 def with_new_names(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options with ``total_steps`` for ``total_steps``, as it was called before, and say so."""
-    if "total_steps" not in options:
+    """Return options with ``total_steps`` for ``horizon``, as it was called before, and say so."""
+    if "horizon" not in options:
         return dict(options)
-    warnings.warn("total_steps= is called total_steps= now.", DeprecationWarning, stacklevel=4)
-    return {"total_steps" if name == "total_steps" else name: value for name, value in options.items()}
+    warnings.warn("horizon= is called total_steps= now.", DeprecationWarning, stacklevel=4)
+    return {"total_steps" if name == "horizon" else name: value for name, value in options.items()}
 
 
 def to_strategy(

@@ -152,7 +152,7 @@ class Finding:
     cost: Cost
     notes: tuple[str, ...] = ()
     final_fraction: float | None = field(default=None, metadata={"was": "left"})
-    total_steps: int | None = field(default=None, metadata={"was": "total_steps"})
+    total_steps: int | None = field(default=None, metadata={"was": "horizon"})
     epochs: float | None = None
 
     def __post_init__(self) -> None:
@@ -238,7 +238,7 @@ class Finding:
         schedule: str | Shape | Stretched | LRScheduler | None = None,
         total_steps: int | None = None,
         epochs: float | None = None,
-        total_steps: int | None = None,
+        horizon: int | None = None,
     ) -> Finding:
         """Answer for another training from the same records: nothing is run.
 
@@ -252,7 +252,7 @@ class Finding:
             total_steps: How many optimizer steps training takes.
             epochs: Instead, or beside it, how often it goes over the data. By default both are as they were; where
                 one is given, the other is not known.
-            total_steps: The former name of ``total_steps``.
+            horizon: The former name of ``total_steps``.
 
         Returns:
             A finding with the same records and cost.
@@ -262,9 +262,9 @@ class Finding:
         """
         from lrfind.search import reread
 
-        if total_steps is not None:
-            warnings.warn("total_steps= is called total_steps= now.", DeprecationWarning, stacklevel=2)
-            total_steps = total_steps
+        if horizon is not None:
+            warnings.warn("horizon= is called total_steps= now.", DeprecationWarning, stacklevel=2)
+            total_steps = horizon
         return reread(self, schedule=schedule, total_steps=total_steps, epochs=epochs)
 
     def judge(self, lr: float) -> Judgement:

@@ -44,7 +44,7 @@ def find(
     total_steps: Annotated[
         int | None,
         typer.Option(
-            "--total-steps", "--total_steps", help="How many optimizer steps training will take.", rich_help_panel=_TRAINING
+            "--total-steps", "--horizon", help="How many optimizer steps training will take.", rich_help_panel=_TRAINING
         ),
     ] = None,
     epochs: Annotated[

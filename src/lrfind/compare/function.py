@@ -86,7 +86,7 @@ def compare(
     """
     check_schedules(lrs, schedules, cycles)
     check_mode(mode)
-    if taken := sorted({"schedule", "total_steps", "total_steps"} & set(search)):
+    if taken := sorted({"schedule", "total_steps", "horizon"} & set(search)):
         raise BadInputError(f"{taken[0]} of the search is what is compared; say it with schedules=, steps= or epochs=.")
     which = _seeds(seeds)
     _check_place(target, jobs, ray)
