@@ -63,6 +63,7 @@ class Kept:
         self._filled: list[tuple[Any, str]] = []
 
     def __enter__(self) -> Self:
+        """Note everything."""
         self._state += global_state()
         with _undisturbed():
             self._skip += threading.enumerate()
@@ -99,6 +100,7 @@ class Kept:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Check that everything is as it was when it was noted."""
         with _undisturbed():
             if names := self._moved():  # since the last probe
                 self.put_back()
