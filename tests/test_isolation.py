@@ -698,6 +698,24 @@ def test_an_iterator_of_pythons_own_is_copied_or_refused_and_has_not_moved(name,
 COPIED = list(itertools.product(("of a list", "cycle"), set(READERS) - {"partial"}))
 
 
+def test_an_iterator_that_is_in_several_is_copied_once():
+    """As where a zip of one iterator with itself gives pairs."""
+    each = iter(range(10))
+    pairs, chained = zip(each, each, strict=False), itertools.chain(iter([7]), each)
+
+    def step():
+        assert [next(pairs), next(chained), next(chained), next(pairs)] == [(0, 1), 7, 2, (3, 4)]
+
+    try:
+        with Kept((step,)) as kept:
+            for _ in range(2):
+                with kept.probe(0):
+                    step()
+    except BadInputError:
+        assert sys.version_info >= (3, 14)
+    step()
+
+
 @pytest.mark.parametrize("options", [{}, {"initial": 5}, {"func": max}], ids=str)
 def test_an_accumulate_that_is_not_begun_is_copied_or_refused(options):
     made, wanted = (itertools.accumulate([1, 2, 3], **options) for _ in range(2))
