@@ -14,6 +14,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import nn
+from torch.distributed import _composable_state as composable
 from torch.nn import functional as F
 from transformers import (
     BertConfig,
@@ -959,6 +960,40 @@ def test_a_search_knows_how_long_the_trainer_will_train(lasts, given, known):
     args = TrainingArguments("out", use_cpu=True, report_to=[], **lasts)
     plan = with_plan(given, Trainer(net(), args, train_dataset=Rows()))
     assert {**plan, "schedule": name_of(plan["schedule"])} == known
+
+
+@pytest.mark.parametrize("given", [{}, {"optim": "adamw_torch", "optim_args": "eps=1e-6"}], ids=str)
+def test_probes_of_a_model_that_the_trainer_makes_all_begin_with_it_as_it_was_made(given):
+    one = Trainer(model_init=lambda: Net(), args=arguments(**given), train_dataset=Rows())
+    probe = Probe((0.01,) * 4)
+    with HuggingFaceLoop(one) as loop:
+        first, second = loop.run(probe), loop.run(probe)
+    assert first.losses == second.losses != first.losses[::-1]
+
+
+def test_the_parameters_that_a_user_chose_are_those_of_every_probe():
+    """The Trainer takes them out of what it is given, where it makes the optimizer."""
+    model = net(dropout=0)
+    chosen = torch.optim.SGD, {"params": list(model.parameters())[:1], "lr": 0.1}
+    one = trainer(model=model, given={"optimizer_cls_and_kwargs": chosen})
+    probe = Probe((0.1,) * 4)
+    with HuggingFaceLoop(one) as loop:
+        assert loop.run(probe).losses == loop.run(probe).losses
+
+
+class Sharding(Trainer):
+    """Marks its model in the first step as one in shards, as ``fully_shard`` does; it cannot be marked twice."""
+
+    def compute_loss(self, model, *args, **kwargs):
+        if self.state.global_step == 0:
+            composable._insert_module_state(model, composable._State())
+        return super().compute_loss(model, *args, **kwargs)
+
+
+def test_what_fsdp_remembers_of_the_modules_of_the_process_is_put_back():
+    one = trainer(kind=Sharding)
+    lrh.find(one, **ROUGH)
+    assert composable._get_module_state(one.model) is None
 
 
 def test_a_model_that_the_trainer_makes_is_made_without_a_trace():

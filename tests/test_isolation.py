@@ -1,10 +1,14 @@
 """Everything that a probe can reach is put back, wherever it is kept: the walk and the notes, without a training."""
 
+import asyncio
 import functools
 import importlib
 import itertools
+import logging
+import mmap
 import multiprocessing
 import os
+import queue
 import random
 import signal
 import subprocess
@@ -14,13 +18,16 @@ import weakref
 from array import array
 from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict, deque
 from dataclasses import dataclass, field
-from io import BytesIO
+from io import BytesIO, StringIO
 from types import SimpleNamespace
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import pytest
 import torch
+import tqdm
+from rich.console import Console
+from rich.progress import Progress
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
@@ -189,6 +196,56 @@ def of_totals(_):
     return repr((Totals.count, Totals.seen, hasattr(Totals, "fresh")))
 
 
+class Scaled(torch.autograd.Function):
+    """State in a class of the user's over one of torch's own."""
+
+    seen: ClassVar = []
+
+
+class Typed(Protocol):
+    seen: ClassVar = []
+
+
+class Wrapped(torch.Tensor):
+    seen: ClassVar = []
+
+
+class Noting(logging.Handler):
+    """An attribute of the user's beside those of a library that is not entered."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def move(self):
+        self.seen.append(1)
+        self.fresh = 1
+
+
+class Working(threading.Thread):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    move = Noting.move
+
+
+def bars_of_rich():
+    made = Progress(console=Console(file=StringIO()))
+    made.add_task("training", total=9)
+    return made
+
+
+def seen_of(it):
+    return repr((it.seen, hasattr(it, "fresh")))
+
+
+def filled(kind):
+    made = kind()
+    made.put_nowait(1)
+    return made
+
+
 def objects():
     made = np.empty(2, dtype=object)
     made[:] = [[1], {"a": 2}]
@@ -259,6 +316,21 @@ CONTAINERS = {
     "class": (lambda: Totals, lambda it: it.move(), of_totals),
     "class of an object": (Totals, lambda it: type(it).move(), of_totals),
     "class of a parent": (Inherited, Inherited.move, of_totals),
+    "class over a function of torch": (lambda: Scaled, lambda it: it.seen.append(1), seen_of),
+    "class over a protocol": (lambda: Typed, lambda it: it.seen.append(1), seen_of),
+    "class over a tensor": (lambda: Wrapped, lambda it: it.seen.append(1), seen_of),
+    "handler of one's own": (Noting, Noting.move, seen_of),
+    "thread of one's own that does not run": (Working, Working.move, seen_of),
+    "event": (threading.Event, threading.Event.set, threading.Event.is_set),
+    "semaphore": (lambda: threading.Semaphore(3), lambda it: it.acquire(), lambda it: it._value),
+    "bounded semaphore": (lambda: threading.BoundedSemaphore(3), lambda it: it.acquire(), lambda it: it._value),
+    "queue": (lambda: filled(queue.Queue), lambda it: it.get(), lambda it: (it.qsize(), it.unfinished_tasks)),
+    "queue by priority": (lambda: filled(queue.PriorityQueue), lambda it: it.put(0), lambda it: list(it.queue)),
+    "queue of tasks": (lambda: filled(asyncio.Queue), lambda it: it.get_nowait(), asyncio.Queue.qsize),
+    "stack of tasks": (lambda: filled(asyncio.LifoQueue), lambda it: it.put_nowait(2), asyncio.Queue.qsize),
+    "bar": (lambda: tqdm.tqdm(total=9, file=StringIO()), lambda it: it.update(3), lambda it: it.n),
+    "bars of rich": (bars_of_rich, lambda it: it.advance(0), lambda it: it.tasks[0].completed),
+    "mapped memory": (lambda: mmap.mmap(-1, 13), set_item, lambda it: it[:]),
     "file in memory": (lambda: BytesIO(b"abc"), lambda it: it.read(2), BytesIO.tell),
     "array": (lambda: np.zeros(3), lambda it: it.__iadd__(1), bits),
     "array of objects": (objects, move_objects, repr),
@@ -592,6 +664,8 @@ ITERATORS = {
     "of a list": lambda: iter([1, 2, 3, 4, 5]),
     "of a range": lambda: iter(range(1, 6)),
     "cycle": lambda: itertools.cycle([1, 2, 3]),
+    "accumulate": lambda: itertools.accumulate([1, 2, 3]),
+    "accumulate from a start": lambda: itertools.accumulate([1, 2, 3], initial=5),
     "count": lambda: itertools.count(1),
     "enumerate": lambda: enumerate([5, 6, 7]),
     "zip": lambda: zip([1, 2, 3], itertools.cycle("ab"), strict=False),
@@ -622,6 +696,38 @@ def test_an_iterator_of_pythons_own_is_copied_or_refused_and_has_not_moved(name,
 
 
 COPIED = list(itertools.product(("of a list", "cycle"), set(READERS) - {"partial"}))
+
+
+def test_an_iterator_that_is_in_several_is_copied_once():
+    """As where a zip of one iterator with itself gives pairs."""
+    each = iter(range(10))
+    pairs, chained = zip(each, each, strict=False), itertools.chain(iter([7]), each)
+
+    def step():
+        assert [next(pairs), next(chained), next(chained), next(pairs)] == [(0, 1), 7, 2, (3, 4)]
+
+    try:
+        with Kept((step,)) as kept:
+            for _ in range(2):
+                with kept.probe(0):
+                    step()
+    except BadInputError:
+        assert sys.version_info >= (3, 14)
+    step()
+
+
+@pytest.mark.parametrize("options", [{}, {"initial": 5}, {"func": max}], ids=str)
+def test_an_accumulate_that_is_not_begun_is_copied_or_refused(options):
+    made, wanted = (itertools.accumulate([1, 2, 3], **options) for _ in range(2))
+
+    def step():
+        assert [next(made), next(made)] == [*itertools.accumulate([1, 2, 3], **options)][:2]
+
+    try:
+        probed(step, step)
+    except BadInputError:
+        assert sys.version_info >= (3, 14)  # where no iterator of Python's can be copied
+    assert list(made) == list(wanted)
 
 
 @pytest.mark.parametrize("holder", READERS)

@@ -225,6 +225,32 @@ def objects_in_an_array():
     return lambda: held[0].append(1) or len(held[0])
 
 
+class Scaled(torch.autograd.Function):
+    """Keeps state in its class, as one that quantizes does with its scale."""
+
+    scale = torch.ones(2)
+
+    @classmethod
+    def use(cls):
+        return cls.scale.add_(1).sum().item()
+
+
+def class_over_a_function_of_torch():
+    Scaled.scale.fill_(1)
+    return Scaled.use
+
+
+def another_module_given_to_a_function():
+    elsewhere.reset()
+
+    def bump(module):
+        module.steps += 1
+        module.seen.append(1)
+        return module.steps + len(module.seen)
+
+    return lambda: bump(elsewhere)
+
+
 STATES = [
     tensor_in_a_closure,
     tensor_that_is_replaced,
@@ -239,6 +265,8 @@ STATES = [
     counter_in_a_global,
     name_of_another_module,
     attribute_of_a_class,
+    class_over_a_function_of_torch,
+    another_module_given_to_a_function,
     generator_of_numpy,
     generator_in_a_global,
     generator_of_torch,
@@ -249,6 +277,7 @@ STATES = [
     lambda: functools.partial(Meter.use, Meter()),
 ]
 SOME = [tensor_in_a_closure, name_of_another_module, attribute_of_a_class, generator_of_numpy, lambda: Slotted().use]
+SOME += [class_over_a_function_of_torch, another_module_given_to_a_function]
 
 
 def named(state):

@@ -73,6 +73,7 @@ class LoopInPlace(ABC):
         """Run one probe."""
 
     def __enter__(self) -> Self:
+        """Note how everything is, where no search has yet."""
         if self._depth == 0:
             with ExitStack() as stack:
                 stack.enter_context(generators_kept())
@@ -82,6 +83,7 @@ class LoopInPlace(ABC):
         return self
 
     def __exit__(self, *error: Any) -> None:
+        """Check that everything is as it was, where no search goes on."""
         self._depth -= 1
         if self._depth == 0:
             self._open.__exit__(*error)
@@ -280,6 +282,7 @@ class Driver:
         self._recorder: Recorder | None = None
 
     def __enter__(self) -> Self:
+        """Return itself; rates are set from ``start`` on."""
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -69,14 +69,10 @@ def trainer_of(callback: Any) -> Any:
     )
 
 
-def shared_states() -> list[Any]:
-    """Return what every Accelerator of the process shares: its state, that of accumulation, and what is in shards."""
-    state = import_module("accelerate.state")
-    sharded = sys.modules.get("torch.distributed._composable_state")
-    return [
-        *(kind._shared_state for kind in (state.PartialState, state.AcceleratorState, state.GradientState)),
-        getattr(getattr(sharded, "_module_state_mapping", None), "data", None),
-    ]
+def sharded() -> Any:
+    """Return where FSDP remembers which modules of the process are in shards; None where it is not in use."""
+    state = sys.modules.get("torch.distributed._composable_state")
+    return getattr(getattr(state, "_module_state_mapping", None), "data", None)
 
 
 def _spread(trainer: Any) -> str:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from lrfind.errors import BadInputError
 from lrfind.finder import planned
-from lrfind.huggingface.framework import TALKERS, callback_base, check_trainer, shared_states, transformers
+from lrfind.huggingface.framework import TALKERS, callback_base, check_trainer, sharded, transformers
 from lrfind.huggingface.inner import Parts, base_of, begin_again, inner_trainer, parts_of
 from lrfind.isolation import Kept, end_workers, length_of, seed_all
 from lrfind.loop import Driver, LoopInPlace, OnStep, quiet
@@ -63,11 +63,11 @@ class HuggingFaceLoop(LoopInPlace):
         stack.enter_context(quiet(*TALKERS))
         trainer = self._trainer
         if trainer.model_init is not None and not self._is_training:  # which may move what it reaches
-            stack.enter_context(Kept((trainer, *shared_states())))
-        self._parts = parts_of(trainer, is_training=self._is_training)
+            stack.enter_context(Kept((trainer, sharded())))
+        self._parts = parts = parts_of(trainer, is_training=self._is_training)
         self._loader = None
         stack.callback(lambda: end_workers(base_of(self._loader)))
-        return Kept((trainer, self._parts, *shared_states()), data=(trainer.train_dataset, trainer.eval_dataset))
+        return Kept((trainer, parts.model, parts.choice, sharded()))
 
     def _run(self, probe: Probe, on_step: OnStep) -> Record:
         steps, is_training = len(probe.lrs), self._is_training
@@ -112,13 +112,16 @@ class _Driver(Driver, callback_base()):  # type: ignore[misc]
         return step
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Begin to set rates."""
         seed_all(self.probe.seed)
         self.start(kwargs["optimizer"])
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Count that the data is begun."""
         self.recorder.begin_pass(length_of(kwargs["train_dataloader"]) / args.gradient_accumulation_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take the loss of a step: the sum of those of its batches, each of which is scaled to its share."""
         losses, self._losses = self._losses, []
         if self.recorder.observe(float(sum(losses))):
             control.should_training_stop = True

@@ -38,20 +38,35 @@ def _may_be_half_consumed(kind: Any) -> bool:
     return issubclass(kind, Iterator) and not isinstance(kind.__next__, FunctionType)  # as of a class of the user's
 
 
-def stand_in(iterator: Any, name: str) -> Any:
+Twins = dict[int, tuple[Any, Any]]
+"""By its ``id``, each iterator that was copied, with its copy."""
+
+
+def stand_in(iterator: Any, name: str, twins: Twins | None = None) -> Any:
     """Return what a probe reads instead of an iterator: a copy, or a ``Refusal`` where it cannot be copied."""
     try:
-        return twin_of(iterator)
+        return twin_of(iterator, twins)
     except (TypeError, AttributeError):
         return Refusal(name, type(iterator).__name__)
 
 
-def twin_of(iterator: Any) -> Any:
+def twin_of(iterator: Any, twins: Twins | None = None) -> Any:
     """Copy an iterator of Python's own, and the iterators in it, over the same data, from where it stands.
+
+    Args:
+        iterator: The iterator.
+        twins: The copies that were made before; of an iterator that is in several others there is one.
 
     Raises:
         TypeError: If it, or one in it, cannot be copied: a generator.
     """
+    twins = {} if twins is None else twins
+    if id(iterator) not in twins:
+        twins[id(iterator)] = iterator, _copied(iterator, twins)
+    return twins[id(iterator)][1]
+
+
+def _copied(iterator: Any, twins: Twins) -> Any:
     if isinstance(iterator, (GeneratorType, _BaseDataLoaderIter, io.IOBase)):
         raise TypeError(f"cannot copy a {type(iterator).__name__}")
     if isinstance(iterator, np.random.SeedSequence):
@@ -59,18 +74,21 @@ def twin_of(iterator: Any) -> Any:
     if isinstance(iterator, CACHES):
         return lru_cache(**iterator.cache_parameters())(iterator.__wrapped__)
     if isinstance(iterator, _METHODS):
-        return getattr(twin_of(iterator.__self__), iterator.__name__)
+        return getattr(twin_of(iterator.__self__, twins), iterator.__name__)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of itertools, from Python 3.12
         make, given, *states = iterator.__reduce__()
-        twin = make(*map(_inner_twin, given))
+        twin = make(*_inner(given, twins))
         for state in states if states != [None] else ():  # an accumulate that is not begun
-            twin.__setstate__(tuple(map(_inner_twin, state)) if isinstance(state, tuple) else state)
+            twin.__setstate__(_inner(state, twins))
     return twin
 
 
-def _inner_twin(part: Any) -> Any:
-    return twin_of(part) if isinstance(part, Iterator) else part
+def _inner(part: Any, twins: Twins) -> Any:
+    """Return a part of an iterator with copies of the iterators in it."""
+    if type(part) is tuple:  # of several: what a chain goes over
+        return tuple(_inner(each, twins) for each in part)
+    return twin_of(part, twins) if isinstance(part, Iterator) else part
 
 
 class Refusal:

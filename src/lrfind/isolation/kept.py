@@ -24,7 +24,7 @@ from typing_extensions import Self
 
 from lrfind.errors import NotPutBackError
 from lrfind.isolation.generators import GENERATORS, global_generators, seed_each
-from lrfind.isolation.iterators import is_half_consumed, stand_in
+from lrfind.isolation.iterators import Twins, is_half_consumed, stand_in
 from lrfind.isolation.loaders import end_workers
 from lrfind.isolation.memory import notes_of_memory
 from lrfind.isolation.notes import notes_of
@@ -63,6 +63,7 @@ class Kept:
         self._filled: list[tuple[Any, str]] = []
 
     def __enter__(self) -> Self:
+        """Note everything."""
         self._state += global_state()
         with _undisturbed():
             self._skip += threading.enumerate()
@@ -99,6 +100,7 @@ class Kept:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Check that everything is as it was when it was noted."""
         with _undisturbed():
             if names := self._moved():  # since the last probe
                 self.put_back()
@@ -165,7 +167,8 @@ class Kept:
 
     def _give_stand_ins(self) -> None:
         """Put copies, or what refuses, where training keeps iterators; the notes put the iterators back."""
-        twins = {id(each): stand_in(each, path_to(each, self._found)) for each in self._iterators}
+        copies: Twins = {}
+        twins = {id(each): stand_in(each, path_to(each, self._found), copies) for each in self._iterators}
         for note in self._notes if twins else ():
             swapped = _swapped(note, twins)
             if swapped is not note:

@@ -113,6 +113,7 @@ class _Look(*callback_bases()):  # type: ignore[misc]
         self.configs: list[Any] = []
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Note them, and end the fit."""
         self.configs = list(trainer.lr_scheduler_configs)
         trainer.should_stop = True
 

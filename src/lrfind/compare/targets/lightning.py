@@ -245,6 +245,7 @@ class _Surveyor(*callback_bases()):  # type: ignore[misc]
         return Survey(length, (TRAIN_LOSS, *self._metrics), tuple(self._notes))
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Note the schedulers."""
         names = sorted({type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs})
         if names:
             self._notes.append(
@@ -252,9 +253,11 @@ class _Surveyor(*callback_bases()):  # type: ignore[misc]
             )
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Note the metrics."""
         self._metrics = tuple(_scalars(trainer.callback_metrics))
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Note the length of an epoch, and end the fit."""
         self._length = _epoch_steps(trainer)
         trainer.should_stop = True
         if not self._metrics:
