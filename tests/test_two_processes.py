@@ -39,7 +39,8 @@ def results(group, case):
 
 def searches():
     names = [(group, name) for group in GROUPS for name in cases_of(group) if "fail" not in name]
-    return [pytest.param(*each, id=f"{each[0]}: {each[1]}") for each in names]
+    slow = {"published": pytest.mark.slow}  # more of the same kinds, as people publish them
+    return [pytest.param(*each, id=f"{each[0]}: {each[1]}", marks=slow.get(each[0], ())) for each in names]
 
 
 @pytest.mark.parametrize(("group", "case"), searches())
@@ -53,6 +54,7 @@ def test_ranks_find_one_rate_and_train_as_without_a_search(group, case):
         assert first.get("records") == second.get("records")
 
 
+@pytest.mark.slow
 def test_frozen_shards_are_not_copied():
     assert all(0.001 < one["share"] < 0.1 for one in results("published", "frozen shards are not copied"))
 
