@@ -82,7 +82,7 @@ def _check_drivers(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None
     for one in schedulers:
         name = type(one).__name__
         if not is_scheduler(one):
-            raise BadInputError(f"{name} is no scheduler with an optimizer of its own that it steps; {REMEDY}.")
+            raise BadInputError(f"{name} has no attribute optimizer, which says whose rates it changes; {REMEDY}.")
         if not any(drives(one, optimizer) for optimizer in each):
             raise BadInputError(
                 f"{name} drives another {type(unwrapped(optimizer_of(one))).__name__}, not this "
