@@ -32,6 +32,7 @@ ROOMS = [
     ["optim"],
     ["ranks", "steps"],
     ["loop"],
+    ["recorder"],
     ["resume"],
     ["options", "progress"],
     ["search"],

@@ -17,10 +17,11 @@ from typing_extensions import ParamSpec, Unpack
 
 from lrfind.errors import BadInputError
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in
-from lrfind.loop import LoopInPlace, OnStep, Recorder
+from lrfind.loop import LoopInPlace, OnStep
 from lrfind.optim import Optimizers, as_list, check_hooks, living_schedulers, outermost, to_schedule
 from lrfind.options import SearchOptions, with_options
 from lrfind.ranks import Ranks
+from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import AsConstant
 from lrfind.search import find_with

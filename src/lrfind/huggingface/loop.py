@@ -17,10 +17,11 @@ from lrfind.finder import planned
 from lrfind.huggingface.framework import TALKERS, callback_base, check_trainer, sharded, transformers
 from lrfind.huggingface.inner import Parts, base_of, begin_again, inner_trainer, parts_of
 from lrfind.isolation import Kept, end_workers, length_of, seed_all
-from lrfind.loop import Driver, LoopInPlace, OnStep, quiet
+from lrfind.loop import LoopInPlace, OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.options import SearchOptions
 from lrfind.ranks import Ranks
+from lrfind.recorder import Driver
 from lrfind.records import Probe, Record
 from lrfind.schedules import AsConstant, Shape
 

@@ -14,8 +14,9 @@ from lrfind.errors import BadInputError
 from lrfind.isolation import Kept, end_workers, fresh, length_of, loaders_in, seed_all
 from lrfind.lightning.framework import TALKERS, callback_bases, fit
 from lrfind.lightning.probing import check_strategy, make_ready
-from lrfind.loop import Driver, LoopInPlace, OnStep, quiet
+from lrfind.loop import LoopInPlace, OnStep, quiet
 from lrfind.ranks import Ranks
+from lrfind.recorder import Driver
 from lrfind.records import Probe, Record
 
 

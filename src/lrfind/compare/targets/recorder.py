@@ -11,8 +11,8 @@ from lrfind.compare.arms import rates
 from lrfind.compare.runs import Arm, Row, Run
 from lrfind.compare.targets.protocol import Told, evaluation_steps
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.loop import Recorder
 from lrfind.optim import CLOSE, Optimizers, differing
+from lrfind.recorder import Recorder
 from lrfind.records import Probe, Stop
 
 
