@@ -29,10 +29,10 @@ from lrfind.curves import START, to_curve
 from lrfind.demo.data import load
 from lrfind.demo.lenet import LeNet
 from lrfind.schedules import constant, linear, remaining
-from lrfind.suggest.calibrated import calibrated, doubt
+from lrfind.suggest.calibrated import calibrated, prior_weight
 from lrfind.suggest.cycles import cyclical_range
 from lrfind.suggest.edges import edge
-from lrfind.suggest.usual import usual_rate
+from lrfind.suggest.prior import prior_rate
 
 IMAGES = Path(__file__).parent / "images"
 BLUE, RED, AMBER, GREEN, GREY, INK = "#30638e", "#d1495b", "#c47f00", "#4c8a4c", "#8d99ae", "#2b2d42"
@@ -129,14 +129,14 @@ def doubts() -> None:
     for ax, batch_size in zip(both, (BATCH, 2), strict=True):
         finding = found(batch_size=batch_size)
         clean = to_curve(finding.records[0])
-        usual = usual_rate(1.0)
+        usual = prior_rate(1.0)
         ax.plot(clean.lrs, clean.losses, ".", ms=3, color=GREY)
         ax.plot(clean.lrs, clean.smooth, color=INK, lw=2)
         ax.axvline(edge(clean), color=BLUE, lw=1.5, ls="--", label=f"edge {edge(clean):.2g}")
         ax.axvline(usual, color=AMBER, lw=1.5, ls=":", label=f"usual {usual:.2g}")
         ax.axvline(finding.lr, color=RED, lw=2, label=f"found {finding.lr:.2g}")
         ax.set(xscale="log", xlabel="learning rate (log scale)", ylim=(0, 2 * clean.level))
-        ax.set_title(f"Batches of {batch_size}: {doubt(clean):.0%} on the usual rate")
+        ax.set_title(f"Batches of {batch_size}: {prior_weight(clean):.0%} on the usual rate")
     for ax in both:
         ax.set_ylabel("training loss")
     save("doubt", *both)

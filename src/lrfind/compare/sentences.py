@@ -42,16 +42,18 @@ def _answer(verdict: Verdict, metric: str, mode: str) -> str:
 
 
 def closing(comparison: Comparison) -> str:
-    """Return what to take from a comparison, in a sentence: the best arm beside the best rate given by hand."""
+    """Return what to take from a comparison, in a sentence: the best arm beside the best rate that was found or given."""
     means = {name: one.mean for name, one in comparison.summaries.items() if math.isfinite(one.mean)}
     arms = {arm.name: arm for arm in comparison.arms if arm.name in means}
     best = arms.get(comparison.verdict.best or "")
     if best is None:
         return "No rate trained to the end; try lower ones."
-    given = [name for name, arm in arms.items() if arm.origin == "given" and name != best.name]
+    is_guess = best.origin == "given"
+    others = [name for name, arm in arms.items() if (arm.origin == "given") is not is_guess]
     better = min if comparison.mode == "min" else max
-    guess = better(given, key=means.__getitem__) if given else None
-    beside = "" if guess is None else f", against {means[guess]:.4g} with {guess}, the best of the guesses"
+    other = better(others, key=means.__getitem__) if others else None
+    which = "the best of those that were found" if is_guess else "the best of the guesses"
+    beside = "" if other is None else f", against {means[other]:.4g} with {other}, {which}"
     schedule = "" if best.is_fixed else f" under the schedule {best.schedule}"
     return f"Train this with lr {best.lr:.3g}{schedule}: {comparison.metric} {means[best.name]:.4g}{beside}."
 

@@ -179,7 +179,7 @@ def final_row(chart: FinalsChart, mark: Mark) -> FinalRow:
     mean, half, below = figure(mark.interval.mean), UNITS * 2 // 5, UNITS * 17 // 20
     if beyond := chart.beyond(mark):
         return FinalRow(mark.arm, f"{mean} →" if beyond > 0 else f"← {mean}", note or "beyond the chart")
-    low, high = (_across(chart.x, end) for end in mark.ends)
+    low, high = (_across(chart.x, min(max(end, chart.x.low), chart.x.high)) for end in mark.ends)  # within the chart
     shapes = [
         Shape("seed", f"M{_across(chart.x, value)} {below}h0", mark.arm, f"run {number + 1}: {figure(value)}")
         for number, value in enumerate(mark.seeds)
