@@ -228,3 +228,13 @@ def test_the_means_have_intervals():
     assert one.high - 2.0 == pytest.approx(4.303 / math.sqrt(3), rel=0.02)
     assert summary([1.0]).low == 1.0
     assert math.isnan(summary([math.nan]).mean)
+
+
+def test_a_guess_that_wins_is_set_beside_the_best_found_rate():
+    whole = made_up_comparison(ARMS, 1, failed=None)
+    found = [arm.name for arm in ARMS if arm.origin != "given" and math.isfinite(whole.summaries[arm.name].mean)]
+    guess = next(arm.name for arm in ARMS if arm.origin == "given")
+    said = closing(replace(whole, verdict=replace(whole.verdict, best=guess)))
+    means = {name: whole.summaries[name].mean for name in found}
+    nearest = min(means, key=means.get)
+    assert said.endswith(f"against {means[nearest]:.4g} with {nearest}, the best of those that were found.")

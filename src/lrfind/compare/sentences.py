@@ -42,7 +42,7 @@ def _answer(verdict: Verdict, metric: str, mode: str) -> str:
 
 
 def closing(comparison: Comparison) -> str:
-    """Return what to take from a comparison, in a sentence: the best arm beside the best rate that was found or given."""
+    """Say what to take from a comparison: the best arm; beside a guess the best found one, else the best guess."""
     means = {name: one.mean for name, one in comparison.summaries.items() if math.isfinite(one.mean)}
     arms = {arm.name: arm for arm in comparison.arms if arm.name in means}
     best = arms.get(comparison.verdict.best or "")
