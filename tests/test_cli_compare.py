@@ -172,7 +172,7 @@ def test_more_seeds_train_only_what_is_new_and_json_is_all_that_is_printed(folde
 def test_ctrl_c_reports_what_was_finished_and_the_same_command_goes_on(folder, jobs):
     words = f"compare {OF_MINE} {SMALL} {jobs} --out out".split()
     pipes = {"capture_output": True, "text": True, "check": False, "cwd": folder}
-    cut_short = subprocess.run([sys.executable, pressed.__file__, "(2 of 6)", *words], **pipes)
+    cut_short = subprocess.run([sys.executable, pressed.__file__, "(2 of 6", *words], **pipes)
     assert cut_short.returncode == 130
     assert "Traceback" not in cut_short.stderr
     assert "interrupted. What is finished is kept: the same command goes on where it was." in cut_short.stderr
