@@ -41,7 +41,7 @@ def rows() -> Iterator[dict[str, Any]]:
             known = to_truth(f"{name}@{horizon}", schedule, horizon, losses)
         except ValueError:
             continue
-        test = RangeTest(schedule=SHAPES[schedule], horizon=horizon)
+        test = RangeTest(schedule=SHAPES[schedule], total_steps=horizon)
         budget = Replicated().budget * task_of(name).horizon
         answers = [
             Replicated(test, budget).propose([one.record for one in group])

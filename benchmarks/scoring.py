@@ -168,7 +168,7 @@ def _own_scores(stored: Stored) -> Iterator[Score]:
     """The methods that the package ships, with the constants that it ships; one search per seed."""
     for group in sweeps.searches(stored.sweeps):
         for schedule in stored.schedules(group[0].task):
-            test = RangeTest(schedule=SHAPES[schedule], horizon=stored.tasks[group[0].task].horizon)
+            test = RangeTest(schedule=SHAPES[schedule], total_steps=stored.tasks[group[0].task].horizon)
             yield _of_records("lrfind as shipped", stored, group, schedule, Replicated(test))
             for method in METHODS:
                 name = f"lrfind as shipped, one sweep, {method}"

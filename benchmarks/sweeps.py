@@ -78,7 +78,7 @@ class Sweep:
 def shorter(task: Task, first: Record) -> list[Probe]:
     """Return the shorter ramps that a search asks for after its first; none after one that cannot be read."""
     try:
-        answer = Replicated(RangeTest(horizon=task.horizon)).propose([first])
+        answer = Replicated(RangeTest(total_steps=task.horizon)).propose([first])
     except LRFindError:
         return []
     return [] if isinstance(answer, Finding) else answer
@@ -86,7 +86,7 @@ def shorter(task: Task, first: Record) -> list[Probe]:
 
 def first(task: Task) -> Probe:
     """Return the ramp that a search of a task begins with."""
-    answer = Replicated(RangeTest(horizon=task.horizon)).propose([])
+    answer = Replicated(RangeTest(total_steps=task.horizon)).propose([])
     if isinstance(answer, Finding):
         raise TypeError("a search begins with a probe.")
     return answer[0]

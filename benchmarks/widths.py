@@ -55,7 +55,7 @@ def findings(stored: Stored) -> Iterator[Found]:
     for group in sweeps.searches(stored.sweeps):
         task, record = stored.tasks[group[0].task], group[0].record
         for schedule in stored.schedules(task.name):
-            test = RangeTest(schedule=SHAPES[schedule], horizon=task.horizon)
+            test = RangeTest(schedule=SHAPES[schedule], total_steps=task.horizon)
             try:
                 lr = test.find([sweep.record for sweep in group]).lr
             except LRFindError:

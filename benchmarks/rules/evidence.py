@@ -9,7 +9,7 @@ from functools import partial
 from math import log2
 
 from benchmarks.rule import Case, Rule, curve_of
-from lrfind.suggest.calibrated import doubt as doubt_about
+from lrfind.suggest.calibrated import prior_weight as doubt_about
 from lrfind.suggest.calibrated import standard_edge
 from lrfind.suggest.edges import has_edge
 

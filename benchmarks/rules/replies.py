@@ -3,7 +3,7 @@
 from math import inf, log2
 
 from benchmarks.rule import Case, Rule
-from lrfind.suggest.calibrated import doubt as doubt_about
+from lrfind.suggest.calibrated import prior_weight as doubt_about
 from lrfind.suggest.calibrated import standard_edge
 from lrfind.suggest.closer import edge_of_slower
 from lrfind.suggest.edges import has_edge
