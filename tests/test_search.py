@@ -581,3 +581,10 @@ def test_the_former_name_of_the_length_of_training_is_still_taken():
     finding = search(to_strategy(strategy="range"), MadeUpLoop())
     with pytest.warns(DeprecationWarning, match="total_steps"):
         assert finding.at(horizon=500) == finding.at(total_steps=500)
+
+
+def test_the_found_rate_is_judged_as_what_it_is_and_a_word_is_no_rate():
+    finding = search(to_strategy(strategy="range"), MadeUpLoop())
+    assert "is the found rate" in str(finding.judge(finding.lr))
+    with pytest.raises(BadInputError, match="must be a number"):
+        finding.judge("1e-3")

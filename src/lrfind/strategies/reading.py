@@ -161,8 +161,9 @@ def judged(finding: Finding, lr: float) -> Judgement:
     Raises:
         BadInputError: If the rate is not positive and finite, there are no records, or they are not of ramps.
     """
-    if not 0 < lr < math.inf:
-        raise BadInputError(f"lr must be positive and finite, got {lr!r}.")
+    given: object = lr
+    if not isinstance(given, (int, float)) or not 0 < given < math.inf:
+        raise BadInputError(f"lr must be a number, positive and finite, got {lr!r}.")
     if finding.method not in METHODS or not finding.records:
         raise BadInputError(
             f"a finding of the method {finding.method!r} and {len(finding.records)} records cannot judge a rate; "

@@ -55,6 +55,9 @@ INSTEAD: dict[Evidence, Evidence] = {"saturated, adaptive": "edge", "capped": "e
 CLOSE = 0.01
 """Rates whose mean regrets differ by no more than this are as good."""
 
+SAME = 0.005
+"""Rates that differ by less than this share are written alike."""
+
 SURE = 0.95
 """From this share on, a judgement is sure."""
 
@@ -88,6 +91,8 @@ class Judgement:
     @property
     def sentence(self) -> str:
         """The judgement in a sentence."""
+        if abs(self.lr / self.found - 1) < SAME:
+            return f"lr {self.lr:.3g} is the found rate, {self.expected}."
         than = "as" if self.verdict == "as good" else "than"
         return (
             f"lr {self.lr:.3g} {self.words} {than} the found {self.found:.3g}, {self.expected} (this was so for "
