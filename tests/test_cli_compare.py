@@ -150,6 +150,7 @@ for words in ("find --json", "compare --lrs 1e-4,1e-2 --schedules constant --ste
 assert not {"lightning", "pytorch_lightning", "transformers"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, stdout=subprocess.PIPE)
+    assert len(json.loads((folder / "out" / "report.json").read_text())["runs"]) == 3
 
 
 def test_a_built_in_task_is_one_like_any_other(folder, monkeypatch):

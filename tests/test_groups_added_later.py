@@ -163,7 +163,8 @@ def test_what_the_sentence_advises_works(pl):
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, max_epochs=1)
     finding = lrl.find(trainer, model, loader(), **FAST)
     lrl.apply(finding, model)
-    fit(pl, model, freezing(pl), lrl.VerifyLR(finding.lr), epochs=1)
+    fit(pl, model, freezing(pl), verify := lrl.VerifyLR(finding.lr), epochs=1)
+    assert (verify.applied.steps, verify.span) == (10, (finding.lr, finding.lr))
 
 
 def test_a_model_that_is_frozen_has_nothing_to_search_in_a_loop_of_ones_own():

@@ -293,5 +293,7 @@ class TestManagers:
     def test_one_whose_process_has_ended_keeps_nobody_from_searching(self):
         with multiprocessing.get_context("fork").Manager() as manager:
             held = manager.dict()
-        with Kept(([held],)) as kept, kept.probe(0):
-            pass
+        beside = []
+        with Kept(([held, beside],)) as kept, kept.probe(0):
+            beside.append(1)
+        assert beside == []

@@ -358,7 +358,8 @@ class TestHuggingFace:
 
     def test_resumed_where_nothing_is_left_to_train_is_no_error(self):
         train(Model(), lrh.VerifyLR(1e-4))
-        train(Model(), lrh.VerifyLR(1e-4), resume="out/checkpoint-20")
+        done = train(Model(), lrh.VerifyLR(1e-4), resume="out/checkpoint-20")
+        assert done.state.global_step == 20
 
 
 class TestGroups:

@@ -93,7 +93,7 @@ def test_where_all_ranks_fail_each_says_its_own_and_training_can_go_on(case):
 @pytest.mark.parametrize("place", ["loss", "first loss", "loader"])
 @pytest.mark.parametrize("failed", [0, 1])
 def test_where_one_rank_fails_all_raise_with_its_words_and_put_everything_back(failed, place):
-    one_failed("pytorch", f"rank {failed} fails in its {place}", failed, f"in its {place.split()[-1]}")
+    assert_one_failed("pytorch", f"rank {failed} fails in its {place}", failed, f"in its {place.split()[-1]}")
 
 
 @pytest.mark.parametrize(
@@ -108,16 +108,16 @@ def test_where_one_rank_fails_all_raise_with_its_words_and_put_everything_back(f
     ],
 )
 def test_where_one_rank_fails_shards_are_put_back(group, how):
-    one_failed(group, f"rank 1 fails under {how}", 1, "in its loss")
+    assert_one_failed(group, f"rank 1 fails under {how}", 1, "in its loss")
 
 
 def test_a_rank_that_waits_for_one_that_failed_and_stays_says_so_and_raises_when_it_goes():
-    one_failed("pytorch", "rank 1 fails and stays", 1, "in its loss")
+    assert_one_failed("pytorch", "rank 1 fails and stays", 1, "in its loss")
     waiting = launched("pytorch")["rank 1 fails and stays"][0]
     assert "lrfind: rank 1 failed with ValueError: rank 1 fails in its loss. Rank 0 waits for it" in waiting["said"]
 
 
-def one_failed(group, case, failed, where):
+def assert_one_failed(group, case, failed, where):
     said = f"rank {failed} fails {where}"
     for rank, result in enumerate(results(group, case)):
         kind, sentence = result["said"]

@@ -171,7 +171,7 @@ def find_plain(task: str, arguments: tuple[str, ...], search: dict[str, Any]) ->
     what = DescribedTask(task, arguments)
     seed_all(search["seed"])
     finding = lrfind.find(**what.build(), **search)
-    return finding, _unsaid(search, "--epochs or --total_steps")
+    return finding, _unsaid(search, "--epochs or --total-steps")
 
 
 def find_built_in(name: str, arguments: tuple[str, ...], search: dict[str, Any]) -> tuple[Finding, list[str]]:
