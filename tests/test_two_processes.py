@@ -12,16 +12,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.two_processes import GROUPS, cases_of
+from tests.two_processes import GROUPS, all_of, cases_of
 
 ROOT = Path(__file__).parents[1]
 
 
+SLOW = {
+    "published": tuple(all_of("published")),  # more of the same kinds, as people publish them
+    "huggingface": tuple(
+        f"fsdp{how}" for how in ("1 find", "2 find", "1 every", "1 in layers", "2 accumulate", "2 bf16")
+    ),
+}
+"""What runs under ``make test-all`` only: what is like another case, in another way of training."""
+
+
 @cache
-def launched(group):
-    """Run all cases of a group; return the lines of each, by its name, in the order of ranks."""
+def launched(group, is_slow=False):
+    """Run the cases of a group that are slow, or the others; return the lines of each by its name, by ranks."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, "-m", "tests.two_processes", group]
+    names = [name for name in all_of(group) if (name in SLOW.get(group, ())) is is_slow]
+    command = [sys.executable, "-m", "tests.two_processes", group, *names]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert done.returncode == 0, done.stderr[-2000:]
@@ -29,7 +39,7 @@ def launched(group):
 
 
 def results(group, case):
-    lines = launched(group)[case]
+    lines = launched(group, case in SLOW.get(group, ()))[case]
     assert [line["rank"] for line in lines] == [0, 1]
     for line in lines:
         assert not line["hung"], line["said"]
@@ -39,8 +49,11 @@ def results(group, case):
 
 def searches():
     names = [(group, name) for group in GROUPS for name in cases_of(group) if "fail" not in name]
-    slow = {"published": pytest.mark.slow}  # more of the same kinds, as people publish them
-    return [pytest.param(*each, id=f"{each[0]}: {each[1]}", marks=slow.get(each[0], ())) for each in names]
+    marks = {True: pytest.mark.slow, False: ()}
+    return [
+        pytest.param(group, name, id=f"{group}: {name}", marks=marks[name in SLOW.get(group, ())])
+        for group, name in names
+    ]
 
 
 @pytest.mark.parametrize(("group", "case"), searches())
