@@ -20,6 +20,10 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+import lrfind.isolation
+import lrfind.progress
+import lrfind.pytorch  # noqa: F401, so that every process has it
+
 GROUPS = ("pytorch", "published", "lightning", "huggingface")
 LIMIT = 60.0
 """Seconds, after which a case has hung."""

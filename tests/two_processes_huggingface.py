@@ -45,7 +45,7 @@ def sentence(index):
 
 
 class Sentences(Dataset):
-    def __init__(self, length=200):
+    def __init__(self, length=96):
         self.length = length
 
     def __len__(self):
@@ -59,7 +59,7 @@ class Sentences(Dataset):
 
 class Stream(IterableDataset):
     def __iter__(self):
-        return (sentence(index) for index in range(200))
+        return (sentence(index) for index in range(96))
 
 
 def collate(examples):
@@ -171,8 +171,8 @@ CASES = {
     "ddp range": searched(find_options={**OPTIONS, "strategy": "range"}),
     "ddp tokens of each device": searched(average_tokens_across_devices=False),
     "ddp by length": searched(train_sampling_strategy="group_by_length"),
-    "ddp uneven": searched(data=lambda: Sentences(203)),
-    "ddp stream": searched(data=Stream, max_steps=30),
+    "ddp uneven": searched(data=lambda: Sentences(99)),
+    "ddp stream": searched(data=Stream, max_steps=12),
     "ddp bf16": searched(bf16=True),
     **{f"fsdp{version}": searched(**fsdp(version)) for version in (1, 2)},
     **{f"fsdp{version} find": searched(find_first=True, find_options=LONG, **fsdp(version)) for version in (1, 2)},

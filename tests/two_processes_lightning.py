@@ -89,7 +89,7 @@ def model_parallel(data=2, tensor=1):
 
 
 def loader():
-    x = torch.randn(256, 8, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(160, 8, generator=torch.Generator().manual_seed(0))
     return DataLoader(TensorDataset(x, x[:, :1].sin()), batch_size=16, shuffle=True)
 
 

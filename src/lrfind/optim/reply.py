@@ -93,21 +93,20 @@ def _stepped(kind: Any, options: dict[str, Any]) -> tuple[list[list[float]], flo
         warnings.simplefilter("ignore")
         made = kind(groups, lr=RATE, **options)
 
-    def moved() -> list[float]:
+    def moved() -> torch.Tensor:
         gradient = trend + drawn()
-        for one, scale in zip(numbers, (1.0, LOUD, 1.0), strict=True):
-            one.grad = gradient * scale
+        for number, scale in zip(numbers, (1.0, LOUD, 1.0), strict=True):
+            number.grad = gradient * scale
         made.step()
         with torch.no_grad():
-            far = [float((one - start).square().mean().sqrt()) for one in numbers]
-            for one in numbers:
-                one.copy_(start)
+            far = (torch.stack(numbers) - start).square().mean((1, 2)).sqrt()
+            torch._foreach_copy_(numbers, [start] * 3)
         return far
 
     with torch.enable_grad():
-        steps = [moved() for _ in range(2**DOUBLINGS)]
+        steps = torch.stack([moved() for _ in range(2**DOUBLINGS)]).tolist()
         write(made.param_groups[0], 8 * RATE)
-        return steps, [moved()[0] for _ in range(3)][-1]
+        return steps, [float(moved()[0]) for _ in range(3)][-1]
 
 
 def _short(value: float) -> float:
