@@ -1,4 +1,4 @@
-"""A search in a notebook, in a kernel of Jupyter's own: the bar while it goes on, and what the cell shows at its end."""
+"""A search in a notebook: the bar while it goes on in a kernel of Jupyter, and what the cell shows at its end."""
 
 import pytest
 from jupyter_client.manager import run_kernel
