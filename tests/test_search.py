@@ -568,6 +568,8 @@ def test_what_cannot_be_read_again_is_said(change, options, message):
 
 @pytest.mark.parametrize("framework", ["lightning", "huggingface"])
 def test_a_file_to_resume_from_is_refused_where_the_search_is_repeated(framework):
+    if framework == "huggingface":
+        pytest.importorskip("transformers")
     finder = importlib.import_module(f"lrfind.{framework}").LRFinder
     with pytest.raises(BadInputError, match="leave it out where every= asks for more"):
         finder(every=2, resume="search.json")
