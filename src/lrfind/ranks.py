@@ -46,6 +46,11 @@ class Ranks:
         self._collectives = _collectives() if group is None and is_distributed() else None
         self._word: _Word | None = None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether this is one process, and stays it: there is nobody else to talk to."""
+        return self.size == 1 and self._collectives is None
+
     @classmethod
     def of(cls, model: nn.Module) -> Ranks:
         """Return the processes that train a model, by its type or that of its weights.

@@ -52,6 +52,7 @@ class Recorder:
         scheduler: Any = None,
     ) -> None:
         self._ranks: Ranks = ranks or Ranks()
+        self._is_alone = self._ranks.is_alone
         self.stop: Stop | None = None
         self.batches, self._passes, self._length, self._bad = 0, 0, 0.0, 0
         self._probe, self._following = probe, iter(probe.lrs[1:])
@@ -92,12 +93,11 @@ class Recorder:
         Raises:
             BadInputError: If there are many batches and no step.
         """
-        loss = self._ranks.loss(loss)
+        if not self._is_alone:
+            loss = self._ranks.loss(loss)
         self.batches += 1
-        if is_finite := math.isfinite(loss):
-            self._bad = 0
-        else:
-            self._bad += 1
+        is_finite = math.isfinite(loss)
+        self._bad = 0 if is_finite else self._bad + 1
         stepping = self._stepping
         rate = stepping.read
         if rate is None or self.stop:
@@ -111,7 +111,9 @@ class Recorder:
         self._losses.append(loss)
         if self._on_step is not None:
             self._on_step(rate, loss)
-        stop = self._judge(loss, is_finite=is_finite)
+        stop: Stop | None = None
+        if self.is_probe:
+            stop = self._watch.observe(loss, is_sound=not is_finite and self._is_sound())
         if (following := next(self._following, None)) is None:
             stop = stop or "done"
         else:
@@ -162,12 +164,6 @@ class Recorder:
             self._stepping.lr,
         )
         return self._ranks.record(record)
-
-    def _judge(self, loss: float, *, is_finite: bool) -> Stop | None:
-        """Say why the loss of a step ends the probe, or None to go on."""
-        if not self.is_probe:
-            return None
-        return self._watch.observe(loss) if is_finite else self._watch.observe(loss, is_sound=self._is_sound())
 
     def _wait(self, loss: float) -> None:
         """Keep the loss of a batch on which no step was taken."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -36,6 +37,8 @@ class AppliedRate(Stepping):
         greatest: The greatest; 0 before the first step.
     """
 
+    watches_only = True
+
     def __init__(
         self,
         optimizers: Optimizers,
@@ -47,6 +50,8 @@ class AppliedRate(Stepping):
         ratios: Sequence[float] = (),
     ) -> None:
         super().__init__(optimizers, scheduler=schedulers, known=ratios)
+        self.steps, self.least, self.greatest = 0, math.inf, 0.0
+        self._first, self._is_within = self.ratios.index(1.0), False
         self.is_replaceable, self._suspects = is_replaceable, suspects
         self._schedulers: tuple[Any, ...] = ()
         self._drivers: dict[int, list[tuple[Any, Callable[[], Sequence[Any]]]]] = {}
@@ -55,7 +60,6 @@ class AppliedRate(Stepping):
         self.groups = list(groups) if len(groups) == len(now) else now
         counts = zip(self.optimizers, self.groups, strict=True)
         self._held = {id(one): held_by(one.param_groups[:count]) for one, count in counts}
-        self._before, self._after = self._verify, self._verify_made
         self.__enter__()
 
     def __repr__(self) -> str:
@@ -109,9 +113,17 @@ class AppliedRate(Stepping):
             message = self._complaint(optimizer, index, held[index], wanted[-1][index], [one for one, _ in drivers])
             raise RateNotAppliedError(f"at step {self.steps + 1 if step is None else step} {message}")
 
-    def _verify_made(self) -> None:
-        """Verify that the step was made with the rate that it was begun with."""
-        self._verify(self.optimizers[0], self.steps)
+    def _begin(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """Verify the rate that a step is about to be made with."""
+        self._verify(optimizer)
+        self._is_within |= optimizer is self._lead
+
+    def _end(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """Count a step once, where it calls its parent's, too; verify that its rate is the one it was begun with."""
+        self.read = float(self._lead.param_groups[self._first]["lr"])
+        self.least, self.greatest = min(self.least, self.read), max(self.greatest, self.read)
+        self.steps, self._is_within = self.steps + self._is_within, False
+        self._verify(self._lead, self.steps)
 
     def _complaint(self, optimizer: Optimizer, index: int, rate: float, wanted: float, drivers: list[Any]) -> str:
         driver = ", ".join(type(scheduler).__name__ for scheduler in drivers)

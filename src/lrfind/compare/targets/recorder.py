@@ -90,7 +90,7 @@ class RunRecorder(Recorder):
         """
         if not self._rows:
             raise BadInputError("the training data gave no batch; check the loader, its batch_size and drop_last.")
-        span = self._stepping.least, self._stepping.greatest
+        span = min(self._lrs), max(self._lrs)
         return Run(arm.name, self._probe.seed, span, self.steps, self._seconds, tuple(self._rows), tested)
 
     def _check_rate(self) -> None:
