@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from lrfind.compare.comparison import Comparison, Pair
+from lrfind.numbers import figure
 from lrfind.report import rows
-from lrfind.report.numbers import figure
 from lrfind.report.rows import ArmRow
 
 NOWHERE = "\u200b"

@@ -11,8 +11,8 @@ from lrfind.compare.arms import FIXED
 from lrfind.compare.comparison import Comparison, Interval, Pair, Verdict
 from lrfind.compare.runs import Arm, Run
 from lrfind.compare.sentences import in_words
+from lrfind.numbers import as_fine_as, counted, duration, figure, rate, span
 from lrfind.records import Finding
-from lrfind.report.numbers import as_fine_as, count, counted, duration, figure, rate, rough, span
 from lrfind.words import certainty, in_use
 
 
@@ -131,7 +131,7 @@ def _renamed(verdict: Verdict, labels: dict[str, str]) -> Verdict:
 
 
 def _rates(arm: Arm) -> str:
-    return rate(arm.lr) if arm.base_lr is None else span(arm.base_lr, arm.lr, rough)
+    return rate(arm.lr) if arm.base_lr is None else span(arm.base_lr, arm.lr)
 
 
 def verdict(comparison: Comparison) -> tuple[str, str]:
@@ -168,12 +168,12 @@ def finding_cards(finding: Finding) -> list[Card]:
     """Return what to read first of a finding: the rate, how sure it is, the rate in use, its range and cost."""
     purpose = finding.headline.partition(f"{finding.lr:.3g}")[2].lstrip(" ,")
     word, _, sure = certainty(finding).partition(": ")
-    cycles = span(finding.base_lr, finding.max_lr, rough)
+    cycles = span(finding.base_lr, finding.max_lr)
     cost, took = counted(finding.cost.steps, "step"), duration(finding.cost.seconds)
     share = f", {100 * finding.cost.steps / finding.total_steps:.2g} % of one training" if finding.total_steps else ""
     return [
         Card("Found rate", rate(finding.lr), _sentence(purpose)),
-        Card("Interval", span(*finding.interval, rough), _sentence(sure if word == "interval" else f"{word}: {sure}")),
+        Card("Interval", span(*finding.interval), _sentence(sure if word == "interval" else f"{word}: {sure}")),
         *(Card("Your rate", rate(finding.used or 0), _sentence(line.partition(": ")[2])) for line in in_use(finding)),
         Card("Range for cycles", cycles, "base_lr and max_lr of a cyclical schedule."),
         Card("Cost of the search", took, f"{cost}{share}."),
@@ -251,7 +251,7 @@ def remedy(pair: Pair) -> str:
     if pair.is_settled or pair.seeds_needed is None:
         return ""
     more = counted(pair.seeds_needed - pair.seeds, "more seed")
-    return f"about {more}, {count(pair.seeds_needed)} in all, would settle it"
+    return f"about {more}, {pair.seeds_needed:,} in all, would settle it"
 
 
 def _mean(runs: Sequence[Run], metric: str) -> float | None:

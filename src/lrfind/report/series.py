@@ -15,6 +15,9 @@ from lrfind.errors import BadInputError
 PARTS = ("val_", "valid_", "test_", "train_")
 """What a metric's name may begin with, the most telling first: ``val_loss`` and ``train_loss`` are both ``loss``."""
 
+POINTS = 200
+"""A curve is thinned to at most so many points: more than a screen shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -22,7 +25,6 @@ class Series:
 
     Attributes:
         arm: The arm's name.
-        metric: The quantity's name.
         seeds: How many runs it is the mean of.
         steps: Optimizer steps done: those at which all the arm's runs have it.
         mean: The mean over the runs at each of these steps; NaN where a run's value is not finite.
@@ -31,12 +33,11 @@ class Series:
     """
 
     arm: str
-    metric: str
     seeds: int
-    steps: tuple[int, ...]
-    mean: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    steps: Sequence[int]
+    mean: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
 
 
 def families(comparison: Comparison) -> dict[str, tuple[str, ...]]:
@@ -45,25 +46,30 @@ def families(comparison: Comparison) -> dict[str, tuple[str, ...]]:
     Example:
         ``{"loss": ("val_loss", "train_loss"), "accuracy": ("val_accuracy",)}``
     """
+
+    def part(name: str) -> str:
+        return next((part for part in PARTS if name.startswith(part) and name != part), "")
+
     names = {name: None for run in comparison.runs for row in run.rows for name in row.metrics}
-    found: dict[str, list[str]] = {}
-    for name in sorted(names, key=lambda name: (name != comparison.metric, _part(name))):
-        found.setdefault(_family(name), []).append(name)
-    return {family: tuple(metrics) for family, metrics in found.items()}
+    found: dict[str, tuple[str, ...]] = {}
+    for name in sorted(names, key=lambda name: (name != comparison.metric, ("", *PARTS).index(part(name)))):
+        family = name.removeprefix(part(name))
+        found[family] = (*found.get(family, ()), name)
+    return found
 
 
-def metric_series(comparison: Comparison, metric: str) -> tuple[Series, ...]:
+def metric_series(comparison: Comparison, metric: str) -> list[Series]:
     """Return a metric over the steps of every arm that has it."""
-    return _series(comparison, metric, lambda row: row.metrics.get(metric))
+    return _series(comparison, lambda row: row.metrics.get(metric))
 
 
-def rate_series(comparison: Comparison) -> tuple[Series, ...]:
+def rate_series(comparison: Comparison) -> list[Series]:
     """Return the rate that was read back from the optimizer, over the steps of every arm."""
-    return _series(comparison, "lr", lambda row: row.lr)
+    return _series(comparison, lambda row: row.lr)
 
 
-def schedule_series(comparison: Comparison, points: int = 400) -> tuple[Series, ...]:
-    """Return the rate that the schedule of every arm with a run gives each step, thinned to about so many points.
+def schedule_series(comparison: Comparison) -> list[Series]:
+    """Return the rate that the schedule of every arm with a run gives each step.
 
     An arm whose schedule has no name that is known here is left out.
     """
@@ -71,12 +77,16 @@ def schedule_series(comparison: Comparison, points: int = 400) -> tuple[Series, 
     for arm in comparison.arms:
         runs = comparison.runs_of(arm.name)
         with suppress(KeyError, BadInputError):
-            used = rates(arm, runs[0].steps) if runs else ()
-            stride = max(1, len(used) // points)
-            steps = tuple(range(len(used), 0, -stride))[::-1]
-            values = tuple(used[step - 1] for step in steps)
-            lines.append(Series(arm.name, "lr", 1, steps, values, values, values))
-    return tuple(series for series in lines if series.steps)
+            if used := rates(arm, runs[0].steps) if runs else ():
+                steps = thinned(range(1, len(used) + 1), 2 * POINTS)
+                values = [used[step - 1] for step in steps]
+                lines.append(Series(arm.name, 1, steps, values, values, values))
+    return lines
+
+
+def thinned(steps: Sequence[int], most: int = POINTS) -> Sequence[int]:
+    """Return at most so many steps, a stride apart, the last one among them."""
+    return steps[:: -math.ceil(len(steps) / most)][::-1] if steps else steps
 
 
 def needs_log_axis(values: Iterable[float]) -> bool:
@@ -86,11 +96,6 @@ def needs_log_axis(values: Iterable[float]) -> bool:
     """
     finite = [value for value in values if math.isfinite(value) and value != 0]
     return bool(finite) and min(finite) > 0 and max(finite) >= 3 * min(finite)
-
-
-def rate_floor(comparison: Comparison) -> float:
-    """Return where a chart of the rates begins: a decade below the least that an arm names; schedules end near 0."""
-    return min((arm.base_lr or arm.lr for arm in comparison.arms), default=1.0) / 10
 
 
 def falls(lines: Sequence[Series]) -> bool:
@@ -109,34 +114,16 @@ def ceiling(values: Iterable[float], medians: float = 10.0) -> float:
     return min(finite[-1], medians * middle) if middle > 0 else finite[-1]
 
 
-def _series(comparison: Comparison, metric: str, value: Callable[[Row], float | None]) -> tuple[Series, ...]:
-    made = (_mean(arm.name, metric, comparison.runs_of(arm.name), value) for arm in comparison.arms)
-    return tuple(series for series in made if series.steps)
+def _series(comparison: Comparison, value: Callable[[Row], float | None]) -> list[Series]:
+    made = (_mean(arm.name, comparison.runs_of(arm.name), value) for arm in comparison.arms)
+    return [series for series in made if series.steps]
 
 
-def _mean(arm: str, metric: str, runs: Sequence[Run], value: Callable[[Row], float | None]) -> Series:
+def _mean(arm: str, runs: Sequence[Run], value: Callable[[Row], float | None]) -> Series:
     curves = [{row.step: number for row in run.rows if (number := value(row)) is not None} for run in runs]
-    steps = sorted(set.intersection(*map(set, curves))) if curves else []
-    columns = [_finite_or_gap([curve[step] for curve in curves]) for step in steps]
-    return Series(
-        arm,
-        metric,
-        len(runs),
-        tuple(steps),
-        tuple(sum(value / len(column) for value in column) for column in columns),
-        tuple(map(min, columns)),
-        tuple(map(max, columns)),
-    )
-
-
-def _finite_or_gap(values: list[float]) -> list[float]:
-    """One seed that is not finite makes a gap: the mean of the others would flatter the arm."""
-    return values if all(map(math.isfinite, values)) else [math.nan]
-
-
-def _part(name: str) -> int:
-    return next((place for place, part in enumerate(PARTS) if name.startswith(part)), 0)
-
-
-def _family(name: str) -> str:
-    return next((name.removeprefix(part) for part in PARTS if name.startswith(part) and name != part), name)
+    steps = thinned(sorted(set.intersection(*map(set, curves)))) if curves else []
+    columns = [[curve[step] for curve in curves] for step in steps]
+    # one seed that is not finite makes a gap: the mean of the others would flatter the arm
+    columns = [column if all(map(math.isfinite, column)) else [math.nan] for column in columns]
+    means = [sum(value / len(column) for value in column) for column in columns]
+    return Series(arm, len(runs), steps, means, [*map(min, columns)], [*map(max, columns)])
