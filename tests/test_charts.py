@@ -63,6 +63,7 @@ def test_arms_that_end_alike_have_an_axis():
 def test_an_interval_is_drawn_to_scale_and_points_beyond_the_chart(interval, bar, monkeypatch):
     monkeypatch.setattr(report_charts, "_axis", lambda label, shown: Axis(label, 0.0, 4.0))
     whole = ended([1.0])
+    whole = replace(whole, runs=(*whole.runs, replace(whole.runs[0], seed=1)))
     chart = finals_chart(replace(whole, summaries={"arm 0": Interval(*interval)} if interval else {}))
     assert interval_bar(chart, chart.rows[0], 9).plain.rstrip() == bar
 

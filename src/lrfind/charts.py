@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from lrfind.records import Finding
 from lrfind.strategies.reading import Training, readings
 from lrfind.suggest import METHODS
 
-Numbers: TypeAlias = Sequence[float] | NDArray[np.float64]
+Numbers: TypeAlias = Sequence[float] | NDArray[Any]
 
 FindingKind = Literal[
     "range", "losses", "losses again", "trend", "trend again", "interval", "yours", "found", "readings"

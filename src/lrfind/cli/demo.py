@@ -93,10 +93,10 @@ def _conclude(console: Console, comparison: Comparison, out: Path, events: Path)
     from lrfind.cli.views import say, show_comparison
     from lrfind.compare.sentences import closing
     from lrfind.report import write_report
-    from lrfind.report.loggers import complete_tensorboard
+    from lrfind.report.loggers import write_tensorboard
 
     page = write_report(comparison, out)
-    complete_tensorboard(comparison, events)
+    write_tensorboard(comparison, events)
     show_comparison(console, comparison)
     say(console, f"Report: {page}")
     say(console, f"TensorBoard: tensorboard --logdir {events}")

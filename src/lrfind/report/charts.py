@@ -5,22 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+
+import numpy as np
 
 from lrfind.charts import PALETTE, Axis, Chart, Kind, Mark, Result
 from lrfind.compare.comparison import Comparison
-from lrfind.compare.runs import Arm
 from lrfind.numbers import Show, figure, rate
-from lrfind.report.series import (
-    Series,
-    ceiling,
-    falls,
-    families,
-    metric_series,
-    needs_log_axis,
-    rate_series,
-    schedule_series,
-)
+from lrfind.report.rows import ArmRow, arm_rows
+from lrfind.report.series import Series, families, schedules_of, series_of
 
 MARGIN = 0.05
 """What an axis leaves free at either end, as a share of what it shows."""
@@ -43,52 +35,41 @@ def colours(comparison: Comparison) -> dict[str, int]:
 
 def finals_chart(comparison: Comparison) -> Chart:
     """Return the judged metric at the end: each arm's mean, its interval and its seeds, a row for each arm."""
-    arms = [arm for arm in comparison.arms if comparison.runs_of(arm.name)]
-    known = [one for arm in arms if (one := comparison.summaries.get(arm.name)) and math.isfinite(one.mean)]
-    ends = [end for one in known for end in (one.low, one.high) if math.isfinite(end)]
-    means = [one.mean for one in known]
-    lower_is_better = comparison.mode == "min"
-    x = _axis(comparison.metric, _window(means, [*ends, *means], lower_is_better=lower_is_better) if means else ())
-    results = [_result(comparison, arm, x) for arm in arms]
-    caption = f"{'Lower' if lower_is_better else 'Higher'} is better. "
+    rows = [row for row in arm_rows(comparison) if row.seeds]
+    means = [row.mean for row in rows if row.mean is not None]
+    ends = [end for row in rows if row.interval for end in (row.interval.low, row.interval.high) if math.isfinite(end)]
+    shown = _window(means, [*means, *ends], lower_is_better=comparison.mode == "min") if means else ()
+    x = _axis(comparison.metric, shown)
+    results: list[Result] = []
+    marks: list[Mark] = []
+    for place, row in enumerate(rows):
+        beyond = 0 if row.mean is None else (row.mean > x.high) - (row.mean < x.low)
+        result = (row.result, f"{row.result} →", f"← {row.result}")[beyond]
+        note = row.lost or ("beyond the chart" if beyond else "")
+        results.append(Result(row.name, colours(comparison)[row.name], row.seeds, result, note, beyond))
+        marks += [] if beyond else _result_marks(row, colours(comparison)[row.name], place, x)
+    caption = f"{'Lower' if comparison.mode == 'min' else 'Higher'} is better. "
     caption += (
         "Large dots: the mean over the seeds; lines: its 95 % interval; small dots: the seeds."
-        if any(len(result.seeds) > 1 for result in results)
+        if any(len(row.seeds) > 1 for row in rows)
         else "One seed, so there is no interval."
     )
-    marks = [mark for place, result in enumerate(results) for mark in _result_marks(comparison, result, place, x)]
-    y = Axis("", len(results) - 0.5, -0.5)
-    title = f"{comparison.metric} at the end"
+    title, y = f"{comparison.metric} at the end", Axis("", len(rows) - 0.5, -0.5)
     return Chart("finals", title, caption, x, y, tuple(marks), rows=tuple(results))
 
 
-def _result(comparison: Comparison, arm: Arm, x: Axis) -> Result:
-    seeds = tuple(run.final(comparison.metric) for run in comparison.runs_of(arm.name))
-    lost = sum(not math.isfinite(value) for value in seeds)
-    note = f"not finite in {lost} of {len(seeds)}" if lost else ""
-    colour, summary = colours(comparison)[arm.name], comparison.summaries.get(arm.name)
-    if summary is None or not math.isfinite(summary.mean):
-        return Result(arm.name, colour, seeds, "", note)
-    beyond = (summary.mean > x.high) - (summary.mean < x.low)
-    result = (figure(summary.mean), f"{figure(summary.mean)} →", f"← {figure(summary.mean)}")[beyond]
-    return Result(arm.name, colour, seeds, result, note or ("beyond the chart" if beyond else ""), beyond)
-
-
-def _result_marks(comparison: Comparison, result: Result, place: int, x: Axis) -> list[Mark]:
-    """Return an arm's interval, its mean and its seeds, within the axis."""
-    if not result.result or result.beyond:
-        return []
-    summary, colour, arm = comparison.summaries[result.arm], result.colour, result.arm
-    marks = []
-    if summary.low < summary.high and math.isfinite(summary.high - summary.low):
-        ends = (max(summary.low, x.low), min(summary.high, x.high))
-        marks.append(Mark("whisker", ends, (place, place), "95 % interval", colour, arm))
-    marks += [
-        Mark("seed", (value,), (place + 0.4,), f"run {number + 1}: {figure(value)}", None, arm)
-        for number, value in enumerate(result.seeds)
-        if len(result.seeds) > 1 and x.low <= value <= x.high
-    ]
-    return [*marks, Mark("mean", (summary.mean,), (place,), f"mean: {figure(summary.mean)}", colour, arm)]
+def _result_marks(row: ArmRow, colour: int, place: int, x: Axis) -> Iterator[Mark]:
+    """Yield an arm's interval, its seeds and its mean, as far as they lie on the axis."""
+    if row.mean is None:
+        return
+    above, below = place - 0.08, place + 0.22
+    if row.interval and 0 < row.interval.high - row.interval.low < math.inf:
+        ends = max(row.interval.low, x.low), min(row.interval.high, x.high)
+        yield Mark("whisker", ends, (above, above), "95 % interval", colour, row.name)
+    for number, value in enumerate(row.seeds if len(row.seeds) > 1 else (), 1):
+        if x.low <= value <= x.high:
+            yield Mark("seed", (value,), (below,), f"run {number}: {figure(value)}", None, row.name)
+    yield Mark("mean", (row.mean,), (above,), f"mean: {row.result}", colour, row.name)
 
 
 def family_chart(comparison: Comparison, family: str, metrics: Sequence[str]) -> Chart:
@@ -99,12 +80,12 @@ def family_chart(comparison: Comparison, family: str, metrics: Sequence[str]) ->
         family: What the metrics have in common.
         metrics: Their names, as ``families`` returns them.
     """
-    lines, *others = (metric_series(comparison, metric) for metric in metrics)
+    lines, *others = (series_of(comparison, metric) for metric in metrics)
     dashed = [series for each in others for series in each]
-    bands = [series for series in lines if series.seeds > 1]
-    means = [value for series in (*lines, *dashed) for value in series.mean]
-    ends = [value for series in bands for value in (*series.low, *series.high)]
-    y = _axis(family, [*means, *ends], is_log=falls(lines) and needs_log_axis(means), top=ceiling(means))
+    bands = [series for series in lines if len(series.seeds) > 1]
+    means = [float(value) for series in (*lines, *dashed) for value in series.mean]
+    values = [*means, *(float(value) for series in bands for value in series.seeds.flat)]
+    y = _axis(family, values, is_log=falls(lines) and needs_log_axis(means), top=ceiling(means))
     marks = [
         *_marks(comparison, "band", bands),
         *_marks(comparison, "dashed", dashed),
@@ -120,8 +101,8 @@ def family_chart(comparison: Comparison, family: str, metrics: Sequence[str]) ->
 
 def rate_chart(comparison: Comparison) -> Chart:
     """Return the rate in use over the steps: as scheduled, and as dots what the optimizer had."""
-    planned, used = schedule_series(comparison), rate_series(comparison)
-    values = [value for series in (*planned, *used) for value in series.mean]
+    planned, used = schedules_of(comparison), series_of(comparison)
+    values = [float(value) for series in (*planned, *used) for value in series.mean]
     floor = min((arm.base_lr or arm.lr for arm in comparison.arms), default=1.0) / 10  # schedules end near 0
     y = _axis("learning rate", values, is_log=needs_log_axis(values), floor=floor, show=rate)
     marks = (*_marks(comparison, "line", planned), *_marks(comparison, "dots", used))
@@ -143,17 +124,16 @@ def _outline(series: Series) -> tuple[list[float], list[float]]:
     """Return the outline of the seeds, along their highest and back along their lowest, a gap after each stretch."""
     xs: list[float] = []
     ys: list[float] = []
-    points = zip(series.steps, series.low, series.high, strict=True)
-    for is_finite, stretch in groupby(points, key=lambda point: math.isfinite(point[1])):
-        if is_finite:
-            steps, low, high = zip(*stretch, strict=True)
-            xs += [*steps, *steps[::-1], math.nan]
-            ys += [*high, *low[::-1], math.nan]
+    low, high = series.seeds.min(axis=0), series.seeds.max(axis=0)
+    finite = np.flatnonzero(np.isfinite(low))
+    for stretch in np.split(finite, np.flatnonzero(np.diff(finite) > 1) + 1):
+        xs += [*series.steps[stretch], *series.steps[stretch][::-1], math.nan]
+        ys += [*high[stretch], *low[stretch][::-1], math.nan]
     return xs, ys
 
 
 def _steps(lines: Iterable[Series]) -> Axis:
-    last = max((series.steps[-1] for series in lines), default=1)
+    last = max((int(series.steps[-1]) for series in lines), default=1)
     return Axis("optimizer steps", 0.0, 1.01 * last, show="{:,.0f}".format)
 
 
@@ -166,6 +146,31 @@ def _metric_name(comparison: Comparison, family: str) -> str:
         if one == family:
             break
     return f"metric-{names[-1]}"
+
+
+def needs_log_axis(values: Iterable[float]) -> bool:
+    """Say whether ratios matter more than differences: nothing is negative, and the greatest is thrice the least.
+
+    A 0, where a schedule ends or a loss vanishes, is left out: a log axis shows all but that.
+    """
+    finite = [value for value in values if math.isfinite(value) and value != 0]
+    return bool(finite) and min(finite) > 0 and max(finite) >= 3 * min(finite)
+
+
+def falls(lines: Sequence[Series]) -> bool:
+    """Say whether a quantity falls over training in most of its curves: a loss, not an accuracy."""
+    finite = [series.mean[np.isfinite(series.mean)] for series in lines]
+    known = [bool(curve[-1] < curve[0]) for curve in finite if len(curve) > 1]
+    return 2 * sum(known) > len(known)
+
+
+def ceiling(values: Iterable[float], medians: float = 10.0) -> float:
+    """Return where a chart's axis ends: at the greatest value, but so many medians up where training has blown up."""
+    finite = sorted(value for value in values if math.isfinite(value))
+    if not finite:
+        return math.nan
+    middle = finite[len(finite) // 2]
+    return min(finite[-1], medians * middle) if middle > 0 else finite[-1]
 
 
 def _axis(

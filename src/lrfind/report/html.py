@@ -14,7 +14,7 @@ from lrfind import numbers
 from lrfind.charts import ON_DARK, PALETTE, Chart, finding_chart
 from lrfind.compare.comparison import Comparison
 from lrfind.compare.sentences import closing
-from lrfind.errors import LRFindError, MissingExtraError
+from lrfind.errors import LRFindError, from_extra
 from lrfind.records import Finding
 from lrfind.report import rows, svg
 from lrfind.report.charts import charts, colours
@@ -52,10 +52,11 @@ def render_finding(finding: Finding) -> str:
     Raises:
         MissingExtraError: If Jinja is not installed.
     """
+    length = ((finding.total_steps, "step"), (finding.epochs, "epoch"))
     facts = {
-        "Optimizer": rows.optimizer(finding),
+        "Optimizer": finding.records[0].optimizer if finding.records else "",
         "Schedule": finding.schedule,
-        "Training": rows.length(finding),
+        "Training": " or ".join(numbers.counted(number, unit) for number, unit in length if number),
         "Read by": f"{finding.method}, from {numbers.counted(len(finding.records), 'range test')}",
         "Exact rate": repr(finding.lr),
     }
@@ -99,11 +100,9 @@ def _chart(finding: Finding | None) -> Chart | None:
 
 def _page(name: str, *, charts: list[Chart], search: Chart | None, **said: Any) -> str:
     """Fill in a template; the page's own script runs and no other, and the browser fetches nothing for it."""
-    try:
+    with from_extra("compare"):
         from jinja2 import Environment, PackageLoader, StrictUndefined
         from markupsafe import Markup
-    except ImportError as error:
-        raise MissingExtraError("jinja2", "compare") from error
     environment = Environment(
         loader=PackageLoader("lrfind.report", "page"),
         autoescape=True,

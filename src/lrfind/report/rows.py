@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lrfind.compare.arms import FIXED
-from lrfind.compare.comparison import Comparison, Interval, Pair, Verdict
+from lrfind.compare.comparison import Comparison, Interval, Pair
 from lrfind.compare.runs import Arm, Run
 from lrfind.compare.sentences import in_words
 from lrfind.numbers import as_fine_as, counted, duration, figure, rate, span
@@ -58,15 +58,13 @@ class ArmRow:
     @property
     def result(self) -> str:
         """The mean in words."""
-        if self.mean is None:
-            return "not finite" if self.seeds else "no run finished"
-        return figure(self.mean)
+        return figure(math.nan if self.mean is None else self.mean) if self.seeds else "no run finished"
 
     @property
     def lost(self) -> str:
-        """In how many seeds the metric is not finite, where the mean does not say it already; may be empty."""
+        """In how many seeds the metric is not finite; empty where it is so in none."""
         count = sum(not math.isfinite(value) for value in self.seeds)
-        return f"not finite in {count} of {len(self.seeds)}" if count and self.mean is not None else ""
+        return f"{'not finite ' if self.mean is not None else ''}in {count} of {len(self.seeds)}" if count else ""
 
     @property
     def between(self) -> str:
@@ -92,9 +90,21 @@ def labelled(comparison: Comparison) -> Comparison:
     def of(name: str) -> str:
         return labels.get(name, name)
 
-    verdict = _renamed(comparison.verdict, labels)
-    if comparison.verdict.sentence == in_words(comparison.verdict, comparison.metric, comparison.mode):
-        verdict = replace(verdict, sentence=in_words(verdict, comparison.metric, comparison.mode))
+    def pair(one: Pair) -> Pair:
+        return replace(one, first=of(one.first), second=of(one.second))
+
+    said, about = comparison.verdict, (comparison.metric, comparison.mode)
+    verdict = replace(
+        said,
+        winner=said.winner and of(said.winner),
+        best=said.best and of(said.best),
+        pairs=tuple(map(pair, said.pairs)),
+        kinds=said.kinds and pair(said.kinds),
+        lost=tuple(map(of, said.lost)),
+        not_compared=tuple(map(of, said.not_compared)),
+    )
+    if said.sentence == in_words(said, *about):
+        verdict = replace(verdict, sentence=in_words(verdict, *about))
     return replace(
         comparison,
         arms=tuple(replace(arm, name=of(arm.name)) for arm in comparison.arms),
@@ -110,24 +120,6 @@ def label(arm: Arm) -> str:
     if arm.name == repr(float(arm.lr)):
         return f"lr {rate(arm.lr)}"
     return f"{arm.name} {_rates(arm)}" if arm.name in (FIXED, arm.schedule) else arm.name
-
-
-def _renamed(verdict: Verdict, labels: dict[str, str]) -> Verdict:
-    def of(name: str) -> str:
-        return labels.get(name, name)
-
-    def pair(one: Pair) -> Pair:
-        return replace(one, first=of(one.first), second=of(one.second))
-
-    return replace(
-        verdict,
-        winner=verdict.winner and of(verdict.winner),
-        best=verdict.best and of(verdict.best),
-        pairs=tuple(map(pair, verdict.pairs)),
-        kinds=verdict.kinds and pair(verdict.kinds),
-        lost=tuple(map(of, verdict.lost)),
-        not_compared=tuple(map(of, verdict.not_compared)),
-    )
 
 
 def _rates(arm: Arm) -> str:
@@ -182,17 +174,6 @@ def finding_cards(finding: Finding) -> list[Card]:
 
 def _sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}."
-
-
-def length(finding: Finding) -> str:
-    """Return how long the training is that a rate was found for, in words; empty where that is not known."""
-    known = ((finding.total_steps, "step"), (finding.epochs, "epoch"))
-    return " or ".join(counted(number, unit) for number, unit in known if number)
-
-
-def optimizer(finding: Finding) -> str:
-    """Return the class name of the optimizer that a rate was found for; empty where that is not known."""
-    return finding.records[0].optimizer if finding.records else ""
 
 
 def arm_rows(comparison: Comparison) -> list[ArmRow]:
