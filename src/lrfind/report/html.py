@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 from lrfind import numbers
 from lrfind.charts import ON_DARK, PALETTE, Chart, finding_chart
 from lrfind.compare.comparison import Comparison
-from lrfind.compare.sentences import closing
 from lrfind.errors import LRFindError, from_extra
 from lrfind.records import Finding
 from lrfind.report import rows, svg
@@ -27,23 +25,8 @@ def render(comparison: Comparison) -> str:
         MissingExtraError: If Jinja is not installed.
     """
     comparison = rows.labelled(comparison)
-    verdict, remarks = rows.verdict(comparison)
-    return _page(
-        "comparison.html.jinja",
-        title=comparison.title,
-        verdict=verdict,
-        remarks=[*([closing(comparison)] if comparison.runs else []), *([remarks] if remarks else [])],
-        cards=rows.cards(comparison),
-        notes=rows.notes(comparison),
-        comparison=comparison,
-        colours=colours(comparison),
-        charts=charts(comparison),
-        search=_chart(comparison.finding),
-        rows=rows.arm_rows(comparison),
-        others=rows.other_metrics(comparison),
-        difference=rows.difference,
-        remedy=rows.remedy,
-    )
+    about = {"comparison": comparison, "colours": colours(comparison)}
+    return _page("comparison", comparison.title, charts(comparison), comparison.finding, **about)
 
 
 def render_finding(finding: Finding) -> str:
@@ -52,24 +35,7 @@ def render_finding(finding: Finding) -> str:
     Raises:
         MissingExtraError: If Jinja is not installed.
     """
-    length = ((finding.total_steps, "step"), (finding.epochs, "epoch"))
-    facts = {
-        "Optimizer": finding.records[0].optimizer if finding.records else "",
-        "Schedule": finding.schedule,
-        "Training": " or ".join(numbers.counted(number, unit) for number, unit in length if number),
-        "Read by": f"{finding.method}, from {numbers.counted(len(finding.records), 'range test')}",
-        "Exact rate": repr(finding.lr),
-    }
-    return _page(
-        "finding.html.jinja",
-        title=f"learning rate {numbers.rate(finding.lr)}",
-        headline=finding.headline,
-        cards=rows.finding_cards(finding)[1:],  # the rate stands in the title
-        notes=finding.notes,
-        facts={name: fact for name, fact in facts.items() if fact},
-        charts=[],
-        search=_chart(finding),
-    )
+    return _page("finding", f"learning rate {numbers.rate(finding.lr)}", [], finding)
 
 
 def write_finding_page(finding: Finding, path: Path) -> Path:
@@ -94,29 +60,20 @@ def to_script(data: Any) -> str:
     return text
 
 
-def _chart(finding: Finding | None) -> Chart | None:
-    return finding_chart(finding) if finding is not None and finding.records else None
-
-
-def _page(name: str, *, charts: list[Chart], search: Chart | None, **said: Any) -> str:
+def _page(name: str, title: str, charts: list[Chart], finding: Finding | None, **about: Any) -> str:
     """Fill in a template; the page's own script runs and no other, and the browser fetches nothing for it."""
     with from_extra("compare"):
         from jinja2 import Environment, PackageLoader, StrictUndefined
         from markupsafe import Markup
-    environment = Environment(
-        loader=PackageLoader("lrfind.report", "page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    drawing: list[Callable[..., Any]] = [svg.grid, svg.path, svg.strip, svg.table]
-    environment.globals |= {"units": svg.UNITS, **{draw.__name__: draw for draw in drawing}}
-    writing: list[Callable[..., str]] = [numbers.figure, numbers.rate, numbers.duration, numbers.counted]
-    environment.filters |= {write.__name__: write for write in writing}
+    loader = PackageLoader("lrfind.report", "page")
+    layout: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **layout)
+    environment.globals |= {"numbers": numbers, "rows": rows, "svg": svg}
+    search = finding_chart(finding) if finding is not None and finding.records else None
     script = _text("page.js")
     digest = b64encode(sha256(script.encode()).digest()).decode("ascii")
-    page: str = environment.get_template(name).render(
+    page: str = environment.get_template(f"{name}.html.jinja").render(
+        title=title,
         policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
         css=Markup(_text("page.css")),  # our own files, and JSON that has no way out of its element
         script=Markup(script),
@@ -124,7 +81,8 @@ def _page(name: str, *, charts: list[Chart], search: Chart | None, **said: Any) 
         palette={"light": PALETTE, "dark": ON_DARK},
         charts=charts,
         search=search,
-        **said,
+        finding=finding,
+        **about,
     )
     return page
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from lrfind.compare.arms import FIXED
 from lrfind.compare.comparison import Comparison, Interval, Pair
 from lrfind.compare.runs import Arm, Run
-from lrfind.compare.sentences import in_words
+from lrfind.compare.sentences import closing, in_words
 from lrfind.numbers import as_fine_as, counted, duration, figure, rate, span
 from lrfind.records import Finding
 from lrfind.words import certainty, in_use
@@ -126,10 +126,10 @@ def _rates(arm: Arm) -> str:
     return rate(arm.lr) if arm.base_lr is None else span(arm.base_lr, arm.lr)
 
 
-def verdict(comparison: Comparison) -> tuple[str, str]:
-    """Return the verdict's first sentence, and what follows it; that may be empty."""
+def verdict(comparison: Comparison) -> list[str]:
+    """Return the verdict's first sentence, what to take from it, and the rest."""
     first, *rest = re.split(r"(?<=\.) ", comparison.verdict.sentence, maxsplit=1)
-    return first, " ".join(rest)
+    return [first, *([closing(comparison)] if comparison.runs else []), *rest]
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -170,6 +170,19 @@ def finding_cards(finding: Finding) -> list[Card]:
         Card("Range for cycles", cycles, "base_lr and max_lr of a cyclical schedule."),
         Card("Cost of the search", took, f"{cost}{share}."),
     ]
+
+
+def facts(finding: Finding) -> dict[str, str]:
+    """Return how a rate was found, as far as that is known."""
+    length = ((finding.total_steps, "step"), (finding.epochs, "epoch"))
+    known = {
+        "Optimizer": finding.records[0].optimizer if finding.records else "",
+        "Schedule": finding.schedule,
+        "Training": " or ".join(counted(number, unit) for number, unit in length if number),
+        "Read by": f"{finding.method}, from {counted(len(finding.records), 'range test')}",
+        "Exact rate": repr(finding.lr),
+    }
+    return {name: fact for name, fact in known.items() if fact}
 
 
 def _sentence(words: str) -> str:
