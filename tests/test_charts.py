@@ -1,18 +1,19 @@
 """The charts of a comparison as numbers, and in characters."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from comparisons import FINDING, made_up_comparison
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrfind.cli.charts import Canvas, interval_bar, rate_chart
+from lrfind.charts import Axis, finding_chart
+from lrfind.cli.charts import braille, interval_bar, rate_chart
 from lrfind.compare.comparison import Comparison, Interval, Verdict
 from lrfind.compare.runs import Arm, Row, Run
-from lrfind.plots import finding_plot
-from lrfind.report import charts
-from lrfind.report.charts import Axis, FinalsChart, Mark, finals_chart
+from lrfind.report import charts as report_charts
+from lrfind.report.charts import charts, finals_chart
 
 
 def ended(means, mode="min"):
@@ -40,7 +41,7 @@ def test_one_bad_arm_does_not_squash_the_good_ones(means, mode, span, beyond):
     chart = finals_chart(ended(means, mode))
     margin = 0.05 * (span[1] - span[0])
     assert (chart.x.low, chart.x.high) == pytest.approx((span[0] - margin, span[1] + margin))
-    assert [chart.beyond(mark) for mark in chart.marks] == beyond
+    assert [row.beyond for row in chart.rows] == beyond
 
 
 def test_arms_that_end_alike_have_an_axis():
@@ -51,17 +52,20 @@ def test_arms_that_end_alike_have_an_axis():
 @pytest.mark.parametrize(
     ("interval", "bar"),
     [
-        ((2.0, 1.0, 3.0), "  ├─●─┤  "),
-        ((2.0, 2.0, 2.0), "    ●    "),
+        ((2.0, 1.0, 3.0), "  ├─●─┤"),
+        ((2.0, 2.0, 2.0), "    ●"),
         ((2.0, -9.0, 9.0), "├───●───┤"),
         ((9.0, 8.0, 10.0), "        →"),
-        ((-9.0, -9.0, -9.0), "←        "),
+        ((-9.0, -9.0, -9.0), "←"),
         (None, ""),
     ],
 )
-def test_an_interval_is_drawn_to_scale_and_points_beyond_the_chart(interval, bar):
-    mark = Mark("a", Interval(*interval) if interval else None, ())
-    assert interval_bar(FinalsChart("", "", Axis("", 0.0, 4.0), (mark,)), mark, 9) == bar
+def test_an_interval_is_drawn_to_scale_and_points_beyond_the_chart(interval, bar, monkeypatch):
+    monkeypatch.setattr(report_charts, "_axis", lambda label, shown: Axis(label, 0.0, 4.0))
+    whole = ended([1.0])
+    whole = replace(whole, runs=(*whole.runs, replace(whole.runs[0], seed=1)))
+    chart = finals_chart(replace(whole, summaries={"arm 0": Interval(*interval)} if interval else {}))
+    assert interval_bar(chart, chart.rows[0], 9).plain.rstrip() == bar
 
 
 @given(st.floats(1e-9, 1e9), st.floats(1.001, 1e6), st.booleans())
@@ -73,13 +77,14 @@ def test_ticks_lie_on_the_axis(low, ratio, is_log):
 
 def test_every_value_that_a_chart_is_to_show_lies_on_its_axis():
     whole = made_up_comparison(failed=None)
-    for chart in (*charts.family_charts(whole), charts.rate_chart(whole)):
-        inside = [chart.y.low <= value <= chart.y.high for one in chart.lines for value in one.mean if value == value]
+    for chart in charts(whole)[1:]:
+        lines = [mark for mark in chart.marks if mark.kind in ("line", "best")]
+        inside = [chart.y.low <= value <= chart.y.high for line in lines for value in line.ys if value == value]
         assert sum(inside) > 0.9 * len(inside)  # all but an arm that blew up and the end of a schedule
 
 
 def test_the_terminal_shows_curve_rate_and_range():
-    lines = rate_chart(finding_plot(FINDING), 80).plain.splitlines()
+    lines = rate_chart(FINDING, finding_chart(FINDING), 80).plain.splitlines()
     assert max(map(len, lines)) <= 80
     axis, labels = lines[-3:-1]
     assert axis.count("▲") == 1
@@ -88,8 +93,14 @@ def test_the_terminal_shows_curve_rate_and_range():
     assert sum(0x2800 < ord(character) < 0x2900 for line in lines for character in line) > 80
 
 
-def test_a_line_of_the_canvas_has_no_holes():
-    canvas = Canvas(10, 4)
-    canvas.line([0.0, 1.0], [0.0, 1.0], "cyan")
-    drawn = {column for row in canvas.rows() for column, character in enumerate(row.plain) if character != " "}
-    assert drawn == set(range(10))
+def test_the_line_of_the_terminal_has_no_holes():
+    lines = rate_chart(replace(FINDING, records=FINDING.records[:1]), finding_chart(FINDING), 80).plain.splitlines()[
+        1:-3
+    ]
+    drawn = {column for line in lines for column, character in enumerate(line) if 0x2800 < ord(character) < 0x2900}
+    assert drawn == set(range(min(drawn), max(drawn) + 1))
+
+
+def test_dots_outside_of_the_terminals_chart_are_left_out():
+    (row,) = braille([([0.0, 1.0, 1.1, math.nan, 0.5], [0.0, 1.0, 0.5, 0.5, -0.1], "")], 4, 1)
+    assert row.plain == "⡀  ⠈"

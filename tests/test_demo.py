@@ -41,7 +41,7 @@ def finished(tmp_path_factory):
         patch.delenv("LRFIND_DATA", raising=False)
         patch.setenv("XDG_CACHE_HOME", str(out / "cache"))
         patch.setattr(data, "MIRRORS", ("http://127.0.0.1:9/",))
-        assert demo(patch, "--out", out, "--epochs", 6, "--seed", 3) == 0
+        assert demo(patch, "--out", out, "--epochs", 6, "--seed", 3, "--seeds", 1, "--jobs", 1) == 0
     return out
 
 
@@ -65,6 +65,20 @@ def test_the_report_holds_what_ran(finished):
         assert run["tested"]["test_loss"] == pytest.approx(last["val_loss"], abs=0.3)
         assert round(run["tested"]["test_accuracy"] * 299, 3) == round(run["tested"]["test_accuracy"] * 299)
     assert report["verdict"]["best"] in ("found", "linear")
+
+
+def test_three_seeds_are_trained_by_default_the_curve_comes_first_and_a_sentence_to_use_ends_it(
+    monkeypatch, capsys, tmp_path
+):
+    assert demo(monkeypatch, "--dataset", "digits", "--epochs", 2, "--out", tmp_path, "--lrs", "1e-5", "--jobs", 1) == 0
+    lines = capsys.readouterr().out.splitlines()
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert sorted(run["seed"] for run in report["runs"]) == sorted([0, 1, 2] * 3)
+    assert report["verdict"]["seeds"] == 3
+    assert lines[0].startswith(f"lr {report['finding']['lr']:.3g} for Adam, held constant")
+    assert any("▲" in line for line in lines[:30])
+    best = next(arm for arm in report["arms"] if arm["name"] == report["verdict"]["best"])
+    assert f"Train this with lr {best['lr']:.3g}" in "".join(lines[-4:])
 
 
 def test_the_page_is_self_contained_and_says_digits(finished):
@@ -183,7 +197,20 @@ def test_the_found_run_finds_and_applies_its_rate_itself_and_says_if_it_is_anoth
 
 def interrupted_at(line, out):
     """Run the demo in a process of its own, with Ctrl-C as it says ``line``; return its code and words."""
-    command = [sys.executable, pressed.__file__, line, "demo", "--dataset", "digits", "--epochs", "2", "--out", out]
+    few = ("--dataset", "digits", "--epochs", "2", "--seeds", "1", "--jobs", "1")
+    command = [
+        sys.executable,
+        pressed.__file__,
+        line,
+        "demo",
+        "--dataset",
+        "digits",
+        "--epochs",
+        "2",
+        *one_by_one,
+        "--out",
+        out,
+    ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     done = subprocess.run([*map(str, command)], env={**os.environ, "OMP_NUM_THREADS": "1"}, **pipes, check=False)
     return done.returncode, done.stdout

@@ -20,12 +20,13 @@ ROOT = Path(lrfind.__file__).parent
 
 ROOMS = [
     ["errors", "replies"],
-    ["words", "codec"],
+    ["words", "codec", "numbers"],
     ["records"],
     ["schedules"],
     ["curves"],
     ["suggest"],
     ["strategies"],
+    ["charts"],
     ["plots"],
     ["loggers"],
     ["isolation"],

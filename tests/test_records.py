@@ -4,6 +4,7 @@ import re
 import sys
 from base64 import b64decode
 from dataclasses import replace
+from html import escape
 
 import pytest
 from curves_with_answers import flat_then_diverging, made_up
@@ -147,7 +148,28 @@ def test_the_rate_that_the_optimizer_has_is_said_to_be_below_within_or_above(fac
     judged = one.judge(used)
     assert (judged.words in line and judged.expected in line) is (factor != 1.0)
     assert "yours" not in str(EVIDENT)  # of a rate that is not known
-    assert "expected" not in str(replace(one, total_steps=200))  # as short as no training of the benchmark
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1.1, 1e3])
+def test_in_a_short_training_the_finding_and_its_judgement_say_the_same_and_neither_is_sure(factor):
+    """None of the benchmark's trainings, which a rate is judged by, is as short."""
+    used = EVIDENT.lr * factor
+    short = replace(EVIDENT, records=(replace(FELL, used=used),), total_steps=200)
+    judged, said = short.judge(used), " ".join(str(short).split())
+    assert not judged.is_sure
+    assert judged.words.startswith("may be")
+    assert judged.words in said
+    assert judged.expected in said
+    assert "%" not in judged.sentence
+    assert judged.verdict == EVIDENT.judge(used).verdict
+
+
+def test_a_notebook_and_json_show_how_sure_a_judgement_is():
+    judged = EVIDENT.judge(EVIDENT.lr * 2)
+    assert not judged.is_sure
+    assert judged._repr_html_() == f"<p>{escape(judged.sentence)}</p>"
+    plain = json.loads(json.dumps(judged.to_dict()))
+    assert (plain["verdict"], plain["is_sure"], plain["sentence"]) == (judged.verdict, False, judged.sentence)
 
 
 @pytest.mark.parametrize("name", ["curve.png", "CURVE.SVG"])

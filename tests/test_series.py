@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 
 from lrfind.compare.comparison import Comparison, Verdict
 from lrfind.compare.runs import Arm, Row, Run
-from lrfind.report.series import (
-    ceiling,
-    falls,
-    families,
-    metric_series,
-    needs_log_axis,
-    rate_series,
-    schedule_series,
-)
+from lrfind.report.charts import ceiling, falls, needs_log_axis
+from lrfind.report.series import families, schedules_of, series_of, thinned
 
 ARM = Arm("a", 0.1)
 
@@ -34,33 +27,34 @@ def comparison(*curves, metric="val_loss", arms=(ARM,)):
 
 
 def test_seeds_are_averaged_step_by_step():
-    (series,) = metric_series(comparison({4: 1.0, 8: 0.5}, {4: 3.0, 8: 1.5}), "val_loss")
-    assert (series.arm, series.seeds, series.steps) == ("a", 2, (4, 8))
-    assert (series.mean, series.low, series.high) == ((2.0, 1.0), (1.0, 0.5), (3.0, 1.5))
+    (series,) = series_of(comparison({4: 1.0, 8: 0.5}, {4: 3.0, 8: 1.5}), "val_loss")
+    assert (series.arm, [*series.steps]) == ("a", [4, 8])
+    assert series.seeds.tolist() == [[1.0, 0.5], [3.0, 1.5]]
+    assert series.mean.tolist() == [2.0, 1.0]
 
 
 def test_a_step_that_a_seed_lacks_is_left_out():
-    (series,) = metric_series(comparison({4: 1.0, 8: 0.5, 12: 9.0}, {4: 3.0, 8: 1.5}), "val_loss")
-    assert series.steps == (4, 8)
+    (series,) = series_of(comparison({4: 1.0, 8: 0.5, 12: 9.0}, {4: 3.0, 8: 1.5}), "val_loss")
+    assert [*series.steps] == [4, 8]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_one_seed_that_is_not_finite_makes_a_gap(bad):
-    (series,) = metric_series(comparison({4: 1.0, 8: bad}, {4: 3.0, 8: 1.5}), "val_loss")
+    (series,) = series_of(comparison({4: 1.0, 8: bad}, {4: 3.0, 8: 1.5}), "val_loss")
     assert series.mean[0] == 2.0
-    assert all(map(math.isnan, (series.mean[1], series.low[1], series.high[1])))
+    assert all(map(math.isnan, (series.mean[1], *series.seeds[:, 1])))
 
 
 def test_an_arm_without_a_run_or_the_metric_has_no_curve():
     one = comparison({4: 1.0}, arms=(ARM, Arm("b", 0.2)))
-    assert [series.arm for series in metric_series(one, "val_loss")] == ["a"]
-    assert metric_series(one, "accuracy") == ()
+    assert [series.arm for series in series_of(one, "val_loss")] == ["a"]
+    assert series_of(one, "accuracy") == []
 
 
 @given(st.lists(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=2), min_size=1, max_size=5))
 def test_the_mean_lies_among_the_seeds(values):
-    (series,) = metric_series(comparison(*({1: a, 2: b} for a, b in values)), "val_loss")
-    for low, mean, high in zip(series.low, series.mean, series.high, strict=True):
+    (series,) = series_of(comparison(*({1: a, 2: b} for a, b in values)), "val_loss")
+    for low, mean, high in zip(series.seeds.min(axis=0), series.mean, series.seeds.max(axis=0), strict=True):
         slack = 1e-12 * max(abs(low), abs(high)) + sys.float_info.min  # where halves are no numbers any more
         assert low - slack <= mean <= high + slack
 
@@ -103,24 +97,27 @@ def test_no_value_has_no_ceiling():
 
 def test_losses_fall_and_accuracies_rise():
     whole = made_up_comparison()
-    assert falls(metric_series(whole, "val_loss"))
-    assert not falls(metric_series(whole, "val_accuracy"))
+    assert falls(series_of(whole, "val_loss"))
+    assert not falls(series_of(whole, "val_accuracy"))
 
 
 def test_the_schedule_is_what_the_optimizer_had():
     whole = made_up_comparison(failed=None)
-    planned = {
-        series.arm: dict(zip(series.steps, series.mean, strict=True)) for series in schedule_series(whole, 10**9)
-    }
-    for used in rate_series(whole):
-        assert [planned[used.arm][step] for step in used.steps] == pytest.approx(used.mean, rel=1e-12)
+    planned = {series.arm: dict(zip(series.steps, series.mean, strict=True)) for series in schedules_of(whole)}
+    for used in series_of(whole):
+        both = [
+            (planned[used.arm][at], lr) for at, lr in zip(used.steps, used.mean, strict=True) if at in planned[used.arm]
+        ]
+        assert len(both) > 5
+        assert all(lr == pytest.approx(other, rel=1e-12) for lr, other in both)
 
 
-def test_a_long_schedule_is_thinned_to_its_end():
-    for series in schedule_series(made_up_comparison(), 100):
-        assert len(series.steps) == 100
-        assert series.steps[-1] == 1200
+@given(st.integers(1, 3000), st.integers(1, 500))
+def test_a_long_curve_is_thinned_to_its_end(count, most):
+    steps = thinned(range(count), most)
+    assert steps[-1] == count - 1
+    assert min(count, most / 2) <= len(steps) <= most
 
 
 def test_a_schedule_without_a_name_here_is_not_drawn():
-    assert schedule_series(comparison({4: 1.0}, arms=(Arm("a", 0.1, "my own"),))) == ()
+    assert schedules_of(comparison({4: 1.0}, arms=(Arm("a", 0.1, "my own"),))) == []

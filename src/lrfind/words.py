@@ -90,8 +90,6 @@ def in_use(finding: Finding) -> list[str]:
         return [f"yours: {used:.3g}, the same"]
     place = "below" if used < low else "above" if used > high else "within"
     said = f"yours: {used:.3g} is {place} the interval"
-    if finding.length.is_short:  # the benchmark's trainings, which a rate is judged by, are longer
-        return [said]
     try:
         judged = finding.judge(used)
     except LRFindError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,15 @@ from lrfind.cli.options import parse_lrs
 
 if TYPE_CHECKING:
     from lrfind.compare.comparison import Comparison
+    from lrfind.compare.running import Event, OnEvent
+    from lrfind.demo.data import Dataset
+
+
+EPOCHS = {"fashion-mnist": 3, "digits": 30}
+"""Of each run, by default: on two cores the whole is done in less than five minutes."""
+
+MOST_JOBS = 4
+"""Each process that trains has its own copy of the data."""
 
 
 def demo(
@@ -22,11 +32,13 @@ def demo(
         Path | None, typer.Option(help="Folder that holds FashionMNIST/raw; by default LRFIND_DATA, else the cache.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("runs/demo"),
-    epochs: Annotated[int | None, typer.Option(help="Epochs of each run; by default 5, or 30 on digits.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each run; by default 3, or 30 on digits.")] = None,
     seed: Annotated[int, typer.Option(help="Seeds the weights, the batches and the search.")] = 0,
-    seeds: Annotated[int, typer.Option(help="How many seeds each rate is trained with, from --seed on.")] = 1,
+    seeds: Annotated[int, typer.Option(help="How many seeds each rate is trained with, from --seed on.")] = 3,
     lrs: Annotated[str, typer.Option(help="The guessed rates, separated by commas.")] = "1e-5,1e-4,1e-1",
-    jobs: Annotated[int, typer.Option(help="In how many processes to train at once.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(help="In how many processes to train at once; by default one a core, at most four.")
+    ] = None,
 ) -> None:
     """Train LeNet at guessed learning rates and at the found ones, and write a report.
 
@@ -45,10 +57,10 @@ def run_demo(
     dataset: str,
     data_dir: Path | None,
     out: Path,
-    epochs: int | None = None,
-    seed: int = 0,
-    seeds: int = 1,
-    jobs: int = 1,
+    epochs: int | None,
+    seed: int,
+    seeds: int,
+    jobs: int | None,
 ) -> None:
     """Run the experiment and write its report, also of the runs that were finished at Ctrl-C.
 
@@ -63,22 +75,41 @@ def run_demo(
     check_installed("jinja2", "tensorboard", extra="demo")
     console = Console(markup=False)
     place = None if data_dir is None else str(data_dir)
-    _load(console, dataset, place)
+    images = _load(console, dataset, place)
     from lrfind.demo.experiment import SCHEDULES, Experiment, run
     from lrfind.report import forget_report
 
     events = out / "tensorboard"
     experiment = Experiment(dataset=dataset, data_dir=place, tensorboard=events, seed=seed)
     forget_report(out)  # not before: a mistake in the options costs nobody a finished report
-    which: dict[str, Any] = {"seeds": tuple(range(seed, seed + seeds)), "jobs": jobs}
+    runs = seeds * (len(lrs) + len(SCHEDULES))
+    which: dict[str, Any] = {
+        "seeds": tuple(range(seed, seed + seeds)),
+        "epochs": epochs or EPOCHS[images.name],
+        "jobs": jobs or min(os.cpu_count() or 1, MOST_JOBS, runs),
+    }
     concluded(
-        lambda tell: run(experiment, lrs=lrs, epochs=epochs, on_event=tell, **which),
+        lambda tell: run(experiment, lrs=lrs, on_event=_with_curve(console, tell), **which),
         lambda comparison: _conclude(console, comparison, out, events),
-        runs=seeds * (len(lrs) + len(SCHEDULES)),
+        runs=runs,
     )
 
 
-def _load(console: Console, name: str, data_dir: str | None) -> None:
+def _with_curve(console: Console, tell: OnEvent) -> OnEvent:
+    """Return what tells of events, and shows the finding for a constant rate as soon as it is there."""
+
+    def tell_and_show(event: Event) -> None:
+        tell(event)
+        if event.finding is not None and event.finding.schedule == "constant":
+            from lrfind.cli.views import show_finding
+
+            show_finding(console, event.finding)
+            console.print()
+
+    return tell_and_show
+
+
+def _load(console: Console, name: str, data_dir: str | None) -> Dataset:
     """Load the data, and say at once what a person should know about it."""
     with Console(stderr=True).status("loading"):
         from lrfind.demo.experiment import dataset_of
@@ -86,6 +117,7 @@ def _load(console: Console, name: str, data_dir: str | None) -> None:
         images = dataset_of(name, data_dir)
     if images.note:
         console.print(images.note, soft_wrap=True, highlight=False)
+    return images
 
 
 def _conclude(console: Console, comparison: Comparison, out: Path, events: Path) -> None:
@@ -93,14 +125,14 @@ def _conclude(console: Console, comparison: Comparison, out: Path, events: Path)
     from lrfind.cli.views import say, show_comparison
     from lrfind.compare.sentences import closing
     from lrfind.report import write_report
-    from lrfind.report.loggers import complete_tensorboard
+    from lrfind.report.loggers import write_tensorboard
 
     page = write_report(comparison, out)
-    complete_tensorboard(comparison, events)
+    write_tensorboard(comparison, events)
     show_comparison(console, comparison)
     say(console, f"Report: {page}")
     say(console, f"TensorBoard: tensorboard --logdir {events}")
     if comparison.verdict.seeds == 1:
-        say(console, "lrfind demo --seeds 3 --jobs 2 trains with three seeds, which give intervals.")
+        say(console, "lrfind demo --seeds 3 trains with three seeds, which give intervals.")
     say(console, closing(comparison), "bold")
     say(console, "Now for your own model: lrfind find --model train:Net --data train:Data")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -252,7 +251,7 @@ def _conclude(
     if plot is not None:
         _draw(finding, plot)
     if as_json:
-        said = {} if judgement is None else {"judgement": asdict(judgement)}
+        said = {} if judgement is None else {"judgement": judgement.to_dict()}
         print(json.dumps(finding.to_dict() | said, indent=1))
         return
     console = Console(highlight=False)

@@ -35,56 +35,40 @@ def show(
     with spoken_faults():
         if as_html and as_json:
             raise UsageError("give --html or --json, not both.")
+        from lrfind.cli.views import show_comparison, show_finding
+        from lrfind.records import Finding
+        from lrfind.report import write_finding_page, write_report
+
         path = file / "report.json" if file.is_dir() else file
-        data = _read(path)
-        kept = _understood(path, data)
+        data, kept = _read(path)
+        console = Console(highlight=False)
         if as_json:
             print(json.dumps(data, indent=1))
-        elif as_html:
-            print(_write_page(kept, path))
+        elif isinstance(kept, Finding):
+            if as_html:
+                print(write_finding_page(kept, path.with_suffix(".html")))
+            else:
+                show_finding(console, kept)
+        elif as_html:  # a comparison's page is there already, or is written into its folder
+            page = path.with_name("report.html")
+            print(page if page.exists() else write_report(kept, path.parent))
         else:
-            _print(kept)
+            show_comparison(console, kept)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> tuple[dict[str, Any], Finding | Comparison]:
+    """Return what a file holds, as it stands there and as what it is."""
     from lrfind.codec import read_json
+    from lrfind.compare import comparison
+    from lrfind.records import SCHEMA, Finding
 
     data = read_json(path, "a finding or a comparison")
     if "schema" not in data:
         raise BadInputError(f"{path} holds neither a finding nor a comparison: it has no schema.")
-    return data
-
-
-def _understood(path: Path, data: dict[str, Any]) -> Finding | Comparison:
-    from lrfind.compare import comparison
-    from lrfind.records import SCHEMA, Finding
-
     if data["schema"] == SCHEMA:
-        return Finding.from_dict(data)
+        return data, Finding.from_dict(data)
     if data["schema"] == comparison.SCHEMA:
-        return comparison.Comparison.from_dict(data)
+        return data, comparison.Comparison.from_dict(data)
     raise BadInputError(
         f"{path} has the schema {data['schema']!r}; lrfind show understands {SCHEMA!r} and {comparison.SCHEMA!r}."
     )
-
-
-def _print(kept: Finding | Comparison) -> None:
-    from lrfind.cli.views import show_comparison, show_finding
-    from lrfind.records import Finding
-
-    console = Console(highlight=False)
-    if isinstance(kept, Finding):
-        show_finding(console, kept)
-    else:
-        show_comparison(console, kept)
-
-
-def _write_page(kept: Finding | Comparison, path: Path) -> Path:
-    """Write the page of a finding beside it; a comparison's is there already, or is written into its folder."""
-    from lrfind.records import Finding
-    from lrfind.report import write_finding_page, write_report
-
-    if isinstance(kept, Finding):
-        return write_finding_page(kept, path.with_suffix(".html"))
-    page = path.with_name("report.html")
-    return page if page.exists() else write_report(kept, path.parent)

@@ -6,10 +6,10 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lrfind.charts import finding_chart
 from lrfind.cli.charts import interval_bar, rate_chart
 from lrfind.compare.comparison import Comparison
 from lrfind.errors import LRFindError
-from lrfind.plots import finding_plot
 from lrfind.records import Finding
 from lrfind.report.charts import finals_chart
 from lrfind.report.rows import ArmRow, arm_rows, labelled
@@ -30,7 +30,7 @@ def show_finding(console: Console, finding: Finding) -> None:
     for line in rest:
         say(console, line)
     try:
-        chart = rate_chart(finding_plot(finding), console.width)
+        chart = rate_chart(finding, finding_chart(finding), console.width)
     except LRFindError:
         return
     console.print()
@@ -60,7 +60,7 @@ def _table(comparison: Comparison, width: int) -> RenderableType:
     widths = [max(map(len, column)) for column in zip(headings, *(cells for _, cells in rows), strict=True)]
     room = max(width - sum(widths) - 2 * (len(widths) + 1), _CHART)
     chart = finals_chart(comparison)
-    bars = {mark.arm: interval_bar(chart, mark, min(room, 3 * _CHART)) for mark in chart.marks}
+    bars = {row.arm: interval_bar(chart, row, min(room, 3 * _CHART)) for row in chart.rows}
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column(headings[0], overflow="fold")
     for heading in headings[1:]:

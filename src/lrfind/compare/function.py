@@ -141,7 +141,7 @@ def _finding(
             asked = dict(options)
             found = target.find(schedule, asked.pop("seed"), steps, **asked)
         store.keep_finding(schedule, found)
-    tell(Event("found", schedule, int(options["seed"]), words=f"lr {found.lr:.3g}"))
+    tell(Event("found", schedule, int(options["seed"]), words=f"lr {found.lr:.3g}", finding=found))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from lrfind.compare.runs import Arm, Failure, Run
 from lrfind.compare.targets.protocol import Target, Told
+from lrfind.records import Finding
 
 Todo = Sequence[tuple[Arm, int]]
 """Arms and seeds, in the order to train."""
@@ -29,6 +30,7 @@ class Event:
         done: Optimizer steps done.
         total: Optimizer steps in all.
         words: A few words: the loss, or what went wrong.
+        finding: What was found, of ``"found"``.
     """
 
     kind: Literal["searching", "found", "kept", "started", "step", "finished", "failed", "died"]
@@ -37,6 +39,7 @@ class Event:
     done: int = 0
     total: int = 0
     words: str = ""
+    finding: Finding | None = None
 
 
 OnEvent = Callable[[Event], None]

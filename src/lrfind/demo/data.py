@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,15 +82,14 @@ def load(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> 
         raise BadInputError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}.")
     if name == "digits":
         return digits()
-    folder = _find_folder(data_dir)
-    if folder is None:
-        try:
-            folder = _download()
-        except DataError as error:
-            if name == "fashion-mnist":
-                raise
-            return digits(note=f"{error} Running on scikit-learn's digits instead.")
-    return fashion_mnist(folder)
+    if folder := _given_folder(data_dir):
+        return fashion_mnist(folder)
+    try:
+        return fashion_mnist(_downloaded())
+    except DataError as error:
+        if name == "fashion-mnist":
+            raise
+        return digits(note=f"{error} Running on scikit-learn's digits instead.")
 
 
 def fashion_mnist(folder: Path) -> Dataset:
@@ -114,43 +114,32 @@ def digits(note: str = "") -> Dataset:
     return Dataset("digits", "digits (scikit-learn)", 30, train, validation, test, note)
 
 
-def _find_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
-    """Return the folder of the files: the one that was given, else the cache's; None where that lacks any."""
+def _given_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
+    """Return the folder of the files that the argument, or else the environment, names; it has them all."""
     for given, place in (("data_dir", data_dir), ("LRFIND_DATA", os.environ.get("LRFIND_DATA"))):
         if place:
             folder = Path(place) / FOLDER
-            if lacking := _lacking(folder):
+            if lacking := [name for name in CHECKSUMS if not (folder / name).is_file()]:
                 raise DataError(
                     f"{given} is {os.fspath(place)}, but {folder} has no {', '.join(lacking)}; "
                     f"give the folder that holds {FOLDER}, or none to have the files downloaded."
                 )
             return folder
-    folder = _cache() / FOLDER
-    return None if _lacking(folder) else folder
+    return None
 
 
-def _lacking(folder: Path) -> list[str]:
-    return [name for name in CHECKSUMS if not (folder / name).is_file()]
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lrfind"
-
-
-def _download() -> Path:
-    """Download all four files into the user's cache, checksums verified."""
+def _downloaded() -> Path:
+    """Return the folder in the user's cache, with all files: what is not there, or is damaged, is downloaded."""
     with from_extra("demo"):
         import pooch
     pooch.get_logger().setLevel("ERROR")
-    folder = _cache() / FOLDER
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lrfind" / FOLDER
     for name, checksum in CHECKSUMS.items():
         for mirror in MIRRORS:
             fetch = pooch.HTTPDownloader(progressbar=True, timeout=10)
-            try:
+            with suppress(OSError, ValueError):
                 pooch.retrieve(mirror + name, f"md5:{checksum}", fname=name, path=folder, downloader=fetch)
                 break
-            except (OSError, ValueError):
-                continue
         else:
             raise DataError(f"Fashion-MNIST is not at hand and {name} could not be downloaded; set LRFIND_DATA.")
     return folder
@@ -188,4 +177,4 @@ def _split(data: TensorDataset, held: float) -> tuple[TensorDataset, TensorDatas
 
 
 def _in_order(data: TensorDataset) -> DataLoader[Any]:
-    return DataLoader(data, batch_size=None, sampler=BatchSampler(SequentialSampler(data), 1000, drop_last=False))
+    return DataLoader(data, batch_size=None, sampler=BatchSampler(SequentialSampler(data), 250, drop_last=False))

@@ -7,7 +7,7 @@ from pathlib import Path
 from lrfind.codec import write_json
 from lrfind.compare.comparison import Comparison
 from lrfind.errors import LRFindError
-from lrfind.report.figures import draw, figure_files, plot_finals, plot_rates, plot_runs
+from lrfind.report.figures import figure_files, plot_finals, plot_rates, plot_runs, write_figures
 from lrfind.report.html import render, write_finding_page
 from lrfind.report.markdown import to_markdown
 from lrfind.report.table import to_csv
@@ -39,7 +39,7 @@ def write_report(comparison: Comparison, out: Path) -> Path:
     texts = {PAGE: render(comparison), SUMMARY: to_markdown(comparison), ROWS: to_csv(comparison)}
     try:
         out.mkdir(parents=True, exist_ok=True)
-        draw(comparison, out / FIGURES)
+        write_figures(comparison, out / FIGURES)
         for name, text in texts.items():
             (out / name).write_text(text, encoding="utf-8", newline="")
     except OSError as error:

@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Sequence
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from lrfind import numbers
+from lrfind.charts import ON_DARK, PALETTE, Chart, finding_chart
 from lrfind.compare.comparison import Comparison
-from lrfind.compare.sentences import closing
-from lrfind.errors import LRFindError, MissingExtraError
-from lrfind.plots import COLOURS, FOUND, finding_plot
+from lrfind.errors import LRFindError, from_extra
 from lrfind.records import Finding
-from lrfind.report import numbers, rows, svg
-from lrfind.report.charts import arm_places, family_charts, finals_chart, rate_chart
-
-ON_DARK = (
-    "#ff8b9b",
-    "#86b6e3",
-    "#eab765",
-    "#a3cf85",
-    "#bfa8ea",
-    "#63c3d3",
-    "#d3aa8f",
-    "#f0a3cb",
-    "#aab7c7",
-    "#83d3b2",
-    "#a6b5ff",
-    "#d4c967",
-)
-"""The colours of the arms on a dark page, in the order of those on a light one."""
+from lrfind.report import rows, svg
+from lrfind.report.charts import charts, colours
 
 
 def render(comparison: Comparison) -> str:
@@ -42,30 +25,8 @@ def render(comparison: Comparison) -> str:
         MissingExtraError: If Jinja is not installed.
     """
     comparison = rows.labelled(comparison)
-    verdict, remarks = rows.verdict(comparison)
-    best, finals = comparison.verdict.best, finals_chart(comparison)
-    charts = [*family_charts(comparison), rate_chart(comparison)] if comparison.runs else []
-    pictures = [svg.lines_picture(chart, best) for chart in charts]
-    return _page(
-        "comparison.html.jinja",
-        title=comparison.title,
-        verdict=verdict,
-        remarks=[*([closing(comparison)] if comparison.runs else []), *([remarks] if remarks else [])],
-        cards=rows.cards(comparison),
-        notes=rows.notes(comparison),
-        comparison=comparison,
-        places={name: place % len(ON_DARK) for name, place in arm_places(comparison).items()},
-        shown=[mark.arm for mark in finals.marks],
-        finals=finals,
-        final_rows=[svg.final_row(finals, mark) for mark in finals.marks],
-        finals_table=svg.finals_table(finals),
-        pictures=pictures,
-        finding=_picture(comparison.finding),
-        rows=rows.arm_rows(comparison),
-        others=rows.other_metrics(comparison),
-        difference=rows.difference,
-        remedy=rows.remedy,
-    )
+    about = {"comparison": comparison, "colours": colours(comparison)}
+    return _page("comparison", comparison.title, charts(comparison), comparison.finding, **about)
 
 
 def render_finding(finding: Finding) -> str:
@@ -74,23 +35,7 @@ def render_finding(finding: Finding) -> str:
     Raises:
         MissingExtraError: If Jinja is not installed.
     """
-    facts = {
-        "Optimizer": rows.optimizer(finding),
-        "Schedule": finding.schedule,
-        "Training": rows.length(finding),
-        "Read by": f"{finding.method}, from {numbers.counted(len(finding.records), 'range test')}",
-        "Exact rate": repr(finding.lr),
-    }
-    return _page(
-        "finding.html.jinja",
-        title=f"learning rate {numbers.rate(finding.lr)}",
-        headline=finding.headline,
-        cards=rows.finding_cards(finding)[1:],  # the rate stands in the title
-        notes=finding.notes,
-        facts={name: fact for name, fact in facts.items() if fact},
-        pictures=[],
-        finding=_picture(finding),
-    )
+    return _page("finding", f"learning rate {numbers.rate(finding.lr)}", [], finding)
 
 
 def write_finding_page(finding: Finding, path: Path) -> Path:
@@ -115,39 +60,29 @@ def to_script(data: Any) -> str:
     return text
 
 
-def _picture(finding: Finding | None) -> svg.Picture | None:
-    return svg.finding_picture(finding_plot(finding)) if finding is not None and finding.records else None
-
-
-def _page(name: str, *, pictures: Sequence[svg.Picture], finding: svg.Picture | None, **said: Any) -> str:
+def _page(name: str, title: str, charts: list[Chart], finding: Finding | None, **about: Any) -> str:
     """Fill in a template; the page's own script runs and no other, and the browser fetches nothing for it."""
-    try:
+    with from_extra("compare"):
         from jinja2 import Environment, PackageLoader, StrictUndefined
         from markupsafe import Markup
-    except ImportError as error:
-        raise MissingExtraError("jinja2", "compare") from error
-    environment = Environment(
-        loader=PackageLoader("lrfind.report", "page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"units": svg.UNITS, "ticks": svg.ticks, "grid": svg.grid}
-    environment.filters |= {show.__name__: show for show in (numbers.figure, numbers.rate, numbers.count)}
-    environment.filters |= {"duration": numbers.duration, "counted": numbers.counted}
+    loader = PackageLoader("lrfind.report", "page")
+    layout: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **layout)
+    environment.globals |= {"numbers": numbers, "rows": rows, "svg": svg}
+    search = finding_chart(finding) if finding is not None and finding.records else None
     script = _text("page.js")
     digest = b64encode(sha256(script.encode()).digest()).decode("ascii")
-    shown = [*pictures, *([finding] if finding else [])]
-    page: str = environment.get_template(name).render(
+    page: str = environment.get_template(f"{name}.html.jinja").render(
+        title=title,
         policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
         css=Markup(_text("page.css")),  # our own files, and JSON that has no way out of its element
         script=Markup(script),
-        hover=Markup(to_script({picture.id: picture.hover for picture in shown})),
-        palette={"light": (FOUND, *COLOURS), "dark": ON_DARK},
-        pictures=pictures,
+        hover=Markup(to_script({chart.name: svg.hover(chart) for chart in [*charts, search] if chart})),
+        palette={"light": PALETTE, "dark": ON_DARK},
+        charts=charts,
+        search=search,
         finding=finding,
-        **said,
+        **about,
     )
     return page
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from lrfind.compare.comparison import Comparison
 from lrfind.compare.runs import Arm, Run
-from lrfind.errors import MissingExtraError
+from lrfind.errors import from_extra
 from lrfind.loggers import Metrics, log_curve
 from lrfind.records import Finding
 
@@ -30,26 +30,7 @@ class Logger(Metrics, Protocol):
         """Write what is not written yet."""
 
 
-def log_run(logger: Logger, arm: Arm, run: Run) -> None:
-    """Log one run, and finalize the logger."""
-    for row in run.rows:
-        logger.log_metrics({**row.metrics, "lr": row.lr}, step=row.step)
-    log_end(logger, arm, run)
-
-
-def log_end(logger: Logger, arm: Arm, run: Run) -> None:
-    """Log what a run was and its metrics at the end; finalize the logger."""
-    last = {**run.tested, **run.last.metrics}
-    about = {"arm": arm.name, "lr": arm.lr, "schedule": arm.schedule, "origin": arm.origin, "seed": run.seed}
-    optional = {"base_lr": arm.base_lr, "cycles": arm.cycles}
-    params = {**about, **{name: value for name, value in optional.items() if value is not None}}
-    _log_settings(logger, params, {f"final/{name}": value for name, value in last.items()}, run.steps)
-    logger.finalize("success")
-
-
-def log_comparison(
-    comparison: Comparison, open_logger: Callable[[str], Logger], *, log: Callable[[Logger, Arm, Run], None] = log_run
-) -> None:
+def log_comparison(comparison: Comparison, open_logger: Callable[[str], Logger]) -> None:
     """Log every run of a comparison, and its search, each to a logger of its own.
 
     A run's logger gets each row's metrics and rate, the arm as hyperparameters, and the metrics at the end as
@@ -59,14 +40,25 @@ def log_comparison(
         comparison: A comparison.
         open_logger: Called with ``"search"`` and with names like ``"found/seed-0"``, that a folder can have; returns
             the logger, for example ``lambda name: CSVLogger("logs", name=name)``. It is finalized here.
-        log: Logs a run and finalizes its logger; ``log_end`` where the rows were logged while it trained.
     """
     if comparison.finding is not None:
         log_finding(open_logger(SEARCH), comparison.finding)
     names = _folder_names(comparison.arms)
     arms = {arm.name: arm for arm in comparison.arms}
     for run in comparison.runs:
-        log(open_logger(f"{names[run.arm]}/seed-{run.seed}"), arms[run.arm], run)
+        log_run(open_logger(f"{names[run.arm]}/seed-{run.seed}"), arms[run.arm], run)
+
+
+def log_run(logger: Logger, arm: Arm, run: Run) -> None:
+    """Log one run, what it was and its metrics at the end; finalize the logger."""
+    for row in run.rows:
+        logger.log_metrics({**row.metrics, "lr": row.lr}, step=row.step)
+    about = {"arm": arm.name, "lr": arm.lr, "schedule": arm.schedule, "origin": arm.origin, "seed": run.seed}
+    optional = {"base_lr": arm.base_lr, "cycles": arm.cycles}
+    params = {**about, **{name: value for name, value in optional.items() if value is not None}}
+    last = {**run.tested, **run.last.metrics}
+    _log_settings(logger, params, {f"final/{name}": value for name, value in last.items()}, run.steps)
+    logger.finalize("success")
 
 
 def write_tensorboard(comparison: Comparison, folder: Path) -> None:
@@ -77,15 +69,6 @@ def write_tensorboard(comparison: Comparison, folder: Path) -> None:
     """
     forget_events(folder)
     log_comparison(comparison, lambda name: TensorBoard(folder / name))
-
-
-def complete_tensorboard(comparison: Comparison, folder: Path) -> None:
-    """Add to the event files that were written while the runs trained what only the end knows.
-
-    Raises:
-        MissingExtraError: If TensorBoard is not installed.
-    """
-    log_comparison(comparison, lambda name: TensorBoard(folder / name), log=log_end)
 
 
 def forget_events(folder: Path) -> None:
@@ -123,10 +106,8 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
+        with from_extra("demo"):
             from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise MissingExtraError("tensorboard", "demo") from error
         self.experiment: Any = SummaryWriter(str(folder))
 
     def log_hyperparams(self, params: dict[str, Any], metrics: Mapping[str, float] | None = None) -> None:
@@ -162,7 +143,7 @@ def _folder_names(arms: tuple[Arm, ...]) -> dict[str, str]:
     taken = {SEARCH}
     for number, arm in enumerate(arms):
         name = re.sub(r"[^\w.+-]+", "-", arm.name).strip("-.")[:60] or "arm"
-        tries = chain((name,), (f"{name}-{one}" for one in count(number)))
-        names[arm.name] = next(one for one in tries if one.lower() not in taken)
+        tries = chain((name,), (f"{name}-{other}" for other in count(number)))
+        names[arm.name] = next(free for free in tries if free.lower() not in taken)
         taken.add(names[arm.name].lower())
     return names

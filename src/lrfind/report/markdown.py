@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from lrfind.compare.comparison import Comparison, Pair
+from lrfind.numbers import figure
 from lrfind.report import rows
-from lrfind.report.numbers import figure
 from lrfind.report.rows import ArmRow
 
 NOWHERE = "\u200b"
@@ -16,10 +16,10 @@ NOWHERE = "\u200b"
 def to_markdown(comparison: Comparison) -> str:
     """Return the verdict, the table of arms, what is settled, and how it was run."""
     comparison = rows.labelled(comparison)
-    verdict, remarks = rows.verdict(comparison)
+    verdict, *remarks = map(escape, rows.verdict(comparison))
     parts = [
         f"### {escape(comparison.title)}",
-        f"**{escape(verdict)}** {escape(remarks)}".strip(),
+        " ".join([f"**{verdict}**", *remarks]),
         _arms(comparison),
         "\n".join(map(_pair, comparison.verdict.pairs)),
         "\n".join(f"- Failed: {escape(one.arm)}, seed {one.seed}: {escape(one.error)}" for one in comparison.failures),

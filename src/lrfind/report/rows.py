@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lrfind.compare.arms import FIXED
-from lrfind.compare.comparison import Comparison, Interval, Pair, Verdict
+from lrfind.compare.comparison import Comparison, Interval, Pair
 from lrfind.compare.runs import Arm, Run
-from lrfind.compare.sentences import in_words
+from lrfind.compare.sentences import closing, in_words
+from lrfind.numbers import as_fine_as, counted, duration, figure, rate, span
 from lrfind.records import Finding
-from lrfind.report.numbers import as_fine_as, count, counted, duration, figure, rate, rough, span
 from lrfind.words import certainty, in_use
 
 
@@ -58,15 +58,13 @@ class ArmRow:
     @property
     def result(self) -> str:
         """The mean in words."""
-        if self.mean is None:
-            return "not finite" if self.seeds else "no run finished"
-        return figure(self.mean)
+        return figure(math.nan if self.mean is None else self.mean) if self.seeds else "no run finished"
 
     @property
     def lost(self) -> str:
-        """In how many seeds the metric is not finite, where the mean does not say it already; may be empty."""
+        """In how many seeds the metric is not finite; empty where it is so in none."""
         count = sum(not math.isfinite(value) for value in self.seeds)
-        return f"not finite in {count} of {len(self.seeds)}" if count and self.mean is not None else ""
+        return f"{'not finite ' if self.mean is not None else ''}in {count} of {len(self.seeds)}" if count else ""
 
     @property
     def between(self) -> str:
@@ -92,9 +90,21 @@ def labelled(comparison: Comparison) -> Comparison:
     def of(name: str) -> str:
         return labels.get(name, name)
 
-    verdict = _renamed(comparison.verdict, labels)
-    if comparison.verdict.sentence == in_words(comparison.verdict, comparison.metric, comparison.mode):
-        verdict = replace(verdict, sentence=in_words(verdict, comparison.metric, comparison.mode))
+    def pair(one: Pair) -> Pair:
+        return replace(one, first=of(one.first), second=of(one.second))
+
+    said, about = comparison.verdict, (comparison.metric, comparison.mode)
+    verdict = replace(
+        said,
+        winner=said.winner and of(said.winner),
+        best=said.best and of(said.best),
+        pairs=tuple(map(pair, said.pairs)),
+        kinds=said.kinds and pair(said.kinds),
+        lost=tuple(map(of, said.lost)),
+        not_compared=tuple(map(of, said.not_compared)),
+    )
+    if said.sentence == in_words(said, *about):
+        verdict = replace(verdict, sentence=in_words(verdict, *about))
     return replace(
         comparison,
         arms=tuple(replace(arm, name=of(arm.name)) for arm in comparison.arms),
@@ -112,32 +122,14 @@ def label(arm: Arm) -> str:
     return f"{arm.name} {_rates(arm)}" if arm.name in (FIXED, arm.schedule) else arm.name
 
 
-def _renamed(verdict: Verdict, labels: dict[str, str]) -> Verdict:
-    def of(name: str) -> str:
-        return labels.get(name, name)
-
-    def pair(one: Pair) -> Pair:
-        return replace(one, first=of(one.first), second=of(one.second))
-
-    return replace(
-        verdict,
-        winner=verdict.winner and of(verdict.winner),
-        best=verdict.best and of(verdict.best),
-        pairs=tuple(map(pair, verdict.pairs)),
-        kinds=verdict.kinds and pair(verdict.kinds),
-        lost=tuple(map(of, verdict.lost)),
-        not_compared=tuple(map(of, verdict.not_compared)),
-    )
-
-
 def _rates(arm: Arm) -> str:
-    return rate(arm.lr) if arm.base_lr is None else span(arm.base_lr, arm.lr, rough)
+    return rate(arm.lr) if arm.base_lr is None else span(arm.base_lr, arm.lr)
 
 
-def verdict(comparison: Comparison) -> tuple[str, str]:
-    """Return the verdict's first sentence, and what follows it; that may be empty."""
+def verdict(comparison: Comparison) -> list[str]:
+    """Return the verdict's first sentence, what to take from it, and the rest."""
     first, *rest = re.split(r"(?<=\.) ", comparison.verdict.sentence, maxsplit=1)
-    return first, " ".join(rest)
+    return [first, *([closing(comparison)] if comparison.runs else []), *rest]
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -168,31 +160,33 @@ def finding_cards(finding: Finding) -> list[Card]:
     """Return what to read first of a finding: the rate, how sure it is, the rate in use, its range and cost."""
     purpose = finding.headline.partition(f"{finding.lr:.3g}")[2].lstrip(" ,")
     word, _, sure = certainty(finding).partition(": ")
-    cycles = span(finding.base_lr, finding.max_lr, rough)
+    cycles = span(finding.base_lr, finding.max_lr)
     cost, took = counted(finding.cost.steps, "step"), duration(finding.cost.seconds)
     share = f", {100 * finding.cost.steps / finding.total_steps:.2g} % of one training" if finding.total_steps else ""
     return [
         Card("Found rate", rate(finding.lr), _sentence(purpose)),
-        Card("Interval", span(*finding.interval, rough), _sentence(sure if word == "interval" else f"{word}: {sure}")),
+        Card("Interval", span(*finding.interval), _sentence(sure if word == "interval" else f"{word}: {sure}")),
         *(Card("Your rate", rate(finding.used or 0), _sentence(line.partition(": ")[2])) for line in in_use(finding)),
         Card("Range for cycles", cycles, "base_lr and max_lr of a cyclical schedule."),
         Card("Cost of the search", took, f"{cost}{share}."),
     ]
 
 
+def facts(finding: Finding) -> dict[str, str]:
+    """Return how a rate was found, as far as that is known."""
+    length = ((finding.total_steps, "step"), (finding.epochs, "epoch"))
+    known = {
+        "Optimizer": finding.records[0].optimizer if finding.records else "",
+        "Schedule": finding.schedule,
+        "Training": " or ".join(counted(number, unit) for number, unit in length if number),
+        "Read by": f"{finding.method}, from {counted(len(finding.records), 'range test')}",
+        "Exact rate": repr(finding.lr),
+    }
+    return {name: fact for name, fact in known.items() if fact}
+
+
 def _sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}."
-
-
-def length(finding: Finding) -> str:
-    """Return how long the training is that a rate was found for, in words; empty where that is not known."""
-    known = ((finding.total_steps, "step"), (finding.epochs, "epoch"))
-    return " or ".join(counted(number, unit) for number, unit in known if number)
-
-
-def optimizer(finding: Finding) -> str:
-    """Return the class name of the optimizer that a rate was found for; empty where that is not known."""
-    return finding.records[0].optimizer if finding.records else ""
 
 
 def arm_rows(comparison: Comparison) -> list[ArmRow]:
@@ -251,7 +245,7 @@ def remedy(pair: Pair) -> str:
     if pair.is_settled or pair.seeds_needed is None:
         return ""
     more = counted(pair.seeds_needed - pair.seeds, "more seed")
-    return f"about {more}, {count(pair.seeds_needed)} in all, would settle it"
+    return f"about {more}, {pair.seeds_needed:,} in all, would settle it"
 
 
 def _mean(runs: Sequence[Run], metric: str) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from lrfind.curves import Curve, to_curve
@@ -179,7 +179,7 @@ def judged(finding: Finding, lr: float) -> Judgement:
     first = finding.records[0]
     length = training.over(first)
     rests_on = evidence(to_curve(first), training.final_fraction, length.passes, length.steps)
-    return judge(lr, finding.lr, known.lr, rests_on)
+    return replace(judge(lr, finding.lr, known.lr, rests_on), is_short=finding.length.is_short)
 
 
 def _interval(curve: Curve, lr: float, method: str, training: Training) -> tuple[float, float]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from html import escape
 from math import log2
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -69,9 +70,10 @@ class Judgement:
     Attributes:
         lr: The rate.
         found: The rate that was found.
-        verdict: ``"better"``, ``"as good"`` or ``"worse"`` than that.
+        verdict: ``"better"``, ``"as good"`` or ``"worse"`` than that: the likeliest, which ``is_sure`` or not.
         regret: How much of what training learns the rate is expected to lose, in [0, 1].
         certainty: In what share of the benchmark's trainings the verdict was right, that far from the reading.
+        is_short: Whether training is shorter than the benchmark's, which then say little of it.
     """
 
     lr: float
@@ -79,14 +81,23 @@ class Judgement:
     verdict: Verdict
     regret: float
     certainty: float
+    is_short: bool = False
 
     def __str__(self) -> str:
         return self.sentence
 
+    def _repr_html_(self) -> str:
+        """Return the sentence, for notebooks."""
+        return f"<p>{escape(self.sentence)}</p>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the judgement as plain JSON types: its attributes, whether it is sure, and the sentence."""
+        return {**asdict(self), "is_sure": self.is_sure, "sentence": self.sentence}
+
     @property
     def is_sure(self) -> bool:
-        """Whether the verdict was right in 95 % of them."""
-        return self.certainty >= SURE
+        """Whether the verdict was right in 95 % of the benchmark's trainings, and training is as long as those."""
+        return self.certainty >= SURE and not self.is_short
 
     @property
     def sentence(self) -> str:
@@ -94,20 +105,21 @@ class Judgement:
         if abs(self.lr / self.found - 1) < SAME:
             return f"lr {self.lr:.3g} is the found rate, {self.expected}."
         than = "as" if self.verdict == "as good" else "than"
-        return (
-            f"lr {self.lr:.3g} {self.words} {than} the found {self.found:.3g}, {self.expected} (this was so for "
-            f"{self.certainty:.0%} of the benchmark's trainings)."
-        )
+        right = "" if self.is_short else f" (this was so for {self.certainty:.0%} of the benchmark's trainings)"
+        return f"lr {self.lr:.3g} {self.words} {than} the found {self.found:.3g}, {self.expected}{right}."
 
     @property
     def words(self) -> str:
         """The verdict and how sure it is, as "may well be worse"."""
-        sure = "is" if self.is_sure else "may well be" if self.certainty >= 0.5 else "may be"
+        is_likely = self.certainty >= 0.5 and not self.is_short
+        sure = "is" if self.is_sure else "may well be" if is_likely else "may be"
         return f"{sure} {'about as good' if self.verdict == 'as good' else self.verdict}"
 
     @property
     def expected(self) -> str:
         """What the rate costs, in words."""
+        if self.is_short:
+            return "how much it loses could not be told: training is shorter than the benchmark's"
         return f"expected to lose {self.regret:.1%} of what training learns"
 
 

@@ -54,15 +54,15 @@
     return made;
   }
 
-  /* What each visible series has nearest to a place, as [distance, x, name, y]; far ones are left out. */
+  /* What each visible series has nearest to a place, as [distance, x, place, name, colour, y]; far ones are left out. */
   function nearest(chart, place) {
     const { low, high, log } = chart.x, scale = log ? Math.log : Number;
     const share = (x) => (scale(x) - scale(low)) / (scale(high) - scale(low));
     const found = [];
-    for (const [arm, xs, ys, name] of chart.series) {
+    for (const [arm, colour, name, xs, ys] of chart.series) {
       if (hidden.has(arm)) continue;
-      const points = xs.map((x, at) => [Math.abs(share(x) - place), x, name ?? arm, ys[at], share(x), arm]);
-      const best = points.filter((point) => point[3] !== null).reduce((a, b) => (b[0] < a[0] ? b : a), [Infinity]);
+      const points = xs.map((x, at) => [Math.abs(share(x) - place), x, share(x), name, colour, ys[at]]);
+      const best = points.filter((point) => point[5] !== null).reduce((a, b) => (b[0] < a[0] ? b : a), [Infinity]);
       if (best[0] < NEAR) found.push(best);
     }
     return found;
@@ -77,17 +77,13 @@
     const point = (event) => {
       const box = area.getBoundingClientRect(), found = nearest(chart, (event.clientX - box.left) / box.width);
       if (!found.length) return leave();
-      const [, x, , , place] = found.reduce((a, b) => (b[0] < a[0] ? b : a));
-      tip.replaceChildren(element("b", "", `${chart.unit} ${chart.unit === "step" ? x.toLocaleString("en") : short(x, 3)}`));
-      for (const [, , name, y, , arm] of found) {
-        const line = element("span", "", "");
-        if (arm !== null) {
-          const swatch = element("i", "swatch");
-          const drawn = [...area.querySelectorAll("path")].find((path) => path.dataset.arm === arm);
-          swatch.style.setProperty("--arm", drawn.style.getPropertyValue("--arm"));
-          line.append(swatch);
-        }
-        line.append(element("span", "", name), element("b", "", short(y)));
+      const [, x, place] = found.reduce((a, b) => (b[0] < a[0] ? b : a));
+      const { label } = chart.x;
+      tip.replaceChildren(element("b", "", `${label}: ${label === "learning rate" ? short(x, 3) : x.toLocaleString("en")}`));
+      for (const [, , , name, colour, y] of found) {
+        const line = element("span", "", ""), swatch = element("i", "swatch");
+        swatch.style.setProperty("--arm", `var(--arm-${colour})`);
+        line.append(swatch, element("span", "", name), element("b", "", short(y)));
         tip.append(line);
       }
       guide.style.left = `${100 * place}%`;

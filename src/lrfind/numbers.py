@@ -1,4 +1,4 @@
-"""Numbers as a report writes them: rounded, with units that people use."""
+"""Numbers as charts and reports write them: rounded, with units that people use."""
 
 from __future__ import annotations
 
@@ -33,44 +33,29 @@ def as_fine_as(reference: float, digits: int = 3) -> Show:
     return lambda value: _signed(f"{value:.{decimals}f}") if math.isfinite(value) else "not finite"
 
 
-def rate(value: float) -> str:
-    """Write a rate with three digits.
+def rate(value: float, digits: int = 3) -> str:
+    """Write a learning rate.
 
     Example:
         >>> rate(0.0041234), rate(1e-5)
         ('0.00412', '1e-5')
     """
-    return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e+")
+    return f"{value:.{digits}g}".replace("e-0", "e-").replace("e+0", "e+")
 
 
 def rough(value: float) -> str:
-    """Write an end of a range of rates, of which two digits are known at most.
-
-    Example:
-        >>> rough(0.0041234)
-        '0.0041'
-    """
-    return rate(float(f"{value:.2g}"))
+    """Write an end of a range of rates, of which two digits are known at most."""
+    return rate(value, 2)
 
 
-def span(low: float, high: float, show: Show) -> str:
+def span(low: float, high: float, show: Show = rough) -> str:
     """Write two ends, or one number where both are written alike.
 
     Example:
-        >>> span(0.001, 0.01, rate), span(0.01, 0.01, rate)
+        >>> span(0.001, 0.01), span(0.01, 0.01)
         ('0.001 to 0.01', '0.01')
     """
     return " to ".join(dict.fromkeys((show(low), show(high))))
-
-
-def count(value: float) -> str:
-    """Write a whole number, its thousands apart.
-
-    Example:
-        >>> count(12345.0)
-        '12,345'
-    """
-    return f"{value:,.0f}"
 
 
 def counted(number: float, unit: str) -> str:
