@@ -32,7 +32,7 @@ SUMMED = {
     "fastai valley": "fastai's `valley`",
     "Optuna, 10 % of training": "Optuna (TPE, median pruner)",
     "top-k, 10 % of training": "eight short runs, the best two longer",
-    "the habit": "the habit: Adam 1e-3, SGD 1e-2",
+    "the habit": "common defaults: Adam 1e-3, SGD 1e-2",
     "torch-lr-finder": "torch-lr-finder",
     "ignite": "ignite",
     "Lightning": "Lightning's `Tuner.lr_find`",
@@ -154,7 +154,7 @@ def list_of_tasks(tasks: Mapping[str, Task]) -> str:
     rows = [
         (
             task.name,
-            task.family + (f" ({task.group})" if task.unseen else ""),
+            task.family + (f" ({task.group})" if task.unseen and not task.wider else ""),
             task.optimizer_name,
             str(task.batch_size),
             ", ".join(task.schedules),

@@ -20,13 +20,12 @@ PAGE_TEXT = """<!-- make matrix writes this page -->
 
 # The matrix: nothing moves
 
-A cell trains twice with the same seed, once with a probe before the first step,
-and compares everything that is left bit for bit: weights, buffers, gradients, train/eval flags, optimizer and
-scheduler state, Python counters, random number generators, state beside the model (a tensor, a NumPy generator, a
-deque, a counter, a number, all of which move with each step and change it), and the loss of every step, which shows
-the order of batches. The probe ends in each of the five ways.
+A cell trains twice with the same seed, once with a probe before the first step, and compares everything afterwards
+bit for bit: weights, buffers, gradients, train/eval flags, optimizer and scheduler state, Python counters, random
+number generators, other state (a tensor, a NumPy generator, a deque, a counter, a number, which each step changes
+and depends on), and the loss of every step, which shows the order of batches. The probe ends in each of five ways.
 
-**{sum} cells: {exact} bit-exact, {wrong} not as they should be** (torch {torch}).
+**{sum} cells: {exact} bit-exact, {wrong} wrong** (torch {torch}).
 
 | loop | combinations of values covered | bit-exact | wrong |
 | --- | --- | --- | --- |
@@ -34,14 +33,14 @@ the order of batches. The probe ends in each of the five ways.
 
 {factors}
 
-Compiled is `torch.compile(..., backend="eager")`: what a probe meets are its frames, guards and caches, not its
+Compiled means `torch.compile(..., backend="eager")`: it tests the frames, guards and caches that a probe meets, not the
 kernels. In Lightning the compiled model is the LightningModule, in Hugging Face's Trainer it is `torch_compile=True`.
 
-Left out, since they cannot be trained without a search either (a test says so):
+Left out, since they cannot be trained without a search either (a test checks this):
 
 {left_out}
 
-Fabric and Accelerate, whose loops are plain loops, have tests of their own (`tests/test_fabric_and_accelerate.py`).
+Fabric and Accelerate use plain loops and have their own tests (`tests/test_fabric_and_accelerate.py`).
 """
 
 IN_THREES = ("pytorch",)

@@ -168,12 +168,12 @@ TIMM = {
 }
 
 OWN = {
-    "a class of one's own": UserScheduler,
-    "a class of one's own with a floor": lambda one: UserScheduler(one, floor=_rates(one)[0] / 5),
-    "a class of one's own that goes on from the rate": RecursiveScheduler,
+    "a class": UserScheduler,
+    "a class with a floor": lambda one: UserScheduler(one, floor=_rates(one)[0] / 5),
+    "a class that continues from the current rate": RecursiveScheduler,
 }
 
-SCHEDULERS = {"torch": TORCH, "transformers": TRANSFORMERS, "timm's shape": TIMM, "one's own": OWN}
+SCHEDULERS = {"torch": TORCH, "transformers": TRANSFORMERS, "timm's shape": TIMM, "user-defined": OWN}
 
 
 def advance(scheduler, done):

@@ -25,36 +25,34 @@ PAGE_TEXT = """<!-- make schedulers writes this page -->
 
 # Schedulers
 
-A scheduler is whatever changes the rates of its optimizer when it is stepped.
-`finding.apply(optimizer, scheduler)` makes of a training that was built with any rate the one that would
-have been built with the found rate. The table compares the two over {steps} steps of the scheduler, stepped per batch
-and per epoch, with one param group and with three of different rates (torch {torch}, transformers {transformers}).
-What differs is rounding.
+A scheduler is anything that changes its optimizer's rates when it is stepped. After
+`finding.apply(optimizer, scheduler)`, a training that was built with any rate equals one that was built with the
+found rate. The table compares the two over {steps} steps of the scheduler, stepped per batch and per epoch, with one
+param group and with three of different rates (torch {torch}, transformers {transformers}). The differences are
+rounding.
 
-What was given to a scheduler as a rate of its own, a floor say, scales with the found rate, so that the schedule
-keeps its shape: set it again after `apply` where you mean the number itself.
+Rates that a scheduler was given, such as a floor, scale with the found rate, so that the schedule keeps its shape. If
+you mean the number itself, set it again after `apply`.
 
 | scheduler | one group | three groups | scales with the rate | how |
 | --- | --- | --- | --- | --- |
 {rows}
 
-"By what it keeps" are the rates that a scheduler has noted (`base_lrs`, say): they are scaled in place, so that its
-`state_dict` holds them. "By what it writes" is for one that keeps nothing that is known to be a rate: it then sees
-its optimizer through a view, and has to be passed to `apply` again after a resume; asked for its latest rates, it
-still tells those that it would make without the view. Of a class that is neither torch's nor transformers', a copy is
-tried first. One that cannot be stepped is refused with a sentence; search with `schedule=` as a function of the
-fraction of training done instead, and set the rates yourself. Accelerate's wrapper is looked through, and ignite's
-handlers are scaled by what they write. `CyclicLR` and `OneCycleLR` are given their rates as absolute; the found rate
-is the peak.
+"By what it keeps" means that the rates in the scheduler's attributes (such as `base_lrs`) are scaled in place, so that
+its `state_dict` holds them. "By what it writes" is for schedulers without attributes that are known to be rates: such a
+scheduler sees its optimizer through a proxy that scales what it writes. It must be passed to `apply` again after a
+resume, and its own `get_last_lr` still returns unscaled rates. A scheduler that is neither torch's nor transformers' is
+tried on a copy first. If it cannot be stepped, it is refused with an error; then search with `schedule=` as a function
+of the fraction of training done, and set the rates yourself. Accelerate's wrapper is unwrapped, and ignite's handlers
+are scaled by what they write. `CyclicLR` and `OneCycleLR` get absolute rates; the found rate is their peak.
 
-A function that you give to `LambdaLR` may count for itself: it is not called beside the training, but where it is
-tried, and then what it moves is put back. The optimizer itself may be in a wrapper that shares its param groups
-(apex's `LARC`, timm's `Lookahead`); one that calls no step hooks of torch's is refused, since its rate could not be
-watched.
+A function that you give to `LambdaLR` may count its calls: it is called only by the training, and where it is tried,
+its state is put back. The optimizer may be in a wrapper that shares its param groups (apex's `LARC`, timm's
+`Lookahead`). A wrapper that does not call torch's step hooks is refused, since its rate could not be watched.
 
-A schedule that waits for a metric (`ReduceLROnPlateau`, `greedy`) is searched for as constant: when it will change
-the rate is not known. A rate that is applied in the middle of a schedule goes on from there; a new schedule begun on
-an optimizer whose earlier one had ended begins at the found rate.
+A schedule that waits for a metric (`ReduceLROnPlateau`, `greedy`) counts as constant in the search, since it is not
+known when it will change the rate. A rate applied in the middle of a schedule continues from there. A new schedule on
+an optimizer whose earlier one had ended starts at the found rate.
 """
 
 

@@ -21,23 +21,23 @@ TARGETS = (
 
 INTRODUCTION = """# The overhead of a probe step
 
-The same model, weights, batches, optimizer (SGD with momentum) and number of steps for everybody, one thread, rates
-from 1e-6 to 1e-4 so that nothing diverges, no early stop, no bars. All run in one process, in an order drawn anew for
-each repeat; every ratio is taken within one repeat, and what is shown is the median with the quartiles over the
-repeats. Each step is timed from outside, by the loader, from one request for a batch to the next, so that it holds
-everything a contestant does in it: the median over a run's steps, in CPU time of the process. Memory that is freed is
-kept (glibc's `mallopt`), since page faults come and go by luck. `benchmarks/overhead/` says how and why.
+The same model, weights, batches, optimizer (SGD with momentum) and number of steps for all, one thread, rates from
+1e-6 to 1e-4 so that nothing diverges, no early stop, no progress bars. All run in one process, in a new random order
+for each repeat. Every ratio is taken within one repeat; the tables show the median and the quartiles over the
+repeats. Each step is timed from outside, by the loader, from one request for a batch to the next, so it includes
+everything that a contestant does in it: the median over a run's steps, in CPU time of the process. Freed memory is
+kept (glibc's `mallopt`), since page faults vary by chance. `benchmarks/overhead/` has the details.
 
-The bare loop of PyTorch does not read its loss; with `loss.item()`, which a search cannot do without, it stands
-beside it. The baseline for Lightning is its own `Trainer.fit` without logger, checkpoints and bars. A target is met or
-missed where the median's 95 % interval (the ±) leaves no doubt. Setup and restore is the rest of the call, apart from
-its steps; the reading of the curve is in nobody's time."""
+The bare loop of PyTorch does not read its loss. A second one does (`loss.item()`), as every search must. The baseline
+for Lightning is its own `Trainer.fit` without logger, checkpoints and bars. A target is met or missed where the
+median's 95 % interval (the ±) excludes it. Setup and restore is the rest of the call, outside its steps; nobody's time
+includes the reading of the curve."""
 
 
 IMPORTS = """## Importing
 
-`import lrfind` imports torch when `lrfind.find` is asked for; the target is less than 1.10 of `import torch` alone.
-{}. Each in a fresh process, in turns, by `python -m benchmarks.overhead.imports`."""
+`import lrfind` imports torch when `lrfind.find` is used; the target is less than 1.10 of `import torch` alone.
+{}. Each in a fresh process, alternating, by `python -m benchmarks.overhead.imports`."""
 
 
 def page(measured: Measured, imports: str, seconds: float) -> str:
