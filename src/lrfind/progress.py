@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from time import perf_counter
 from typing import Any
@@ -118,18 +119,17 @@ def _bar() -> Iterator[Show]:
 @contextmanager
 def _cell() -> Iterator[Show]:
     """A bar in the output of a notebook's cell, gone at the end: by display ids, which need no extension."""
-    from IPython.display import HTML, display  # type: ignore[import-not-found]
-
-    handle: Any = display(HTML(""), display_id=True)
+    cell: Any = import_module("IPython.display")  # which has no types
+    handle = cell.display(cell.HTML(""), display_id=True)
 
     def show(line: str, done: int, total: int) -> None:
         bar = f'<progress value="{done}" max="{total}"></progress>'
-        handle.update(HTML(f"<code>lrfind</code> {bar} <code>{line}</code>"))
+        handle.update(cell.HTML(f"<code>lrfind</code> {bar} <code>{line}</code>"))
 
     try:
         yield show
     finally:
-        handle.update(HTML(""))
+        handle.update(cell.HTML(""))
 
 
 @contextmanager

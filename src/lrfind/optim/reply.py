@@ -87,7 +87,7 @@ def _stepped(kind: Any, options: dict[str, Any]) -> tuple[list[list[float]], flo
         return torch.randn(SIDE, SIDE, generator=source, device="cpu", dtype=torch.float32)
 
     start, trend = SIZE * drawn(), SHARE * drawn().sign()
-    numbers = [torch.nn.Parameter(start.clone()) for _ in range(3)]
+    numbers: list[torch.Tensor] = [torch.nn.Parameter(start.clone()) for _ in range(3)]
     groups = [{"params": [one], "lr": lr} for one, lr in zip(numbers, (RATE, RATE, HUGE), strict=True)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
