@@ -1,5 +1,6 @@
 """``lrfind find`` and ``lrfind show`` as a person runs them, on modules of their own."""
 
+import itertools
 import json
 import os
 import pty
@@ -177,9 +178,15 @@ class TestFind:
 
     def test_json_is_all_that_goes_to_standard_output(self, folder, monkeypatch, capsys):
         assert run(monkeypatch, f"find {MINE_OF} --trainer.max_epochs 5 --json --out f.json") == 0
-        printed = capsys.readouterr()
-        assert json.loads(printed.out) == json.loads(Path("f.json").read_text())
-        assert printed.err == ""
+        assert json.loads(capsys.readouterr().out) == json.loads(Path("f.json").read_text())
+
+    def test_a_search_of_some_seconds_says_how_far_it_is_where_there_is_no_terminal(self, folder, monkeypatch, capsys):
+        clock = itertools.count()  # which is asked at every step
+        monkeypatch.setattr("lrfind.progress.perf_counter", lambda: 0.1 * next(clock))
+        assert run(monkeypatch, "find --task mine:task --strategy range") == 0
+        said = capsys.readouterr().err.splitlines()
+        assert 1 <= len(said) <= 5
+        assert all(line.startswith("lrfind: range test 1") for line in said)
 
     def test_the_search_costs_what_it_may_and_goes_on_where_it_was(self, folder, monkeypatch):
         costs = []
@@ -232,13 +239,13 @@ class TestFind:
 
     def test_an_optimizer_from_the_command_line_trains_the_copies_and_leaves_the_model_alone(self, folder):
         described = Described("mine:Bare", "mine:Data", ("--optimizer=SGD", "--optimizer.lr=0.1"))
-        built = described.build()
-        trainer = described.build_trainer(built)
-        before = [parameter.clone() for parameter in built.model.parameters()]
-        finding = lrfind.lightning.find(trainer, built.model, datamodule=built.datamodule, progress=False)
+        model, data, options = described.build()
+        trainer = described.build_trainer(options)
+        before = [parameter.clone() for parameter in model.parameters()]
+        finding = lrfind.lightning.find(trainer, model, datamodule=data, progress=False)
         assert finding.records[0].optimizer == "SGD"
         assert min(finding.records[0].losses) < 0.5 * finding.records[0].losses[0]
-        assert all(map(torch.equal, before, built.model.parameters()))
+        assert all(map(torch.equal, before, model.parameters()))
 
     def test_what_the_users_own_code_raises_keeps_its_traceback(self, folder, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["lrfind", *["find", "--model", "mine:Buggy", "--data", "mine:Data"]])
@@ -263,16 +270,16 @@ class TestFind:
 def test_arguments_come_from_the_command_line_and_from_yaml(folder, arguments, hidden, batch_size, max_epochs):
     model, data, *others = arguments
     described = Described(model, data, tuple(others))
-    built = described.build()
-    assert built.model.net[0].out_features == hidden
-    assert built.datamodule.batch_size == batch_size
-    assert described.length == (max_epochs, None)
-    assert max_epochs is None or described.build_trainer(built).max_epochs == max_epochs
+    net, datamodule, options = described.build()
+    assert net.net[0].out_features == hidden
+    assert datamodule.batch_size == batch_size
+    assert described.length == ({} if max_epochs is None else {"epochs": max_epochs})
+    assert max_epochs is None or described.build_trainer(options).max_epochs == max_epochs
 
 
 def test_parsing_and_building_move_no_random_number_but_those_of_the_model(folder):
     torch.manual_seed(1)
-    weight = Described(None, None, ("--config=full.yaml",)).build().model.net[0].weight
+    weight = Described(None, None, ("--config=full.yaml",)).build()[0].net[0].weight
     torch.manual_seed(1)
     assert torch.equal(weight, import_module("mine").Net(hidden=32).net[0].weight)
 
@@ -288,7 +295,7 @@ def test_the_seed_is_the_one_given_but_for_one_in_the_configuration(folder, monk
 
 @pytest.mark.parametrize("arguments", [("--task.hidden=5",), ("--config=task.yaml",), ("--task.hidden", "5")])
 def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, arguments):
-    assert DescribedTask("mine:task", arguments).build()["model"][0].out_features == 5
+    assert DescribedTask("mine:task", arguments).build().model[0].out_features == 5
 
 
 @pytest.mark.parametrize(
@@ -326,11 +333,13 @@ def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, argu
         ("find --model mine:Net --data mine:Empty", 1, "Empty has no train_dataloader; give it one"),
         ("find --model mine:Net --data mine:Nothing", 1, "An invalid dataloader was returned from"),
         ("find --model mine:Bare --data mine:Data", 1, "Lightning refuses it: No `configure_optimizers()` method"),
-        (f"find {MINE_OF} --model.hiden 3", 2, "no such argument: --model.hiden 3; --print_config lists"),
+        (f"find {MINE_OF} --model.hiden 3", 2, "no such argument: --model.hiden 3; did you mean --model.hidden?"),
         (f"find {MINE_OF} --model.hidden x", 2, "--model.hidden: expected int, got x."),
         (f"find {MINE_OF} --trainer.max_epochs x", 2, "--trainer.max_epochs: expected int"),
         (f"find {MINE_OF} --trainer.accelerator x", 1, "building the model, the data or the trainer raised "),
-        (f"find {MINE_OF} --nonsense 3", 2, "no such argument: --nonsense 3"),
+        (f"find {MINE_OF} --nonsense 3", 2, "no such argument: --nonsense 3; --print_config lists what there is."),
+        (f"find {MINE_OF} --trainer.max_epohcs=3", 2, "did you mean --trainer.max_epochs?"),
+        (f"find {MINE_OF} --sched linear", 2, "no such option: --sched; did you mean --schedule?"),
         (f"find {MINE_OF} --config nothere.yaml", 2, "--config: File does not exist"),
         (f"find {MINE_OF} --config full.yaml", 2, "names a class_path and init_args, leave out --model or --data"),
         (f"find {MINE_OF} --config resuming.yaml", 2, "not at a checkpoint; leave out ckpt_path last.ckpt"),
@@ -347,9 +356,9 @@ def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, argu
         (f"find {MINE_OF} --out .", 1, "--out . is a folder; name a file in it"),
         (f"find {MINE_OF} --out file/f.json", 1, "--out file cannot be written"),
         ("find --task mine:task --model mine:Net", 2, "leave out --model and --data"),
-        ("find --task mine:task --task.hiden 3", 2, "no such argument: --task.hiden 3"),
+        ("find --task mine:task --task.hiden 3", 2, "no such argument: --task.hiden 3; did you mean --task.hidden?"),
         ("find --task mine:task --trainer.max_epochs 3", 2, "no such argument: --trainer.max_epochs 3"),
-        ("find --task mine:number", 1, "--task mine:number must be a function, got a int"),
+        ("find --task mine:number", 1, "--task mine:number must be a function"),
         (
             "find --task mine:three",
             1,
@@ -470,7 +479,7 @@ def test_the_program_knows_the_modules_of_its_folder(folder, program):
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
     assert done.returncode == 0, done.stderr
     assert lrfind.Finding.from_dict(json.loads(done.stdout)).lr > 0
-    assert done.stderr == ""
+    assert all(line.startswith("lrfind: ") for line in done.stderr.splitlines())
 
 
 def test_print_config_is_a_configuration_with_every_argument(folder, monkeypatch, capsys):

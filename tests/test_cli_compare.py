@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pressed
 import pytest
 
 from lrfind import cli
-from lrfind.cli.targets import to_target
+from lrfind.cli.lightning import Described
 from lrfind.compare import Arm, Comparison, Failure, Interval, LightningTarget, Row, Run, Verdict, compare
 from lrfind.report.rows import labelled
 
@@ -123,6 +124,33 @@ def test_its_runs_are_those_of_the_function(folder, monkeypatch, capsys):
     assert printed.err.count("finished: ") == 6
 
 
+@pytest.mark.parametrize(
+    ("what", "setting"),
+    [(OF_MINE, "model.hidden"), ("--task mine:task", "task.hidden"), (OF_MINE, "optimizer.weight_decay")],
+)
+def test_values_of_an_argument_are_compared_each_at_its_own_rate(folder, monkeypatch, capsys, what, setting):
+    more = "--optimizer=SGD --optimizer.lr=0.1" if "optimizer" in setting else ""
+    command = f"compare {what} {more} --set {setting}=4,8 --schedules constant --seeds 2 --steps 8"
+    assert run(monkeypatch, f"{command} --out out") == 0
+    name = setting.split(".")[1]
+    report = json.loads(Path("out/report.json").read_text())
+    assert [arm["name"] for arm in report["arms"]] == [f"found {name}=4", f"found {name}=8"]
+    assert [arm["variant"] for arm in report["arms"]] == [f"{name}=4", f"{name}=8"]
+    finals = {run["rows"][-1]["metrics"]["train_loss"] for run in report["runs"]}
+    assert (len(report["runs"]), len(finals), report["failures"]) == (4, 4, [])
+    assert report["verdict"]["best"].split(" ")[1] in capsys.readouterr().out
+
+
+def test_a_short_search_names_a_comparison_that_can_be_run(folder, monkeypatch, capsys):
+    for what in (f"{OF_MINE} --model.hidden 4 --trainer.max_epochs 1", "--task mine:task --task.hidden 4 --epochs 1"):
+        assert run(monkeypatch, f"find {what}") == 0
+        (said,) = [line for line in capsys.readouterr().out.splitlines() if "lrfind compare" in line]
+        words = shlex.split(said.partition("lrfind ")[2])
+        assert run(monkeypatch, [*words, "--seeds", "1", "--out", f"out-{len(what)}"]) == 0
+        report = json.loads(Path(f"out-{len(what)}", "report.json").read_text())
+        assert ([one["steps"] for one in report["runs"]], "hidden=4" in report["setting"]) == ([8] * 3, True)
+
+
 def test_a_plain_task_is_judged_by_its_training_loss_where_it_has_no_other(folder, monkeypatch):
     command = f"compare --task mine:task --task.hidden 5 {TWO} --steps 8 --seeds 2 --out out"
     assert run(monkeypatch, command) == 0
@@ -223,7 +251,7 @@ def test_processes_give_the_same_report(folder, monkeypatch):
 
 
 def test_a_target_that_was_sent_elsewhere_trains_the_same(folder):
-    target, *_ = to_target("mine:Net", "mine:Data", None, ("--model.hidden=16", "--optimizer=Adam"))
+    target, *_ = Described("mine:Net", "mine:Data", ("--model.hidden=16", "--optimizer=Adam")).target()
     twin = pickle.loads(pickle.dumps(target))
     runs = [one.train(Arm("a", 0.01), 3, 8, lambda done, words: None) for one in (target, twin, target)]
     assert untimed(runs[0].to_dict()) == untimed(runs[1].to_dict()) == untimed(runs[2].to_dict())
@@ -234,7 +262,7 @@ def test_a_target_that_was_sent_elsewhere_trains_the_same(folder):
 def test_callbacks_are_new_for_every_run(folder, monkeypatch):
     command = f"compare {OF_MINE} --trainer.callbacks mine.Count {TWO} --epochs 1 --seeds 1"
     assert run(monkeypatch, f"{command} --out out") == 0
-    assert Path("starts").read_text().split() == ["1"] * 3
+    assert Path("starts").read_text().split() == ["1"] * (1 + 3)  # the look at what there is, and the runs
 
 
 @pytest.mark.parametrize(
@@ -274,6 +302,10 @@ def test_nothing_finished_is_a_failure_and_says_what_failed(folder, monkeypatch,
         (f"compare {OF_MINE} --schedules constant", 2, "a comparison needs two arms or more, got 1"),
         (f"compare {OF_MINE} --cycles 0", 2, "cycles must be a whole number from 1 up"),
         (f"compare {OF_MINE} --lrs 1e-4 1e-2", 2, "1e-2 stands alone; write lists with commas: --lrs 1e-4,1e-2."),
+        (f"compare {OF_MINE} --set hidden=3,4", 2, "--set: write --set model.NAME=VALUE,VALUE"),
+        (f"compare {OF_MINE} --set model.hidden=3,3", 2, "--set: a value is given twice"),
+        (f"compare {OF_MINE} --set model.hiden=3,4", 2, "did you mean --model.hidden?"),
+        (f"compare {OF_MINE} --schedules constant --set model.hidden=3", 2, "needs two arms or more, got 1"),
         (f"compare {OF_MINE} --lrs fast", 2, "'fast' is not a number"),
         (f"compare {OF_MINE} --seeds 0", 2, "--seeds: there must be at least one"),
         (f"compare {OF_MINE} --epochs 2 --steps 3", 2, "give --epochs or --steps, not both"),

@@ -16,6 +16,7 @@ import torch
 from compared import Fragile, make
 
 from lrfind.compare import Comparison, CutShort, LightningTarget, PyTorchTarget, compare
+from lrfind.compare.sentences import closing
 from lrfind.errors import BadInputError
 
 PLAIN = PyTorchTarget("compared:make")
@@ -123,6 +124,23 @@ def test_a_worker_that_dies_twice_and_a_run_that_raises_are_failures(tmp_path, w
     assert marks(tmp_path)["found-0"] == 2
 
 
+def test_a_log_gets_a_line_for_each_run_and_now_and_then_one_of_a_run_that_goes_on(monkeypatch, capsys):
+    what = {"lrs": (0.01, 0.02), "schedules": (), "seeds": 1, "steps": 8}
+    compare(PLAIN, **what)
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(" (")[0] for line in said] == ["finished: 0.01, seed 0", "finished: 0.02, seed 0"]
+    assert "2 of 2" in said[1]
+    monkeypatch.setattr("lrfind.compare.progress._EVERY", 0.0)
+    monkeypatch.setattr("lrfind.compare.running._BETWEEN", 0.0)
+    compare(PLAIN, **what)
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(", loss")[0] for line in said if ": 3 of 8" in line] == [
+        f"{lr}, seed 0: 3 of 8 steps" for lr in (0.01, 0.02)
+    ]
+    compare(PLAIN, **what, progress=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_what_is_finished_is_not_trained_again(tmp_path, in_turn):
     first = compare(PLAIN, **WHAT, out=tmp_path)
     seen = []
@@ -166,6 +184,55 @@ def test_runs_of_a_rate_that_is_no_longer_the_found_one_are_made_anew(tmp_path):
     assert {run.lr_applied for run in second.runs_of("found")} == {(second.finding.lr, second.finding.lr)}
     assert (began.count(("kept", "0.001")), began.count(("started", "found"))) == (2, 2)
     assert timeless(compare(PLAIN, **{**what, "seeds": (1, 0)}, out=tmp_path)) == timeless(second)
+
+
+WIDTHS = {f"width={width}": PyTorchTarget("compared:make", {"width": width}) for width in (4, 16)}
+
+
+def test_several_targets_are_compared_each_at_its_own_found_rates(tmp_path, in_turn):
+    what = {**WHAT, "schedules": ("constant", "linear")}
+    found = compare(WIDTHS, **what, out=tmp_path)
+    names = [f"{name} {variant}" for variant in WIDTHS for name in ("0.001", "found", "linear")]
+    assert [arm.name for arm in found.arms] == names
+    assert [arm.variant for arm in found.arms] == [name.split(" ")[1] for name in names]
+    assert [(run.arm, run.seed) for run in found.runs] == [(name, seed) for name in names for seed in (0, 1)]
+    alone = compare(WIDTHS["width=4"], **what)
+    for name in ("0.001", "found", "linear"):  # each is trained as it is when it is compared by itself
+        same = zip(found.runs_of(f"{name} width=4"), alone.runs_of(name), strict=True)
+        assert all((one.rows, one.lr_applied) == (other.rows, other.lr_applied) for one, other in same)
+        assert found.runs_of(f"{name} width=16")[0].rows == in_turn.runs_of(name)[0].rows
+    assert any("constant width=16" in note for note in found.notes)
+    assert found.setting == "Each run: 32 optimizer steps (2 epochs); the same seeds for every arm."
+    seen = []
+    again = compare(WIDTHS, **what, out=tmp_path, on_event=lambda event: seen.append(event.kind))
+    assert set(seen) == {"found", "kept"}
+    assert timeless(again) == timeless(found)
+    with pytest.raises(BadInputError, match=r"holds the runs of another comparison: its target\.width=4 is"):
+        compare({"width=16": WIDTHS["width=16"]}, **what, out=tmp_path)
+
+
+def test_one_schedule_is_a_comparison_where_there_are_several_targets():
+    found = compare(WIDTHS, schedules=("linear",), seeds=1, steps=8, progress=False)
+    assert [arm.name for arm in found.arms] == ["linear width=4", "linear width=16"]
+    best = next(arm for arm in found.arms if arm.name == found.verdict.best)
+    assert f"with lr {best.lr:.3g} and {best.variant} under the schedule linear" in closing(found)
+
+
+def test_targets_whose_epochs_differ_train_equally_many_steps():
+    targets = {"one": PLAIN, "two": PyTorchTarget("compared:make", {"accumulate": 2})}
+    what = {"lrs": (0.01,), "schedules": (), "seeds": 1, "progress": False}
+    with pytest.raises(BadInputError, match="give steps= instead"):
+        compare(targets, **what, epochs=2)
+    found = compare(targets, **what, steps=16)
+    assert [(run.steps, run.last.epoch) for run in found.runs] == [(16, 1.0), (16, 2.0)]
+    assert "An epoch is 16.0 steps with one, 8.0 steps with two" in " ".join(found.notes)
+    assert "epochs" not in found.setting
+
+
+@pytest.mark.parametrize("targets", [{}, {"": PLAIN, "other": PLAIN}])
+def test_targets_have_a_name_each(targets):
+    with pytest.raises(BadInputError, match="by name"):
+        compare(targets, lrs=(0.01, 0.02), schedules=(), progress=False)
 
 
 @dataclass(frozen=True)

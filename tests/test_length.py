@@ -87,10 +87,8 @@ def test_a_training_too_short_for_a_finder_is_said_to_be_with_what_to_do_instead
     assert len(notes) == bool(said)
     if said:
         assert f"{said} steps and the search took {finding.cost.steps}:" in notes[0]
-        (lrs,) = re.findall(r"lrfind compare --lrs ([\d.,e-]+)", notes[0])
-        assert [float(lr) for lr in lrs.split(",")] == pytest.approx(
-            [finding.lr / 4, finding.lr, finding.lr * 4], rel=0.05
-        )
+        (lrs,) = re.findall(r"in full at ([\d.e-]+), ([\d.e-]+) and ([\d.e-]+) and keep", notes[0])
+        assert list(map(float, lrs)) == pytest.approx([finding.lr / 4, finding.lr, finding.lr * 4], rel=0.05)
     again = found(total_steps=100_000).at(**length)
     assert any("too short for a finder" in note for note in again.notes) == bool(said)
 

@@ -35,6 +35,23 @@ class Net(pl.LightningModule):
         return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)]
 
 
+class Scaled(Net):
+    # keeps its rate in its hyperparameters, and trains at twice that
+
+    def __init__(self, learning_rate: float = 0.001):
+        super().__init__()
+        del self.lr
+        self.save_hyperparameters()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=2 * self.hparams.learning_rate)
+
+
+class Literal(Net):
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
 class Data(pl.LightningDataModule):
     def train_dataloader(self):
         x = torch.randn(256, 4, generator=torch.Generator().manual_seed(0))
@@ -42,8 +59,8 @@ class Data(pl.LightningDataModule):
         return torch.utils.data.DataLoader(data, batch_size=16, shuffle=True)
 
 
-def main():
-    return with_lr_find(LightningCLI)(Net, Data, seed_everything_default=0)
+def main(kind=Net):
+    return with_lr_find(LightningCLI)(kind, Data, seed_everything_default=0)
 """
 
 
@@ -60,9 +77,9 @@ def script(request, tmp_path, monkeypatch):
 QUIET = ["--trainer.logger=false", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
 
 
-def run(script, monkeypatch, *arguments):
+def run(script, monkeypatch, *arguments, kind="Net"):
     monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-    return script.main()
+    return script.main(getattr(script, kind))
 
 
 def test_it_finds_prints_and_writes_and_nothing_else(script, monkeypatch, capsys, tmp_path):
@@ -77,6 +94,31 @@ def test_it_finds_prints_and_writes_and_nothing_else(script, monkeypatch, capsys
     assert {path.name for path in set(tmp_path.iterdir()) - before} <= {"finding.json", "__pycache__"}
 
 
+SGD = ["--optimizer=SGD", "--optimizer.lr=0.1", "--optimizer.momentum=0.9"]
+FIT = ["--trainer.max_epochs=1", "--trainer.enable_checkpointing=false", "--trainer.enable_model_summary=false"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [("Net", []), ("Scaled", []), ("Scaled", ["--optimizer=SGD", "--optimizer.lr=0.1", "--optimizer.momentum=0.9"])],
+)
+@pytest.mark.filterwarnings("ignore:.*configure_optimizers. will be overridden")
+def test_what_it_prints_trains_with_the_found_rate(script, monkeypatch, capsys, kind, more):
+    search = ["--strategy=range", "--epochs=5", "--steps=64", "--out=finding.json"]
+    run(script, monkeypatch, "lr_find", *more, *search, *QUIET, kind=kind)
+    finding = lrfind.Finding.load("finding.json")
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("To train with it: ")]
+    cli = run(script, monkeypatch, *said.removeprefix("To train with it: ").split(), *FIT, *QUIET, kind=kind)
+    used = cli.trainer.optimizers[0].defaults
+    assert (used["lr"], used.get("momentum", 0.9)) == (finding.lr, 0.9 if more or kind == "Net" else 0)
+    assert (finding.epochs, len(finding.records)) == (5, 1)
+
+
+def test_where_no_argument_is_read_it_says_what_applies_the_rate(script, monkeypatch, capsys):
+    run(script, monkeypatch, "lr_find", "--strategy=range", "--steps=64", *QUIET, kind="Literal")
+    assert "LRFinder" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("said", "schedule"), [([], "CosineAnnealingLR"), (["--schedule=linear"], "linear"), (["--schedule=null"], None)]
 )
@@ -86,8 +128,7 @@ def test_the_schedule_is_that_of_the_modules_scheduler_unless_it_is_said(script,
 
 
 def test_the_other_subcommands_are_still_there(script, monkeypatch):
-    flags = ["--trainer.max_epochs=1", "--trainer.enable_checkpointing=false", "--trainer.enable_model_summary=false"]
-    cli = run(script, monkeypatch, "fit", "--model.lr=0.01", *flags, *QUIET)
+    cli = run(script, monkeypatch, "fit", "--model.lr=0.01", *FIT, *QUIET)
     assert cli.trainer.global_step == 256 // 16
     assert cli.trainer.optimizers[0].param_groups[0]["initial_lr"] == 0.01
 

@@ -15,7 +15,7 @@ from lrfind.resume import is_first
 from lrfind.strategies import Strategy, TellsSoFar
 from lrfind.words import announcement
 
-EVERY = {"terminal": 0.1, "notebook": 0.3, "log": 15.0}
+EVERY = {"terminal": 0.1, "notebook": 0.3, "log": 5.0}
 """Seconds between two changes of what is shown: showing every step would cost more than small steps do."""
 
 Show = Callable[[str, int, int], None]

@@ -125,15 +125,22 @@ def _about(finding: Finding, *, is_inherited: bool) -> list[str]:
     return []
 
 
-def _checked(finding: Finding) -> Finding:
-    """Return a finding that says so, and what to do instead, where training is short beside its search."""
+def rates_to_try(finding: Finding) -> list[str]:
+    """Return the rates to train in full at where training is too short for a finder to be sure; else none."""
     steps, cost = finding.length.steps, finding.cost.steps
     if not steps or not (finding.length.is_short or cost > steps / 2):
+        return []
+    return [f"{finding.lr * factor:.2g}" for factor in (1 / AROUND, 1, AROUND)]
+
+
+def _checked(finding: Finding) -> Finding:
+    """Return a finding that says so, and what to do instead, where training is short beside its search."""
+    lrs = rates_to_try(finding)
+    if not lrs:
         return finding
-    lrs = [f"{finding.lr * factor:.2g}" for factor in (1 / AROUND, 1, AROUND)]
     said = (
-        f"Training takes {steps:,.0f} steps and the search took {cost}: that is too short for a finder to be sure. "
-        f"Train in full at {lrs[0]}, {lrs[1]} and {lrs[2]} (lrfind compare --lrs {','.join(lrs)}) and keep the best."
+        f"Training takes {finding.length.steps:,.0f} steps and the search took {finding.cost.steps}: that is too short "
+        f"for a finder to be sure. Train in full at {lrs[0]}, {lrs[1]} and {lrs[2]} and keep the best."
     )
     return replace(finding, notes=(*finding.notes, said))
 

@@ -3,64 +3,55 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 from rich.console import Console
 
-from lrfind.cli.comparing import concluded
 from lrfind.cli.faults import FAILED, UsageError, check_folder, check_installed, refusals, spoken_faults
-from lrfind.cli.options import Data, Json, Model, Task, check_words, parse_lrs, parse_names, parse_seeds
+from lrfind.cli.named import named
+from lrfind.cli.options import JSON, TRAINED, check_words, option, parse_lrs, parse_seeds, parse_settings, takes
 from lrfind.compare.arms import ARMS, CYCLES, check_schedules
 from lrfind.errors import BadInputError
 
 if TYPE_CHECKING:
     from lrfind.compare.comparison import Comparison
-    from lrfind.compare.running import OnEvent
     from lrfind.compare.targets.protocol import Target
 
-_ARMS = "What to compare"
-_WHERE = "Where and how long"
+_arms = partial(option, panel="What to compare")
+_where = partial(option, panel="Where and how long")
+
+_OPTIONS = {
+    **TRAINED,
+    "lrs": _arms(str, "", "Rates to compare with, separated by commas: 1e-4,1e-2."),
+    "schedules": _arms(str, ",".join(ARMS), "What the found rates are trained under; constant is fixed."),
+    "settings": _arms(
+        list[str],
+        [],
+        "Values of another argument, each trained at its own found rates; may be given several times.",
+        "--set",
+        metavar="model.NAME=VALUE,VALUE",
+    ),
+    "cycles": _arms(int, CYCLES, "Cycles of a cyclical schedule."),
+    "seeds": _arms(str, "3", "How many seeds for each, or which ones: 0,7,8."),
+    "metric": _arms(str, "val_loss", "What decides, at the end of training."),
+    "mode": _arms(Literal["min", "max"], "min", "Whether its least or its greatest wins."),
+    "epochs": _where(float | None, None, "Epochs of each run; by default --trainer.max_epochs, else 5."),
+    "steps": _where(int | None, None, "Or its optimizer steps."),
+    "jobs": _where(int, 1, "In how many processes to train at once."),
+    "ray": _where(str | None, None, "Or through Ray: local, auto or a cluster's address.", metavar="ADDRESS"),
+    "out": option(Path, Path("runs/compare"), "The folder for finished runs and the report."),
+    "tensorboard": option(bool, False, "Also write the folder for TensorBoard.", "--tensorboard"),
+    "as_json": JSON,
+}
+_PASSED_ON = ("cycles", "metric", "mode", "jobs", "ray", "out")
 
 
-def compare(
-    context: typer.Context,
-    model: Model = None,
-    data: Data = None,
-    task: Task = None,
-    lrs: Annotated[
-        str, typer.Option(help="Rates to compare with, separated by commas: 1e-4,1e-2.", rich_help_panel=_ARMS)
-    ] = "",
-    schedules: Annotated[
-        str, typer.Option(help="What the found rates are trained under; constant is fixed.", rich_help_panel=_ARMS)
-    ] = ",".join(ARMS),
-    cycles: Annotated[int, typer.Option(help="Cycles of a cyclical schedule.", rich_help_panel=_ARMS)] = CYCLES,
-    seeds: Annotated[
-        str, typer.Option(help="How many seeds for each, or which ones: 0,7,8.", rich_help_panel=_ARMS)
-    ] = "3",
-    metric: Annotated[
-        str, typer.Option(help="What decides, at the end of training.", rich_help_panel=_ARMS)
-    ] = "val_loss",
-    mode: Annotated[
-        Literal["min", "max"], typer.Option(help="Whether its least or its greatest wins.", rich_help_panel=_ARMS)
-    ] = "min",
-    epochs: Annotated[
-        float | None,
-        typer.Option(help="Epochs of each run; by default --trainer.max_epochs, else 5.", rich_help_panel=_WHERE),
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Or its optimizer steps.", rich_help_panel=_WHERE)] = None,
-    jobs: Annotated[int, typer.Option(help="In how many processes to train at once.", rich_help_panel=_WHERE)] = 1,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS", help="Or through Ray: local, auto or a cluster's address.", rich_help_panel=_WHERE
-        ),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="The folder for finished runs and the report.")] = Path("runs/compare"),
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write the folder for TensorBoard.")] = False,
-    as_json: Json = False,
-) -> None:
+@takes(_OPTIONS)
+def compare(context: typer.Context, **given: Any) -> None:
     """Train your model at the found rate, at guessed ones and under cyclical schedules, and say which wins.
 
     Runs are paired: the same seed gives every arm the same weights and the same batches. What is finished is kept in
@@ -70,75 +61,81 @@ def compare(
     lrfind compare --model train:Net --data train:Data --lrs 1e-4,1e-2
     lrfind compare --config config.yaml --epochs 10 --seeds 5 --jobs 2
     lrfind compare --task train:make --schedules constant,one-cycle
+    lrfind compare --model train:Net --set model.hidden=16,64 --schedules constant
     ```
     """
     with spoken_faults(advice="What is finished is kept: the same command goes on where it was."):
-        options: dict[str, Any] = {
-            "lrs": parse_lrs(lrs) if lrs else (),
-            "schedules": parse_names(schedules),
-            "seeds": parse_seeds(seeds),
-            "cycles": cycles,
-            "metric": metric,
-            "mode": mode,
-            "jobs": jobs,
-            "ray": ray,
-            "out": out,
-        }
-        if epochs is not None and steps is not None:
-            raise UsageError("give --epochs or --steps, not both.")
-        _check(options)
-        if tensorboard:
-            check_installed("tensorboard", extra="demo")
-        check_words(context, model, task)
-        from lrfind.cli.targets import to_target
+        options = _checked(given)
+        check_words(context, is_named=bool(given["model"] or given["task"]))
+        from lrfind.compare import compare as run
 
-        target, length, note = to_target(model, data, task, tuple(context.args))
-        if note:
-            Console(stderr=True, highlight=False).print(note, soft_wrap=True)
-        if epochs is None and steps is None:
-            epochs, steps = length
-        comparison = _run(target, tensorboard=tensorboard, as_json=as_json, epochs=epochs, steps=steps, **options)
+        targets, length = _targets(given, tuple(context.args))
+        if given["epochs"] is None and given["steps"] is None:
+            options |= length
+        comparison = concluded(lambda: run(targets, **options), lambda comparison: _conclude(comparison, given))
     raise typer.Exit(0 if comparison.runs else FAILED)
 
 
-def _run(target: Target, *, out: Path, tensorboard: bool, as_json: bool, **options: Any) -> Comparison:
-    from lrfind.compare import compare as compare_arms
-
-    def run(tell: OnEvent) -> Comparison:
-        with refusals():
-            return compare_arms(target, out=out, on_event=tell, **options)
-
-    def conclude(comparison: Comparison) -> None:
-        _conclude(comparison, out, tensorboard=tensorboard, as_json=as_json)
-
-    arms = len(options["lrs"]) + len(options["schedules"])
-    return concluded(run, conclude, runs=arms * len(options["seeds"]))
-
-
-def _check(options: dict[str, Any]) -> None:
-    """Find out before any work whether the options can be used together."""
+def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``lrfind.compare`` takes, after finding out before any work whether it goes together."""
+    options = {name: given[name] for name in (*_PASSED_ON, "epochs", "steps")}
+    options["lrs"] = parse_lrs(given["lrs"]) if given["lrs"] else ()
+    options["schedules"] = tuple(name.strip() for name in given["schedules"].split(",") if name.strip())
+    options["seeds"] = parse_seeds(given["seeds"])
+    variants = len(parse_settings(given["settings"]))
+    if given["epochs"] is not None and given["steps"] is not None:
+        raise UsageError("give --epochs or --steps, not both.")
     try:
-        check_schedules(options["lrs"], options["schedules"], options["cycles"])
+        check_schedules(options["lrs"], options["schedules"], given["cycles"], variants=variants)
     except BadInputError as error:
         raise UsageError(str(error)) from error
-    check_folder(options["out"])
+    check_folder(given["out"])
     check_installed("jinja2", extra="compare")
+    if given["tensorboard"]:
+        check_installed("tensorboard", extra="demo")
+    return options
 
 
-def _conclude(comparison: Comparison, out: Path, *, tensorboard: bool, as_json: bool) -> None:
+def _targets(given: Mapping[str, Any], arguments: tuple[str, ...]) -> tuple[dict[str, Target], dict[str, Any]]:
+    """Return what is to be trained, by name, and how long it trains by itself."""
+    made = {
+        name: named(given, (*arguments, *words)).target() for name, words in parse_settings(given["settings"]).items()
+    }
+    for note in dict.fromkeys(note for _, _, note in made.values() if note):
+        Console(stderr=True, highlight=False).print(note, soft_wrap=True)
+    return {name: target for name, (target, _, _) in made.items()}, next(length for _, length, _ in made.values())
+
+
+def concluded(run: Callable[[], Comparison], conclude: Callable[[Comparison], None]) -> Comparison:
+    """Run a comparison and conclude it, also the part that was finished when Ctrl-C was pressed."""
+    from lrfind.compare import CutShort
+
+    try:
+        with refusals():
+            comparison = run()
+    except CutShort as cut:
+        if cut.comparison.runs:
+            conclude(cut.comparison)
+        raise
+    conclude(comparison)
+    return comparison
+
+
+def _conclude(comparison: Comparison, given: Mapping[str, Any]) -> None:
     """Write the report, and show what it says."""
     from lrfind.cli.views import say, show_comparison
     from lrfind.report import write_report
     from lrfind.report.loggers import write_tensorboard
 
+    out = given["out"]
     page = write_report(comparison, out)
-    if tensorboard:
+    if given["tensorboard"]:
         write_tensorboard(comparison, out / "tensorboard")
-    if as_json:
+    if given["as_json"]:
         print(json.dumps(comparison.to_dict(), indent=1))
         return
     console = Console(highlight=False)
     show_comparison(console, comparison)
     say(console, f"Report: {page}")
-    if tensorboard:
+    if given["tensorboard"]:
         say(console, f"TensorBoard: tensorboard --logdir {out / 'tensorboard'}")

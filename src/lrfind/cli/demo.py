@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 
-from lrfind.cli.comparing import concluded
+from lrfind.cli.compare import concluded
 from lrfind.cli.faults import UsageError, check_folder, check_installed, spoken_faults
-from lrfind.cli.options import parse_lrs
+from lrfind.cli.options import option, parse_lrs, takes
 
 if TYPE_CHECKING:
     from lrfind.compare.comparison import Comparison
-    from lrfind.compare.running import Event, OnEvent
+    from lrfind.compare.running import Event
     from lrfind.demo.data import Dataset
-
 
 EPOCHS = {"fashion-mnist": 3, "digits": 30}
 """Of each run, by default: on two cores the whole is done in less than five minutes."""
@@ -26,20 +24,22 @@ MOST_JOBS = 4
 """Each process that trains has its own copy of the data."""
 
 
-def demo(
-    dataset: Annotated[str, typer.Option(help="auto, fashion-mnist or digits.")] = "auto",
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder that holds FashionMNIST/raw; by default LRFIND_DATA, else the cache.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("runs/demo"),
-    epochs: Annotated[int | None, typer.Option(help="Epochs of each run; by default 3, or 30 on digits.")] = None,
-    seed: Annotated[int, typer.Option(help="Seeds the weights, the batches and the search.")] = 0,
-    seeds: Annotated[int, typer.Option(help="How many seeds each rate is trained with, from --seed on.")] = 3,
-    lrs: Annotated[str, typer.Option(help="The guessed rates, separated by commas.")] = "1e-5,1e-4,1e-1",
-    jobs: Annotated[
-        int | None, typer.Option(help="In how many processes to train at once; by default one a core, at most four.")
-    ] = None,
-) -> None:
+_OPTIONS = {
+    "dataset": option(str, "auto", "auto, fashion-mnist or digits."),
+    "data_dir": option(
+        Path | None, None, "Folder that holds FashionMNIST/raw; by default LRFIND_DATA, else the cache."
+    ),
+    "out": option(Path, Path("runs/demo"), "Where the report goes."),
+    "epochs": option(int | None, None, "Epochs of each run; by default 3, or 30 on digits."),
+    "seed": option(int, 0, "Seeds the weights, the batches and the search."),
+    "seeds": option(int, 3, "How many seeds each rate is trained with, from --seed on."),
+    "lrs": option(str, "1e-5,1e-4,1e-1", "The guessed rates, separated by commas."),
+    "jobs": option(int | None, None, "In how many processes to train at once; by default one a core, at most four."),
+}
+
+
+@takes(_OPTIONS)
+def demo(**given: Any) -> None:
     """Train LeNet at guessed learning rates and at the found ones, and write a report.
 
     ```text
@@ -47,28 +47,13 @@ def demo(
     ```
     """
     with spoken_faults():
-        where: Any = {"dataset": dataset, "data_dir": data_dir, "out": out}
-        run_demo(parse_lrs(lrs), **where, epochs=epochs, seed=seed, seeds=seeds, jobs=jobs)
+        _run(**{**given, "lrs": parse_lrs(given["lrs"])})
 
 
-def run_demo(
-    lrs: tuple[float, ...],
-    *,
-    dataset: str,
-    data_dir: Path | None,
-    out: Path,
-    epochs: int | None,
-    seed: int,
-    seeds: int,
-    jobs: int | None,
-) -> None:
-    """Run the experiment and write its report, also of the runs that were finished at Ctrl-C.
-
-    Raises:
-        LRFindError: If something cannot be used; the message says what to change.
-        KeyboardInterrupt: At Ctrl-C.
-    """
-    for name, value, least in (("epochs", epochs, 1), ("seed", seed, 0), ("seeds", seeds, 1), ("jobs", jobs, 1)):
+def _run(lrs: tuple[float, ...], *, dataset: str, data_dir: Path | None, out: Path, **numbers: Any) -> None:
+    """Run the experiment and write its report, also of the runs that were finished at Ctrl-C."""
+    for name, value in numbers.items():
+        least = 0 if name == "seed" else 1
         if value is not None and value < least:
             raise UsageError(f"--{name} must be at least {least}, got {value}.")
     check_folder(out)
@@ -79,34 +64,28 @@ def run_demo(
     from lrfind.demo.experiment import SCHEDULES, Experiment, run
     from lrfind.report import forget_report
 
-    events = out / "tensorboard"
+    seed, seeds, events = numbers["seed"], numbers["seeds"], out / "tensorboard"
     experiment = Experiment(dataset=dataset, data_dir=place, tensorboard=events, seed=seed)
     forget_report(out)  # not before: a mistake in the options costs nobody a finished report
-    runs = seeds * (len(lrs) + len(SCHEDULES))
-    which: dict[str, Any] = {
+    options: dict[str, Any] = {
         "seeds": tuple(range(seed, seed + seeds)),
-        "epochs": epochs or EPOCHS[images.name],
-        "jobs": jobs or min(os.cpu_count() or 1, MOST_JOBS, runs),
+        "epochs": numbers["epochs"] or EPOCHS[images.name],
+        "jobs": numbers["jobs"] or min(os.cpu_count() or 1, MOST_JOBS, seeds * (len(lrs) + len(SCHEDULES))),
+        "on_event": lambda event: _show_finding(console, event),
     }
     concluded(
-        lambda tell: run(experiment, lrs=lrs, on_event=_with_curve(console, tell), **which),
+        lambda: run(experiment, lrs=lrs, **options),
         lambda comparison: _conclude(console, comparison, out, events),
-        runs=runs,
     )
 
 
-def _with_curve(console: Console, tell: OnEvent) -> OnEvent:
-    """Return what tells of events, and shows the finding for a constant rate as soon as it is there."""
+def _show_finding(console: Console, event: Event) -> None:
+    """Show the finding for a constant rate as soon as it is there."""
+    from lrfind.cli.views import show_finding
 
-    def tell_and_show(event: Event) -> None:
-        tell(event)
-        if event.finding is not None and event.finding.schedule == "constant":
-            from lrfind.cli.views import show_finding
-
-            show_finding(console, event.finding)
-            console.print()
-
-    return tell_and_show
+    if event.finding is not None and event.finding.schedule == "constant":
+        show_finding(console, event.finding)
+        console.print()
 
 
 def _load(console: Console, name: str, data_dir: str | None) -> Dataset:

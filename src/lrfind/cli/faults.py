@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -45,11 +47,7 @@ def spoken_faults(*, advice: str = "") -> Iterator[None]:
 
 
 def check_folder(folder: Path, *, option: str = "--out") -> None:
-    """Find out before any work whether a folder can be written.
-
-    Raises:
-        LRFindError: If it cannot.
-    """
+    """Find out before any work whether a folder can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=folder):
@@ -59,11 +57,7 @@ def check_folder(folder: Path, *, option: str = "--out") -> None:
 
 
 def check_file(path: Path | None, *, option: str) -> None:
-    """Find out before any work whether a file can be written; there may be no file to write.
-
-    Raises:
-        LRFindError: If it cannot.
-    """
+    """Find out before any work whether a file can be written; there may be no file to write."""
     if path is None:
         return
     if path.is_dir():
@@ -72,11 +66,7 @@ def check_file(path: Path | None, *, option: str) -> None:
 
 
 def check_installed(*packages: str, extra: str) -> None:
-    """Find out before any work whether everything that a report needs is installed.
-
-    Raises:
-        MissingExtraError: If something is missing.
-    """
+    """Find out before any work whether everything that a report needs is installed."""
     for package in packages:
         if find_spec(package) is None:
             raise MissingExtraError(package, extra)
@@ -84,11 +74,7 @@ def check_installed(*packages: str, extra: str) -> None:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turn what Lightning refuses into a fault; what the user's own code raises stays as it is.
-
-    Raises:
-        BadInputError: If Lightning refuses the module, its data or its trainer.
-    """
+    """Turn what Lightning refuses into a fault; what the user's own code raises stays as it is."""
     try:
         yield
     except Exception as error:
@@ -97,8 +83,12 @@ def refusals() -> Iterator[None]:
         raise
 
 
-def condensed(message: str) -> str:
+def condensed(message: str, parser: Any = None) -> str:
     r"""Return what a message of jsonargparse's says, in a line: without the alternatives that nobody meant.
+
+    Args:
+        message: The message.
+        parser: The parser; its arguments are what a misspelt one may have meant.
 
     Example:
         >>> print(condensed('Parser key "model.hidden":\n  Expected a <class \'int\'>. Got value: x'))
@@ -117,8 +107,11 @@ def condensed(message: str) -> str:
     words = re.sub(r'Parser key "([^"]+)":', r"--\1:", words)
     words = re.sub(r"Expected a <class '([^']+)'>", r"expected \1", words)
     words = re.sub(r"\. Got value: ", ", got ", words)
-    remedy = "; --print_config lists what there is"
-    words = re.sub(r"[Uu]nrecognized arguments: (.*)", rf"no such argument: \1{remedy}", words)
+    if unknown := re.search(r"[Uu]nrecognized arguments: ((--[^\s=]*).*|.*)", words):
+        known = [] if parser is None else [f"--{name}" for name, _ in parser.get_defaults().items()]
+        near = get_close_matches(unknown[2] or "", known, n=1, cutoff=0.75)
+        remedy = f"did you mean {near[0]}?" if near else "--print_config lists what there is."
+        return f"no such argument: {unknown[1]}; {remedy}"
     if "'init_args." in words or "'class_path'" in words:
         words += "; where the configuration names a class_path and init_args, leave out --model or --data"
     if words == "the following arguments are required: model":

@@ -1,70 +1,82 @@
-"""What the user names on the command line: imported from ``module:name``, with the current directory importable."""
+"""What the command line names to be trained: a Lightning module, a plain PyTorch task, a task that is built in."""
 
 from __future__ import annotations
 
-import os
-import sysconfig
-import traceback
-from difflib import get_close_matches
-from importlib import import_module
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
-import lrfind
 from lrfind.cli.faults import UsageError
-from lrfind.errors import BadInputError
+
+if TYPE_CHECKING:
+    from lrfind.compare.targets.protocol import Target
+    from lrfind.records import Finding
+
+BUILT_IN = ("fashion-mnist", "digits")
+"""What ``--task`` takes beside a function."""
 
 
-def load_named(spec: str, option: str) -> Any:
-    """Import what ``module:name`` names; ``module.name`` is understood too.
+class Named(Protocol):
+    """What is named; it is built when it is asked for something."""
+
+    def search(self, options: dict[str, Any]) -> tuple[Finding, str]:
+        """Search a rate; return the finding, and how to train with it where that is known."""
+        ...
+
+    def target(self) -> tuple[Target, dict[str, Any], str]:
+        """Return it for a comparison, how long it trains by itself, and what a person should know."""
+        ...
+
+
+def named(given: Mapping[str, Any], arguments: tuple[str, ...]) -> Named:
+    """Return what ``--model``, ``--data`` and ``--task`` name.
 
     Args:
-        spec: What was given.
-        option: For which option, for messages.
-
-    Raises:
-        UsageError: If it does not look like a name.
-        BadInputError: If there is no such module, it fails when imported, or has no such name.
+        given: The options.
+        arguments: What is left of the command line: ``--model.*``, ``--task.*``, ``--config``.
     """
-    separator = ":" if ":" in spec else "."
-    module, _, name = spec.rpartition(separator)
-    if not (module and name) or "/" in spec or module.endswith(".py") or name == "py":
-        raise UsageError(f"{option} must be written module:name, as in train:Net for Net in train.py, got {spec!r}.")
-    found = _load_module(module, option)
-    for part in name.split("."):
-        if not hasattr(found, part):
-            near = get_close_matches(part, dir(found), n=1)
-            hint = f"; did you mean {near[0]}?" if near else "."
-            raise BadInputError(f"{option} {spec}: the module {module} has no {part}{hint}")
-        found = getattr(found, part)
-    return found
+    model, data, task = given["model"], given["data"], given["task"]
+    if task is None:
+        from lrfind.cli.lightning import Described
+
+        return Described(model, data, arguments)
+    if model is not None or data is not None:
+        raise UsageError("--task brings its own model and data; leave out --model and --data.")
+    if task not in BUILT_IN:
+        from lrfind.cli.plain import DescribedTask
+
+        return DescribedTask(task, arguments)
+    if arguments:
+        raise UsageError(f"the built-in task {task} takes no arguments, got {' '.join(arguments)}.")
+    return BuiltIn(task)
 
 
-def _load_module(name: str, option: str) -> Any:
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if not f"{name}.".startswith(f"{error.name}."):
-            raise BadInputError(f"{option}: importing {name} raised {described(error)}.") from error
-        place = f"in {os.getcwd()} or among the installed packages"
-        raise BadInputError(f"{option}: there is no module {error.name} {place}.") from error
-    except Exception as error:
-        raise BadInputError(f"{option}: importing {name} raised {described(error)}.") from error
+@dataclass(frozen=True)
+class BuiltIn:
+    """The demo's LeNet on one of its datasets, which trains as long as it does in the demo."""
 
+    name: str
 
-def described(error: BaseException) -> str:
-    """Return an error's type and message in a line, and the last place in the user's own code that it came through.
+    def search(self, options: dict[str, Any]) -> tuple[Finding, str]:
+        """Search a rate; see ``Named``."""
+        from lrfind import lightning
+        from lrfind.demo.data import load
+        from lrfind.demo.experiment import BATCH_SIZE
+        from lrfind.demo.lenet import LeNet
+        from lrfind.isolation import seed_all
+        from lrfind.lightning.framework import TALKERS, lightning_package
+        from lrfind.loop import quiet
 
-    Example:
-        >>> described(ValueError("no such width."))
-        'ValueError: no such width'
-    """
-    words = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".: ")
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
-    return f"{words} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else words
+        images = load(self.name)
+        seed_all(options["seed"])
+        length = {} if {"total_steps", "epochs"} & set(options) else {"epochs": images.epochs}
+        with quiet(*TALKERS):
+            trainer = lightning_package().Trainer(logger=False, enable_checkpointing=False)
+            loader = images.loaders(batch_size=BATCH_SIZE, seed=0)[0]
+            return lightning.find(trainer, LeNet(), loader, **{**options, **length}), ""
 
+    def target(self) -> tuple[Target, dict[str, Any], str]:
+        """Return it for a comparison; see ``Named``."""
+        from lrfind.demo.experiment import Experiment, dataset_of
 
-def _is_users(filename: str) -> bool:
-    """Say whether a file is neither installed nor part of Python or of this package."""
-    ours = (*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), str(Path(lrfind.__file__).parent))
-    return not filename.startswith(("<", *ours))
+        return Experiment(dataset=self.name), {"epochs": dataset_of(self.name, None).epochs}, ""

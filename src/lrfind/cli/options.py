@@ -1,61 +1,91 @@
-"""The options that several commands share, and how lists on the command line are read."""
+"""The options of the commands, as tables, and how lists on the command line are read."""
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from pathlib import Path
-from typing import Annotated
+from functools import partial
+from itertools import product
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from lrfind.cli.faults import WHAT_TO_TRAIN, UsageError
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 """For commands that hand on ``--model.*``, ``--data.*``, ``--trainer.*``, ``--task.*`` and ``--config``."""
-
-BUILT_IN = ("fashion-mnist", "digits")
-"""What ``--task`` takes beside a function."""
 
 _LIGHTNINGS = ("--config", "--print_config", "--trainer", "--model", "--data", "--optimizer", "--lr_scheduler")
 """Options of LightningCLI's own."""
 
-_WHAT = "What to train"
+Option = tuple[Any, Any]
+"""The annotated type of an option, and its default."""
 
-Model = Annotated[
-    str | None,
-    typer.Option(
-        metavar="MODULE:CLASS",
-        help="Your LightningModule. Its arguments: --model.NAME VALUE.",
-        rich_help_panel=_WHAT,
-    ),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        metavar="MODULE:CLASS",
-        help="Your LightningDataModule, arguments --data.NAME VALUE. Without it, the model's own loaders.",
-        rich_help_panel=_WHAT,
-    ),
-]
-Task = Annotated[
-    str | None,
-    typer.Option(
-        metavar="MODULE:FUNCTION",
-        help="Instead, for plain PyTorch: a function that returns (model, optimizer, loader, loss_fn), or a dict of "
-        "them. Its arguments: --task.NAME VALUE. Or, to try it, digits or fashion-mnist: LeNet on that.",
-        rich_help_panel=_WHAT,
-    ),
-]
+
+def option(kind: Any, default: Any, help: str, *flags: str, panel: str | None = None, **more: Any) -> Option:
+    """Return an option as Typer takes it; ``more`` is what ``typer.Option`` takes."""
+    annotated: Any = Annotated
+    return annotated[kind, typer.Option(*flags, help=help, rich_help_panel=panel, **more)], default
+
+
+def takes(options: Mapping[str, Option]) -> Callable[[F], F]:
+    """Have a command take the options of a table as ``**given``."""
+
+    def decorate(command: F) -> F:
+        kinds = {"context": typer.Context} if "context" in inspect.signature(command).parameters else {}
+        kinds |= {name: kind for name, (kind, _) in options.items()}
+        kind, required = inspect.Parameter.POSITIONAL_OR_KEYWORD, (None, inspect.Parameter.empty)
+        parameters = [
+            inspect.Parameter(name, kind, annotation=of, default=options.get(name, required)[1])
+            for name, of in kinds.items()
+        ]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = kinds
+        return command
+
+    return decorate
+
+
+_what = partial(option, str | None, None, panel="What to train")
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
+JSON: Option = (Json, False)
+
+TRAINED: dict[str, Option] = {
+    "model": _what("Your LightningModule. Its arguments: --model.NAME VALUE.", metavar="MODULE:CLASS"),
+    "data": _what(
+        "Your LightningDataModule, arguments --data.NAME VALUE. Without it, the model's own loaders.",
+        metavar="MODULE:CLASS",
+    ),
+    "task": _what(
+        "Instead, for plain PyTorch: a function that returns (model, optimizer, loader, loss_fn), or a dict of "
+        "them. Its arguments: --task.NAME VALUE. Or, to try it, digits or fashion-mnist: LeNet on that.",
+        metavar="MODULE:FUNCTION",
+    ),
+}
 
 
-def check_words(context: typer.Context, model: str | None, task: str | None) -> None:
+def load_named(spec: str, option: str) -> Any:
+    """Import what ``module:name`` names; ``module.name`` is understood too."""
+    from lrfind.compare.targets.specs import imported
+
+    module, _, name = spec.rpartition(":" if ":" in spec else ".")
+    if not re.fullmatch(r"\w+(\.\w+)*", module) or not name or module.endswith(".py") or name == "py":
+        raise UsageError(f"{option} must be written module:name, as in train:Net for Net in train.py, got {spec!r}.")
+    return imported(f"{module}:{name}", option)
+
+
+def check_words(context: typer.Context, *, is_named: bool) -> None:
     """Find out before any work whether what is left of the command line can be meant.
 
-    Raises:
-        UsageError: If nothing is named to be trained, a word stands alone, or one is close to an option's name.
+    Args:
+        context: Of the command.
+        is_named: Whether a model or a task is given.
     """
     names = [name for option in context.command.params for name in option.opts]
     before = ""
@@ -63,26 +93,16 @@ def check_words(context: typer.Context, model: str | None, task: str | None) -> 
         name = word.split("=")[0]
         if not word.startswith("-") and not before.startswith("-"):
             raise UsageError(f"{word} stands alone; {_meant(word, names)}")
-        near = get_close_matches(name, names, n=1, cutoff=0.8) if "." not in name and word.startswith("--") else []
+        near = get_close_matches(name, names, n=1, cutoff=0.75) if "." not in name and word.startswith("--") else []
         if near and name not in _LIGHTNINGS:
             raise UsageError(f"no such option: {name}; did you mean {near[0]}?")
         before = word
     is_configured = any(word == "-c" or word.startswith(("--config", "-c=")) for word in context.args)
-    if model is None and task is None and not is_configured:
+    if not (is_named or is_configured):
         raise UsageError(WHAT_TO_TRAIN)
 
 
-def check_bare(task: str, arguments: Sequence[str]) -> None:
-    """Find out whether a built-in task is given arguments, of which it has none.
-
-    Raises:
-        UsageError: If it is.
-    """
-    if arguments:
-        raise UsageError(f"the built-in task {task} takes no arguments, got {' '.join(arguments)}.")
-
-
-def _meant(word: str, names: Sequence[str]) -> str:
+def _meant(word: str, names: list[str]) -> str:
     """Guess what a word was meant for that follows no option."""
     if word.endswith((".yaml", ".yml")):
         return f"did you mean --config {word}?"
@@ -98,65 +118,58 @@ def _meant(word: str, names: Sequence[str]) -> str:
 def parse_lrs(text: str) -> tuple[float, ...]:
     """Read learning rates separated by commas.
 
-    Raises:
-        UsageError: If one is unreadable, not finite or not positive, or is given twice.
-
     Example:
         >>> parse_lrs("1e-5, 0.1")
         (1e-05, 0.1)
     """
     rates: list[float] = []
-    for word in text.split(","):
+    for word in map(str.strip, text.split(",")):
         try:
-            rate = float(word)
+            rates.append(float(word))
         except ValueError:
-            raise UsageError(f"--lrs: {word.strip()!r} is not a number; write rates like 1e-5,1e-4,1e-1.") from None
-        if not (math.isfinite(rate) and rate > 0):
-            raise UsageError(f"--lrs: every rate must be positive and finite, got {word.strip()}.")
-        if rate in rates:
-            raise UsageError(f"--lrs: {word.strip()} is given twice.")
-        rates.append(rate)
+            raise UsageError(f"--lrs: {word!r} is not a number; write rates like 1e-5,1e-4,1e-1.") from None
+        if not 0 < rates[-1] < math.inf:
+            raise UsageError(f"--lrs: every rate must be positive and finite, got {word}.")
+        if rates[-1] in rates[:-1]:
+            raise UsageError(f"--lrs: {word} is given twice.")
     return tuple(rates)
-
-
-def parse_names(text: str) -> tuple[str, ...]:
-    """Read names separated by commas.
-
-    Example:
-        >>> parse_names("linear, cosine")
-        ('linear', 'cosine')
-    """
-    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Read how many seeds, from 0 on, or which ones, separated by commas.
 
-    Raises:
-        UsageError: If one is no whole number of 0 or more, or is given twice, or there is none.
-
     Example:
         >>> parse_seeds("3"), parse_seeds("0,7,8")
         ((0, 1, 2), (0, 7, 8))
     """
-    words = text.split(",")
     try:
-        seeds = [int(word) for word in words]
+        seeds = [int(word) for word in text.split(",")]
     except ValueError:
         raise UsageError(f"--seeds: write how many (3) or which ones (0,7,8), got {text!r}.") from None
-    if len(seeds) == 1 and "," not in text:
+    if "," not in text:
         seeds = list(range(seeds[0]))
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UsageError(f"--seeds: there must be at least one, none below 0 and none twice, got {text!r}.")
     return tuple(seeds)
 
 
-def check_figure(path: Path | None) -> None:
-    """Find out before any work whether a figure can be written in the format that its name asks for.
+def parse_settings(settings: list[str]) -> dict[str, tuple[str, ...]]:
+    """Read arguments with several values; return the words of each combination, by what to call it.
 
-    Raises:
-        UsageError: If the format is unknown.
+    Example:
+        >>> parse_settings(["model.width=8,16"])
+        {'width=8': ('--model.width=8',), 'width=16': ('--model.width=16',)}
     """
-    formats = (".png", ".svg", ".pdf")
-    if path is not None and path.suffix.lower() not in formats:
-        raise UsageError(f"--plot {path}: the name must end in one of {', '.join(formats)}.")
+    each: dict[str, list[tuple[str, str]]] = {}
+    for text in settings:
+        key, _, values = text.partition("=")
+        if not re.fullmatch(r"\w+(\.\w+)+", key) or not values:
+            raise UsageError(f"--set: write --set model.NAME=VALUE,VALUE, or data., task., trainer., got {text!r}.")
+        if key in each:
+            raise UsageError(f"--set: {key} is given twice; write its values with commas.")
+        words = re.split(r",(?![^\[({]*[\])}])", values)  # not at the commas within brackets
+        each[key] = [(f"{key.rpartition('.')[2]}={value}", f"--{key}={value}") for value in words]
+    named = {" ".join(name for name, _ in one): tuple(word for _, word in one) for one in product(*each.values())}
+    if len(named) < math.prod(map(len, each.values())):
+        raise UsageError(f"--set: a value is given twice, or two names end alike, in {' '.join(settings)}.")
+    return named

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from lrfind.cli.faults import UsageError, condensed
-from lrfind.cli.named import described, load_named
-from lrfind.compare import Training
-from lrfind.errors import BadInputError, LRFindError
-from lrfind.isolation import generators_kept
+from lrfind.cli.options import load_named
+from lrfind.compare.targets.protocol import Target
+from lrfind.compare.targets.pytorch import PyTorchTarget, Training, find_for, to_training
+from lrfind.compare.targets.specs import faults_of
+from lrfind.errors import BadInputError
+from lrfind.isolation import generators_kept, seed_all
 from lrfind.loop import quiet
-
-_PARTS = ("model", "optimizer", "loader", "loss_fn")
-_TAKEN = (*_PARTS, "step", "accumulate")
+from lrfind.records import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +31,17 @@ class DescribedTask:
 
     @property
     def function(self) -> Callable[..., Any]:
-        """The function.
-
-        Raises:
-            BadInputError: If it cannot be imported or is none.
-        """
+        """The function."""
         function = load_named(self.spec, "--task")
-        if isinstance(function, type):
+        if not callable(function) or isinstance(function, type):
+            kind = "class; a LightningModule goes to --model" if callable(function) else type(function).__name__
             raise BadInputError(
-                f"--task {self.spec} must be a function that returns (model, optimizer, loader, loss_fn), got a class; "
-                f"a LightningModule goes to --model."
+                f"--task {self.spec} must be a function that returns (model, optimizer, loader, loss_fn), got a {kind}."
             )
-        if not callable(function):
-            raise BadInputError(f"--task {self.spec} must be a function, got a {type(function).__name__}.")
         return function  # type: ignore[no-any-return]
 
     def arguments(self) -> dict[str, Any]:
-        """Return what the function is to be called with.
-
-        Raises:
-            UsageError: If an argument is unknown, missing or of the wrong kind.
-        """
+        """Return what the function is to be called with."""
         from argparse import ArgumentError
 
         from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
@@ -63,36 +53,21 @@ class DescribedTask:
             with quiet(), generators_kept():  # quiet on what jsonargparse will change in its next major version
                 config = parser.instantiate_classes(parser.parse_args(list(self.given)))
         except ArgumentError as error:
-            raise UsageError(condensed(str(error))) from error
+            raise UsageError(condensed(str(error), parser)) from error
         return dict(config.get("task") or {})
 
-    def build(self) -> dict[str, Any]:
-        """Call the function; return, by name, what ``lrfind.find`` takes of what it gave.
-
-        Raises:
-            UsageError: If an argument is unknown, missing or of the wrong kind.
-            BadInputError: If the function cannot be imported or gives something else.
-            LRFindError: If it raises.
-        """
+    def build(self) -> Training:
+        """Call the function."""
         function, arguments = self.function, self.arguments()
-        try:
-            given = function(**arguments)
-        except LRFindError:
-            raise
-        except Exception as error:
-            raise LRFindError(f"--task {self.spec} raised {described(error)}.") from error
-        return {name: part for name, part in self._by_name(given).items() if name in _TAKEN}
+        with faults_of(f"--task {self.spec}"):
+            made = function(**arguments)
+        return to_training(made, f"--task {self.spec}")
 
-    def _by_name(self, given: Any) -> Mapping[str, Any]:
-        if isinstance(given, tuple) and len(given) == len(_PARTS):
-            return dict(zip(_PARTS, given, strict=True))
-        if isinstance(given, Training):
-            return {name: getattr(given, name) for name in _TAKEN}
-        if isinstance(given, Mapping) and set(_PARTS[:3]) <= set(given):
-            return given
-        size = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
-        names = f" of {', '.join(map(str, given))}" if isinstance(given, Mapping) else ""
-        raise BadInputError(
-            f"--task {self.spec} must return (model, optimizer, loader, loss_fn), a dict with these names or a "
-            f"lrfind.compare.Training, got a {type(given).__name__}{size}{names}."
-        )
+    def search(self, options: dict[str, Any]) -> tuple[Finding, str]:
+        """Search a rate; see ``lrfind.cli.named.Named``."""
+        seed_all(options["seed"])
+        return find_for(self.build(), **options), ""
+
+    def target(self) -> tuple[Target, dict[str, Any], str]:
+        """Return it for a comparison; see ``lrfind.cli.named.Named``."""
+        return PyTorchTarget(self.function, self.arguments()), {}, ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast, get_args
 
 from lrfind.compare.runs import Arm
@@ -20,7 +21,12 @@ FIXED = "found"
 
 
 def to_arms(
-    findings: Mapping[str, Finding], *, lrs: Sequence[float] = (), schedules: Sequence[str] = ARMS, cycles: int = CYCLES
+    findings: Mapping[str, Finding],
+    *,
+    lrs: Sequence[float] = (),
+    schedules: Sequence[str] = ARMS,
+    cycles: int = CYCLES,
+    variant: str = "",
 ) -> tuple[Arm, ...]:
     """Return the arms, the rates given by hand first.
 
@@ -29,20 +35,22 @@ def to_arms(
         lrs: Rates given by hand; they stay constant.
         schedules: Names of schedules, the fixed rate's ("constant") among them.
         cycles: How many cycles a cyclical schedule goes through.
+        variant: Which of several targets they train.
     """
-    check_schedules(lrs, schedules, cycles)
-    given = [Arm(repr(float(lr)), float(lr)) for lr in lrs]
-    return (*given, *(_found(name, findings, cycles) for name in schedules))
+    arms = [Arm(repr(float(lr)), float(lr)) for lr in lrs]
+    arms += [_found(name, findings, cycles) for name in schedules]
+    return tuple(replace(arm, name=f"{arm.name} {variant}".rstrip(), variant=variant) for arm in arms)
 
 
 def needs(schedules: Sequence[str]) -> tuple[str, ...]:
-    """Return the schedules to search a rate for: a search answers for one schedule.
+    """Return the schedules to search a rate for, the constant one first: a search answers for one schedule.
 
     Example:
         >>> needs(["triangular", "linear", "restarts"])
         ('constant', 'linear')
     """
-    return tuple(dict.fromkeys("constant" if is_cyclical(name) else name for name in schedules))
+    each = dict.fromkeys("constant" if is_cyclical(name) else name for name in schedules)
+    return tuple(sorted(each, key=lambda name: name != "constant"))
 
 
 def is_cyclical(schedule: str) -> bool:
@@ -50,33 +58,22 @@ def is_cyclical(schedule: str) -> bool:
     return schedule in get_args(Cycle)
 
 
-def check_schedules(lrs: Sequence[float], schedules: Sequence[str], cycles: int) -> None:
-    """Check the names, before any work.
-
-    Raises:
-        BadInputError: If a schedule is unknown, something is named twice, there is nothing to compare, or ``cycles``
-            is not a number from 1 up.
-    """
+def check_schedules(lrs: Sequence[float], schedules: Sequence[str], cycles: int, *, variants: int = 1) -> None:
+    """Check the names, before any work."""
     known = (*SCHEDULES, *get_args(Cycle))
-    for name in schedules:
-        if name not in known:
-            raise BadInputError(f"schedules must be among {', '.join(known)}, got {name!r}.")
-    names = [*(float(lr) for lr in lrs), *schedules]
-    for one in names:
-        if names.count(one) > 1:
-            raise BadInputError(f"{one} is named twice; an arm is compared once.")
-    if len(names) < 2:
-        raise BadInputError(f"a comparison needs two arms or more, got {len(names)}: name lrs= or schedules=.")
+    if unknown := [name for name in schedules if name not in known]:
+        raise BadInputError(f"schedules must be among {', '.join(known)}, got {unknown[0]!r}.")
+    names = [*map(float, lrs), *schedules]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadInputError(f"{twice[0]} is named twice; an arm is compared once.")
+    if (count := len(names) * variants) < 2:
+        raise BadInputError(f"a comparison needs two arms or more, got {count}: name lrs= or schedules=.")
     if not isinstance(cycles, int) or cycles < 1:
         raise BadInputError(f"cycles must be a whole number from 1 up, got {cycles!r}.")
 
 
 def check_cycles(schedules: Sequence[str], cycles: int, steps: int) -> None:
-    """Check that a cyclical schedule has the steps to go up and down.
-
-    Raises:
-        BadInputError: If a cycle has fewer than two steps, so that it would not leave its lower end.
-    """
+    """Check that a cyclical schedule has the steps to go up and down."""
     if any(map(is_cyclical, schedules)) and steps < 2 * cycles:
         raise BadInputError(f"cycles={cycles} need at least {2 * cycles} optimizer steps, got {steps}; train longer.")
 

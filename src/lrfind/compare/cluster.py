@@ -9,22 +9,18 @@ from typing import Any
 from lrfind.compare.processes import TRIES
 from lrfind.compare.running import Event, OnEvent, Todo, attempt
 from lrfind.compare.runs import Arm, Failure, Run
-from lrfind.compare.targets.protocol import Target
+from lrfind.compare.targets.variants import Variants
 from lrfind.errors import BadInputError, LRFindError, from_extra
 
 
 def check_ray() -> Any:
-    """Return Ray.
-
-    Raises:
-        MissingExtraError: If it is not installed.
-    """
+    """Return Ray."""
     with from_extra("ray"):
         import ray
     return ray
 
 
-def in_ray(target: Target, todo: Todo, steps: int, on_event: OnEvent, address: str) -> Iterator[Run | Failure]:
+def in_ray(target: Variants, todo: Todo, steps: int, on_event: OnEvent, *, address: str) -> Iterator[Run | Failure]:
     """Train as Ray tasks of one CPU each; a run whose worker dies is begun once more.
 
     Args:
@@ -33,10 +29,6 @@ def in_ray(target: Target, todo: Todo, steps: int, on_event: OnEvent, address: s
         steps: Optimizer steps of each run.
         on_event: Told what happens; of the steps within a run it hears nothing.
         address: ``"local"`` to start Ray on this machine, ``"auto"`` or an address to join a cluster.
-
-    Raises:
-        MissingExtraError: If Ray is not installed.
-        LRFindError: If there is no cluster at the address.
     """
     ray = check_ray()
     is_ours = not ray.is_initialized()
@@ -67,7 +59,7 @@ def _connect(ray: Any, address: str) -> None:
         raise LRFindError(f"there is no Ray at {address!r} ({error}); start one, or use 'local'.") from error
 
 
-def _packed(ray: Any, target: Target) -> bytes:
+def _packed(ray: Any, target: Variants) -> bytes:
     try:
         packed: bytes = ray.cloudpickle.dumps(target)
     except (TypeError, AttributeError, ValueError) as error:

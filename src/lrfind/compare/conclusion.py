@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
 
 from lrfind.compare.comparison import Comparison
-from lrfind.compare.environment import environment
 from lrfind.compare.runs import Arm, Failure, Run
 from lrfind.compare.statistics import Mode, judge
 from lrfind.compare.store import Store, rate_mismatch
-from lrfind.compare.targets.protocol import Survey, Target
+from lrfind.compare.targets.protocol import Survey
+from lrfind.compare.targets.variants import Variants
 from lrfind.records import Finding
 
 
@@ -19,7 +25,7 @@ from lrfind.records import Finding
 class Plan:
     """Everything that is settled before the first run."""
 
-    target: Target
+    targets: Variants
     survey: Survey
     steps: int
     metric: str
@@ -43,42 +49,60 @@ def conclude(plan: Plan, store: Store, failures: Iterable[Failure], *, is_whole:
     """Return the comparison of the runs that were finished; ``is_whole`` says whether Ctrl-C cut it short."""
     pairs = [(arm, seed) for arm in plan.arms for seed in plan.seeds]
     runs = tuple(run for arm, seed in pairs if (run := store.run(arm, seed)) is not None)
-    failures = tuple(failures)
+    order = [(arm.name, seed) for arm, seed in pairs]
+    failures = tuple(sorted(failures, key=lambda failure: order.index((failure.arm, failure.seed))))
     verdict, summaries = judge(plan.arms, runs, plan.metric, plan.mode, failures)
-    ranks = {(arm.name, seed): rank for rank, (arm, seed) in enumerate(pairs)}
     lacking = len(pairs) - len(runs)
     cut = f"Cut short by Ctrl-C: {lacking} of {len(pairs)} runs did not finish and are not shown."
     return Comparison(
-        title=plan.target.title,
+        title=plan.targets.title,
         setting=_setting(plan, runs),
         metric=plan.metric,
         mode=plan.mode,
         arms=plan.arms,
         runs=runs,
         verdict=verdict,
-        finding=plan.findings.get("constant", next(iter(plan.findings.values()), None)),
-        failures=tuple(sorted(failures, key=lambda failure: ranks[failure.arm, failure.seed])),
+        finding=next(iter(plan.findings.values()), None),
+        failures=failures,
         summaries=summaries,
         environment=environment(),
         notes=(*(() if is_whole else (cut,)), *plan.survey.notes, *_search_notes(plan.findings)),
     )
 
 
-def _setting(plan: Plan, runs: Sequence[Run]) -> str:
-    given = f"{plan.target.setting}; " if plan.target.setting else ""
+def _setting(plan: Plan, runs: Iterable[Run]) -> str:
+    given = f"{plan.targets.setting}; " if plan.targets.setting else ""
     length = plan.survey.epoch_steps
-    epochs = runs[0].last.epoch if runs else plan.steps / length if length else math.nan
-    passes = f" ({epochs:.3g} epochs)" if math.isfinite(epochs) else ""
-    return f"Each run: {given}{plan.steps} optimizer steps{passes}; the same start and the same batches for every arm."
+    trained = {run.last.epoch for run in runs} or {plan.steps / length if length else math.nan}
+    epochs = trained.pop()
+    passes = f" ({epochs:.3g} epochs)" if math.isfinite(epochs) and not trained else ""
+    alike = "start and the same batches" if "" in plan.targets.targets else "seeds"
+    return f"Each run: {given}{plan.steps} optimizer steps{passes}; the same {alike} for every arm."
 
 
-def _search_notes(findings: Mapping[str, Finding]) -> tuple[str, ...]:
+def _search_notes(findings: Mapping[str, Finding]) -> list[str]:
     """Say where the rates come from that the comparison's finding does not hold itself."""
-    notes = []
-    first = next(iter(findings.values()), None)
-    for name, finding in findings.items():
-        if first is not None and finding is not first:
-            own = f"took a search of {finding.cost.steps} steps of its own"
-            origin = "was read off the same search" if finding.records == first.records else own
-            notes.append(f"The rate for {name}, {finding.lr:.3g}, {origin}.")
-    return tuple(notes)
+    notes, searched = [], list(findings.values())[:1]
+    for name, finding in list(findings.items())[1:]:
+        origin = "was read off the same search"
+        if all(finding.records != known.records for known in searched):
+            searched.append(finding)
+            origin = f"took a search of {finding.cost.steps} steps of its own"
+        notes.append(f"The rate for {name}, {finding.lr:.3g}, {origin}.")
+    return notes
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes, as far as it is installed."""
+    known = {}
+    for package in ("lrfind", "torch", "numpy", "lightning", "pytorch_lightning"):
+        with suppress(PackageNotFoundError):
+            known[package] = version(package)
+    return {**known, "Python": platform.python_version()}
+
+
+def environment() -> dict[str, str]:
+    """Return the versions of what computes, and the kind of machine."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    machine = f"{platform.system()} {platform.machine()} ({capability}) with {os.cpu_count()} cores"
+    return {**versions(), "on": machine}

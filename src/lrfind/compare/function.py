@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lrfind.compare.arms import ARMS, CYCLES, check_cycles, check_schedules, needs, to_arms
 from lrfind.compare.cluster import check_ray, in_ray
 from lrfind.compare.comparison import Comparison
-from lrfind.compare.conclusion import Plan, conclude, fault_of
-from lrfind.compare.environment import versions
+from lrfind.compare.conclusion import Plan, conclude, fault_of, versions
 from lrfind.compare.processes import check_portable, in_processes
 from lrfind.compare.progress import progress_shown
 from lrfind.compare.running import Event, OnEvent, Todo, in_turn
@@ -19,10 +20,14 @@ from lrfind.compare.statistics import Mode, check_mode
 from lrfind.compare.store import Store
 from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Target
+from lrfind.compare.targets.variants import Variants
 from lrfind.errors import BadInputError
 from lrfind.records import Finding
 
 EPOCHS = 5.0
+
+Train = Callable[[Todo, int, OnEvent], Iterator[Run | Failure]]
+"""Trains arms with seeds, each for so many steps, and tells what happens."""
 
 
 class CutShort(KeyboardInterrupt):
@@ -38,7 +43,7 @@ class CutShort(KeyboardInterrupt):
 
 
 def compare(
-    target: Target,
+    target: Target | Mapping[str, Target],
     *,
     lrs: Sequence[float] = (),
     schedules: Sequence[str] = ARMS,
@@ -61,7 +66,8 @@ def compare(
     each seed, and is judged at the end of training, where every cycle is at its end.
 
     Args:
-        target: What is trained: a ``LightningTarget``, a ``PyTorchTarget`` or one of your own.
+        target: What is trained: a ``LightningTarget``, a ``PyTorchTarget`` or one of your own. Or several by name, to
+            compare another argument than the rate: each is trained at its own found rates.
         lrs: Rates given by hand, constant over training; may be none.
         schedules: What the found rates are trained under; ``"constant"`` is the found fixed rate. Names of
             ``lrfind.schedules.SCHEDULES``, and ``"triangular"``, ``"triangular2"``, ``"exp_range"``, ``"restarts"``.
@@ -75,7 +81,7 @@ def compare(
         ray: Instead, train through Ray: ``"local"``, ``"auto"`` or a cluster's address.
         out: Where finished runs are kept, so that a comparison that was cut short goes on where it was, and more rates,
             schedules and seeds can be added.
-        progress: Whether to show bars in a terminal.
+        progress: Whether to show bars in a terminal, or print a line as each run ends elsewhere.
         on_event: Told what happens, as it happens.
         **search: Options of the search; see ``lrfind.SearchOptions``.
 
@@ -84,107 +90,90 @@ def compare(
         ProbeError: If the losses of the search cannot be read.
         CutShort: At Ctrl-C; it holds the comparison of the finished runs.
     """
-    check_schedules(lrs, schedules, cycles)
+    targets = Variants(target if isinstance(target, Mapping) else {"": target})
+    check_schedules(lrs, schedules, cycles, variants=len(targets.targets))
     check_mode(mode)
     if taken := sorted({"schedule", "total_steps", "horizon"} & set(search)):
         raise BadInputError(f"{taken[0]} of the search is what is compared; say it with schedules=, steps= or epochs=.")
     which = _seeds(seeds)
-    _check_place(target, jobs, ray)
-    identity = {} if out is None else target.identity()  # before anything has run, which may change what it holds
-    survey = target.survey()
+    train = _place(targets, jobs, ray)
+    about: dict[str, Any] = {"cycles": cycles, "versions": versions()}
+    if out is not None:  # before anything has run, which may change what it holds
+        about |= {"target": targets.identity(), "search": identity_of(search)}
+    survey = targets.survey()
     steps = _steps(steps, epochs, survey)
     check_cycles(schedules, cycles, steps)
     metric = _metric(metric, survey)
-    about = {
-        "target": identity,
-        "data": {"epoch_steps": survey.epoch_steps, "metrics": list(survey.metrics)},
-        "cycles": cycles,
-        "steps": steps,
-        "search": {} if out is None else identity_of(search),
-        "versions": versions(),
-    }
+    about |= {"steps": steps, "data": {"epoch_steps": survey.epoch_steps, "metrics": list(survey.metrics)}}
     store = Store(None if out is None else Path(out), about)
-    with progress_shown(shown=progress, runs=len(which) * (len(lrs) + len(schedules))) as show:
-        tell = _both(show, on_event)
-        search = {"seed": which[0], **search, "progress": False}
-        findings = {name: _finding(target, name, steps, store, tell, search) for name in needs(schedules)}
-        arms = to_arms(findings, lrs=lrs, schedules=schedules, cycles=cycles)
-        plan = Plan(target, survey, steps, metric, mode, arms, which, findings)
-        return _run(plan, store, tell, jobs, ray)
+    runs = len(which) * len(targets.targets) * (len(lrs) + len(schedules))
+    with progress_shown(shown=progress, runs=runs, also=on_event) as tell:
+        options = {"seed": which[0], **search, "total_steps": steps, "progress": False}
+        arms, findings = _arms(targets, options, store, tell, lrs=lrs, schedules=schedules, cycles=cycles)
+        return _run(Plan(targets, survey, steps, metric, mode, arms, which, findings), store, train, tell)
 
 
-def _run(plan: Plan, store: Store, tell: OnEvent, jobs: int, ray: str | None) -> Comparison:
-    """Train what is not finished; judge."""
+def _arms(
+    targets: Variants, options: dict[str, Any], store: Store, tell: OnEvent, *, schedules: Sequence[str], **given: Any
+) -> tuple[tuple[Arm, ...], dict[str, Finding]]:
+    """Search what is not known, and return the arms of every target, and the findings by schedule and target."""
+    arms: list[Arm] = []
+    findings: dict[str, Finding] = {}
+    for variant, target in targets.targets.items():
+        found = _findings(target, variant, needs(schedules), options, store, tell)
+        arms += to_arms(found, schedules=schedules, variant=variant, **given)
+        findings |= {f"{schedule} {variant}".rstrip(): finding for schedule, finding in found.items()}
+    return tuple(arms), findings
+
+
+def _findings(
+    target: Target, variant: str, schedules: Sequence[str], options: dict[str, Any], store: Store, tell: OnEvent
+) -> dict[str, Finding]:
+    """Return what is known of each schedule, read it off an earlier search, or search."""
+    findings = {}
+    for schedule in schedules:
+        name, kept = f"{schedule} {variant}".rstrip(), store.findings(variant)
+        found = kept.get(schedule)
+        if found is None:
+            tell(Event("searching", name, options["seed"]))
+            found = _read_again(kept.values(), schedule) or target.find(schedule, **options)
+            store.keep_finding(name, found)
+        findings[schedule] = found
+        tell(Event("found", name, options["seed"], words=f"lr {found.lr:.3g}", finding=found))
+    return findings
+
+
+def _read_again(findings: Iterable[Finding], schedule: str) -> Finding | None:
+    """Answer for another schedule from the same records; None where they are of a strategy that cannot."""
+    for finding in findings:
+        with suppress(BadInputError):
+            return finding.at(schedule=schedule)
+    return None
+
+
+def _run(plan: Plan, store: Store, train: Train, tell: OnEvent) -> Comparison:
+    """Train what is not finished, all arms with the first seed, then with the next; judge."""
+    todo: list[tuple[Arm, int]] = []
     failures: list[Failure] = []
     try:
-        for outcome in _outcomes(plan, store, tell, jobs, ray):
-            _take(outcome, plan, store, failures, tell)
+        for seed in plan.seeds:
+            for arm in plan.arms:
+                if store.run(arm, seed) is None:
+                    todo.append((arm, seed))
+                else:
+                    tell(Event("kept", arm.name, seed, plan.steps, plan.steps))
+        for outcome in train(todo, plan.steps, tell) if todo else ():
+            if isinstance(outcome, Run) and (error := fault_of(outcome, plan)):
+                outcome = Failure(outcome.arm, outcome.seed, error)
+            if isinstance(outcome, Failure):
+                failures.append(outcome)
+                tell(Event("failed", outcome.arm, outcome.seed, total=plan.steps, words=outcome.error))
+            else:
+                store.keep_run(outcome)
+                tell(Event("finished", outcome.arm, outcome.seed, outcome.steps, plan.steps))
     except KeyboardInterrupt:
         raise CutShort(conclude(plan, store, failures, is_whole=False)) from None
     return conclude(plan, store, failures, is_whole=True)
-
-
-def _finding(
-    target: Target,
-    schedule: str,
-    steps: int,
-    store: Store,
-    tell: OnEvent,
-    options: Mapping[str, Any],
-) -> Finding:
-    """Return what is known of a schedule, read it off an earlier search, or search."""
-    found = store.finding(schedule)
-    if found is None:
-        tell(Event("searching", schedule, int(options["seed"])))
-        found = None if store.earlier is None else _read_again(store.earlier, schedule)
-        if found is None:
-            asked = dict(options)
-            found = target.find(schedule, asked.pop("seed"), steps, **asked)
-        store.keep_finding(schedule, found)
-    tell(Event("found", schedule, int(options["seed"]), words=f"lr {found.lr:.3g}", finding=found))
-    return found
-
-
-def _read_again(finding: Finding, schedule: str) -> Finding | None:
-    """Answer for another schedule from the same records; None where they are of a strategy that cannot."""
-    try:
-        return finding.at(schedule=schedule)
-    except BadInputError:
-        return None
-
-
-def _outcomes(plan: Plan, store: Store, tell: OnEvent, jobs: int, ray: str | None) -> Iterator[Run | Failure]:
-    """Train what is not finished, all arms with the first seed, then with the next."""
-    todo: list[tuple[Arm, int]] = []
-    for seed in plan.seeds:
-        for arm in plan.arms:
-            if store.run(arm, seed) is None:
-                todo.append((arm, seed))
-            else:
-                tell(Event("kept", arm.name, seed, plan.steps, plan.steps))
-    return _trained(plan, todo, tell, jobs, ray)
-
-
-def _trained(plan: Plan, todo: Todo, tell: OnEvent, jobs: int, ray: str | None) -> Iterator[Run | Failure]:
-    if not todo:
-        return iter(())
-    if ray is not None:
-        return in_ray(plan.target, todo, plan.steps, tell, ray)
-    if jobs > 1:
-        return in_processes(plan.target, todo, plan.steps, tell, jobs)
-    return in_turn(plan.target, todo, plan.steps, tell)
-
-
-def _take(outcome: Run | Failure, plan: Plan, store: Store, failures: list[Failure], tell: OnEvent) -> None:
-    steps = plan.steps
-    if isinstance(outcome, Run) and (error := fault_of(outcome, plan)):
-        outcome = Failure(outcome.arm, outcome.seed, error)
-    if isinstance(outcome, Failure):
-        failures.append(outcome)
-        tell(Event("failed", outcome.arm, outcome.seed, total=steps, words=outcome.error))
-    else:
-        store.keep_run(outcome)
-        tell(Event("finished", outcome.arm, outcome.seed, outcome.steps, steps))
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
@@ -194,13 +183,17 @@ def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     return which
 
 
-def _check_place(target: Target, jobs: int, ray: str | None) -> None:
+def _place(targets: Variants, jobs: int, ray: str | None) -> Train:
+    """Return what trains: in turn here, in processes or through Ray; whether it can is found out before any work."""
     if jobs < 1 or (jobs > 1 and ray is not None):
         raise BadInputError(f"jobs must be at least 1, and is not for Ray, got {jobs=} and {ray=}.")
     if ray is not None:
         check_ray()
-    elif jobs > 1:
-        check_portable(target)
+        return partial(in_ray, targets, address=ray)
+    if jobs > 1:
+        check_portable(targets)
+        return partial(in_processes, targets, jobs=jobs)
+    return partial(in_turn, targets)
 
 
 def _steps(steps: int | None, epochs: float | None, survey: Survey) -> int:
@@ -209,7 +202,7 @@ def _steps(steps: int | None, epochs: float | None, survey: Survey) -> int:
         raise BadInputError(f"give epochs or steps, not both, got {epochs=} and {steps=}.")
     if steps is None:
         if survey.epoch_steps is None:
-            raise BadInputError("the data does not say how long it is, so give steps= instead of epochs.")
+            raise BadInputError("the steps of an epoch are not known, or not the same for all; give steps= instead.")
         steps = round((EPOCHS if epochs is None else epochs) * survey.epoch_steps)
     if steps < 1:
         raise BadInputError(f"a run must take at least 1 optimizer step, got {steps} from {epochs=}.")
@@ -223,12 +216,3 @@ def _metric(metric: str, survey: Survey) -> str:
     if survey.metrics == (TRAIN_LOSS,) and metric == "val_loss":
         return TRAIN_LOSS
     raise BadInputError(f"metric {metric!r} is not evaluated; there are {', '.join(sorted(survey.metrics))}.")
-
-
-def _both(first: OnEvent, second: OnEvent | None) -> Callable[[Event], None]:
-    def tell(event: Event) -> None:
-        first(event)
-        if second is not None:
-            second(event)
-
-    return tell

@@ -14,15 +14,11 @@ from typing import Any
 
 from lrfind.compare.running import Event, OnEvent, Todo, attempt
 from lrfind.compare.runs import Arm, Failure, Run
-from lrfind.compare.targets.protocol import Target
+from lrfind.compare.targets.variants import Variants
 from lrfind.errors import BadInputError
 
 TRIES = 2
 """How often a run is begun whose worker dies."""
-
-_Task = tuple[Arm, int, int]
-"""An arm, a seed, and which try it is."""
-
 
 _ADVICE = (
     'a script that compares with jobs= needs its calls under if __name__ == "__main__":, and what it trains in a '
@@ -30,12 +26,8 @@ _ADVICE = (
 )
 
 
-def check_portable(target: Target) -> bytes:
-    """Return a target as another process can read it.
-
-    Raises:
-        BadInputError: If it cannot be.
-    """
+def check_portable(target: Variants) -> bytes:
+    """Return a target as another process can read it."""
     try:
         return pickle.dumps(target)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -45,20 +37,20 @@ def check_portable(target: Target) -> bytes:
         ) from error
 
 
-def in_processes(target: Target, todo: Todo, steps: int, on_event: OnEvent, jobs: int) -> Iterator[Run | Failure]:
+def in_processes(target: Variants, todo: Todo, steps: int, on_event: OnEvent, *, jobs: int) -> Iterator[Run | Failure]:
     """Train in ``jobs`` processes; a run whose process dies is begun once more in a new one."""
     packed = check_portable(target)
     waiting = deque((arm, seed, 1) for arm, seed in todo)
     idle: list[_Worker] = []
-    busy: dict[Any, tuple[_Worker, _Task]] = {}
+    busy: dict[Any, tuple[_Worker, Arm, int, int]] = {}
     try:
         while waiting or busy:
             while waiting and len(busy) < jobs:
                 worker, task = idle.pop() if idle else _Worker(packed, steps), waiting.popleft()
-                busy[worker.connection] = worker, task
-                worker.send(task[:2])
+                busy[worker.connection] = worker, *task
+                worker.begin(*task[:2])
             for connection in wait(list(busy)):
-                worker, task = busy[connection]
+                worker, arm, seed, tries = busy[connection]
                 message = worker.receive()
                 if isinstance(message, Event):
                     on_event(message)
@@ -67,15 +59,13 @@ def in_processes(target: Target, todo: Todo, steps: int, on_event: OnEvent, jobs
                 if message is not None:
                     idle.append(worker)
                     yield message
-                    continue
-                arm, seed, tries = task
-                if tries == TRIES:
+                elif tries == TRIES:
                     yield Failure(arm.name, seed, f"{worker.death()}, {TRIES} times; {_ADVICE}")
                 else:
                     on_event(Event("died", arm.name, seed, words=worker.death()))
                     waiting.appendleft((arm, seed, tries + 1))
     finally:
-        for worker in (*idle, *(worker for worker, _ in busy.values())):
+        for worker in (*idle, *(worker for worker, *_ in busy.values())):
             worker.kill()
 
 
@@ -92,10 +82,10 @@ class _Worker:
         self._process.start()
         theirs.close()  # so that its end is seen here when the process dies
 
-    def send(self, task: Any) -> None:
+    def begin(self, arm: Arm, seed: int) -> None:
         """Ask for a run."""
         with suppress(OSError):  # it died; reading from it will say so
-            self.connection.send(task)
+            self.connection.send((arm, seed))
 
     def receive(self) -> Any:
         """Return what it says; None where it is dead."""

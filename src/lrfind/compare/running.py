@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Literal
 
 from lrfind.compare.runs import Arm, Failure, Run
-from lrfind.compare.targets.protocol import Target, Told
+from lrfind.compare.targets.variants import Variants
 from lrfind.records import Finding
 
 Todo = Sequence[tuple[Arm, int]]
@@ -45,28 +45,24 @@ class Event:
 OnEvent = Callable[[Event], None]
 
 
-def in_turn(target: Target, todo: Todo, steps: int, on_event: OnEvent) -> Iterator[Run | Failure]:
+def in_turn(target: Variants, todo: Todo, steps: int, on_event: OnEvent) -> Iterator[Run | Failure]:
     """Train one after the other, in this process."""
     for arm, seed in todo:
         yield attempt(target, arm, seed, steps, on_event)
 
 
-def attempt(target: Target, arm: Arm, seed: int, steps: int, on_event: OnEvent) -> Run | Failure:
+def attempt(target: Variants, arm: Arm, seed: int, steps: int, on_event: OnEvent) -> Run | Failure:
     """Train once; an error is the answer, so that the other runs go on."""
-    on_event(Event("started", arm.name, seed, 0, steps))
-    try:
-        return target.train(arm, seed, steps, _now_and_then(arm, seed, steps, on_event))
-    except Exception as error:  # noqa: BLE001  it is a user's code that runs; whatever it raises is reported
-        return Failure(arm.name, seed, f"{type(error).__name__}: {error}")
-
-
-def _now_and_then(arm: Arm, seed: int, steps: int, on_event: OnEvent) -> Told:
     told = monotonic()
 
-    def tell(done: int, words: str) -> None:
+    def now_and_then(done: int, words: str) -> None:
         nonlocal told
         if monotonic() - told > _BETWEEN or done == steps:
             told = monotonic()
             on_event(Event("step", arm.name, seed, done, steps, words))
 
-    return tell
+    on_event(Event("started", arm.name, seed, 0, steps))
+    try:
+        return target.train(arm, seed, steps, now_and_then)
+    except Exception as error:  # noqa: BLE001  it is a user's code that runs; whatever it raises is reported
+        return Failure(arm.name, seed, f"{type(error).__name__}: {error}")

@@ -24,6 +24,7 @@ class Arm:
         base_lr: The lower end of a cyclical schedule; None where the schedule has none.
         cycles: How many cycles the training takes; None where the schedule has none.
         origin: Whether the rate was given by hand or found.
+        variant: Which of several targets is trained; empty where there is only one.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Arm:
     base_lr: float | None = None
     cycles: int | None = None
     origin: Origin = "given"
+    variant: str = ""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lr) and self.lr > 0):

@@ -43,7 +43,7 @@ def _answer(verdict: Verdict, metric: str, mode: str) -> str:
 
 def closing(comparison: Comparison) -> str:
     """Say what to take from a comparison: the best arm; beside a guess the best found one, else the best guess."""
-    means = {name: one.mean for name, one in comparison.summaries.items() if math.isfinite(one.mean)}
+    means = {name: summary.mean for name, summary in comparison.summaries.items() if math.isfinite(summary.mean)}
     arms = {arm.name: arm for arm in comparison.arms if arm.name in means}
     best = arms.get(comparison.verdict.best or "")
     if best is None:
@@ -55,7 +55,8 @@ def closing(comparison: Comparison) -> str:
     which = "the best of those that were found" if is_guess else "the best of the guesses"
     beside = "" if other is None else f", against {means[other]:.4g} with {other}, {which}"
     schedule = "" if best.is_fixed else f" under the schedule {best.schedule}"
-    return f"Train this with lr {best.lr:.3g}{schedule}: {comparison.metric} {means[best.name]:.4g}{beside}."
+    variant = f" and {best.variant}" if best.variant else ""
+    return f"Train this with lr {best.lr:.3g}{variant}{schedule}: {comparison.metric} {means[best.name]:.4g}{beside}."
 
 
 def _alone(verdict: Verdict, metric: str) -> str:
@@ -80,26 +81,26 @@ def _winning(pairs: Sequence[Pair], best: str, metric: str, mode: str) -> str:
 def _close(pairs: Sequence[Pair], best: str, metric: str, mode: str) -> str:
     degree = "lowest" if mode == "min" else "highest"
     if pairs[0].seeds == 1:
-        behind = sorted(pairs, key=lambda one: one.difference.mean)
-        order = ", ".join(f"{one.second} ({one.difference.mean:.3g} behind)" for one in behind)
+        behind = sorted(pairs, key=lambda pair: pair.difference.mean)
+        order = ", ".join(f"{pair.second} ({pair.difference.mean:.3g} behind)" for pair in behind)
         return f"One seed: no interval. In order of {metric}: {best}, {order}. Take three seeds or more."
-    rivals = [one for one in pairs if not one.is_settled]
+    rivals = [pair for pair in pairs if not pair.is_settled]
     closest = rivals[0]
     return (
         f"Too close to call: {best} has the {degree} mean {metric}, but over {closest.seeds} seeds "
-        f"{_listed([one.second for one in rivals])} cannot be told from it. "
+        f"{_listed([pair.second for pair in rivals])} cannot be told from it. "
         f"{closest.second} is behind by {_span(closest)}; {_remedy(rivals)}."
     )
 
 
 def _remedy(rivals: Sequence[Pair]) -> str:
-    needed = [one.seeds_needed for one in rivals]
+    needed = [pair.seeds_needed for pair in rivals]
     known = [count for count in needed if count is not None]
     if len(known) == len(needed):
         return f"about {max(known)} seeds in all would settle it"
-    if all(one.difference.low == one.difference.high for one in rivals if one.seeds_needed is None):
+    if all(pair.difference.low == pair.difference.high for pair in rivals if pair.seeds_needed is None):
         return "the seeds do not differ, so that nothing is known about chance"
-    alike = [one.second for one in rivals if one.seeds_needed is None]
+    alike = [pair.second for pair in rivals if pair.seeds_needed is None]
     return f"no number of seeds within reason would tell {_listed(alike)} from it, so either will do"
 
 
@@ -109,8 +110,8 @@ def _question(kinds: Pair) -> str:
     return f"Fixed or scheduled: {kinds.first} {told} {kinds.second}{end}, {_span(kinds)}."
 
 
-def _span(one: Pair) -> str:
-    difference = one.difference
+def _span(pair: Pair) -> str:
+    difference = pair.difference
     return f"{difference.mean:.3g} (95 % interval {difference.low:.3g} to {difference.high:.3g})"
 
 

@@ -9,7 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any, Literal, get_args
+from itertools import combinations
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,24 +51,30 @@ def judge(
 
     Returns:
         The verdict, and the mean of each arm's finite metrics with its own 95 % interval.
-
-    Raises:
-        BadInputError: If the mode is unknown.
     """
     check_mode(mode)
     scores = {arm.name: {run.seed: run.final(metric) for run in runs if run.arm == arm.name} for arm in arms}
-    summaries = {
-        name: summary(list(of.values())) for name, of in scores.items() if any(map(math.isfinite, of.values()))
-    }
-    lost = tuple(name for name, of in scores.items() if of and not all(map(math.isfinite, of.values())))
+    finite = {name: [value for value in of.values() if math.isfinite(value)] for name, of in scores.items()}
+    lost = tuple(name for name, of in scores.items() if len(finite[name]) < len(of))
     failed = _failed(arms, failures)
-    whole = {name: of for name, of in scores.items() if of and name not in lost and name not in failed}
-    names, table = _complete(whole)
-    not_compared = tuple(name for name in scores if name not in names and name not in lost)
-    found = _settled(arms, names, table if mode == "min" else -table)
-    found = replace(found, lost=lost, not_compared=not_compared)
-    found = replace(found, winner=found.winner if found.pairs or lost else None)
-    return replace(found, sentence=in_words(found, metric, mode)), summaries
+    names, table = _complete({name: of for name, of in scores.items() if of and name not in {*lost, *failed}})
+    table = table if mode == "min" else -table
+    best = names[int(np.argmin(table.mean(axis=0)))] if names else None
+    pairs = [pair(names, table, best, other) for other in names if best is not None and other != best]
+    pairs.sort(key=lambda each: (each.is_settled, each.difference.low if each.is_settled else each.difference.mean))
+    is_won = bool(pairs or lost) and len(table) > 1 and all(each.is_settled for each in pairs)
+    verdict = Verdict(
+        sentence="",
+        winner=best if is_won else None,
+        best=best,
+        pairs=tuple(pairs),
+        kinds=_kinds(arms, names, table),
+        lost=lost,
+        not_compared=tuple(name for name in scores if name not in names and name not in lost),
+        seeds=len(table),
+    )
+    summaries = {name: summary(values) for name, values in finite.items() if values}
+    return replace(verdict, sentence=in_words(verdict, metric, mode)), summaries
 
 
 def _failed(arms: Sequence[Arm], failures: Sequence[Failure]) -> set[str]:
@@ -78,39 +85,21 @@ def _failed(arms: Sequence[Arm], failures: Sequence[Failure]) -> set[str]:
     return set().union(*(names for names in by_seed.values() if len(names) < len(arms)))
 
 
-def _settled(arms: Sequence[Arm], names: Sequence[str], table: Floats) -> Verdict:
-    """The best arm of a table against the others; less is better."""
-    if not names:
-        return Verdict("", None, None, ())
-    best = names[int(np.argmin(table.mean(axis=0)))]
-    pairs = tuple(sorted((pair(names, table, best, other) for other in names if other != best), key=_closeness))
-    is_settled = len(table) > 1 and all(one.is_settled for one in pairs)
-    return Verdict("", best if is_settled else None, best, pairs, _kinds(arms, names, table), seeds=len(table))
-
-
 def check_mode(mode: str) -> None:
-    """Check the name of a mode.
-
-    Raises:
-        BadInputError: If it is unknown.
-    """
+    """Check the name of a mode."""
     if mode not in get_args(Mode):
         raise BadInputError(f'mode must be "min" or "max", got {mode!r}.')
 
 
 def summary(values: Sequence[float]) -> Interval:
-    """Return the mean of the finite values with its 95 % interval (Student's t).
+    """Return the mean of finite values with its 95 % interval (Student's t).
 
     Example:
         >>> summary([1.0, 1.0])
         Interval(mean=1.0, low=1.0, high=1.0)
     """
-    finite = np.array([value for value in values if math.isfinite(value)])
-    if not len(finite):
-        return Interval(math.nan, math.nan, math.nan)
-    mean, half = float(finite.mean()), 0.0
-    if len(finite) > 1:
-        half = critical(len(finite), 2) * float(finite.std(ddof=1)) / math.sqrt(len(finite))
+    mean, seeds = float(np.mean(values)), len(values)
+    half = critical(seeds, 2) * float(np.std(values, ddof=1)) / math.sqrt(seeds) if seeds > 1 else 0.0
     return Interval(mean, mean - half, mean + half)
 
 
@@ -123,28 +112,27 @@ def pair(names: Sequence[str], table: Floats, one: str, other: str) -> Pair:
         one: An arm.
         other: Another one.
     """
-    seeds = len(table)
-    means = table.mean(axis=0)
-    i, j = sorted((names.index(one), names.index(other)), key=lambda column: float(means[column]))
-    mean = float(means[j] - means[i])
+    seeds, arms = table.shape
+    columns = sorted((names.index(one), names.index(other)))
+    better, worse = sorted(columns, key=lambda column: float(table[:, column].mean()))
+    mean = float(table[:, worse].mean() - table[:, better].mean())
     if seeds == 1:
-        return Pair(names[i], names[j], Interval(mean, mean, mean), False, 1, None)
-    variances = _variances(_covariances(table[None]))[0]
-    spread = math.sqrt(max(float(variances[i, j]), _usual(variances[None])[0]))
-    half = critical(seeds, len(names)) * spread / math.sqrt(seeds)
+        return Pair(names[better], names[worse], Interval(mean, mean, mean), False, 1, None)
+    _, variances = _differences(table[None])
+    spread = math.sqrt(variances[0, list(combinations(range(arms), 2)).index((columns[0], columns[1]))])
+    half = critical(seeds, arms) * spread / math.sqrt(seeds)
     is_settled = mean > half > 0
-    needed = None if is_settled or not (mean > 0 and spread > 0) else _seeds_needed(mean, spread, seeds, len(names))
-    return Pair(names[i], names[j], Interval(mean, mean - half, mean + half), is_settled, seeds, needed)
+    needed = None if is_settled or not (mean > 0 and spread > 0) else _seeds_needed(mean, spread, seeds, arms)
+    return Pair(names[better], names[worse], Interval(mean, mean - half, mean + half), is_settled, seeds, needed)
 
 
 @cache
 def critical(seeds: int, arms: int) -> float:
     """Return how many standard errors an interval reaches to either side, so that all pairs hold at once.
 
-    The standard error of a pair is that of its own paired differences, but at least the median pair's: with few seeds
-    a spread is badly known, and one that is small by chance would settle anything. The factor is the one with
-    which 95 % of simulated comparisons of equal arms have all their differences inside: the greater of that for arms
-    that scatter alike and that for one arm that scatters three times as much. With two arms it is Student's t.
+    It is the factor with which 95 % of simulated comparisons of equal arms have all their differences inside: the
+    greater of that for arms that scatter alike and that for one arm that scatters three times as much. With two arms it
+    is Student's t.
 
     Args:
         seeds: How many seeds every arm has, at least 2.
@@ -162,33 +150,21 @@ def critical(seeds: int, arms: int) -> float:
 
 def _greatest(tables: Floats) -> Floats:
     """The greatest difference of each table (tables, seeds, arms), in standard errors."""
-    seeds, arms = tables.shape[1:]
-    variances = _variances(_covariances(tables))
-    means = tables.mean(axis=1)
-    differences = np.abs(means[:, :, None] - means[:, None, :])
-    spreads = np.maximum(variances, _usual(variances)[:, None, None])
-    first, second = np.triu_indices(arms, 1)
-    ratios: Floats = (differences[:, first, second] / np.sqrt(spreads[:, first, second] / seeds)).max(axis=1)
-    return ratios
-
-
-def _covariances(tables: Floats) -> Floats:
-    centred = tables - tables.mean(axis=1, keepdims=True)
-    found: Floats = centred.transpose(0, 2, 1) @ centred / (tables.shape[1] - 1)
+    means, variances = _differences(tables)
+    found: Floats = (np.abs(means) / np.sqrt(variances / tables.shape[1])).max(axis=1)
     return found
 
 
-def _variances(covariances: Floats) -> Floats:
-    """The variance of the difference of each pair of arms."""
-    own = np.einsum("nii->ni", covariances)
-    found: Floats = np.maximum(own[:, :, None] + own[:, None, :] - 2 * covariances, 0.0)
-    return found
+def _differences(tables: Floats) -> tuple[Floats, Floats]:
+    """The mean and the variance of the difference of each pair of arms, both (tables, pairs).
 
-
-def _usual(variances: Floats) -> Any:
-    """The variance of the median pair of each table."""
-    first, second = np.triu_indices(variances.shape[1], 1)
-    return np.median(variances[:, first, second], axis=1)
+    A variance is at least that of the median pair: with few seeds a spread is badly known, and one that is small by
+    chance would settle anything.
+    """
+    differences = (tables[..., i] - tables[..., j] for i, j in combinations(range(tables.shape[2]), 2))
+    moments = [(each.mean(axis=1), each.var(axis=1, ddof=1)) for each in differences]
+    means, variances = (np.stack(each, axis=1) for each in zip(*moments, strict=True))
+    return means, np.maximum(variances, np.median(variances, axis=1, keepdims=True))
 
 
 def _complete(scores: Mapping[str, Mapping[int, float]]) -> tuple[list[str], Floats]:
@@ -204,11 +180,10 @@ def _complete(scores: Mapping[str, Mapping[int, float]]) -> tuple[list[str], Flo
 
 def _kinds(arms: Sequence[Arm], names: Sequence[str], table: Floats) -> Pair | None:
     """The best arm of a fixed rate against the best of the others."""
-    fixed = [arm.name for arm in arms if arm.is_fixed and arm.name in names]
-    moving = [arm.name for arm in arms if not arm.is_fixed and arm.name in names]
+    means = dict(zip(names, table.mean(axis=0), strict=True)) if names else {}
+    fixed, moving = ([arm.name for arm in arms if arm.is_fixed is kind and arm.name in means] for kind in (True, False))
     if not (fixed and moving):
         return None
-    means = dict(zip(names, table.mean(axis=0), strict=True))
     return pair(names, table, min(fixed, key=means.__getitem__), min(moving, key=means.__getitem__))
 
 
@@ -219,7 +194,3 @@ def _seeds_needed(mean: float, spread: float, seeds: int, arms: int) -> int | No
         if needed < after:
             return needed
     return None
-
-
-def _closeness(one: Pair) -> tuple[bool, float]:
-    return one.is_settled, one.difference.low if one.is_settled else one.difference.mean

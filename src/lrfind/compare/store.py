@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from lrfind.codec import read_json, write_json
 from lrfind.compare.arms import rates
@@ -26,9 +25,6 @@ class Store:
     Args:
         out: The folder of the comparison; None keeps nothing on disk.
         plan: What the comparison is of, as plain data; arms and seeds are no part of it, so that more can be added.
-
-    Raises:
-        BadInputError: If the folder holds the runs of another comparison.
     """
 
     def __init__(self, out: Path | None, plan: Mapping[str, Any]) -> None:
@@ -43,34 +39,22 @@ class Store:
         run = self._runs.get((arm.name, seed))
         return None if run is None or rate_mismatch(run, arm) else run
 
-    def finding(self, schedule: str) -> Finding | None:
-        """Return a finished search, or None."""
-        return self._findings.get(schedule)
-
-    @property
-    def earlier(self) -> Finding | None:
-        """The first finished search, whose records may answer for other schedules too."""
-        return next(iter(self._findings.values()), None)
+    def findings(self, variant: str) -> dict[str, Finding]:
+        """Return the finished searches of a variant, by schedule."""
+        named = ((name.partition(" "), finding) for name, finding in self._findings.items())
+        return {schedule: finding for (schedule, _, of), finding in named if of == variant}
 
     def keep_run(self, run: Run) -> None:
-        """Keep a run.
-
-        Raises:
-            LRFindError: If it cannot be written.
-        """
+        """Keep a run."""
         self._runs[run.arm, run.seed] = run
         if self._folder is not None:
-            write_json(self._folder / f"run-{_file_name(run.arm)}-seed-{run.seed}.json", run.to_dict())
+            write_json(self._folder / f"run-{quote(run.arm, safe='')}-seed-{run.seed}.json", run.to_dict())
 
-    def keep_finding(self, schedule: str, finding: Finding) -> None:
-        """Keep what a search found.
-
-        Raises:
-            LRFindError: If it cannot be written.
-        """
-        self._findings[schedule] = finding
+    def keep_finding(self, name: str, finding: Finding) -> None:
+        """Keep what a search found; it is named by its schedule and, after a space, its variant."""
+        self._findings[name] = finding
         if self._folder is not None:
-            finding.save(self._folder / f"finding-{schedule}.json")
+            finding.save(self._folder / f"finding-{quote(name, safe='')}.json")
 
     def _open(self, folder: Path, plan: dict[str, Any]) -> None:
         file = folder / "plan.json"
@@ -88,7 +72,7 @@ class Store:
             run = _run(path)
             self._runs[run.arm, run.seed] = run
         for path in sorted(folder.glob("finding-*.json")):
-            self._findings[path.stem.removeprefix("finding-")] = Finding.load(path)
+            self._findings[unquote(path.stem).removeprefix("finding-")] = Finding.load(path)
 
 
 def rate_mismatch(run: Run, arm: Arm) -> str:
@@ -113,12 +97,6 @@ def _first_change(was: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | 
         return None if was == now else (name, was, now)
     changes = (_first_change(was.get(key), now.get(key), f"{name}.{key}".strip(".")) for key in sorted({*was, *now}))
     return next((change for change in changes if change is not None), None)
-
-
-def _file_name(arm: str) -> str:
-    """A name for a file, never the same for two arms."""
-    plain = re.sub(r"[^A-Za-z0-9.+_-]", "_", arm)[:60]
-    return plain if plain == arm else f"{plain}-{sha256(arm.encode()).hexdigest()[:8]}"
 
 
 def _short(value: Any) -> str:

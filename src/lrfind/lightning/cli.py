@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from pydoc import locate
+from typing import Any, Literal
 
 from lrfind.lightning.attributes import trace
 from lrfind.lightning.functions import find
@@ -29,6 +30,9 @@ def with_lr_find(cli: type[Any]) -> type[Any]:
             given.arguments["trainer_class"] = _with_method(given.arguments["trainer_class"])
             super().__init__(*given.args[1:], **given.kwargs)
 
+        def after_lr_find(self) -> None:
+            print(_to_train_with(self.model, self.config["lr_find"], *self.trainer.lr_found))
+
         @staticmethod
         def subcommands() -> dict[str, set[str]]:
             return {**cli.subcommands(), "lr_find": {"model", "train_dataloaders", "datamodule"}}
@@ -52,12 +56,17 @@ def lr_find(
     datamodule: Any = None,
     *,
     schedule: str | None = None,
+    total_steps: int | None = None,
+    epochs: float | None = None,
     method: str = "calibrated",
     min_lr: float = 1e-6,
     max_lr: float = 30.0,
     steps: int = 128,
     seed: int = 0,
+    strategy: Literal["auto", "range"] = "auto",
+    budget: float | None = None,
     optimizer_index: int | None = None,
+    resume: str | None = None,
     out: str | None = None,
 ) -> Finding:
     """Find a learning rate for the model as this trainer would train it; nothing is trained.
@@ -69,23 +78,44 @@ def lr_find(
         datamodule: Instead, a datamodule.
         schedule: What the rate will do in training: constant, linear or cosine; by default what the module's own
             scheduler does.
+        total_steps: How many optimizer steps training will take; by default what the trainer says.
+        epochs: Or how many passes over the data.
         method: The reading rule.
         min_lr: The first rate of the range test.
         max_lr: The last rate of the range test.
         steps: Optimizer steps of the range test.
         seed: Seeds the batch order and the random numbers of the range test.
+        strategy: One range test (range), or shorter ones beside it (auto).
+        budget: What auto may cost: a share of training below 1, else steps.
         optimizer_index: Of several optimizers, the one to search.
+        resume: Keep the search in this file; killed, it goes on from it.
         out: Write the finding to this JSON file.
     """
-    options: Any = {"method": method, "min_lr": min_lr, "max_lr": max_lr, "steps": steps}
-    if schedule is not None:
-        options["schedule"] = schedule
+    options: Any = {"method": method, "min_lr": min_lr, "max_lr": max_lr, "steps": steps, "strategy": strategy}
+    given = {"schedule": schedule, "total_steps": total_steps, "epochs": epochs, "budget": budget, "resume": resume}
+    options |= {name: value for name, value in given.items() if value is not None}
     finding = find(
         self, model, train_dataloaders, datamodule=datamodule, optimizer=optimizer_index, seed=seed, **options
     )
+    self.lr_found = finding, optimizer_index or 0
     print(finding)
-    if read := [name for name in trace(model, optimizer=optimizer_index or 0).read if not name.startswith("hparams.")]:
-        print(f"To train with it: fit --model.{read[0]} {finding.lr!r}")
     if out is not None:
         print(f"Written to {finding.save(out)}.")
     return finding
+
+
+def _to_train_with(model: Any, config: Any, finding: Finding, index: int) -> str:
+    """Say with which argument of ``fit``, or else how, the optimizer has the found rate."""
+    if (chosen := config.get("optimizer")) is not None:  # by the command line
+        usual = inspect.signature(locate(chosen.class_path)).parameters  # type: ignore[arg-type]
+        others = {name: value for name, value in vars(chosen.init_args).items() if value != usual[name].default}
+        flags = [f"--optimizer.{name} {value}" for name, value in {**others, "lr": repr(finding.lr)}.items()]
+        return f"To train with it: fit --optimizer {chosen.class_path} {' '.join(flags)}"
+    arguments = inspect.signature(type(model).__init__).parameters
+    values = trace(model, finding.lr, optimizer=index).values or {}
+    for name, value in values.items():
+        if name.removeprefix("hparams.") in arguments:
+            return f"To train with it: fit --model.{name.removeprefix('hparams.')} {value!r}"
+    places = " or ".join(f"self.{name} to {value!r}" for name, value in values.items())
+    how = f"set {places}" if places else "give the Trainer the callback lrfind.lightning.LRFinder"
+    return f"To train with it: {how}."

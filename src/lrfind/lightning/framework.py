@@ -54,8 +54,8 @@ def package_of(trainer: Any) -> Any:
 
 
 def package_of_module(module: Any) -> Any:
-    """Return the Lightning package that a module comes from; the one installed for anything else."""
-    for kind in type(module).__mro__:
+    """Return the Lightning package that a module, or its class, comes from; the one installed for anything else."""
+    for kind in (module if isinstance(module, type) else type(module)).__mro__:
         for package in PACKAGES.values():
             if kind.__module__.startswith(f"{package}."):
                 return import_module(package)

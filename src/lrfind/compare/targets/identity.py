@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ast
-import dis
 import gc
 import inspect
-import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache, partial
 from hashlib import sha256
 from logging import Logger
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 
 from lrfind.errors import BadInputError
-from lrfind.isolation.reach import codes
+from lrfind.isolation.reach import is_of_user_by, names_of
 
 _PLAIN = (str, int, float, complex, bool, bytes, type(None), PurePath, torch.dtype, torch.device, np.generic)
 
@@ -35,11 +34,6 @@ _PARTS = {
 }
 """What names an object of Python's own kinds; of code, what it does and not where it stands."""
 
-_READS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
-"""How code reads a name of its module."""
-
-_INSTALLED = ("site-packages", "dist-packages", os.path.dirname(os.__file__) + os.sep)
-
 
 def identity_of(value: Any) -> Any:
     """Return plain data that names a value, the same in every process.
@@ -48,9 +42,6 @@ def identity_of(value: Any) -> Any:
     bases. One that cannot be imported, as in a notebook, is named with a digest of its code and the values that it
     uses. Comments and layout do not count; installed packages are named only. An object is named by its class and what
     it holds, a module or a logger by its name.
-
-    Raises:
-        BadInputError: If it cannot be named.
 
     Example:
         >>> identity_of({"width": 8, "kind": dict})
@@ -92,34 +83,30 @@ class _Names:
         for kind, names in _PARTS.items():
             if isinstance(value, kind):
                 return [self.of(getattr(value, name)) for name in names]
-        return self._of_code(value) if isinstance(value, (FunctionType, type)) else self._of_object(value)
-
-    def _of_code(self, value: FunctionType | type) -> str:
-        """A function, or a class with its bases."""
-        each = value.__mro__ if isinstance(value, type) else (value,)
-        digests = dict.fromkeys(filter(None, map(self._digest, each)))
-        return f"{value.__module__}:{value.__qualname__}" + (f"#{_short(''.join(digests).encode())}" if digests else "")
-
-    def _of_object(self, value: Any) -> Any:
+        if isinstance(value, (FunctionType, type)):
+            return self._of_code(value)
         if held := getattr(value, "__dict__", None):
-            return [self._of_code(type(value)), {str(name): self.of(each) for name, each in held.items()}]
+            return [self._of_code(type(value)), self.of(dict(held))]
         if hasattr(value, "__qualname__"):  # built in
             return f"{getattr(value, '__module__', '')}:{value.__qualname__}"
         return [self._of_code(type(value)), re.sub(r"( at )?\b0x[0-9a-f]{6,}", "", repr(value))]
 
-    def _digest(self, value: Any) -> str:
-        """A digest of the source of a function or class; of one that cannot be imported, of what it holds and uses."""
-        if value.__module__ not in (None, "__main__") and "<" not in value.__qualname__:
-            return _digest_of_module(value.__module__)
-        used = _written_in(value) if isinstance(value, type) else _used_by(value)
-        return _short(repr(self.of(used)).encode())
+    def _of_code(self, value: FunctionType | type) -> str:
+        """A function, or a class with its bases, with a digest of the source, or of what is held and used."""
+        digests: dict[str, None] = {}
+        for each in value.__mro__ if isinstance(value, type) else (value,):
+            if each.__module__ not in (None, "__main__") and "<" not in each.__qualname__:
+                digests[_digest_of_module(each.__module__)] = None
+            else:
+                used = _written_in(each) if isinstance(each, type) else _used_by(each)
+                digests[_short(repr(self.of(used)).encode())] = None
+        known = "".join(digests)
+        return f"{value.__module__}:{value.__qualname__}" + (f"#{_short(known.encode())}" if known else "")
 
 
 def _used_by(function: FunctionType) -> list[Any]:
     """Return the code of a function, and the values that it, or one defined in it, uses."""
-    read = [each for code in codes(function.__code__) for each in dis.get_instructions(code) if each.opname in _READS]
-    names = dict.fromkeys(each.argval for each in read)
-    named = [function.__globals__[name] for name in names if name in function.__globals__]
+    named = [function.__globals__[name] for name in names_of(function) if name in function.__globals__]
     cells = [cell.cell_contents for cell in function.__closure__ or () if gc.get_referents(cell)]  # not the empty ones
     return [function.__code__, cells, function.__defaults__, function.__kwdefaults__, named]
 
@@ -131,28 +118,26 @@ def _written_in(kind: type) -> dict[str, Any]:
     """
     of_bases = [value for base in kind.__mro__[1:] for value in vars(base).values()]
     inherited = [inspect.unwrap(value) for value in of_bases if isinstance(value, FunctionType)]
+    plain = {name: inspect.unwrap(v) if isinstance(v, FunctionType) else v for name, v in vars(kind).items()}
     methods = (FunctionType, staticmethod, classmethod, property)
-    found = {}
-    for name, value in vars(kind).items():
-        plain = inspect.unwrap(value) if isinstance(value, FunctionType) else value
-        is_written = isinstance(value, methods) or not re.fullmatch("__.+__", name)
-        if is_written and not any(plain is each for each in inherited):
-            found[name] = plain
-    return found
+    return {
+        name: value
+        for name, value in plain.items()
+        if isinstance(value, methods) or not re.fullmatch("__.+__", name)
+        if not any(value is each for each in inherited)
+    }
 
 
 @cache
 def _digest_of_module(name: str) -> str:
     """A digest of a module's source; empty for what is installed, or has none to read."""
     file = getattr(sys.modules.get(name), "__file__", None)
-    if file is None or not file.endswith(".py") or any(part in file for part in _INSTALLED):
+    if file is None or not file.endswith(".py") or not is_of_user_by(name, file):
         return ""
-    with open(file, encoding="utf-8") as source:
-        text = source.read()
-    try:
-        return _short(ast.dump(ast.parse(text)).encode())
-    except SyntaxError:
-        return _short(text.encode())
+    text = Path(file).read_text(encoding="utf-8")
+    with suppress(SyntaxError):
+        text = ast.dump(ast.parse(text))
+    return _short(text.encode())
 
 
 def _of_array(value: torch.Tensor | np.ndarray[Any, Any]) -> list[Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import sys
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -15,7 +17,7 @@ from lrfind.compare.runs import Arm, Run
 from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told, evaluation_steps, one_thread
 from lrfind.compare.targets.recorder import RunRecorder, probe_of
-from lrfind.compare.targets.specs import Builder, build, name_of_builder, to_callable, with_modules_copied
+from lrfind.compare.targets.specs import Builder, build, name_of_builder, setting_of, to_callable
 from lrfind.errors import BadInputError
 from lrfind.isolation import seed_all
 from lrfind.lightning import find
@@ -26,16 +28,68 @@ from lrfind.optim import Optimizers
 from lrfind.ranks import Ranks
 from lrfind.records import Finding, Probe
 
-OURS: tuple[str, ...] = ("max_steps", "max_epochs", "max_time", "min_steps", "min_epochs", "val_check_interval")
-OURS = (*OURS, "check_val_every_n_epoch", "num_sanity_val_steps", "enable_checkpointing", "logger")
+OURS = (
+    *("max_steps", "max_epochs", "max_time", "min_steps", "min_epochs", "val_check_interval"),
+    *("check_val_every_n_epoch", "num_sanity_val_steps", "enable_checkpointing", "logger"),
+)
 """Options of a Trainer that a comparison sets itself."""
 
 Loggers = Callable[[str, int], Any]
 """Told an arm's name and a seed, returns a Lightning logger, or several."""
 
 
+class LightningTraining(ABC):
+    """What a comparison does with a Lightning module, whose parts a subclass builds anew for every run."""
+
+    loggers: Loggers | None = None
+    """Returns the loggers of a run; by default there are none."""
+
+    @abstractmethod
+    def parts(self) -> tuple[Any, Any, Mapping[str, Any]]:
+        """Build the module, its data, and the options of the Trainer beside the comparison's own."""
+
+    def callbacks(self, arm: Arm, seed: int) -> list[Any]:
+        """Return callbacks that come before the comparison's own; for targets built on this one."""
+        return []
+
+    def survey(self) -> Survey:
+        """See ``lrfind.compare.targets.Target``."""
+        surveyor = _Surveyor()
+        with self._built(0) as (module, data, options):
+            trainer = _trainer(module, -1, options, [surveyor], num_sanity_val_steps=1)
+            fit(trainer, module, **data.fit)
+        return surveyor.survey
+
+    def find(self, schedule: str, seed: int, total_steps: int, **options: Any) -> Finding:
+        """See ``lrfind.compare.targets.Target``."""
+        with self._built(seed) as (module, data, given):
+            trainer, loader = _trainer(module, total_steps, given, []), data.fit.get("train_dataloaders")
+            return find(trainer, module, loader, datamodule=data.module, seed=seed, schedule=schedule, **options)
+
+    def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:
+        """See ``lrfind.compare.targets.Target``."""
+        with self._built(seed) as (module, data, options):
+            logger = None if self.loggers is None else self.loggers(arm.name, seed)
+            with RunCallback(probe_of(arm, seed, steps), told) as recording:
+                callbacks = [*self.callbacks(arm, seed), recording]
+                trainer = _trainer(module, steps, options, callbacks, logger=logger or False)
+                fit(trainer, module, **data.fit)
+            return recording.recorder.run(arm, data.test(trainer, module))
+
+    @contextmanager
+    def _built(self, seed: int) -> Iterator[tuple[Any, _Data, Mapping[str, Any]]]:
+        """Build everything for a run of one seed, which goes on without advice and on one thread."""
+        with quiet(*TALKERS), one_thread():
+            seed_all(seed)
+            module, made, options = self.parts()
+            if not hasattr(module, "training_step"):
+                raise BadInputError(f"model must build a LightningModule, got a {type(module).__name__}.")
+            seed_all(seed, made)
+            yield module, _Data(made), options
+
+
 @dataclass(frozen=True)
-class LightningTarget:
+class LightningTarget(LightningTraining):
     """A Lightning module and its data; both are built anew for every run.
 
     Args:
@@ -69,102 +123,59 @@ class LightningTarget:
     @property
     def title(self) -> str:
         """What is trained on what, for people."""
-        model = name_of_builder(self.model)
-        return model if self.data is None else f"{model} on {name_of_builder(self.data)}"
+        return " on ".join(name_of_builder(each) for each in (self.model, self.data) if each is not None)
 
     @property
     def setting(self) -> str:
         """What all runs have in common."""
-        options = {**self.model_args, **self.data_args, **self.trainer}
-        return ", ".join(f"{name}={value}" for name, value in options.items())
+        return setting_of(self.model_args, self.data_args, self.trainer)
 
     def identity(self) -> Mapping[str, Any]:
         """Return plain data that names what is trained."""
         parts = {"model": self.model, "data": self.data}
-        built = {name: None if one is None else identity_of(to_callable(one, name)) for name, one in parts.items()}
+        built = {name: None if each is None else identity_of(to_callable(each, name)) for name, each in parts.items()}
         return {**built, **{name: identity_of(getattr(self, name)) for name in ("model_args", "data_args", "trainer")}}
 
-    def survey(self) -> Survey:
-        """See ``lrfind.compare.targets.Target``."""
-        surveyor = _Surveyor()
-        with quiet(*TALKERS), one_thread():
-            module, data = self._build(0)
-            trainer = self._trainer(module, -1, [surveyor], num_sanity_val_steps=1)
-            fit(trainer, module, **data.fit)
-        return surveyor.survey
-
-    def find(self, schedule: str, seed: int, total_steps: int, **options: Any) -> Finding:
-        """See ``lrfind.compare.targets.Target``."""
-        with quiet(*TALKERS), one_thread():
-            module, data = self._build(seed)
-            trainer, loader = self._trainer(module, total_steps, []), data.fit.get("train_dataloaders")
-            return find(trainer, module, loader, datamodule=data.module, seed=seed, schedule=schedule, **options)
-
-    def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:
-        """See ``lrfind.compare.targets.Target``."""
-        with quiet(*TALKERS), one_thread():
-            module, data = self._build(seed)
-            logger = None if self.loggers is None else self.loggers(arm.name, seed)
-            with RunCallback(probe_of(arm, seed, steps), told) as recording:
-                callbacks = [*self.callbacks(arm, seed), recording]
-                trainer = self._trainer(module, steps, callbacks, logger=logger or False)
-                fit(trainer, module, **data.fit)
-            return recording.recorder.run(arm, data.test(trainer, module))
-
-    def callbacks(self, arm: Arm, seed: int) -> list[Any]:
-        """Return callbacks that come before the comparison's own; for targets built on this one."""
-        return []
-
-    def options(self) -> dict[str, Any]:
-        """Return the options of the Trainer beside the comparison's own, for a module just built.
-
-        Raises:
-            BadInputError: If they cannot be copied: no run may see what another left in a callback.
-        """
-        modules = {id(one): one for one in sys.modules.values()}  # Python's own, which have no copies
+    def parts(self) -> tuple[Any, Any, Mapping[str, Any]]:
+        """Build the module, its data, and a copy of the Trainer's options."""
+        model = build(self.model, self.model_args, "model")
+        data = None if self.data is None else build(self.data, self.data_args, "data")
+        modules = {id(each): each for each in sys.modules.values()}  # Python's own, which have no copies
         try:
-            return copy.deepcopy(dict(self.trainer), modules)
+            return model, data, copy.deepcopy(dict(self.trainer), modules)
         except Exception as error:
             raise BadInputError(
                 f"trainer= cannot be deep-copied, so that runs would share it ({type(error).__name__}: {error}); give "
                 f"what cannot a __deepcopy__, or return it anew from the method callbacks of a subclass of the target."
             ) from error
 
-    def _build(self, seed: int) -> tuple[Any, _Data]:
-        seed_all(seed)
-        module = build(self.model, with_modules_copied(self.model_args), "model")
-        if not hasattr(module, "training_step"):
-            raise BadInputError(f"model must build a LightningModule, got a {type(module).__name__}.")
-        data = _Data(None if self.data is None else build(self.data, with_modules_copied(self.data_args), "data"))
-        seed_all(seed, data.made)
-        return module, data
 
-    def _trainer(self, module: Any, steps: int, callbacks: list[Any], **changes: Any) -> Any:
-        given = self.options()
-        every = evaluation_steps(steps) * int(given.get("accumulate_grad_batches", 1)) if steps > 0 else None
-        ours: dict[str, Any] = {
-            "devices": 1,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            **given,
-            "callbacks": [*given.get("callbacks", ()), *callbacks],
-            "max_steps": steps,
-            "max_epochs": -1,
-            "val_check_interval": every,
-            "check_val_every_n_epoch": None if every else 1,
-            "num_sanity_val_steps": 0,
-            "enable_checkpointing": False,
-            "logger": False,
-            **changes,
-        }
-        return package_of_module(module).Trainer(**ours)
+def _trainer(module: Any, steps: int, given: Mapping[str, Any], callbacks: list[Any], **changes: Any) -> Any:
+    """Return a trainer of so many steps, or of no end, with the options given and the comparison's own."""
+    every = evaluation_steps(steps) * int(given.get("accumulate_grad_batches", 1)) if steps > 0 else None
+    theirs = given.get("callbacks") or ()
+    options: dict[str, Any] = {
+        "devices": 1,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        **given,
+        "callbacks": [*(theirs if isinstance(theirs, Iterable) else [theirs]), *callbacks],
+        "max_steps": steps,
+        "max_epochs": -1,
+        "val_check_interval": every,
+        "check_val_every_n_epoch": None if every else 1,
+        "num_sanity_val_steps": 0,
+        "enable_checkpointing": False,
+        "logger": False,
+        **changes,
+    }
+    return package_of_module(module).Trainer(**options)
 
 
 class _Data:
     """What ``data`` made, as ``fit`` and ``test`` take it."""
 
     def __init__(self, made: Any) -> None:
-        self.made = made
         self.module = made if hasattr(made, "train_dataloader") else None
         parts = made if isinstance(made, tuple) else (made,)
         if len(parts) > 3:
@@ -234,40 +245,25 @@ class RunCallback(ProbeCallback):
 class _Surveyor(*callback_bases()):  # type: ignore[misc]
     """Looks at a fit that ends before its first step."""
 
-    def __init__(self) -> None:
-        self._metrics: tuple[str, ...] = ()
-        self._length = math.inf
-        self._notes: list[str] = []
-
-    @property
-    def survey(self) -> Survey:
-        length = self._length if 0 < self._length < math.inf else None
-        return Survey(length, (TRAIN_LOSS, *self._metrics), tuple(self._notes))
-
-    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Note the schedulers."""
-        names = sorted({type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs})
-        if names:
-            self._notes.append(
-                f"{type(pl_module).__name__} brings {', '.join(names)}, which the arms' schedules take the place of."
-            )
+    survey = Survey(None, (TRAIN_LOSS,))
+    _metrics: tuple[str, ...] = ()
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Note the metrics."""
         self._metrics = tuple(_scalars(trainer.callback_metrics))
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Note the length of an epoch, and end the fit."""
-        self._length = _epoch_steps(trainer)
-        trainer.should_stop = True
+        """Note the length of an epoch and what a person should know, and end the fit."""
+        batches, notes = trainer.num_training_batches, []
+        if names := sorted({type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs}):
+            arms = "which the arms' schedules take the place of"
+            notes.append(f"{type(pl_module).__name__} brings {', '.join(names)}, {arms}.")
         if not self._metrics:
-            self._notes.append("There is no validation: runs are judged by their training loss.")
-
-
-def _epoch_steps(trainer: Any) -> float:
-    """Optimizer steps in one pass over the data; the last one may be of fewer batches."""
-    batches: float = trainer.num_training_batches
-    return math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else math.inf
+            notes.append("There is no validation: runs are judged by their training loss.")
+        # the last step of an epoch may be of fewer batches
+        length = math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else 0
+        self.survey = Survey(length or None, (TRAIN_LOSS, *self._metrics), tuple(notes))
+        trainer.should_stop = True
 
 
 def _overrides(part: Any, method: str) -> bool:
@@ -277,10 +273,8 @@ def _overrides(part: Any, method: str) -> bool:
 
 def _scalars(values: Any) -> dict[str, float]:
     """The numbers in what a step returned or logged, by name."""
-    if values is None:
-        return {}
-    named = values.items() if isinstance(values, Mapping) else (("loss", values),)
-    return {str(name): float(value) for name, value in named if _is_scalar(value)}
+    named = values if isinstance(values, Mapping) else {"loss": values}
+    return {str(name): float(value) for name, value in named.items() if _is_scalar(value)}
 
 
 def _is_scalar(value: Any) -> bool:

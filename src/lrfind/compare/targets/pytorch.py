@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import torch
@@ -13,9 +14,9 @@ from lrfind.compare.runs import Arm, Run
 from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told, one_thread
 from lrfind.compare.targets.recorder import RunRecorder, probe_of
-from lrfind.compare.targets.specs import Builder, build, name_of_builder, to_callable, with_modules_copied
+from lrfind.compare.targets.specs import Builder, build, name_of_builder, setting_of, to_callable
 from lrfind.errors import BadInputError
-from lrfind.isolation import length_of, seed_all
+from lrfind.isolation import seed_all
 from lrfind.optim import Optimizers
 from lrfind.pytorch import PyTorchLoop, find
 from lrfind.records import Finding
@@ -52,6 +53,36 @@ class Training:
     test: Iterable[Any] | None = None
 
 
+def to_training(made: Any, what: str) -> Training:
+    """Return what a factory made as a training.
+
+    Args:
+        made: A ``Training``, a dict of its fields or the first four of them.
+        what: What the user calls the factory, for messages.
+    """
+    if isinstance(made, tuple) and len(made) == 4:
+        made = Training(*made)
+    if isinstance(made, Mapping) and {"model", "optimizer", "loader"} <= set(made):
+        try:
+            made = Training(**made)
+        except TypeError as error:
+            raise BadInputError(f"{what}: {error}.") from error
+    if isinstance(made, Training):
+        return made
+    size = f" of {len(made)}" if isinstance(made, (tuple, list)) else ""
+    names = f" of {', '.join(map(str, made))}" if isinstance(made, Mapping) else ""
+    raise BadInputError(
+        f"{what} must return (model, optimizer, loader, loss_fn), a dict with these names or a "
+        f"lrfind.compare.Training, got a {type(made).__name__}{size}{names}."
+    )
+
+
+def find_for(training: Training, **options: Any) -> Finding:
+    """Search a rate for a training; the options are those of ``lrfind.find``."""
+    given = {"step": training.step, "accumulate": training.accumulate, **options}
+    return find(training.model, training.optimizer, training.loader, training.loss_fn, **given)
+
+
 @dataclass(frozen=True)
 class PyTorchTarget:
     """A plain PyTorch training.
@@ -79,7 +110,7 @@ class PyTorchTarget:
     @property
     def setting(self) -> str:
         """What all runs have in common."""
-        return ", ".join(f"{name}={value}" for name, value in self.arguments.items())
+        return setting_of(self.arguments)
 
     def identity(self) -> Mapping[str, Any]:
         """Return plain data that names what is trained."""
@@ -88,61 +119,53 @@ class PyTorchTarget:
     def survey(self) -> Survey:
         """See ``lrfind.compare.targets.Target``."""
         training = self._build(0)
-        length = length_of(training.loader) / training.accumulate
+        length = _loop(training).steps_per_epoch  # which checks the parts
         metrics: tuple[str, ...] = ()
         if training.validation is not None:
-            metrics = tuple(_evaluated(training, "val", _first(training.validation)))
+            metrics = tuple(_evaluated(training, "val", islice(training.validation, 1)))
         notes = () if metrics else ("There is no validation data: runs are judged by their training loss.",)
         return Survey(length or None, (TRAIN_LOSS, *metrics), notes)
 
     def find(self, schedule: str, seed: int, total_steps: int, **options: Any) -> Finding:
         """See ``lrfind.compare.targets.Target``."""
         with one_thread():
-            it = self._build(seed)
-            asked = {"step": it.step, "accumulate": it.accumulate, "total_steps": total_steps, "seed": seed, **options}
-            return find(it.model, it.optimizer, it.loader, it.loss_fn, schedule=schedule, **asked)
+            given = {"seed": seed, "schedule": schedule, "total_steps": total_steps, **options}
+            return find_for(self._build(seed), **given)
 
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:
         """See ``lrfind.compare.targets.Target``."""
         with one_thread():
             it = self._build(seed)
-            loop = PyTorchLoop(it.model, it.optimizer, it.loader, it.loss_fn, step=it.step, accumulate=it.accumulate)
+            loop = _loop(it)
 
             def evaluate() -> None:
-                recorder.add_row({} if it.validation is None else _evaluated(it, "val", it.validation))
+                recorder.add_row(_evaluated(it, "val", it.validation))
                 it.model.train()
 
             it.model.train()
             with RunRecorder(probe_of(arm, seed, steps), it.optimizer, evaluate, told) as recorder:
                 loop.train(recorder, it.loader)
-            return recorder.run(arm, {} if it.test is None else _evaluated(it, "test", it.test))
+            return recorder.run(arm, _evaluated(it, "test", it.test))
 
     def _build(self, seed: int) -> Training:
         seed_all(seed)
-        training = build(self.factory, with_modules_copied(self.arguments), "factory")
-        if isinstance(training, tuple) and len(training) == 4:
-            training = Training(*training)
-        if isinstance(training, Mapping):
-            training = build(Training, training, "what the factory returns")
-        if not isinstance(training, Training):
-            raise BadInputError(
-                f"the factory must return a lrfind.compare.Training, a dict of its fields or the first four of them, "
-                f"got a {type(training).__name__}."
-            )
-        if (training.loss_fn is None) == (training.step is None):
-            raise BadInputError("the factory must give either loss_fn or step: one says how to train on a batch.")
+        training = to_training(build(self.factory, self.arguments, "factory"), "the factory")
         seed_all(seed, training.loader, training.validation, training.test)
         return training
 
 
+def _loop(it: Training) -> PyTorchLoop:
+    return PyTorchLoop(it.model, it.optimizer, it.loader, it.loss_fn, step=it.step, accumulate=it.accumulate)
+
+
 @torch.no_grad()
-def _evaluated(training: Training, part: str, batches: Iterable[Any]) -> dict[str, float]:
-    """Return means over all examples, by name, with ``part_`` before each name."""
+def _evaluated(training: Training, part: str, batches: Iterable[Any] | None) -> dict[str, float]:
+    """Return means over all examples, by name, with ``part_`` before each name; none without batches."""
     loss_of = None if training.loss_fn is None else to_loss(training.loss_fn)
     totals: dict[str, float] = {}
     examples = 0
     training.model.eval()
-    for batch in batches:
+    for batch in () if batches is None else batches:
         measured = {} if loss_of is None else {"loss": loss_of(training.model, batch)}
         if training.metrics is not None:
             measured |= training.metrics(training.model, batch)
@@ -159,7 +182,3 @@ def _size(batch: Any) -> int:
         return len(batch) if batch.ndim else 1
     parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, (list, tuple)) else ()
     return next((_size(part) for part in parts), 1)
-
-
-def _first(batches: Iterable[Any]) -> list[Any]:
-    return [batch for batch, _ in zip(batches, range(1), strict=False)]

@@ -47,16 +47,18 @@ class RunRecorder(Recorder):
         Args:
             loss: As ``Recorder.observe`` takes it.
             values: Its numbers by name; by default the loss.
-
-        Raises:
-            RateNotAppliedError: If the step was made with another rate than the arm's.
         """
         for name, value in ({"loss": loss} if values is None else values).items():
             self._trained.setdefault(f"train_{name}", []).append(value)
         before = self.steps
         stop = super().observe(loss)
         if self.steps > before:
-            self._check_rate()
+            held, wanted = self._lrs[-1], self._probe.lrs[self.steps - 1]
+            if differing([held], [wanted], CLOSE) is not None:
+                raise RateNotAppliedError(
+                    f"step {self.steps} was made with lr={held}, not {wanted}: the step itself changes the rate, so "
+                    f"that arms cannot be compared on it."
+                )
             self._told(self.steps, f"loss {loss:.3g}")
             if stop or self.steps % self._every == 0:
                 self._evaluate()
@@ -84,19 +86,8 @@ class RunRecorder(Recorder):
         Args:
             arm: What was trained.
             tested: The metrics on the test data.
-
-        Raises:
-            BadInputError: If no step was taken.
         """
         if not self._rows:
             raise BadInputError("the training data gave no batch; check the loader, its batch_size and drop_last.")
         span = min(self._lrs), max(self._lrs)
         return Run(arm.name, self._probe.seed, span, self.steps, self._seconds, tuple(self._rows), tested)
-
-    def _check_rate(self) -> None:
-        held, wanted = self._lrs[-1], self._probe.lrs[self.steps - 1]
-        if differing([held], [wanted], CLOSE) is not None:
-            raise RateNotAppliedError(
-                f"step {self.steps} was made with lr={held}, not {wanted}: "
-                f"the step itself changes the rate, so that arms cannot be compared on it."
-            )

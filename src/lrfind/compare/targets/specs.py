@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Mapping
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
-from functools import partial, reduce
+from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any, cast
 
 from torch import nn
 
-from lrfind.errors import BadInputError
+import lrfind
+from lrfind.errors import BadInputError, LRFindError
 
 Builder = Callable[..., Any] | str
 """A class or function, or where to import it from."""
@@ -24,51 +31,76 @@ def to_callable(builder: Builder, argument: str) -> Callable[..., Any]:
         builder: A callable, or ``"package.module:name"``.
         argument: What the user calls it, for messages.
 
-    Raises:
-        BadInputError: If it is neither, or cannot be imported.
-
     Example:
         >>> to_callable("collections:OrderedDict", "model").__name__
         'OrderedDict'
     """
-    if not isinstance(builder, str):
-        if not callable(builder) or isinstance(builder, nn.Module):
-            raise BadInputError(
-                f"{argument} must be a class, a function or 'package.module:name' that builds it anew for every run, "
-                f"got a {type(builder).__name__}."
-            )
-        return builder
-    module, _, name = builder.partition(":")
-    if not (module and name):
-        raise BadInputError(f"{argument} must be named as package.module:name, got {builder!r}.")
+    if isinstance(builder, str):
+        return cast(Callable[..., Any], imported(builder, argument))
+    if not callable(builder) or isinstance(builder, nn.Module):
+        raise BadInputError(
+            f"{argument} must be a class, a function or 'package.module:name' that builds it anew for every run, "
+            f"got a {type(builder).__name__}."
+        )
+    return builder
+
+
+def imported(name: str, argument: str) -> Any:
+    """Import what ``package.module:name`` names."""
+    module, _, path = name.partition(":")
+    if not (module and path):
+        raise BadInputError(f"{argument} must be named as package.module:name, got {name!r}.")
     try:
         found: Any = import_module(module)
-        return cast(Callable[..., Any], reduce(getattr, name.split("."), found))
-    except ImportError as error:
-        raise BadInputError(f"{argument}: {module} cannot be imported ({error}); is its folder on sys.path?") from error
-    except AttributeError as error:
-        raise BadInputError(f"{argument}: {module} has no {name}.") from error
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            place = f"in {os.getcwd()} or among the installed packages"
+            raise BadInputError(f"{argument}: there is no module {error.name} {place}.") from error
+        raise BadInputError(f"{argument}: importing {module} raised {described(error)}.") from error
+    for part in path.split("."):
+        if not hasattr(found, part):
+            near = get_close_matches(part, dir(found), n=1)
+            hint = f"; did you mean {near[0]}?" if near else "."
+            raise BadInputError(f"{argument} {name}: the module {module} has no {part}{hint}")
+        found = getattr(found, part)
+    return found
+
+
+def described(error: BaseException) -> str:
+    """Return an error's type and message in a line, and the last place in the user's own code that it came through.
+
+    Example:
+        >>> described(ValueError("no such width."))
+        'ValueError: no such width'
+    """
+    words = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".: ")
+    installed = (*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), str(Path(lrfind.__file__).parent))
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    own = [frame for frame in frames if not frame.filename.startswith(installed)]
+    return f"{words} ({own[-1].filename}, line {own[-1].lineno})" if own else words
+
+
+@contextmanager
+def faults_of(what: str) -> Iterator[None]:
+    """Turn what the user's own code raises into an error that says where."""
+    try:
+        yield
+    except LRFindError:
+        raise
+    except Exception as error:
+        raise LRFindError(f"{what} raised {described(error)}.") from error
 
 
 def build(builder: Builder, arguments: Mapping[str, Any], argument: str) -> Any:
-    """Build a part.
-
-    Raises:
-        BadInputError: If it cannot be imported or does not take the arguments.
-    """
-    made = to_callable(builder, argument)
+    """Build a part, with copies of the modules among its arguments: no run trains what another one has trained."""
+    make, memo = to_callable(builder, argument), dict[int, Any]()
+    given = {name: deepcopy(each, memo) if isinstance(each, nn.Module) else each for name, each in arguments.items()}
     try:
-        return made(**arguments)
+        return make(**given)
     except TypeError as error:
         if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # the call itself, not its body
             raise BadInputError(f"{argument}: {error}.") from error
         raise
-
-
-def with_modules_copied(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a user's arguments with copies of the modules among them: no run trains what another one has trained."""
-    memo: dict[int, Any] = {}
-    return {name: deepcopy(one, memo) if isinstance(one, nn.Module) else one for name, one in arguments.items()}
 
 
 def name_of_builder(builder: Builder) -> str:
@@ -77,3 +109,13 @@ def name_of_builder(builder: Builder) -> str:
         return name_of_builder(builder.func)
     name = builder if isinstance(builder, str) else getattr(builder, "__qualname__", type(builder).__name__)
     return re.split(r"[.:]", name.replace("<locals>.", ""))[-1]
+
+
+def setting_of(*arguments: Mapping[str, Any]) -> str:
+    """Return arguments in words.
+
+    Example:
+        >>> setting_of({"width": 8}, {"lr": 0.1})
+        'width=8, lr=0.1'
+    """
+    return ", ".join(f"{name}={value}" for each in arguments for name, value in each.items())
