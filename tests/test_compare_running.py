@@ -207,8 +207,15 @@ def test_several_targets_are_compared_each_at_its_own_found_rates(tmp_path, in_t
     again = compare(WIDTHS, **what, out=tmp_path, on_event=lambda event: seen.append(event.kind))
     assert set(seen) == {"found", "kept"}
     assert timeless(again) == timeless(found)
-    with pytest.raises(BadInputError, match=r"holds the runs of another comparison: its target\.width=4 is"):
-        compare({"width=16": WIDTHS["width=16"]}, **what, out=tmp_path)
+    more = {**WIDTHS, "width=8": PyTorchTarget("compared:make", {"width": 8})}
+    seen.clear()
+    compare(more, **what, out=tmp_path, on_event=lambda event: seen.append((event.kind, event.arm)))
+    assert {arm for kind, arm in seen if kind == "started"} == {
+        f"{name} width=8" for name in ("0.001", "found", "linear")
+    }
+    other = {"width=4": WIDTHS["width=16"]}
+    with pytest.raises(BadInputError, match=r"holds the runs of another comparison: its target width=4\.arguments"):
+        compare(other, **what, out=tmp_path)
 
 
 def test_one_schedule_is_a_comparison_where_there_are_several_targets():

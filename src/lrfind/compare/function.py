@@ -80,7 +80,7 @@ def compare(
         jobs: In how many processes to train at once.
         ray: Instead, train through Ray: ``"local"``, ``"auto"`` or a cluster's address.
         out: Where finished runs are kept, so that a comparison that was cut short goes on where it was, and more rates,
-            schedules and seeds can be added.
+            schedules, seeds and targets can be added.
         progress: Whether to show bars in a terminal, or print a line as each run ends elsewhere.
         on_event: Told what happens, as it happens.
         **search: Options of the search; see ``lrfind.SearchOptions``.
@@ -98,14 +98,15 @@ def compare(
     which = _seeds(seeds)
     train = _place(targets, jobs, ray)
     about: dict[str, Any] = {"cycles": cycles, "versions": versions()}
+    identities = {}
     if out is not None:  # before anything has run, which may change what it holds
-        about |= {"target": targets.identity(), "search": identity_of(search)}
+        about["search"], identities = identity_of(search), targets.identities()
     survey = targets.survey()
     steps = _steps(steps, epochs, survey)
     check_cycles(schedules, cycles, steps)
     metric = _metric(metric, survey)
     about |= {"steps": steps, "data": {"epoch_steps": survey.epoch_steps, "metrics": list(survey.metrics)}}
-    store = Store(None if out is None else Path(out), about)
+    store = Store(None if out is None else Path(out), {"plan": about, **identities})
     runs = len(which) * len(targets.targets) * (len(lrs) + len(schedules))
     with progress_shown(shown=progress, runs=runs, also=on_event) as tell:
         options = {"seed": which[0], **search, "total_steps": steps, "progress": False}

@@ -24,15 +24,18 @@ class Store:
 
     Args:
         out: The folder of the comparison; None keeps nothing on disk.
-        plan: What the comparison is of, as plain data; arms and seeds are no part of it, so that more can be added.
+        plans: What must be the same for runs to be those of one comparison, as plain data, by the name of its file;
+            arms and seeds are no part of it, and each target has its own file, so that more can be added.
     """
 
-    def __init__(self, out: Path | None, plan: Mapping[str, Any]) -> None:
+    def __init__(self, out: Path | None, plans: Mapping[str, Mapping[str, Any]]) -> None:
         self._folder = None if out is None else out / FOLDER
         self._runs: dict[tuple[str, int], Run] = {}
         self._findings: dict[str, Finding] = {}
         if self._folder is not None:
-            self._open(self._folder, {"schema": SCHEMA, **plan})
+            for name, plan in plans.items():
+                _check_same(self._folder, name, json.loads(json.dumps({"schema": SCHEMA, **plan})))
+            self._read(self._folder)
 
     def run(self, arm: Arm, seed: int) -> Run | None:
         """Return a finished run at the rates that the arm has now, or None."""
@@ -56,23 +59,25 @@ class Store:
         if self._folder is not None:
             finding.save(self._folder / f"finding-{quote(name, safe='')}.json")
 
-    def _open(self, folder: Path, plan: dict[str, Any]) -> None:
-        file = folder / "plan.json"
-        plan = json.loads(json.dumps(plan))
-        if not file.exists():
-            write_json(file, plan)
-            return
-        if change := _first_change(read_json(file, "the plan of a comparison"), plan):
-            what, was, now = change
-            raise BadInputError(
-                f"{folder.parent} holds the runs of another comparison: its {what} is {_short(was)}, not "
-                f"{_short(now)}; choose another folder, or delete {folder}."
-            )
+    def _read(self, folder: Path) -> None:
         for path in sorted(folder.glob("run-*.json")):
             run = _run(path)
             self._runs[run.arm, run.seed] = run
         for path in sorted(folder.glob("finding-*.json")):
             self._findings[unquote(path.stem).removeprefix("finding-")] = Finding.load(path)
+
+
+def _check_same(folder: Path, name: str, plan: dict[str, Any]) -> None:
+    """Check that the folder holds nothing of another plan; keep one that is new."""
+    file = folder / f"{quote(name, safe='')}.json"
+    if not file.exists():
+        write_json(file, plan)
+    elif change := _first_change(read_json(file, "the plan of a comparison"), plan, "" if name == "plan" else name):
+        what, was, now = change
+        raise BadInputError(
+            f"{folder.parent} holds the runs of another comparison: its {what} is {_short(was)}, not {_short(now)}; "
+            f"choose another folder, or delete {folder}."
+        )
 
 
 def rate_mismatch(run: Run, arm: Arm) -> str:

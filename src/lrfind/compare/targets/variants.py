@@ -36,10 +36,9 @@ class Variants:
         first, *others = (target.setting.split(", ") for target in self.targets.values())
         return ", ".join(each for each in first if all(each in other for other in others))
 
-    def identity(self) -> Mapping[str, Any]:
-        """Return plain data that names what is trained."""
-        named = {name: target.identity() for name, target in self.targets.items()}
-        return named.get("", named)
+    def identities(self) -> dict[str, Any]:
+        """Return plain data that names what is trained, by ``target`` and its name."""
+        return {f"target {name}".rstrip(): target.identity() for name, target in self.targets.items()}
 
     def survey(self) -> Survey:
         """Find out what there is to train and to evaluate; the length of an epoch is none where it differs."""
