@@ -196,6 +196,7 @@ def test_every_option_is_shown_with_its_meaning():
             assert parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
             assert re.search(rf"^ +{name}: [A-Z`]", said, re.MULTILINE), name
         assert parameters["steps"].default == lrfind.RangeTest().steps
+        assert parameters["schedule"].default is None  # the training's own scheduler says it
         assert parameters["budget"].default == lrfind.Replicated().budget
     for kind in (lrfind.lightning.LRFinder, lrfind.huggingface.LRFinder):
         assert [name for name in NAMES if not re.search(rf"^ +{name}: [A-Z`]", kind.__doc__, re.MULTILINE)] == []

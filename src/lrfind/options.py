@@ -74,6 +74,7 @@ NAMES = tuple(name for name in SearchOptions.__annotations__ if name != "isolati
 
 _DEFAULTS = {one.name: one.default for kind in (RangeTest, Replicated) for one in fields(kind)}
 _DEFAULTS |= {"strategy": "auto", "progress": True}
+del _DEFAULTS["schedule"]  # which is by default what drives the training's own optimizer
 
 
 def with_options(function: F) -> F:

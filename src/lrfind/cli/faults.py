@@ -30,11 +30,7 @@ class UsageError(BadInputError):
 
 @contextmanager
 def spoken_faults(*, advice: str = "") -> Iterator[None]:
-    """Turn a fault into one sentence and exit code 1 or 2, and Ctrl-C into exit code 130.
-
-    Args:
-        advice: What to add where Ctrl-C was pressed.
-    """
+    """Turn a fault into one sentence and exit code 1 or 2, and Ctrl-C into exit code 130."""
     console = Console(stderr=True)
     try:
         yield
@@ -85,10 +81,6 @@ def refusals() -> Iterator[None]:
 
 def condensed(message: str, parser: Any = None) -> str:
     r"""Return what a message of jsonargparse's says, in a line: without the alternatives that nobody meant.
-
-    Args:
-        message: The message.
-        parser: The parser; its arguments are what a misspelt one may have meant.
 
     Example:
         >>> print(condensed('Parser key "model.hidden":\n  Expected a <class \'int\'>. Got value: x'))

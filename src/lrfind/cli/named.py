@@ -29,12 +29,7 @@ class Named(Protocol):
 
 
 def named(given: Mapping[str, Any], arguments: tuple[str, ...]) -> Named:
-    """Return what ``--model``, ``--data`` and ``--task`` name.
-
-    Args:
-        given: The options.
-        arguments: What is left of the command line: ``--model.*``, ``--task.*``, ``--config``.
-    """
+    """Return what ``--model``, ``--data`` and ``--task`` name; ``arguments`` is the rest of the command line."""
     model, data, task = given["model"], given["data"], given["task"]
     if task is None:
         from lrfind.cli.lightning import Described

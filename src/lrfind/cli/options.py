@@ -81,12 +81,7 @@ def load_named(spec: str, option: str) -> Any:
 
 
 def check_words(context: typer.Context, *, is_named: bool) -> None:
-    """Find out before any work whether what is left of the command line can be meant.
-
-    Args:
-        context: Of the command.
-        is_named: Whether a model or a task is given.
-    """
+    """Find out before any work whether what is left of the command line can be meant."""
     names = [name for option in context.command.params for name in option.opts]
     before = ""
     for word in context.args:

@@ -21,15 +21,7 @@ def check_ray() -> Any:
 
 
 def in_ray(target: Variants, todo: Todo, steps: int, on_event: OnEvent, *, address: str) -> Iterator[Run | Failure]:
-    """Train as Ray tasks of one CPU each; a run whose worker dies is begun once more.
-
-    Args:
-        target: What is trained.
-        todo: The arms and seeds.
-        steps: Optimizer steps of each run.
-        on_event: Told what happens; of the steps within a run it hears nothing.
-        address: ``"local"`` to start Ray on this machine, ``"auto"`` or an address to join a cluster.
-    """
+    """Train as Ray tasks of one CPU each; a run whose worker dies is begun once more."""
     ray = check_ray()
     is_ours = not ray.is_initialized()
     if is_ours:

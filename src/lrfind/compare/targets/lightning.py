@@ -195,12 +195,7 @@ class _Data:
 
 
 class RunCallback(ProbeCallback):
-    """Drives a run's recorder from inside the trainer, and logs what the module does not.
-
-    Args:
-        probe: The rate of each step.
-        told: Told how far the run is.
-    """
+    """Drives a run's recorder from inside the trainer, and logs what the module does not."""
 
     def __init__(self, probe: Probe, told: Told) -> None:
         super().__init__(probe, ignore, None, Ranks())

@@ -42,12 +42,7 @@ class RunRecorder(Recorder):
         self._seconds = 0.0
 
     def observe(self, loss: float, values: Mapping[str, float] | None = None) -> Stop | None:
-        """Take the loss of one batch, and whatever else was measured on it.
-
-        Args:
-            loss: As ``Recorder.observe`` takes it.
-            values: Its numbers by name; by default the loss.
-        """
+        """Take the loss of one batch, and whatever else was measured on it."""
         for name, value in ({"loss": loss} if values is None else values).items():
             self._trained.setdefault(f"train_{name}", []).append(value)
         before = self.steps
@@ -81,12 +76,7 @@ class RunRecorder(Recorder):
         return len(self._probe.lrs) - self.steps
 
     def run(self, arm: Arm, tested: Mapping[str, Any]) -> Run:
-        """Return the run.
-
-        Args:
-            arm: What was trained.
-            tested: The metrics on the test data.
-        """
+        """Return the run."""
         if not self._rows:
             raise BadInputError("the training data gave no batch; check the loader, its batch_size and drop_last.")
         span = min(self._lrs), max(self._lrs)
