@@ -37,15 +37,12 @@ def takes(options: Mapping[str, Option]) -> Callable[[F], F]:
     """Have a command take the options of a table as ``**given``."""
 
     def decorate(command: F) -> F:
-        kinds = {"context": typer.Context} if "context" in inspect.signature(command).parameters else {}
-        kinds |= {name: kind for name, (kind, _) in options.items()}
-        kind, required = inspect.Parameter.POSITIONAL_OR_KEYWORD, (None, inspect.Parameter.empty)
-        parameters = [
-            inspect.Parameter(name, kind, annotation=of, default=options.get(name, required)[1])
-            for name, of in kinds.items()
-        ]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        parameters = [parameter for parameter in own if parameter.kind is not parameter.VAR_KEYWORD]
+        parameters += [inspect.Parameter(name, kind, annotation=of, default=by) for name, (of, by) in options.items()]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = kinds
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return command
 
     return decorate
