@@ -25,6 +25,11 @@ from lrfind.errors import BadInputError, RateNotAppliedError
 PROGRAM = str(Path(sys.executable).with_name("lrfind"))
 
 
+@pytest.fixture(autouse=True)
+def _data_is_looked_for_anew():
+    experiment.dataset_of.cache_clear()
+
+
 def demo(monkeypatch, *arguments):
     """Run the command in this process; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["lrfind", "demo", *map(str, arguments)])
@@ -198,19 +203,7 @@ def test_the_found_run_finds_and_applies_its_rate_itself_and_says_if_it_is_anoth
 def interrupted_at(line, out):
     """Run the demo in a process of its own, with Ctrl-C as it says ``line``; return its code and words."""
     few = ("--dataset", "digits", "--epochs", "2", "--seeds", "1", "--jobs", "1")
-    command = [
-        sys.executable,
-        pressed.__file__,
-        line,
-        "demo",
-        "--dataset",
-        "digits",
-        "--epochs",
-        "2",
-        *one_by_one,
-        "--out",
-        out,
-    ]
+    command = [sys.executable, pressed.__file__, line, "demo", *few, "--out", out]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     done = subprocess.run([*map(str, command)], env={**os.environ, "OMP_NUM_THREADS": "1"}, **pipes, check=False)
     return done.returncode, done.stdout
