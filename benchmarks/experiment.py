@@ -14,13 +14,11 @@ import torch
 from benchmarks.store import HERE
 from lrfind.compare.comparison import Comparison
 from lrfind.demo.experiment import Experiment, run
-from lrfind.plots import curve_figure
 from lrfind.records import Finding
 
 SEEDS = (0, 1, 2, 3, 4)
 LRS = (1e-5, 1e-4, 1e-3, 2e-3, 1e-1)
 RESULTS = HERE / "experiment.json"
-PICTURE = HERE.parent / "docs" / "images" / "rate.png"
 PAGE, README = HERE.parent / "docs" / "experiment.md", HERE.parent / "README.md"
 
 METRICS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy")
@@ -46,7 +44,6 @@ def main() -> None:
     if not arguments.stored:
         whole = trained(arguments.out, jobs=arguments.jobs)
         RESULTS.write_text(json.dumps([_results(one) for one in whole], indent=1) + "\n", encoding="utf-8")
-        curve_figure(_found(whole[0])).savefig(PICTURE, dpi=180)
     write(json.loads(RESULTS.read_text(encoding="utf-8")))
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 import torch_lr_finder
 from matplotlib import pyplot as plt
+from PIL import Image
 
 import lrfind
 import lrfind.lightning
@@ -301,6 +302,9 @@ def found_rate() -> None:
     exec(example, names)
     ax = names["finding"].plot()
     ax.figure.savefig(IMAGES / "found.png", dpi=110)
+    picture = Image.open(IMAGES / "found.png").convert("RGB")  # a palette takes a third of the space
+    picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    picture.save(IMAGES / "found.png", optimize=True)
     print(IMAGES / "found.png")
 
 

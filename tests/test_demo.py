@@ -25,6 +25,11 @@ from lrfind.errors import BadInputError, RateNotAppliedError
 PROGRAM = str(Path(sys.executable).with_name("lrfind"))
 
 
+@pytest.fixture(autouse=True)
+def _data_is_looked_for_anew():
+    experiment.dataset_of.cache_clear()
+
+
 def demo(monkeypatch, *arguments):
     """Run the command in this process; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["lrfind", "demo", *map(str, arguments)])

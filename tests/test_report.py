@@ -314,7 +314,7 @@ def test_a_comparison_without_runs_or_finding(tmp_path):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "figures").touch()
-    with pytest.raises(LRFindError, match="choose another --out"):
+    with pytest.raises(LRFindError, match=r"figures cannot be written \(.*\); choose another place"):
         write_report(made_up_comparison(ARMS[3:4], 1), tmp_path)
 
 

@@ -20,15 +20,13 @@ from lrfind.suggest import METHODS
 
 Numbers: TypeAlias = Sequence[float] | NDArray[Any]
 
-FindingKind = Literal[
-    "range", "losses", "losses again", "trend", "trend again", "interval", "yours", "found", "readings"
-]
+FindingKind = Literal["range", "losses", "trend", "interval", "yours", "found", "readings"]
 CurveKind = Literal["band", "dashed", "line", "best", "dots"]
 ResultKind = Literal["whisker", "mean", "seed"]
 Kind: TypeAlias = FindingKind | CurveKind | ResultKind
 """What a mark is, which decides its look: ``plots.LOOKS`` in matplotlib, a class of ``page.css`` in the page."""
 
-DOTTED = ("losses", "losses again", "readings", "dots", "mean", "seed")
+DOTTED = ("losses", "readings", "dots", "mean", "seed")
 """Kinds whose points are not joined."""
 
 
@@ -178,12 +176,9 @@ def finding_chart(finding: Finding) -> Chart:
     marks = [Mark("band", *_box(finding.base_lr, finding.max_lr, y), f"cycles {_cycles(finding)}", 1)]
     for number, curve in reversed([*enumerate(curves)]):
         colour = 1 + number % (len(PALETTE) - 1)
-        if number:
-            marks.append(Mark("losses again", curve.lrs, curve.losses, "loss of each step, repeated", colour))
-            marks.append(Mark("trend again", curve.lrs, curve.smooth, colour=colour))
-        else:
-            marks.append(Mark("losses", curve.lrs, curve.losses, "loss of each step", colour))
-            marks.append(Mark("trend", curve.lrs, curve.smooth, "smoothed", colour))
+        repeated = ", repeated" if number else ""
+        marks.append(Mark("losses", curve.lrs, curve.losses, f"loss of each step{repeated}", colour))
+        marks.append(Mark("trend", curve.lrs, curve.smooth, f"smoothed{repeated}", colour))
     interval = span(*finding.interval)
     marks.append(Mark("interval", *_bracket(*finding.interval, y), f"interval {interval}", 0))
     caption = (
@@ -202,7 +197,7 @@ def finding_chart(finding: Finding) -> Chart:
         caption += " Dots at the bottom: the rate that each range test gives for itself."
     several = f", {len(curves)} range tests" if len(curves) > 1 else ""
     title = f"Loss against learning rate{several}"
-    return Chart("finding", title, caption, x, y, tuple(marks), ("losses", "losses again", "trend"))
+    return Chart("finding", title, caption, x, y, tuple(marks), ("losses", "trend"))
 
 
 def _cycles(finding: Finding) -> str:

@@ -107,7 +107,12 @@ def read_json(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
 
 
 def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> Path:
-    """Write JSON atomically: to a neighbouring file first, then moved into place.
+    """Write JSON as ``write_text`` writes."""
+    return write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a file atomically: to a neighbouring one first, then moved into place; a missing folder is made.
 
     Raises:
         LRFindError: If the file cannot be written.
@@ -116,7 +121,7 @@ def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> Path:
     draft = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", newline="")
         draft.replace(path)
     except OSError as error:
         raise LRFindError(f"{path} cannot be written ({error.strerror}); choose another place.") from error

@@ -105,6 +105,7 @@ def _conclude(console: Console, comparison: Comparison, out: Path, events: Path)
     from lrfind.compare.sentences import closing
     from lrfind.report import write_report
     from lrfind.report.loggers import write_tensorboard
+    from lrfind.report.rows import labelled
 
     page = write_report(comparison, out)
     write_tensorboard(comparison, events)
@@ -113,5 +114,5 @@ def _conclude(console: Console, comparison: Comparison, out: Path, events: Path)
     say(console, f"TensorBoard: tensorboard --logdir {events}")
     if comparison.verdict.seeds == 1:
         say(console, "lrfind demo --seeds 3 trains with three seeds, which give intervals.")
-    say(console, closing(comparison), "bold")
+    say(console, closing(labelled(comparison)), "bold")
     say(console, "Now for your own model: lrfind find --model train:Net --data train:Data")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -102,14 +101,9 @@ def run(
     return compare(experiment, lrs=lrs, epochs=images.epochs if epochs is None else epochs, **asked)
 
 
+@cache
 def dataset_of(name: str, data_dir: str | None) -> Dataset:
     """Load a dataset once for all runs of a process; a run only reads it."""
-    return _loaded(name, data_dir, os.environ.get("LRFIND_DATA"))
-
-
-@cache
-def _loaded(name: str, data_dir: str | None, variable: str | None) -> Dataset:
-    """Load a dataset; ``variable`` is where ``load`` looks beside ``data_dir``, so that it is told apart."""
     return load(name, data_dir)
 
 

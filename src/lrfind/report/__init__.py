@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lrfind.codec import write_json
+from lrfind.codec import write_json, write_text
 from lrfind.compare.comparison import Comparison
 from lrfind.errors import LRFindError
 from lrfind.report.figures import figure_files, plot_finals, plot_rates, plot_runs, write_figures
@@ -37,14 +37,13 @@ def write_report(comparison: Comparison, out: Path) -> Path:
         MissingExtraError: If Jinja is not installed; nothing is written then.
     """
     texts = {PAGE: render(comparison), SUMMARY: to_markdown(comparison), ROWS: to_csv(comparison)}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_figures(comparison, out / FIGURES)
-        for name, text in texts.items():
-            (out / name).write_text(text, encoding="utf-8", newline="")
-    except OSError as error:
-        raise LRFindError(f"{out} cannot be written ({error.strerror}); choose another --out.") from error
     write_json(out / DATA, comparison.to_dict())
+    for name, text in texts.items():
+        write_text(out / name, text)
+    try:
+        write_figures(comparison, out / FIGURES)
+    except OSError as error:
+        raise LRFindError(f"{out / FIGURES} cannot be written ({error.strerror}); choose another place.") from error
     return out / PAGE
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from lrfind import numbers
 from lrfind.charts import ON_DARK, PALETTE, Chart, finding_chart
+from lrfind.codec import write_text
 from lrfind.compare.comparison import Comparison
-from lrfind.errors import LRFindError, from_extra
+from lrfind.errors import from_extra
 from lrfind.records import Finding
 from lrfind.report import rows, svg
 from lrfind.report.charts import charts, colours
@@ -44,12 +45,7 @@ def write_finding_page(finding: Finding, path: Path) -> Path:
     Raises:
         LRFindError: If the file cannot be written.
     """
-    page = render_finding(finding)
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise LRFindError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
-    return path
+    return write_text(path, render_finding(finding))
 
 
 def to_script(data: Any) -> str:
