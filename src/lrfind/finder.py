@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from lrfind.optim import (
     rates_of,
     set_default,
 )
-from lrfind.options import SearchOptions, to_strategy, with_new_names
+from lrfind.options import NAMES, SearchOptions, to_strategy, with_names
 from lrfind.progress import announce
 from lrfind.records import Finding
 
@@ -40,7 +41,6 @@ def planned(options: SearchOptions, schedule: Callable[[], Any], *, total_steps:
     """
     if not isinstance(options.get("strategy", "auto"), str):
         return options
-    options = cast(SearchOptions, with_new_names(options))
     plan: dict[str, Any] = {}
     if "schedule" not in options and (known := schedule()) is not None:
         plan["schedule"] = known
@@ -142,6 +142,8 @@ class Finder(Verifier):
 
     def __init__(self, *, apply: bool = True, every: int | None = None, **options: Unpack[SearchOptions]) -> None:
         super().__init__(None)
+        names = {*inspect.signature(type(self)).parameters, *NAMES}
+        options = cast(SearchOptions, with_names(options, names, stacklevel=4))
         to_strategy(**options)
         if every is not None and every < 1:
             raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")

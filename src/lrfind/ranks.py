@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -20,6 +20,8 @@ from torch import nn
 
 from lrfind.errors import RankError
 from lrfind.records import Record
+
+T = TypeVar("T")
 
 POLL = 0.2
 """Seconds between two looks for what another rank has said."""
@@ -191,6 +193,27 @@ class _Word(threading.Thread):
 def is_distributed() -> bool:
     """Say whether this process is one of several that were started together."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def is_first() -> bool:
+    """Say whether this is the only process of the training, or the first."""
+    return not is_distributed() or dist.get_rank() == 0
+
+
+def told_by_first(work: Callable[[], T]) -> T:
+    """Return what the first process works out, in every process; or raise what it raises."""
+    if not is_distributed():
+        return work()
+    told: list[Any] = [None, None]
+    if is_first():
+        try:
+            told[0] = work()
+        except Exception as error:  # noqa: BLE001, the other processes wait to be told whatever it is
+            told[1] = error
+    dist.broadcast_object_list(told, src=0)
+    if told[1] is not None:
+        raise told[1]
+    return cast(T, told[0])
 
 
 def _collectives() -> int:

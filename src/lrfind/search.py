@@ -10,10 +10,11 @@ from typing import Any
 
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.loop import Loop, OnStep, ignore
-from lrfind.options import Schedule, to_strategy, unstepped
+from lrfind.options import to_strategy, unstepped, with_names
 from lrfind.progress import display
+from lrfind.ranks import is_first
 from lrfind.records import Cost, Finding, Probe, Record
-from lrfind.resume import is_first, kept
+from lrfind.resume import kept
 from lrfind.schedules import SCHEDULES
 from lrfind.strategies import Strategy
 from lrfind.strategies.range_test import RangeTest
@@ -92,25 +93,26 @@ def _run(loop: Loop, probe: Probe, on_step: OnStep) -> Record:
     return record if record.steps_per_epoch else replace(record, steps_per_epoch=getattr(loop, "steps_per_epoch", 0.0))
 
 
-def reread(finding: Finding, *, schedule: Schedule | None, total_steps: int | None, epochs: float | None) -> Finding:
+def reread(finding: Finding, **training: Any) -> Finding:
     """Return what a finding's records say about another training; see ``lrfind.Finding.at``."""
-    if schedule is None and total_steps is None and epochs is None:
+    given = with_names(training, ("schedule", "total_steps", "epochs"), stacklevel=4)
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
         return finding
     if finding.method not in METHODS or not finding.records:
         raise BadInputError(
             f"a finding of the method {finding.method!r} and {len(finding.records)} records cannot be read for another "
             f"training; search again."
         )
-    length: dict[str, Any] = {"total_steps": total_steps, "epochs": epochs}
-    if total_steps is None and epochs is None:
+    length: dict[str, Any] = {name: given.get(name) for name in ("total_steps", "epochs")}
+    if not {"total_steps", "epochs"} & given.keys():
         length = {"total_steps": finding.total_steps, "epochs": finding.epochs}
-    if schedule is not None:
-        test = RangeTest(method=finding.method, schedule=unstepped(schedule), **length)
+    test = RangeTest(method=finding.method, schedule=unstepped(given.get("schedule", "constant")), **length)
+    if "schedule" in given:
         found = test.find(finding.records)
     else:
-        RangeTest(**length)  # which checks it
         found = read_all(finding.records, finding.method, Training(finding.schedule, _left(finding), **length))
-    notes = (*found.notes, *_about(finding, is_inherited=schedule is None))
+    notes = (*found.notes, *_about(finding, is_inherited="schedule" not in given))
     return _checked(replace(found, cost=finding.cost, notes=notes))
 
 
