@@ -13,7 +13,7 @@ import torch
 from typing_extensions import Self
 
 from lrfind.isolation import Kept, generators_kept
-from lrfind.ranks import MetError
+from lrfind.ranks import RestartProbeError
 from lrfind.records import Probe, Record
 
 OnStep = Callable[[float, float], None]
@@ -82,7 +82,7 @@ class LoopInPlace(ABC):
     def run(self, probe: Probe, on_step: OnStep = ignore) -> Record:
         """Run one probe; see ``Loop``."""
         with self, torch.enable_grad():
-            with suppress(MetError), self.kept.probe(probe.seed):
+            with suppress(RestartProbeError), self.kept.probe(probe.seed):
                 return self._run(probe, on_step)
             with self.kept.probe(probe.seed):  # from now on, all ranks judge the same losses
                 return self._run(probe, on_step)
