@@ -32,13 +32,9 @@ class Loop(Protocol):
     pass over the data takes has them as ``steps_per_epoch``.
     """
 
-    def __enter__(self) -> Any:
-        """Note once how everything is."""
-        ...
+    def __enter__(self) -> Any: ...
 
-    def __exit__(self, *error: Any) -> None:
-        """Check that everything is as it was."""
-        ...
+    def __exit__(self, *error: Any) -> None: ...
 
     def run(self, probe: Probe, on_step: OnStep) -> Record:
         """Run one probe from the starting point and put everything back, on every exit."""
@@ -91,14 +87,9 @@ class LoopInPlace(ABC):
 @contextmanager
 def quiet(*names: str) -> Iterator[None]:
     """Keep what the named loggers advise, and warnings, out of output that is not the user's own training."""
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
+    with ExitStack() as stack, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in map(logging.getLogger, names):
+            stack.callback(logger.setLevel, logger.level)
             logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        yield

@@ -53,12 +53,6 @@ _PEAK = 0.9
 _POINTS = 211
 """How many these are: a prime, so that they do not fall in step with the cycles of a cyclical schedule."""
 
-WARMUP = 0.1
-"""Share of training for which ``cosine_warmup`` rises."""
-
-RISE, START = 0.3, 1 / 25
-"""Share of training for which ``one_cycle`` rises, and from where: the defaults of torch's ``OneCycleLR``."""
-
 Ramp = Literal["exponential", "linear"]
 
 
@@ -79,7 +73,7 @@ def cosine(fraction: float) -> float:
 
 def cosine_warmup(fraction: float) -> float:
     """Rise in a straight line over the first tenth, then fall to 0 along half a cosine."""
-    return (fraction + 1e-3) / (WARMUP + 1e-3) if fraction < WARMUP else cosine((fraction - WARMUP) / (1 - WARMUP))
+    return (fraction + 1e-3) / 0.101 if fraction < 0.1 else cosine((fraction - 0.1) / 0.9)
 
 
 def one_cycle(fraction: float) -> float:
@@ -90,9 +84,9 @@ def one_cycle(fraction: float) -> float:
     Source:
         Smith and Topin, arXiv 1708.07120, section 4 (straight lines there).
     """
-    if fraction < RISE:
-        return START + (1 - START) * 0.5 * (1 - math.cos(math.pi * fraction / RISE))
-    return cosine((fraction - RISE) / (1 - RISE))
+    if fraction >= 0.3:
+        return cosine((fraction - 0.3) / 0.7)
+    return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * fraction / 0.3))
 
 
 SCHEDULES: dict[str, Shape] = {
@@ -102,7 +96,6 @@ SCHEDULES: dict[str, Shape] = {
     "cosine-warmup": cosine_warmup,
     "one-cycle": one_cycle,
 }
-
 
 Cycle = Literal["triangular", "triangular2", "exp_range", "restarts"]
 
@@ -257,7 +250,5 @@ def ramp(min_lr: float, max_lr: float, steps: int, *, kind: Ramp = "exponential"
         raise BadInputError(f"ramp must be one of {get_args(Ramp)}, got {kind!r}.")
     fractions = [step / (steps - 1) for step in range(1, steps - 1)]
     if kind == "linear":
-        inner = [min_lr + (max_lr - min_lr) * fraction for fraction in fractions]
-    else:
-        inner = [min_lr * (max_lr / min_lr) ** fraction for fraction in fractions]
-    return (min_lr, *inner, max_lr)
+        return (min_lr, *(min_lr + (max_lr - min_lr) * fraction for fraction in fractions), max_lr)
+    return (min_lr, *(min_lr * (max_lr / min_lr) ** fraction for fraction in fractions), max_lr)
