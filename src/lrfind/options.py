@@ -51,7 +51,8 @@ class SearchOptions(RangeOptions, total=False):
             ``"one-cycle"``, a scheduler, or a function of the fraction of training done.
         total_steps: How many optimizer steps training will take.
         epochs: Or how often it will go over the data; of both, the lesser counts.
-        budget: What ``"auto"`` may cost: a share of the training if below 1, else steps.
+        budget: What ``"auto"`` may cost: a share of the training if below 1, else steps; but a search takes 48 steps
+            at least, and of a share up to three times as much where training is short (``lrfind.Replicated``).
         min_lr: The first rate that is tried.
         max_lr: The last one; a search stops earlier where the loss diverges.
         steps: Optimizer steps of the first range test.

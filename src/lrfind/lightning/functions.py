@@ -55,7 +55,7 @@ def find(
         loop = LightningLoop(trainer, model, data, optimizer=optimizer)
         is_asked = "schedule" in options or not isinstance(options.get("strategy", "auto"), str)
         with loop:
-            configs = [] if is_asked else loop.scheduler_configs()
+            configs = [] if is_asked else loop.survey().configs
             return find_with(loop, **with_plan(options, trainer, configs))
 
 

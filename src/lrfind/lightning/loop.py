@@ -40,14 +40,19 @@ class LightningLoop(LoopInPlace):
         self._optimizer, self._is_fitting = optimizer, is_fitting
         self._twin: Any = None
         self._made: Any = None
+        self._survey: _Survey | None = None
         self._ranks = Ranks.all() if trainer.world_size > 1 else Ranks()
 
     @property
     def steps_per_epoch(self) -> float:
-        """Optimizer steps in one pass over the data; 0 where that is not known before it is set up."""
-        is_one = not isinstance(self._data, (dict, list, tuple))  # of several, the first record knows
-        length, limit = length_of(self._data) if is_one else 0, self._trainer.limit_train_batches
-        batches = min(length, limit) if isinstance(limit, int) else int(length * limit)
+        """Optimizer steps in one pass over the data; 0 where that is not known."""
+        if _gives_loaders(self._data):
+            batches: float = self.survey().batches
+        elif isinstance(self._data, (dict, list, tuple)):  # of several loaders, the first record knows
+            batches = 0
+        else:
+            length, limit = length_of(self._data), self._trainer.limit_train_batches
+            batches = min(length, limit) if isinstance(limit, int) else int(length * limit)
         return float(math.ceil(batches / self._trainer.accumulate_grad_batches))
 
     def _begin(self, stack: ExitStack) -> Kept:
@@ -63,12 +68,16 @@ class LightningLoop(LoopInPlace):
             self._fit(driver)
         return driver.recorder.record()
 
-    def scheduler_configs(self) -> list[Any]:
-        """Return Lightning's configurations of the schedulers that training would have; nothing is trained."""
-        look = _Look()
-        with self, self.kept.probe(0):
-            self._fit(look)
-        return look.configs
+    def survey(self) -> _Survey:
+        """Return what training would have, its schedulers and the length of its data; nothing is trained."""
+        if self._survey is None:
+            survey = _Survey()
+            with self, self.kept.probe(0):
+                self._fit(survey)
+                batches = self._trainer.num_training_batches
+            survey.batches = batches if math.isfinite(batches) else 0
+            self._survey = survey
+        return self._survey
 
     def _fit(self, callback: Any) -> None:
         """Train with one callback, which ends it."""
@@ -107,14 +116,20 @@ class LightningLoop(LoopInPlace):
         return train_dataloader
 
 
-class _Look(*callback_bases()):  # type: ignore[misc]
-    """Notes the schedulers of a fit, which is given no batch."""
+class _Survey(*callback_bases()):  # type: ignore[misc]
+    """Notes what a fit has that is given no batch.
+
+    Attributes:
+        configs: Lightning's configurations of its schedulers.
+        batches: Batches in one pass over its data; 0 where that is not known.
+    """
 
     def __init__(self) -> None:
         self.configs: list[Any] = []
+        self.batches = 0
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Note them, and end the fit."""
+        """Note the schedulers, and end the fit."""
         self.configs = list(trainer.lr_scheduler_configs)
         trainer.should_stop = True
 
