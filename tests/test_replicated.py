@@ -19,6 +19,8 @@ from lrfind.suggest.edges import edge, onset
 class MadeUp:
     """A loop whose losses are made up; a probe ends where the loss has risen."""
 
+    steps_per_epoch = 0.0
+
     def __init__(self, *, noise=0.05, epoch=0.0):
         self.noise, self.epoch, self.runs = noise, epoch, 0
 

@@ -30,6 +30,8 @@ from lrfind.suggest.calibrated import SHORTER
 class MadeUpLoop:
     """A loop whose losses are a formula of the rate."""
 
+    steps_per_epoch = 0.0
+
     def __init__(self):
         self.probes = []
 
@@ -44,7 +46,7 @@ class MadeUpLoop:
         losses = tuple(
             map(float, loss_at(probe.lrs) + 0.02 * np.random.default_rng(probe.seed).standard_normal(len(probe.lrs)))
         )
-        for lr, loss in zip(probe.lrs, losses, strict=True):
+        for lr, loss in zip(probe.lrs, losses, strict=True) if on_step else ():
             on_step(lr, loss)
         return Record(probe, probe.lrs, losses, "done", seconds=1.0)
 

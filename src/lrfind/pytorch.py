@@ -18,7 +18,7 @@ from typing_extensions import ParamSpec, Unpack
 
 from lrfind.errors import BadInputError
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in
-from lrfind.loop import LoopInPlace, OnStep
+from lrfind.loop import Loop, OnStep
 from lrfind.optim import Optimizers, as_list, check_hooks, living_schedulers, outermost, to_schedule
 from lrfind.options import Schedule, SearchOptions, with_options
 from lrfind.ranks import Ranks
@@ -117,7 +117,7 @@ def _schedule_of(drivers: Sequence[Any]) -> Schedule:
 
 
 @dataclass(eq=False)
-class PyTorchLoop(LoopInPlace):
+class PyTorchLoop(Loop):
     """Probes a model in a plain training loop; takes what ``find`` takes, and refuses what it refuses."""
 
     model: nn.Module
@@ -152,8 +152,8 @@ class PyTorchLoop(LoopInPlace):
         state = self.model, self.optimizer, self.loss_fn, self.step
         return Kept(state, data=(self.loader, self._twins), skip=loaders_in(twin))
 
-    def _run(self, probe: Probe, on_step: OnStep) -> Record:
-        with Recorder(probe, self.optimizer, on_step, self._ranks, self.drivers) as recorder:
+    def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
+        with Recorder(probe, on_step, self._ranks).start(self.optimizer, self.drivers) as recorder:
             self.train(recorder, self._twins[0])
         return recorder.record()
 

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from lrfind.errors import BadInputError, ProbeError
-from lrfind.loop import Loop, OnStep, ignore
+from lrfind.loop import Loop, OnStep
 from lrfind.options import to_strategy, unstepped, with_names
 from lrfind.progress import display
 from lrfind.ranks import is_first
@@ -34,14 +34,14 @@ def find_with(
         BadInputError: If an option is unknown or out of its range.
         ProbeError: If the losses cannot be read.
     """
-    strategy = to_strategy(steps_per_epoch=getattr(loop, "steps_per_epoch", 0.0), **options)
+    strategy = to_strategy(steps_per_epoch=loop.steps_per_epoch, **options)
     with kept(resume) as (records, keep), display(strategy, shown=progress and is_first()) as shown, loop:
 
         def on_record(records: Sequence[Record]) -> None:
             keep(records)
             shown.on_record(records)
 
-        on_step = shown.on_step if shown.is_seen else ignore
+        on_step = shown.on_step if shown.is_seen else None
         return search(strategy, loop, records=records, on_round=shown.on_round, on_step=on_step, on_record=on_record)
 
 
@@ -51,7 +51,7 @@ def search(
     *,
     records: Sequence[Record] = (),
     on_round: Callable[[Sequence[Probe]], None] = lambda probes: None,
-    on_step: OnStep = ignore,
+    on_step: OnStep | None = None,
     on_record: Callable[[Sequence[Record]], None] = lambda records: None,
 ) -> Finding:
     """Run the rounds that a strategy proposes until it answers.
@@ -87,10 +87,10 @@ def search(
     return _checked(replace(answer, cost=Cost(sum(len(record.lrs) for record in done), seconds)))
 
 
-def _run(loop: Loop, probe: Probe, on_step: OnStep) -> Record:
+def _run(loop: Loop, probe: Probe, on_step: OnStep | None) -> Record:
     """Run a probe; a record that does not say how long a pass over the data is has it of the loop."""
     record = loop.run(probe, on_step)
-    return record if record.steps_per_epoch else replace(record, steps_per_epoch=getattr(loop, "steps_per_epoch", 0.0))
+    return record if record.steps_per_epoch else replace(record, steps_per_epoch=loop.steps_per_epoch)
 
 
 def reread(finding: Finding, **training: Any) -> Finding:

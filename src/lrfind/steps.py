@@ -40,8 +40,8 @@ def to_step(optimizers: Optimizers, loss_fn: LossFn, accumulate: int = 1) -> Ste
 
     def step(model: nn.Module, _: Any, batch: Any) -> float:
         if takes_closure:
-            losses: list[Any] = [cast(Any, optimizer).step(lambda: gradients(model, batch)) for optimizer in stepped]
-            return float(losses[0])
+            losses = [cast(Any, optimizer).step(lambda: gradients(model, batch)) for optimizer in stepped]
+            return float(losses[0].item())
         loss = gradients(model, batch)
         for optimizer in stepped:
             optimizer.step()

@@ -17,11 +17,11 @@ from lrfind.finder import planned
 from lrfind.huggingface.framework import TALKERS, callback_base, check_trainer, sharded, transformers
 from lrfind.huggingface.inner import Parts, base_of, begin_again, inner_trainer, parts_of
 from lrfind.isolation import Kept, end_workers, length_of, seed_all
-from lrfind.loop import LoopInPlace, OnStep, quiet
+from lrfind.loop import Loop, OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.options import SearchOptions
 from lrfind.ranks import Ranks
-from lrfind.recorder import Driver
+from lrfind.recorder import Recorder
 from lrfind.records import Probe, Record
 from lrfind.schedules import AsConstant, Shape
 
@@ -29,7 +29,7 @@ _SOME = 1_000
 """Steps of a training for which it is tried whether its scheduler can be read."""
 
 
-class HuggingFaceLoop(LoopInPlace):
+class HuggingFaceLoop(Loop):
     """Probes a model inside the training that a Trainer would give it.
 
     Args:
@@ -70,15 +70,15 @@ class HuggingFaceLoop(LoopInPlace):
         stack.callback(lambda: end_workers(base_of(self._loader)))
         return Kept((trainer, parts.model, parts.choice, sharded()))
 
-    def _run(self, probe: Probe, on_step: OnStep) -> Record:
+    def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
         steps, is_training = len(probe.lrs), self._is_training
         inner = inner_trainer(self._trainer, self._parts, steps=steps, seed=probe.seed, is_training=is_training)
         inner.get_train_dataloader = partial(self._loader_of, inner.get_train_dataloader, probe.seed)
-        with _Driver(probe, on_step, self._ranks, self._trainer.lr_scheduler) as driver:
-            inner.callback_handler.callbacks = [driver]
-            inner.training_step = driver.watched(inner.training_step)
+        with _ProbeCallback(probe, on_step, self._ranks, self._trainer.lr_scheduler) as recorder:
+            inner.callback_handler.callbacks = [recorder]
+            inner.training_step = recorder.watched(inner.training_step)
             transformers().Trainer.train(inner)
-        return driver.recorder.record()
+        return recorder.record()
 
     def _loader_of(self, make: Callable[[], Any], seed: int) -> Any:
         """Return the loader of a probe: the first one's, with its workers, where it has any; else one made anew."""
@@ -92,22 +92,22 @@ class HuggingFaceLoop(LoopInPlace):
         return self._loader
 
 
-class _Driver(Driver, callback_base()):  # type: ignore[misc]
-    """Drives a probe's recorder from inside the inner Trainer."""
+class _ProbeCallback(Recorder, callback_base()):  # type: ignore[misc]
+    """Records a probe from inside the inner Trainer."""
 
     nothing_ran = "the Trainer did not begin to train; check its train_dataset and its subclass."
 
-    def __init__(self, probe: Probe, on_step: OnStep, ranks: Ranks, scheduler: Any) -> None:
+    def __init__(self, probe: Probe, on_step: OnStep | None, ranks: Ranks, scheduler: Any) -> None:
         super().__init__(probe, on_step, ranks)
-        self.scheduler = scheduler
-        self._losses: list[torch.Tensor] = []
+        self._scheduler = scheduler
+        self._parts: list[torch.Tensor] = []
 
     def watched(self, training_step: Callable[..., Any]) -> Callable[..., Any]:
         """Return a training step that also keeps its loss, which the Trainer has scaled to its share of a step."""
 
         def step(*args: Any, **kwargs: Any) -> Any:
             loss = training_step(*args, **kwargs)
-            self._losses.append(loss.detach())
+            self._parts.append(loss.detach())
             return loss
 
         return step
@@ -115,16 +115,16 @@ class _Driver(Driver, callback_base()):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin to set rates."""
         seed_all(self.probe.seed)
-        self.start(kwargs["optimizer"])
+        self.start(kwargs["optimizer"], self._scheduler)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Count that the data is begun."""
-        self.recorder.begin_pass(length_of(kwargs["train_dataloader"]) / args.gradient_accumulation_steps)
+        self.begin_pass(length_of(kwargs["train_dataloader"]) / args.gradient_accumulation_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take the loss of a step: the sum of those of its batches, each of which is scaled to its share."""
-        losses, self._losses = self._losses, []
-        if self.recorder.observe(float(sum(losses))):
+        parts, self._parts = self._parts, []
+        if self.observe(float(sum(parts))):
             control.should_training_stop = True
 
 

@@ -14,13 +14,13 @@ from lrfind.errors import BadInputError
 from lrfind.isolation import Kept, end_workers, fresh, length_of, loaders_in, seed_all
 from lrfind.lightning.framework import TALKERS, callback_bases, fit
 from lrfind.lightning.probing import check_strategy, make_ready
-from lrfind.loop import LoopInPlace, OnStep, quiet
+from lrfind.loop import Loop, OnStep, quiet
 from lrfind.ranks import Ranks
-from lrfind.recorder import Driver
+from lrfind.recorder import Recorder
 from lrfind.records import Probe, Record
 
 
-class LightningLoop(LoopInPlace):
+class LightningLoop(Loop):
     """Probes a module with its own trainer, which is put back like everything else.
 
     Args:
@@ -63,10 +63,10 @@ class LightningLoop(LoopInPlace):
         stack.callback(lambda: end_workers([*loaders_in(self._twin), *loaders_in(self._made)]))
         return Kept((self._trainer, self._module), data=(self._data,), skip=loaders_in(self._twin))
 
-    def _run(self, probe: Probe, on_step: OnStep) -> Record:
-        with ProbeCallback(probe, on_step, self._optimizer, self._ranks) as driver:
-            self._fit(driver)
-        return driver.recorder.record()
+    def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
+        with ProbeCallback(probe, on_step, self._ranks, self._optimizer) as recorder:
+            self._fit(recorder)
+        return recorder.record()
 
     def survey(self) -> _Survey:
         """Return what training would have, its schedulers and the length of its data; nothing is trained."""
@@ -134,8 +134,8 @@ class _Survey(*callback_bases()):  # type: ignore[misc]
         trainer.should_stop = True
 
 
-class ProbeCallback(Driver, *callback_bases()):  # type: ignore[misc]
-    """Drives a probe's recorder from inside the trainer."""
+class ProbeCallback(Recorder, *callback_bases()):  # type: ignore[misc]
+    """Records a probe from inside the trainer."""
 
     on_train_batch_start = on_before_zero_grad = on_before_backward = None
     on_after_backward = on_before_optimizer_step = None
@@ -143,16 +143,18 @@ class ProbeCallback(Driver, *callback_bases()):  # type: ignore[misc]
 
     nothing_ran = "the training data gave no batch; check the loader, its batch_size and drop_last."
 
-    def __init__(self, probe: Probe, on_step: OnStep, index: int | None, ranks: Ranks) -> None:
+    def __init__(
+        self, probe: Probe, on_step: OnStep | None = None, ranks: Ranks | None = None, index: int | None = None
+    ) -> None:
         super().__init__(probe, on_step, ranks)
         self._index, self._silent = index, 0
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Take over the rate: the module's own schedulers are not stepped."""
-        self.scheduler = [config.scheduler for config in trainer.lr_scheduler_configs]
+        schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
         if pl_module.automatic_optimization:
             trainer.strategy.lr_scheduler_configs = []
-        self.start(chosen_optimizers(trainer, self._index))
+        self.start(chosen_optimizers(trainer, self._index), schedulers)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Seed the processes."""
@@ -161,11 +163,11 @@ class ProbeCallback(Driver, *callback_bases()):  # type: ignore[misc]
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Count a pass over the data."""
-        self.recorder.begin_pass(trainer.num_training_batches)
+        self.begin_pass(trainer.num_training_batches)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Take the loss of a batch; stop where the recorder says so."""
-        if self.recorder.observe(self._loss(trainer, pl_module, outputs)):
+        if self.observe(self._loss(trainer, pl_module, outputs)):
             trainer.should_stop = True
 
     def _loss(self, trainer: Any, module: Any, outputs: Any) -> float:
@@ -178,7 +180,7 @@ class ProbeCallback(Driver, *callback_bases()):  # type: ignore[misc]
                     f"{type(module).__name__} optimizes manually and its training_step returns no loss; return it."
                 )
             self._silent += 1
-            if self._silent >= PATIENCE and self._silent > self.recorder.batches:
+            if self._silent >= PATIENCE and self._silent > self.batches:
                 raise BadInputError(f"training_step of {type(module).__name__} returns no loss; return it.")
             loss = math.nan
         scale = trainer.accumulate_grad_batches if is_automatic else 1
