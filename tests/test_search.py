@@ -247,9 +247,9 @@ class Dies(MadeUpLoop):
         return super().run(probe, on_step)
 
 
-def same(one, other):
+def same(found, other):
     """Equal but for the seconds."""
-    return replace(one, cost=Cost(one.cost.steps, 0.0)) == replace(other, cost=Cost(other.cost.steps, 0.0))
+    return replace(found, cost=Cost(found.cost.steps, 0.0)) == replace(other, cost=Cost(other.cost.steps, 0.0))
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
@@ -421,7 +421,7 @@ def test_a_search_that_is_killed_and_started_again_gives_the_same_finding(tmp_pa
         resumed = Finding.load(tmp_path / f"resumed-{last}")
         assert int((tmp_path / f"resumed-{last}.steps").read_text()) == steps
         records = zip(finding.records, resumed.records, strict=True)
-        assert all(replace(one, seconds=0.0) == replace(two, seconds=0.0) for one, two in records)
+        assert all(replace(first, seconds=0.0) == replace(second, seconds=0.0) for first, second in records)
         assert same(replace(resumed, records=()), replace(finding, records=()))
         assert not (tmp_path / f"killed-{last}").exists()
     assert not (tmp_path / "search.json").exists()
@@ -463,7 +463,7 @@ def test_in_data_parallel_training_the_first_process_keeps_the_records_and_tells
     ranks = [
         subprocess.Popen([sys.executable, "-c", RANKS, str(rank), str(tmp_path)], env=environment) for rank in (0, 1)
     ]
-    assert [one.wait(timeout=120) for one in ranks] == [0, 0]
+    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert (first[0], second[0]) == (["search.json"], [])
     assert first[1] == second[1] == 1
@@ -476,10 +476,10 @@ def test_a_finding_read_again_for_its_own_training_is_the_same_bit_for_bit():
         options = {"schedule": schedule, "total_steps": 1500, "epochs": 7}
         finding = find_with(MadeUpLoop(), **options)
         loaded = Finding.from_dict(json.loads(json.dumps(finding.to_dict())))
-        for one in (finding, loaded):
-            assert one.at() == one.at(total_steps=1500, epochs=7) == finding or schedule not in SCHEDULES
-            assert one.at(**options).lr.hex() == one.at(total_steps=1500, epochs=7).lr.hex() == finding.lr.hex()
-            assert one.at(**options) == finding
+        for known in (finding, loaded):
+            assert known.at() == known.at(total_steps=1500, epochs=7) == finding or schedule not in SCHEDULES
+            assert known.at(**options).lr.hex() == known.at(total_steps=1500, epochs=7).lr.hex() == finding.lr.hex()
+            assert known.at(**options) == finding
 
 
 @pytest.mark.parametrize("strategy", [RangeTest(max_lr=1.0), Replicated(RangeTest(max_lr=1.0))])
