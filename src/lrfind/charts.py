@@ -20,7 +20,7 @@ from lrfind.suggest import METHODS
 
 Numbers: TypeAlias = Sequence[float] | NDArray[Any]
 
-FindingKind = Literal["range", "losses", "trend", "interval", "yours", "found", "readings"]
+FindingKind = Literal["losses", "trend", "again", "interval", "yours", "found", "readings"]
 CurveKind = Literal["band", "dashed", "line", "best", "dots"]
 ResultKind = Literal["whisker", "mean", "seed"]
 Kind: TypeAlias = FindingKind | CurveKind | ResultKind
@@ -178,7 +178,7 @@ def finding_chart(finding: Finding) -> Chart:
         colour = 1 + number % (len(PALETTE) - 1)
         repeated = ", repeated" if number else ""
         marks.append(Mark("losses", curve.lrs, curve.losses, f"loss of each step{repeated}", colour))
-        marks.append(Mark("trend", curve.lrs, curve.smooth, f"smoothed{repeated}", colour))
+        marks.append(Mark("again" if number else "trend", curve.lrs, curve.smooth, f"smoothed{repeated}", colour))
     interval = span(*finding.interval)
     marks.append(Mark("interval", *_bracket(*finding.interval, y), f"interval {interval}", 0))
     caption = (
