@@ -58,7 +58,7 @@ def notes_of_memory(state: Found, data: Found) -> Iterator[tuple[Any, Note]]:
     for place, each, values in sorted(blocks.values(), key=lambda block: block[2].nbytes):
         spent[place] += values.nbytes
         rule = COPIED if spent[place] <= max(LEAST[place], SHARE * total[place]) else WATCHED
-        yield each, Note(rule, values, rule.keep(values))
+        yield each, (rule, values, rule.keep(values))
 
 
 def _places(state: Found) -> Callable[[Any], str]:
@@ -188,8 +188,8 @@ def _put_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> None:
             now.update(then)
 
 
-TENSOR = Rule(_tensor, _same_tensor, _put_tensor)
+TENSOR = Rule(_tensor, _put_tensor, _same_tensor)
 COPIED = Rule(
-    lambda it: it.copy() if isinstance(it, np.ndarray) else it.to("cpu", copy=True), _same_values, _put_values
+    lambda it: it.copy() if isinstance(it, np.ndarray) else it.to("cpu", copy=True), _put_values, _same_values
 )
-WATCHED = Rule(_digest, lambda it, kept: _digest(it) == kept, do_nothing)
+WATCHED = Rule(_digest, do_nothing)
