@@ -27,10 +27,9 @@ from lrfind.isolation.generators import GENERATORS, generators_kept, global_gene
 from lrfind.isolation.iterators import stand_ins
 from lrfind.isolation.loaders import end_workers
 from lrfind.isolation.memory import notes_of_memory
-from lrfind.isolation.notes import notes_of
+from lrfind.isolation.notes import Note, moved, notes_of, put_back
 from lrfind.isolation.process import global_state, imports_told, reading_refused, shared_with_threads
 from lrfind.isolation.reach import Found, instances, is_leaf, path_to, reach
-from lrfind.isolation.rules import Note, moved, put_back
 
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
@@ -73,10 +72,10 @@ class Kept:
                 state, data = self._walk()
             self._found = {**data, **state}
             things = [each for each, _ in self._found.values()]
-            self._notes = notes_of([os.environ, *things])
+            self._note_memory(state, data)
+            self._notes += notes_of([os.environ, *things])
             wrappers = {id(vars(each)) for each in instances(state, DistributedDataParallel)}
             self._wrappers = [(it, kept) for _, it, kept in self._notes if id(it) in wrappers]
-            self._note_memory(state, data)
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -159,8 +158,8 @@ class Kept:
         """Note a module that a probe is the first to import, and what only it reaches."""
         with _undisturbed():
             reached = reach([module], {*map(id, self._skip), *self._found})
-            self._notes += notes_of(each for each, _ in reached.values())
             self._note_memory(reached, {})
+            self._notes += notes_of(each for each, _ in reached.values())
             self._found = {**reached, **self._found}
 
     def _give_stand_ins(self) -> None:

@@ -11,18 +11,17 @@ import random
 import weakref
 from array import array
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
-from operator import attrgetter, methodcaller
+from operator import attrgetter, is_, methodcaller
 from types import CellType, FunctionType, GeneratorType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from lrfind.isolation.memory import TENSOR
 from lrfind.isolation.reach import CACHES, globals_of, is_closed, is_of_user, per_type, slots_of
-from lrfind.isolation.rules import Note, Rule, do_nothing
 
 _MANAGERS: Any = multiprocessing.managers
 _HEAP = 1 << 9
@@ -31,8 +30,58 @@ _MISSING = object()
 """The value of a name that is not bound."""
 
 
+class Rule(NamedTuple):
+    """How one kind of thing, or one aspect of it, is put back.
+
+    Attributes:
+        keep: Given the thing: what is kept of it; None where there is nothing to put back.
+        put_back: Given the thing and what was kept: makes it so.
+        is_same: Given both: whether it is so; by default, where the same would be kept now.
+    """
+
+    keep: Callable[[Any], Any]
+    put_back: Callable[[Any, Any], Any]
+    is_same: Callable[[Any, Any], bool] | None = None
+
+
+Note = tuple[Rule, Any, Any]
+"""A rule, a thing, and what was kept of it."""
+
+
+def put_back(notes: Iterable[Note]) -> None:
+    """Put back what has moved. What cannot be does not keep the others from it; the check finds it."""
+    for rule, it, kept in moved(notes):
+        with suppress(Exception):
+            rule.put_back(it, kept)
+
+
+def moved(notes: Iterable[Note]) -> Iterator[Note]:
+    """Yield the notes of what is not as it was, or cannot be compared."""
+    for note in notes:
+        (keep, _, is_same), it, kept = note
+        try:
+            if is_same(it, kept) if is_same else _same(keep(it), kept):
+                continue
+        except Exception:  # noqa: BLE001, what cannot be compared is put back
+            pass
+        yield note
+
+
+def _same(now: Any, then: Any) -> bool:
+    """Say whether dictionaries and lists hold the very same objects in the same order; whether others are equal."""
+    if type(then) is dict:
+        return len(now) == len(then) and all(map(is_, now, then)) and all(map(is_, now.values(), then.values()))
+    if type(then) is list:
+        return len(now) == len(then) and all(map(is_, now, then))
+    return bool(now == then)
+
+
+def do_nothing(*_: Any) -> None:
+    """Put nothing back: what has moved is found by the check."""
+
+
 def notes_of(things: Iterable[Any]) -> list[Note]:
-    """Return the notes of some things, without their parts."""
+    """Return the notes of some things, without their parts, and but for the memory of tensors and arrays."""
     return [
         (rule, each, kept) for each in things for rule in _rules_of(type(each)) if (kept := rule.keep(each)) is not None
     ]
@@ -208,7 +257,6 @@ def _put_in_array(it: array[Any], kept: bytes) -> None:
 
 _NAMES = _named(lambda it: _names_in_object(type(it)))
 _RULES: tuple[tuple[Any, Rule], ...] = (
-    (torch.Tensor, TENSOR),
     (torch.Generator, _state(torch.Generator.get_state, torch.Generator.set_state)),
     (np.random.RandomState, _state(methodcaller("get_state", legacy=False), np.random.RandomState.set_state)),
     (np.random.BitGenerator, _state(attrgetter("state"), lambda it, kept: setattr(it, "state", kept))),
