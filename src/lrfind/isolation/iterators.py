@@ -45,8 +45,8 @@ def stand_ins(found: Found) -> dict[int, Any]:
     Returns:
         The copies, by the ``id`` of the iterators.
     """
-    kinds = {kind for kind in {type(each) for each, _ in found.values()} if _may_be_half_consumed(kind)}
-    iterators = [each for each, _ in found.values() if type(each) in kinds and is_half_consumed(each)]
+    kinds = list(filter(_may_be_half_consumed, found.by_type))
+    iterators = [each for kind in kinds for each in found.by_type[kind] if is_half_consumed(each)]
     if not iterators:
         return {}
     copied = {tuple, *map(type, iterators)}  # tuples for what is in them; all else stays the same object

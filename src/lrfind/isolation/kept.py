@@ -54,7 +54,7 @@ class Kept:
 
     def __init__(self, state: Iterable[Any], data: Iterable[Any] = (), skip: Iterable[Any] = ()) -> None:
         self._state, self._data, self._skip = list(state), list(data), list(skip)
-        self._found: Found = {}
+        self._found = Found()
         self._notes: list[Note] = []
         self._shared: list[Any] = []
         self._sharded: list[Any] = []
@@ -68,9 +68,8 @@ class Kept:
         self._skip += [*threading.enumerate(), *global_generators()]
         with _undisturbed():
             state, data = self._walk()
-            if self._prepare({**data, **state}):
+            if self._prepare():
                 state, data = self._walk()
-            self._found = {**data, **state}
             things = [each for each, _ in self._found.values()]
             self._note_memory(state, data)
             self._notes += notes_of([os.environ, *things])
@@ -135,10 +134,13 @@ class Kept:
         """Return what the state reaches without going through data, and what only data reaches."""
         later, skipped = list(self._data), set(map(id, self._skip))
         state = reach(self._state, skipped, later)
-        return state, reach(later, skipped | state.keys())
+        data = reach(later, skipped | state.keys())
+        self._found = Found({**data, **state})
+        return state, data
 
-    def _prepare(self, found: Found) -> bool:
+    def _prepare(self) -> bool:
         """Bring what was found into the form in which it is noted; say whether that changes what is found."""
+        found = self._found
         self._shared = shared_with_threads(found)
         self._skip += self._shared
         self._sharded = instances(found, _sharded_kinds())
@@ -158,9 +160,9 @@ class Kept:
         """Note a module that a probe is the first to import, and what only it reaches."""
         with _undisturbed():
             reached = reach([module], {*map(id, self._skip), *self._found})
-            self._note_memory(reached, {})
+            self._note_memory(reached, Found())
             self._notes += notes_of(each for each, _ in reached.values())
-            self._found = {**reached, **self._found}
+            self._found = Found({**reached, **self._found})
 
     def _give_stand_ins(self) -> None:
         """Put copies, or what refuses, where training keeps iterators; the notes put the iterators back."""

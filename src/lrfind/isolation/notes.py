@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from lrfind.isolation.reach import CACHES, globals_of, is_closed, is_of_user, per_type, slots_of
+from lrfind.isolation.reach import CACHES, is_closed, is_of_user, names_of, per_type, slots_of
 
 _MANAGERS: Any = multiprocessing.managers
 _HEAP = 1 << 9
@@ -137,7 +137,7 @@ def _named(names: Callable[[Any], Iterable[str]]) -> Rule:
 
 
 def _globals(it: FunctionType) -> dict[str, Any] | None:
-    return {name: it.__globals__.get(name, _MISSING) for name in globals_of(it)} or None
+    return {name: it.__globals__.get(name, _MISSING) for name in names_of(it)} or None
 
 
 def _put_globals(it: FunctionType, kept: dict[str, Any]) -> None:

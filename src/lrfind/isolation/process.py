@@ -47,7 +47,7 @@ def _global_hooks() -> list[dict[Any, Any]]:
 def shared_with_threads(found: Found) -> list[Any]:
     """Return the queues, events and semaphores of training that other threads have at hand, which move them too."""
     shared = instances(found, (queue.Queue, threading.Event, threading.Semaphore))
-    others = reach(_of_other_threads()) if shared else {}
+    others = reach(_of_other_threads()) if shared else Found()
     return [each for each in shared if id(each) in others]
 
 

@@ -20,7 +20,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import suppress
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import chain
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, MemberDescriptorType, ModuleType, TracebackType
@@ -46,7 +46,6 @@ _ATOMS = {
     *(int, float, complex, bool, str, bytes, type(None), type(...), range, slice, CodeType),
     *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
 }
-_CONTAINERS = (dict, list, tuple, set, frozenset, deque)
 _TRAINED = (torch.Tensor, torch.nn.Module, torch.optim.Optimizer, LRScheduler, torch.amp.GradScaler, *DATA)
 _CLOSED = (
     *(FrameType, TracebackType, threading.Thread, logging.Logger, logging.Handler),
@@ -67,8 +66,18 @@ _OPENED = (
 )
 """What FSDP2 keeps beside a module, to match the hooks that it puts on it when it first runs; and plain counters."""
 
-Found = dict[int, tuple[Any, Any]]
-"""By its ``id``, each object that was reached, with the one that it was reached from; of a root, None."""
+
+class Found(dict[int, tuple[Any, Any]]):
+    """By its ``id``, each object that was reached, with the one that it was reached from; of a root, None."""
+
+    @cached_property
+    def by_type(self) -> dict[type, list[Any]]:
+        """The objects of each type."""
+        grouped: dict[type, list[Any]] = {}
+        for each, _ in self.values():
+            grouped.setdefault(type(each), []).append(each)
+        return grouped
+
 
 T = TypeVar("T")
 
@@ -92,8 +101,7 @@ def reach(roots: Iterable[Any], known: Container[int] = (), later: list[Any] | N
         known: The ``id`` of each object that is not entered.
         later: Where it is given, data is put there instead of being entered.
     """
-    found: Found = {}
-    unentered: Found = {}
+    found, unentered = Found(), Found()
     open_: deque[tuple[Any, Any]] = deque((root, None) for root in roots)
     while open_:
         each, holder = open_.popleft()
@@ -110,13 +118,12 @@ def reach(roots: Iterable[Any], known: Container[int] = (), later: list[Any] | N
         for part in _parts_of(kind)(each):
             if type(part) not in _ATOMS and id(part) not in found:
                 open_.append((part, each))
-    return {**unentered, **found}
+    return Found({**unentered, **found}) if unentered else found
 
 
 def instances(found: Found, kinds: Any) -> list[Any]:
     """Return what was found of some kinds."""
-    wanted = {kind for kind in {type(each) for each, _ in found.values()} if issubclass(kind, kinds)}
-    return [each for each, _ in found.values() if type(each) in wanted] if wanted else []
+    return [each for kind, some in found.by_type.items() if issubclass(kind, kinds) for each in some]
 
 
 def path_to(each: Any, found: Found) -> str:
@@ -160,18 +167,12 @@ def slots_of(kind: type) -> list[str]:
 
 @lru_cache(maxsize=1 << 12)
 def _names_in(code: CodeType) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for each in codes(code) for name in each.co_names))
+    """Return the names that the code of a function mentions, and that of those defined in it."""
+    inner = (name for each in code.co_consts if isinstance(each, CodeType) for name in _names_in(each))
+    return tuple(dict.fromkeys((*code.co_names, *inner)))
 
 
-def codes(code: CodeType) -> Iterator[CodeType]:
-    """Yield the code of a function and of those defined in it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from codes(constant)
-
-
-def globals_of(function: FunctionType) -> tuple[str, ...]:
+def names_of(function: FunctionType) -> tuple[str, ...]:
     """Return the names that a function of the user's mentions, of its module or of others; none of a library's."""
     given = function.__globals__
     return _names_in(function.__code__) if is_of_user_by(given.get("__name__"), given.get("__file__")) else ()
@@ -220,7 +221,7 @@ def _parts_of(kind: Any) -> Callable[[Any], Iterable[Any]]:
         if issubclass(kind, kinds):
             return parts
     refers_to = _of_object if kind.__dictoffset__ else gc.get_referents
-    if issubclass(kind, _CONTAINERS):
+    if issubclass(kind, (dict, list, tuple, set, frozenset, deque)):
         return lambda each: refers_to(each) if len(each) <= MOST else _beside_elements(each)
     return refers_to
 
@@ -283,7 +284,7 @@ def _of_array(each: np.ndarray[Any, Any]) -> Iterable[Any]:
 
 def _of_function(each: FunctionType) -> Iterable[Any]:
     given = each.__closure__ or (), each.__defaults__ or (), (each.__kwdefaults__, vars(each))
-    return chain(*given, (each.__globals__.get(name, sys.modules.get(name)) for name in globals_of(each)))
+    return chain(*given, (each.__globals__.get(name, sys.modules.get(name)) for name in names_of(each)))
 
 
 _PARTS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
