@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from typing_extensions import Self
 
-from lrfind.isolation import Kept, generators_kept
+from lrfind.isolation import Kept
 from lrfind.ranks import RestartProbeError
 from lrfind.records import Probe, Record
 
@@ -49,7 +49,6 @@ class Loop(ABC):
         """Note how everything is, where no search has yet."""
         if self._depth == 0:
             with ExitStack() as stack:
-                stack.enter_context(generators_kept())
                 self.kept = stack.enter_context(self._begin(stack))
                 self._open = stack.pop_all()
         self._depth += 1
