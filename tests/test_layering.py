@@ -51,7 +51,7 @@ DOORS = {
     ("records", "apply", "optim"),
     ("records", "at", "search"),
     ("records", "judge", "strategies"),
-    ("records", "length", "strategies"),
+    ("records", "length", "suggest"),
     ("records", "plot", "plots"),
     ("records", "_repr_html_", "plots"),
 }

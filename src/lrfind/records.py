@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from lrfind.optim import AppliedRate, Optimizers
     from lrfind.schedules import Shape, Stretched
-    from lrfind.strategies.length import Length
     from lrfind.suggest.judging import Judgement
+    from lrfind.suggest.training import Training
 
 SCHEMA = "lrfind/finding/1"
 
@@ -185,11 +185,13 @@ class Finding:
         return self.records[0].ratios if self.records else ()
 
     @property
-    def length(self) -> Length:
-        """How long the training is that ``lr`` was chosen for, as far as that is known."""
-        from lrfind.strategies.length import Length
+    def length(self) -> Training:
+        """What is known of the training that ``lr`` was chosen for: how long it is, and its schedule."""
+        from lrfind.suggest.training import Training
 
-        return Length(self.total_steps, self.epochs, self.records[0].steps_per_epoch if self.records else 0.0)
+        steps_per_epoch = self.records[0].steps_per_epoch if self.records else 0.0
+        final_fraction = 1.0 if self.final_fraction is None else self.final_fraction
+        return Training(self.total_steps, self.epochs, steps_per_epoch, self.schedule, final_fraction)
 
     def _repr_html_(self) -> str:
         """Return the words and the picture, for notebooks; nothing in it is loaded from elsewhere."""

@@ -17,8 +17,9 @@ from lrfind.resume import is_first, kept
 from lrfind.schedules import SCHEDULES
 from lrfind.strategies import Strategy
 from lrfind.strategies.range_test import RangeTest
-from lrfind.strategies.reading import Training, left_of, read_all
+from lrfind.strategies.reading import left_of, read_all
 from lrfind.suggest import METHODS
+from lrfind.suggest.training import Training
 
 AROUND = 4
 """Where training is short, rates so many times lower and higher are to be tried."""
@@ -109,7 +110,11 @@ def reread(finding: Finding, *, schedule: Schedule | None, total_steps: int | No
         found = test.find(finding.records)
     else:
         RangeTest(**length)  # which checks it
-        found = read_all(finding.records, finding.method, Training(finding.schedule, _left(finding), **length))
+        found = read_all(
+            finding.records,
+            finding.method,
+            Training(schedule=finding.schedule, final_fraction=_left(finding), **length),
+        )
     notes = (*found.notes, *_about(finding, is_inherited=schedule is None))
     return _checked(replace(found, cost=finding.cost, notes=notes))
 

@@ -14,7 +14,8 @@ from lrfind.errors import BadInputError
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import ramp
 from lrfind.strategies.range_test import RangeTest
-from lrfind.suggest.calibrated import halvings
+from lrfind.strategies.reading import read
+from lrfind.suggest.closer import weight
 from lrfind.suggest.edges import edge, has_edge, onset
 from lrfind.suggest.replies import follows
 
@@ -48,7 +49,7 @@ class Replicated:
         test: The first ramp, how it is read, and what training will be.
         budget: What the search may cost: a share of the training if below 1, else steps. The ramps are shortened and
             left out to stay within it, but for a first one of ``FEWEST`` steps. In trainings of fewer than
-            ``lrfind.suggest.calibrated.HORIZON`` steps, ``CLOSER`` ones come on top of a share. Without effect where
+            ``lrfind.suggest.training.HORIZON`` steps, ``CLOSER`` ones come on top of a share. Without effect where
             the length of training is not known and it is a share.
 
     Raises:
@@ -100,13 +101,11 @@ class Replicated:
 
     def _closer(self, record: Record) -> list[Probe]:
         """The slower ramp, around what a constant rate would be: every schedule then is read off the same records."""
-        curve, length = to_curve(record), self.test.length(record)
-        is_short = halvings(length.steps) > 0
-        if not (is_short and self.test.method == "calibrated" and curve.is_fresh and follows(curve)):
+        curve, known = to_curve(record), self.test.length(record)
+        is_calibrated = self.test.method == "calibrated" and curve.is_fresh and follows(curve)
+        if not is_calibrated or weight(curve, known) == 0:
             return []
-        middle = replace(self.test, schedule="constant", total_steps=length.total_steps, epochs=length.epochs).read(
-            record
-        )
+        middle = read(record, "calibrated", known)
         low, high = max(middle / BELOW, self.test.min_lr), min(middle * ABOVE, self.test.max_lr)
         return [Probe(ramp(low, high, CLOSER), record.probe.seed + 1 + REPLICATES)] if low < high else []
 

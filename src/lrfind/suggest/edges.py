@@ -33,16 +33,7 @@ BEYOND = 4.0
 TURN = 0.15
 """A trend that has risen by this share of its fall, and by ``AGAIN`` times the noise, has left its first valley."""
 
-TURN_BEFORE = 0.3
-"""The same of a ramp that ends in divergence."""
-
 AGAIN = 4.0
-
-DIP = 0.1
-"""A valley of less than this share of the whole fall is none: what the loss does by itself before rates matter."""
-
-RAGGED = 0.5
-"""The loss is ragged where it jumps above its trend by this share of its whole fall (twice within an octave)."""
 
 
 def onset(curve: Curve) -> float:
@@ -61,7 +52,7 @@ def onset(curve: Curve) -> float:
 
 
 def edge(curve: Curve) -> float:
-    """Return the rate at which the loss stops falling or turns ragged.
+    """Return the rate at which the loss stops falling.
 
     Of rates that are equally low within the noise, the highest: a minimum that is noise then lies at most a
     little too high, never octaves too low. On a curve whose fall is weak, it is read back from where the loss rises.
@@ -164,11 +155,9 @@ def _octaves_low(curve: Curve) -> float:
 
 
 def _last_within(curve: Curve, least: float) -> int:
-    """Index of the last loss above a level by no more than the noise allows, before it turns ragged."""
+    """Index of the last loss above a level by no more than the noise allows."""
     tolerance = (AS_LOW_WEAK if is_weak(curve) else AS_LOW) * curve.noise
-    last = int(np.flatnonzero(_known(curve) <= least + tolerance)[-1])
-    ragged = _first_ragged(curve)
-    return last if ragged is None else min(last, ragged)
+    return int(np.flatnonzero(_known(curve) <= least + tolerance)[-1])
 
 
 def _known(curve: Curve) -> Array:
@@ -177,22 +166,8 @@ def _known(curve: Curve) -> Array:
     A loss that saturates may fall again where the model is lost, to what a constant answer earns.
     """
     known = curve.smooth[: int(np.flatnonzero(np.isfinite(curve.losses))[-1]) + 1]
-    least = np.minimum.accumulate(known)
-    share = TURN if _is_whole(curve) else TURN_BEFORE
-    risen = known - least > np.maximum(share * (curve.level - least), AGAIN * curve.noise)
-    whole = curve.level - float(least[-1])
-    has_fallen = curve.level - least > max(AGAIN * curve.noise, DIP * whole, 1e-9 * abs(curve.level))
-    turns = np.flatnonzero(risen & has_fallen)
+    fallen = curve.level - np.minimum.accumulate(known)
+    risen = known - curve.level + fallen
+    has_fallen = fallen > max(AGAIN * curve.noise, 1e-9 * abs(curve.level))
+    turns = np.flatnonzero(has_fallen & (risen > np.maximum(TURN * fallen, AGAIN * curve.noise)))
     return known[: int(turns[0]) + 1] if len(turns) else known
-
-
-def _first_ragged(curve: Curve) -> int | None:
-    """Index just before the loss first jumps far above its trend after the steepest descent, twice in an octave."""
-    if curve.is_spiky:
-        return None
-    steepest = int(np.argmin(np.gradient(curve.smooth, curve.log_lrs)))
-    whole = curve.level - float(np.min(curve.smooth))
-    jumps = np.flatnonzero(curve.losses - curve.smooth > max(RAGGED * whole, 4.0 * curve.noise))
-    jumps = jumps[jumps > steepest]
-    close = np.flatnonzero(np.diff(np.log2(curve.lrs[jumps])) <= 1.0)
-    return max(int(jumps[close[0]]) - 1, 0) if len(close) else None

@@ -14,9 +14,6 @@ from lrfind.suggest.replies import is_adaptive
 ANNEALED, STEADY = -6.85, -8.4
 """Logarithms to the base 2 of the usual peak of a rate that falls to zero, and of the usual constant rate."""
 
-SPREAD = 4.0
-"""Best rates lie mostly within this factor of the usual one."""
-
 RISEN = 2.0
 """A trend this many times the noise above the start has risen; less is what a flat curve shows by chance."""
 
@@ -39,14 +36,7 @@ def prior_rate(final_fraction: float) -> float:
     return float(2 ** (ANNEALED + (STEADY - ANNEALED) * final_fraction))
 
 
-def allows(curve: Curve, lr: float) -> bool:
-    """Say whether a curve that shows no fall speaks against a rate: not probed, or worse there than at the start."""
-    at = float(np.interp(np.log(lr), curve.log_lrs, curve.smooth))
-    is_probed = curve.lrs[0] <= lr <= curve.lrs[-1]
-    return bool(is_probed and curve.noise > 0 and at <= curve.level + curve.noise)
-
-
 def rules_out(curve: Curve, lr: float) -> bool:
-    """Say whether a curve with an edge had risen above its start at a rate, or ended before it."""
+    """Say whether a curve had risen above its start at a rate, or ended before it."""
     at = float(np.interp(np.log(lr), curve.log_lrs, curve.smooth))
     return bool(lr > curve.lrs[-1] or at > curve.level + RISEN * curve.noise)
