@@ -26,7 +26,7 @@ from lrfind.suggest.calibrated import (
     reading_of,
     standard_edge,
 )
-from lrfind.suggest.edges import edge, fall, has_edge, is_open, is_weak, onset
+from lrfind.suggest.edges import density, edge, fall, has_edge, is_saturated, is_weak, onset
 from lrfind.suggest.interval import interval
 from lrfind.suggest.judging import PLACES, TABLES, judge
 from lrfind.suggest.prior import prior_rate, rules_out
@@ -251,8 +251,10 @@ def test_the_edge_is_as_low_as_the_least_within_a_quarter_of_the_noise_or_all_of
     ("depth", "last", "stop", "weak", "has"),
     [
         (2.02, 3.0, "done", False, True),
+        (2.0, 3.0, "done", True, False),
         (1.98, 3.0, "done", True, False),
         (1.98, 4.97, "done", True, False),
+        (1.98, 5.0, "done", True, False),
         (1.98, 5.03, "done", True, True),
         (1.98, 3.0, "diverged", True, True),
         (0.0, 3.0, "diverged", True, True),
@@ -351,7 +353,6 @@ def saturating(*, low=1.0, again=None):
 
 def test_a_loss_that_saturates_has_its_edge_a_little_beyond_its_fall():
     curve = to_curve(saturating())
-    assert is_open(curve)
     assert edge(curve) == pytest.approx(1e-3 * 2**4, rel=0.2)
 
 
@@ -464,3 +465,89 @@ def test_few_passes_in_noise_do_not_raise_the_rate():
     assert is_weak(noisy)
     assert prior_for(noisy, Training(epochs=1.0)) == prior_for(noisy, Training(epochs=8.0))
     assert prior_for(noisy, Training(epochs=8.0)) > prior_for(noisy, Training(epochs=32.0))
+
+
+@pytest.mark.parametrize(
+    ("smooth", "index"),
+    [
+        ([3.0] * 20 + list(np.linspace(3.0, 1.0, 101)) + [9.0], 25),
+        ([3.0] * 10 + [2.95, 2.8, 1.0], 10),
+    ],
+)
+def test_the_fall_is_from_what_is_highest_before_its_end_to_its_end(smooth, index):
+    curve = drawn(smooth, noise=0.001, level=3.0, stop="diverged")
+    assert onset(curve) == at(curve, index)
+
+
+def test_an_edge_is_not_below_the_ramp_and_its_density_is_that_of_the_nearest_steps():
+    lrs = np.array([1.0, 2.0, 8.0, 64.0, 1024.0, 2.0**15])
+    flat = np.array([3.0, 2.99, 9.0, 9.0, 9.0, 9.0])
+    curve = Curve(lrs, flat, flat, 1.0, 3.0, "diverged")
+    assert (edge(curve), density(curve)) == (2.0 / 2**0.5, 2 / 3)
+    early = replace(curve, lrs=np.array([1.0, 1.2, 8.0, 64.0, 1024.0, 2.0**15]))
+    assert (edge(early), density(early)) == (1.0, 2 / 3)
+    falling = np.array([6.0, 5.0, 4.0, 3.0, 2.0, 1.0])
+    assert density(replace(curve, losses=falling, smooth=falling, noise=0.1, level=6.0)) == 2 / (15 - 6)
+
+
+@pytest.mark.parametrize(
+    ("last", "gaps", "stop", "is_so"),
+    [
+        ([2.0, 2.9], 0, "done", True),
+        ([2.0, 2.9], 2, "done", True),
+        ([2.0, 2.9], 3, "done", False),
+        ([2.0, 2.9], 0, "diverged", False),
+        ([2.0, 3.0], 0, "done", False),
+        ([4.0, 2.9], 0, "done", True),
+    ],
+)
+def test_a_ramp_that_came_to_its_end_below_its_start_saturates(last, gaps, stop, is_so):
+    smooth = np.array([4.0, 3.0, 2.5, 2.0, 2.0, *last])
+    losses = np.where(np.arange(len(smooth)) < len(smooth) - gaps, smooth, math.nan)
+    assert is_saturated(drawn(smooth, noise=0.1, level=3.0, losses=losses, stop=stop)) is is_so
+
+
+def test_there_is_no_edge_where_the_loss_is_zero_and_there_is_one_where_it_is_small():
+    assert not has_edge(drawn([0.0] * 12, noise=0.0, level=0.0))
+    assert has_edge(drawn([1e-6] * 12 + [5e-7], noise=0.0, level=1e-6))
+
+
+@pytest.mark.parametrize(("last", "has"), [(3.98, False), (4.0, False), (4.02, True)])
+def test_a_loss_has_risen_by_twice_its_noise(last, has):
+    assert has_edge(drawn([3.0] * 10 + [2.5] * 10 + [last], noise=0.5, level=3.0)) is has
+
+
+def test_a_refusal_says_what_was_tried_and_how_far_the_loss_fell():
+    said = "between lr=0.001 and lr=0.00259: it started at 3 with noise 1 and fell by no more than 0;"
+    with pytest.raises(ProbeError, match=said):
+        edge(drawn([3.0] * 12, noise=1.0, level=3.0))
+
+
+@pytest.mark.parametrize(
+    ("smooth", "noise", "index"),
+    [
+        ([2.0, 1.5, *[3.0] * 14, 9.0], 1.0, 15),  # more than sixteen are known: those at the end say least
+        ([2.0, 1.5, *[3.0] * 13, 9.0], 1.0, 1),
+        ([3.0, 3.0, 1.0, *[1.5] * 20, 9.0], 0.1, 2),  # not where the fall is clear
+    ],
+)
+def test_where_a_weak_fall_ends_does_not_hang_on_the_first_steps(smooth, noise, index):
+    curve = drawn(smooth, noise=noise, level=3.0, stop="diverged")
+    rate = curve.lrs[index]
+    assert edge(curve) == pytest.approx(max(rate / 2**0.5, curve.lrs[0]) if noise == 1.0 else rate)
+
+
+@pytest.mark.parametrize(("low_for", "rate"), [(48, 2.0 * 2**6), (49, 2.0 * 2**4)])
+def test_an_edge_more_than_six_octaves_beyond_half_of_the_fall_is_taken_to_lie_at_four(low_for, rate):
+    smooth = [3.0] * 8 + [2.0] + [1.0] * low_for
+    assert edge(drawn(smooth, noise=0.01, level=3.0, low=1.0)) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-10])
+@pytest.mark.parametrize(
+    ("noise", "hill", "index"), [(0.0, 2.0, 11), (0.0, 1.2, -1), (0.25, 2.0, -1), (0.25, 2.01, 11), (0.0, 1.31, 11)]
+)
+def test_behind_a_hill_of_so_much_of_the_fall_and_of_the_noise_nothing_is_read(noise, hill, index, scale):
+    smooth = scale * np.array([3.0] * 8 + [1.0] * 4 + [hill] + [0.5] * 8)
+    curve = drawn(smooth, noise=scale * noise, level=scale * 3.0, stop="diverged")
+    assert edge(curve) == at(curve, index)
