@@ -131,7 +131,7 @@ def doubts() -> None:
     for ax, batch_size in zip(both, (BATCH, 2), strict=True):
         finding = found(batch_size=batch_size)
         clean = to_curve(finding.records[0])
-        usual = prior_rate(1.0)
+        usual = prior_rate(Training())
         ax.plot(clean.lrs, clean.losses, ".", ms=3, color=GREY)
         ax.plot(clean.lrs, clean.smooth, color=INK, lw=2)
         ax.axvline(edge(clean), color=BLUE, lw=1.5, ls="--", label=f"edge {edge(clean):.2g}")

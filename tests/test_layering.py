@@ -20,9 +20,8 @@ ROOT = Path(lrfind.__file__).parent
 
 ROOMS = [
     ["errors", "replies"],
-    ["words", "codec", "numbers"],
+    ["words", "codec", "numbers", "schedules"],
     ["records"],
-    ["schedules"],
     ["curves"],
     ["suggest"],
     ["strategies"],

@@ -85,7 +85,7 @@ def test_a_curve_that_shows_nothing_is_said_to_lean_on_what_is_usual():
     losses = 1.0 + 0.1 * np.random.default_rng(0).standard_normal(len(lrs))
     record = Record(Probe(lrs), lrs, tuple(losses), "done", optimizer="Adam")
     finding = RangeTest(schedule="linear").propose([record])
-    assert finding.lr == pytest.approx(prior_rate(0.1))
+    assert finding.lr == pytest.approx(prior_rate(Training(final_fraction=0.1)))
     assert (finding.base_lr, finding.max_lr) == pytest.approx((finding.lr / 4, finding.lr * 4))
     assert "on what is usual for Adam" in finding.notes[0]
     assert re.search(r"^unsure: .* usual for Adam, not on your training", str(finding), re.MULTILINE)

@@ -138,7 +138,7 @@ def test_what_is_seen_more_often_gets_a_lower_rate(name, octaves):
 
 def test_the_usual_rate_too_is_lower_for_what_is_seen_more_often():
     curve = with_optimizer(flat(0.1), "Adam")
-    assert read_for(curve, 1.0, 128) == pytest.approx(prior_rate(1.0) / 2 ** (2 * REPEATED_ADAPTIVE))
+    assert read_for(curve, 1.0, 128) == pytest.approx(prior_rate(Training()) / 2 ** (2 * REPEATED_ADAPTIVE))
 
 
 def test_the_more_noise_the_more_the_reading_leans_on_the_usual_rate():
@@ -146,13 +146,15 @@ def test_the_more_noise_the_more_the_reading_leans_on_the_usual_rate():
     assert 0 < prior_weight(clear) < 0.01 < prior_weight(dim) < 0.5 < prior_weight(dark) < 1
     for curve in (clear, dim, dark):
         read = standard_edge(curve) / 2 ** (STEADY + ADAPTIVE)
-        leaning = math.log(read_for(curve, 1.0) / read) / math.log(prior_rate(1.0) / read)
+        leaning = math.log(read_for(curve, 1.0) / read) / math.log(prior_rate(Training()) / read)
         assert leaning == pytest.approx(prior_weight(curve))
 
 
 @pytest.mark.parametrize("left", [1.0, 0.1])
 def test_a_curve_that_shows_nothing_gives_the_usual_rate_of_an_adaptive_optimizer_only(left):
-    assert read_for(with_optimizer(flat(0.1), "AdamW"), left) == pytest.approx(prior_rate(left))
+    assert read_for(with_optimizer(flat(0.1), "AdamW"), left) == pytest.approx(
+        prior_rate(Training(final_fraction=left))
+    )
     for name in ("SGD", ""):
         with pytest.raises(ProbeError, match="did not fall"):
             read_for(with_optimizer(flat(0.1), name), left)
@@ -420,7 +422,7 @@ def test_the_usual_rate_is_not_given_where_a_flat_curve_has_diverged(diverges, i
     for seed in range(5):
         curve = with_optimizer(flat_then_diverging(seed=seed, fall=1.0, diverges=diverges), "Adam")
         if is_usual:
-            assert read_for(curve, 1.0) == pytest.approx(prior_rate(1.0), rel=0.1)
+            assert read_for(curve, 1.0) == pytest.approx(prior_rate(Training()), rel=0.1)
         else:
             assert read_for(curve, 1.0) < diverges / 8
 
@@ -509,6 +511,7 @@ def test_a_ramp_that_came_to_its_end_below_its_start_saturates(last, gaps, stop,
 
 def test_there_is_no_edge_where_the_loss_is_zero_and_there_is_one_where_it_is_small():
     assert not has_edge(drawn([0.0] * 12, noise=0.0, level=0.0))
+    assert not has_edge(drawn([0.0] * 5, noise=0.0, level=0.0, stop="diverged"))
     assert has_edge(drawn([1e-6] * 12 + [5e-7], noise=0.0, level=1e-6))
 
 
@@ -545,7 +548,16 @@ def test_an_edge_more_than_six_octaves_beyond_half_of_the_fall_is_taken_to_lie_a
 
 @pytest.mark.parametrize("scale", [1.0, 1e-10])
 @pytest.mark.parametrize(
-    ("noise", "hill", "index"), [(0.0, 2.0, 11), (0.0, 1.2, -1), (0.25, 2.0, -1), (0.25, 2.01, 11), (0.0, 1.31, 11)]
+    ("noise", "hill", "index"),
+    [
+        (0.0, 2.0, 11),
+        (0.0, 1.2, -1),
+        (0.25, 2.0, -1),
+        (0.25, 2.01, 11),
+        (0.0, 1.31, 11),
+        (0.5, 3.5, -1),
+        (0.49, 3.5, 11),
+    ],
 )
 def test_behind_a_hill_of_so_much_of_the_fall_and_of_the_noise_nothing_is_read(noise, hill, index, scale):
     smooth = scale * np.array([3.0] * 8 + [1.0] * 4 + [hill] + [0.5] * 8)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from lrfind.codec import decode, encode, read_json, write_json
 from lrfind.errors import BadInputError
 from lrfind.replies import Reply
+from lrfind.schedules import SCHEDULES, constant, remaining
 from lrfind.words import PICTURES, TO_PICTURE, as_html, as_text, sentences
 
 if TYPE_CHECKING:
@@ -190,7 +191,9 @@ class Finding:
         from lrfind.suggest.training import Training
 
         steps_per_epoch = self.records[0].steps_per_epoch if self.records else 0.0
-        final_fraction = 1.0 if self.final_fraction is None else self.final_fraction
+        final_fraction = self.final_fraction
+        if final_fraction is None:
+            final_fraction = remaining(SCHEDULES.get(self.schedule, constant))
         return Training(self.total_steps, self.epochs, steps_per_epoch, self.schedule, final_fraction)
 
     def _repr_html_(self) -> str:

@@ -17,9 +17,8 @@ from lrfind.resume import is_first, kept
 from lrfind.schedules import SCHEDULES
 from lrfind.strategies import Strategy
 from lrfind.strategies.range_test import RangeTest
-from lrfind.strategies.reading import left_of, read_all
+from lrfind.strategies.reading import read_all
 from lrfind.suggest import METHODS
-from lrfind.suggest.training import Training
 
 AROUND = 4
 """Where training is short, rates so many times lower and higher are to be tried."""
@@ -105,16 +104,16 @@ def reread(finding: Finding, *, schedule: Schedule | None, total_steps: int | No
     length: dict[str, Any] = {"total_steps": total_steps, "epochs": epochs}
     if total_steps is None and epochs is None:
         length = {"total_steps": finding.total_steps, "epochs": finding.epochs}
+    if schedule is None and finding.final_fraction is None and finding.schedule not in SCHEDULES:
+        raise BadInputError(
+            f"the finding does not hold the shape of its schedule {finding.schedule!r}; pass schedule=."
+        )
     if schedule is not None:
         test = RangeTest(method=finding.method, schedule=unstepped(schedule), **length)
         found = test.find(finding.records)
     else:
         RangeTest(**length)  # which checks it
-        found = read_all(
-            finding.records,
-            finding.method,
-            Training(schedule=finding.schedule, final_fraction=_left(finding), **length),
-        )
+        found = read_all(finding.records, finding.method, replace(finding.length, **length))
     notes = (*found.notes, *_about(finding, is_inherited=schedule is None))
     return _checked(replace(found, cost=finding.cost, notes=notes))
 
@@ -148,14 +147,6 @@ def _checked(finding: Finding) -> Finding:
         f"for a finder to be sure. Train in full at {lrs[0]}, {lrs[1]} and {lrs[2]} and keep the best."
     )
     return replace(finding, notes=(*finding.notes, said))
-
-
-def _left(finding: Finding) -> float:
-    if (left := left_of(finding)) is None:
-        raise BadInputError(
-            f"the finding does not hold the shape of its schedule {finding.schedule!r}; pass schedule=."
-        )
-    return left
 
 
 def _known(records: Sequence[Record], index: int, probe: Probe) -> Record | None:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from lrfind.curves import to_curve
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Cost, Finding, Record
-from lrfind.schedules import SCHEDULES, remaining
 from lrfind.strategies.notes import notes_on
 from lrfind.suggest import METHODS, to_rule
 from lrfind.suggest.calibrated import reading_of
@@ -140,13 +139,6 @@ def _pace(record: Record) -> float:
     return math.log2(lrs[-1] / lrs[0]) / (len(lrs) - 1)
 
 
-def left_of(finding: Finding) -> float | None:
-    """Return how much of the peak is left over the last fifth of a finding's schedule; None where that is not known."""
-    if finding.final_fraction is not None or finding.schedule not in SCHEDULES:
-        return finding.final_fraction
-    return remaining(SCHEDULES[finding.schedule])
-
-
 def judged(finding: Finding, lr: float) -> Judgement:
     """Return what the records of a finding say of a rate; see ``lrfind.Finding.judge``.
 
@@ -161,8 +153,7 @@ def judged(finding: Finding, lr: float) -> Judgement:
             f"a finding of the method {finding.method!r} and {len(finding.records)} records cannot judge a rate; "
             f"search again."
         )
-    records, left = finding.records, left_of(finding)
-    training = finding.length if left is None else replace(finding.length, final_fraction=left)
+    records, training = finding.records, finding.length
     known = finding.lr if finding.is_calibrated else combined(records, "calibrated", training)[0]
     reading = reading_of(to_curve(records[0]), training)
     judgement = judge(lr, finding.lr, known, reading.rests_on)

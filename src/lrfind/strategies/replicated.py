@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from lrfind.curves import START, Curve, to_curve
+from lrfind.curves import START, to_curve
 from lrfind.errors import BadInputError
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import ramp
@@ -91,8 +91,10 @@ class Replicated:
         return shorter + closer if steps <= _allowed(budget, self.test.length(record).steps) else shorter
 
     def _shorter(self, record: Record) -> list[Probe]:
-        curve = to_curve(record)
-        low, high = self._matters(curve)
+        """Shorter ramps, from before the loss falls to where it has diverged."""
+        curve, low, high = to_curve(record), self.test.min_lr, self.test.max_lr
+        if has_edge(curve):
+            low, high = max(low, onset(curve) / AROUND), min(high, edge(curve) * AROUND)
         per_octave = SHARE * (len(record.probe.lrs) - 1) / math.log2(record.probe.lrs[-1] / record.probe.lrs[0])
         steps = max(2 * START, round(math.log2(high / low) * per_octave))
         left = _allowed(self.budget, self.test.length(record).steps) - len(record.lrs)
@@ -108,12 +110,6 @@ class Replicated:
         middle = read(record, "calibrated", known)
         low, high = max(middle / BELOW, self.test.min_lr), min(middle * ABOVE, self.test.max_lr)
         return [Probe(ramp(low, high, CLOSER), record.probe.seed + 1 + REPLICATES)] if low < high else []
-
-    def _matters(self, curve: Curve) -> tuple[float, float]:
-        """The rates from before the loss falls to where it has diverged."""
-        if not has_edge(curve):
-            return self.test.min_lr, self.test.max_lr
-        return max(self.test.min_lr, onset(curve) / AROUND), min(self.test.max_lr, edge(curve) * AROUND)
 
 
 def _allowed(budget: float, total_steps: float | None) -> float:

@@ -108,7 +108,7 @@ def reading_of(curve: Curve, training: Training) -> Reading:
             raise no_fall(curve)
         return Reading(prior, "prior" if curve.is_fresh else "in use", 1.0)
     shorter = 0.0 if is_weak(curve) else SHORTER * training.halvings
-    below = octaves_below(training.final_fraction) + ADAPTIVE * is_adaptive(curve) - shorter
+    below = training.between(ANNEALED, STEADY) + ADAPTIVE * is_adaptive(curve) - shorter
     read = standard_edge(curve, training.steps) / 2 ** (below + _octaves_repeated(curve, training.passes))
     leaning = 0.0 if prior is None else prior_weight(curve)
     most = highest(curve, training.steps)
@@ -138,7 +138,7 @@ def prior_for(curve: Curve, training: Training) -> float | None:
         return None
     prior = curve.used
     if curve.is_fresh:
-        usual = as_adam(curve, prior_rate(training.final_fraction), training.steps)
+        usual = as_adam(curve, prior_rate(training), training.steps)
         prior = min(usual / 2 ** _octaves_repeated(curve, training.passes), highest(curve, training.steps))
     return None if rules_out(curve, prior) else prior
 
@@ -156,16 +156,6 @@ def standard_edge(curve: Curve, steps: float | None = None) -> float:
     pace = PACE_ADAPTIVE if is_adaptive(curve) else PACE
     faster = min(max(log2(USUAL_DENSITY / density(curve)), -FARTHEST), FARTHEST)
     return float(in_training(curve, edge(curve), steps) / 2 ** (pace * faster))
-
-
-def octaves_below(final_fraction: float) -> float:
-    """Return how far below the edge to go for a schedule whose rate ends at ``final_fraction``, in [0, 1], of its peak.
-
-    Example:
-        >>> [octaves_below(final_fraction) for final_fraction in (0.0, 1.0)]
-        [2.15, 3.35]
-    """
-    return ANNEALED + (STEADY - ANNEALED) * final_fraction
 
 
 def _octaves_repeated(curve: Curve, passes: float | None) -> float:

@@ -24,7 +24,7 @@ def closer(curve: Curve, training: Training) -> float:
     Source:
         docs/decisions/0016-a-closer-look.md; ``python -m benchmarks.calibrate`` fits the constants.
     """
-    return edge_of_slower(curve) / 2 ** (ANNEALED + (STEADY - ANNEALED) * training.final_fraction)
+    return edge_of_slower(curve) / 2 ** training.between(ANNEALED, STEADY)
 
 
 def edge_of_slower(curve: Curve) -> float:

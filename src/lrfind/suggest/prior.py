@@ -10,6 +10,7 @@ import numpy as np
 
 from lrfind.curves import Curve
 from lrfind.suggest.replies import is_adaptive
+from lrfind.suggest.training import Training
 
 ANNEALED, STEADY = -6.85, -8.4
 """Logarithms to the base 2 of the usual peak of a rate that falls to zero, and of the usual constant rate."""
@@ -23,17 +24,17 @@ def has_prior(curve: Curve) -> bool:
     return is_adaptive(curve) if curve.is_fresh else curve.used > 0
 
 
-def prior_rate(final_fraction: float) -> float:
-    """Return the usual rate under a schedule whose rate ends at ``final_fraction``, in [0, 1], of its peak.
+def prior_rate(training: Training) -> float:
+    """Return the usual rate under the schedule of a training.
 
     Example:
-        >>> [round(prior_rate(final_fraction), 4) for final_fraction in (0.0, 1.0)]
+        >>> [round(prior_rate(Training(final_fraction=left)), 4) for left in (0.0, 1.0)]
         [0.0087, 0.003]
 
     Source:
         docs/decisions/0006-edge-or-prior.md; ``python -m benchmarks.calibrate`` fits the constants.
     """
-    return float(2 ** (ANNEALED + (STEADY - ANNEALED) * final_fraction))
+    return float(2 ** training.between(ANNEALED, STEADY))
 
 
 def rules_out(curve: Curve, lr: float) -> bool:

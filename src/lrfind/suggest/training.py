@@ -62,6 +62,15 @@ class Training:
         """
         return max(log2(HORIZON / self.steps), 0.0) if self.steps else 0.0
 
+    def between(self, annealed: float, steady: float) -> float:
+        """Return a constant for its schedule, from those for a rate that falls to zero and for a constant one.
+
+        Example:
+            >>> [Training(final_fraction=left).between(2.0, 3.0) for left in (0.0, 0.5, 1.0)]
+            [2.0, 2.5, 3.0]
+        """
+        return annealed + (steady - annealed) * self.final_fraction
+
     def over(self, record: Record) -> Training:
         """Return the same with what a record knows of it: how long a pass over the data is."""
         return replace(self, steps_per_epoch=record.steps_per_epoch or self.steps_per_epoch)
