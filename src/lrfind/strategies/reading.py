@@ -100,16 +100,16 @@ def counted(records: Sequence[Record], method: str, training: Training) -> list[
     return [(record, share) for record, share in zip(records, weights, strict=True) if share > 0]
 
 
-def _each(counted: Sequence[tuple[Record, float]], method: str, training: Training) -> list[tuple[float, float]]:
+def _each(used: Sequence[tuple[Record, float]], method: str, training: Training) -> list[tuple[float, float]]:
     """Return the rates read off those records that can be read, and how much each counts.
 
     Where the fall of the first ramp is lost in the noise of plain SGD, slower ramps are read like the others, and one
     that ends without an edge counts as if it had its edge at its end: it shows that no rate of it is too high.
     """
-    first, found = counted[0][0], list[tuple[float, float]]()
+    first, found = used[0][0], list[tuple[float, float]]()
     curve = to_curve(first)
     is_noisy = method == "calibrated" and is_lost(curve)
-    for record, share in counted:
+    for record, share in used:
         try:
             if is_slower_than(first, record) and not is_noisy:
                 lr = _read_closer(record, training)
@@ -157,4 +157,5 @@ def judged(finding: Finding, lr: float) -> Judgement:
     known = finding.lr if finding.is_calibrated else combined(records, "calibrated", training)[0]
     reading = reading_of(to_curve(records[0]), training)
     judgement = judge(lr, finding.lr, known, reading.rests_on)
-    return replace(judgement, is_short=training.is_short, is_read=reading.is_read)
+    is_read = reading.is_read or len(set(readings(records, "calibrated", training))) > 1  # what shows nothing is alike
+    return replace(judgement, is_short=training.is_short, is_read=is_read)
