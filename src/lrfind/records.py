@@ -14,6 +14,7 @@ from typing_extensions import Unpack
 from lrfind.codec import Plain, write_json
 from lrfind.errors import BadInputError
 from lrfind.replies import Reply
+from lrfind.schedules import SCHEDULES, constant, remaining
 from lrfind.words import PICTURES, TO_PICTURE, as_html, as_text, sentences
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
     from lrfind.optim import AppliedRate, Optimizers
     from lrfind.schedules import Shape, Stretched
-    from lrfind.strategies.length import Length
     from lrfind.suggest.judging import Judgement
+    from lrfind.suggest.training import Training
 
 Stop = Literal["done", "diverged", "non-finite"]
 
@@ -177,11 +178,15 @@ class Finding(Plain):
         return self.records[0].ratios if self.records else ()
 
     @property
-    def length(self) -> Length:
-        """How long the training is that ``lr`` was chosen for, as far as that is known."""
-        from lrfind.strategies.length import Length
+    def length(self) -> Training:
+        """What is known of the training that ``lr`` was chosen for: how long it is, and its schedule."""
+        from lrfind.suggest.training import Training
 
-        return Length(self.total_steps, self.epochs, self.records[0].steps_per_epoch if self.records else 0.0)
+        steps_per_epoch = self.records[0].steps_per_epoch if self.records else 0.0
+        final_fraction = self.final_fraction
+        if final_fraction is None:
+            final_fraction = remaining(SCHEDULES.get(self.schedule, constant))
+        return Training(self.total_steps, self.epochs, steps_per_epoch, self.schedule, final_fraction)
 
     def _repr_html_(self) -> str:
         """Return the words and the picture, for notebooks; nothing in it is loaded from elsewhere."""

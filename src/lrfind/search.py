@@ -18,7 +18,7 @@ from lrfind.resume import kept
 from lrfind.schedules import SCHEDULES
 from lrfind.strategies import Strategy
 from lrfind.strategies.range_test import RangeTest
-from lrfind.strategies.reading import Training, left_of, read_all
+from lrfind.strategies.reading import read_all
 from lrfind.suggest import METHODS
 
 AROUND = 4
@@ -107,11 +107,15 @@ def reread(finding: Finding, **training: Any) -> Finding:
     length: dict[str, Any] = {name: given.get(name) for name in ("total_steps", "epochs")}
     if not {"total_steps", "epochs"} & given.keys():
         length = {"total_steps": finding.total_steps, "epochs": finding.epochs}
+    if "schedule" not in given and finding.final_fraction is None and finding.schedule not in SCHEDULES:
+        raise BadInputError(
+            f"the finding does not hold the shape of its schedule {finding.schedule!r}; pass schedule=."
+        )
     test = RangeTest(method=finding.method, schedule=unstepped(given.get("schedule", "constant")), **length)
     if "schedule" in given:
         found = test.find(finding.records)
     else:
-        found = read_all(finding.records, finding.method, Training(finding.schedule, _left(finding), **length))
+        found = read_all(finding.records, finding.method, replace(finding.length, **length))
     notes = (*found.notes, *_about(finding, is_inherited="schedule" not in given))
     return _checked(replace(found, cost=finding.cost, notes=notes))
 
@@ -145,14 +149,6 @@ def _checked(finding: Finding) -> Finding:
         f"for a finder to be sure. Train in full at {lrs[0]}, {lrs[1]} and {lrs[2]} and keep the best."
     )
     return replace(finding, notes=(*finding.notes, said))
-
-
-def _left(finding: Finding) -> float:
-    if (left := left_of(finding)) is None:
-        raise BadInputError(
-            f"the finding does not hold the shape of its schedule {finding.schedule!r}; pass schedule=."
-        )
-    return left
 
 
 def _known(records: Sequence[Record], index: int, probe: Probe) -> Record | None:
