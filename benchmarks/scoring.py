@@ -22,8 +22,6 @@ from benchmarks.store import read_rows
 from benchmarks.task import Task
 from lrfind import RangeTest
 from lrfind.errors import LRFindError
-from lrfind.records import Finding
-from lrfind.strategies.replicated import Replicated
 from lrfind.suggest import METHODS
 
 Array = npt.NDArray[np.float64]
@@ -201,24 +199,21 @@ def _own_scores(stored: Stored) -> Iterator[Score]:
     for group in sweeps.searches(stored.sweeps):
         for schedule in stored.schedules(group[0].task):
             test = RangeTest(schedule=SHAPES[schedule], total_steps=stored.tasks[group[0].task].horizon)
-            yield _of_records("lrfind as shipped", stored, group, schedule, Replicated(test))
+            yield _of_records("lrfind as shipped", stored, group, schedule, test)
             for method in METHODS:
                 name = f"lrfind as shipped, one sweep, {method}"
                 yield _of_records(name, stored, group[:1], schedule, replace(test, method=method))
 
 
-def _of_records(
-    name: str, stored: Stored, group: Sequence[sweeps.Sweep], schedule: str, strategy: RangeTest | Replicated
-) -> Score:
-    """Score what a strategy finds in the records of a search; what cannot be read gives no rate."""
+def _of_records(name: str, stored: Stored, group: Sequence[sweeps.Sweep], schedule: str, test: RangeTest) -> Score:
+    """Score what is read off the records of a search that are stored; what cannot be read gives no rate."""
     records = [sweep.record for sweep in group]
     lr, interval = None, None
     try:
-        finding = strategy.propose(records)
-    except LRFindError:
-        finding = None
-    if isinstance(finding, Finding):
+        finding = test.find(records)
         lr, interval = finding.lr, finding.interval
+    except LRFindError:  # which leaves them unknown
+        pass
     return score(
         name,
         stored.truths[group[0].task, schedule],
