@@ -18,11 +18,11 @@ from lrfind.optim import (
     AppliedRate,
     Optimizers,
     apply_rate,
+    as_list,
     differing,
     groups_of,
     handling_groups,
     rates_of,
-    set_default,
 )
 from lrfind.options import SearchOptions, to_strategy, with_new_names
 from lrfind.progress import announce
@@ -176,7 +176,7 @@ class Finder(Verifier):
         else:
             if is_resumed and self._apply:  # into an optimizer that was built with another rate
                 optimizers, schedulers, *_ = self._training(trainer)
-                set_default(optimizers, rates_of(optimizers, schedulers, self._ratios).lr)
+                as_list(optimizers)[0].defaults["lr"] = rates_of(optimizers, schedulers, self._ratios).lr
             self._find(trainer, is_fresh=not is_resumed)
 
     def _find_again(self, trainer: Any, epoch: float) -> None:
@@ -211,7 +211,7 @@ class Finder(Verifier):
             self._ratios = finding.ratios or self._ratios
             if rates_of(optimizers, schedulers, self._ratios).lr != finding.lr:
                 apply_rate(optimizers, finding.lr, schedulers, ratios=self._ratios).remove()
-            set_default(optimizers, finding.lr)
+            as_list(optimizers)[0].defaults["lr"] = finding.lr
             self._watch(trainer)
         announce(finding, is_applied=self._apply, shown=bool(self._options.get("progress", True)))
 

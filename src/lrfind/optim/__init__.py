@@ -2,7 +2,7 @@
 
 from lrfind.optim.apply import apply_rate
 from lrfind.optim.peaks import rates_of
-from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, groups_of, held_by, set_default
+from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, groups_of, held_by
 from lrfind.optim.reply import reply_of
 from lrfind.optim.schedulers import check_hooks, driving, is_scheduler, outermost, unwrapped
 from lrfind.optim.shapes import Scheduled, to_schedule
@@ -30,7 +30,6 @@ __all__ = [
     "outermost",
     "rates_of",
     "reply_of",
-    "set_default",
     "to_schedule",
     "unwrapped",
 ]

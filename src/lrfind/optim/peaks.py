@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -47,17 +47,11 @@ class Rates:
         return Change(lr / self.lr, new)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A change of all rates: each is multiplied by a factor, and a group's own is the new one to the last bit.
-
-    Attributes:
-        factor: The new rate as a multiple of the old one.
-        new: The new rate of each group by its old one.
-    """
+class Change(NamedTuple):
+    """A change of all rates: each is multiplied by a factor, and a group's peak is the new one to the last bit."""
 
     factor: float
-    new: Mapping[float, float]
+    new: Mapping[float, float]  # peak of each group by the old one
 
     def of(self, rate: float) -> float:
         """Return what a rate becomes."""
@@ -77,20 +71,19 @@ def rates_of(optimizers: Optimizers, scheduler: Any = None, ratios: Sequence[flo
     Raises:
         BadInputError: If the optimizer has no positive learning rate to measure the ratios against.
     """
-    each, schedulers = as_list(optimizers), list(with_inner(flatten(scheduler)))
-    peaks = [_peaks(one, schedulers) for one in each]
-    usual = float(each[0].defaults.get("lr") or 0.0)
-    named = (peak for peak in peaks[0] if peak and differing([peak], [usual], CLOSE) is None)
-    in_a_row = [peak for some in peaks for peak in some]
-    known = _rate_in(ratios, in_a_row)
-    is_same = len(ratios) == len(in_a_row)
-    lr = (is_same and known) or next(named, known or next(filter(None, peaks[0]), 0.0))
+    each, schedulers = as_list(optimizers), with_inner(flatten(scheduler))
+    first, *others = [_peaks(one, schedulers) for one in each]
+    peaks = [*first, *(peak for some in others for peak in some)]
+    usual, known = float(each[0].defaults.get("lr") or 0.0), _rate_in(ratios, peaks)
+    named = (peak for peak in first if peak and differing([peak], [usual], CLOSE) is None)
+    is_same = len(ratios) == len(peaks)
+    lr = (is_same and known) or next(named, known or next(filter(None, first), 0.0))
     if not 0 < lr < math.inf:
         raise BadInputError(
             f"{type(each[0]).__name__} has lr={lr}, so the ratios of its param groups are unknown; "
             f"construct it with a positive lr (any will do)."
         )
-    return Rates(lr, tuple(in_a_row))
+    return Rates(lr, tuple(peaks))
 
 
 def _rate_in(ratios: Sequence[float], peaks: Sequence[float]) -> float:

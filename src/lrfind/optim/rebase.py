@@ -64,16 +64,13 @@ def rebase_of(scheduler: Any, factor: float) -> Rebase:
 def _scales(scheduler: Any, rebase: Rebase, factor: float) -> bool:
     """Say whether the whole trajectory of a scheduler scales."""
     steps = max(ENOUGH, known_length(scheduler) or 0)
-    wanted = trajectory(on_dummy(scheduler), steps)
+    goals = [rate * factor for row in trajectory(on_dummy(scheduler), steps) for rate in row]
     twin = on_dummy(scheduler, factor)
     rebase(twin, Change(factor, {}))
-    found = trajectory(twin, steps)
+    rates = [rate for row in trajectory(twin, steps) for rate in row]
     is_single = any(isinstance(group["lr"], torch.Tensor) for group in optimizer_of(twin).param_groups)
-    rates, goals = ([rate for row in rows for rate in row] for rows in (found, wanted))
-    most = (CLOSE if is_single else _CLOSE) * factor * max(map(abs, goals), default=0.0)
-    return len(rates) == len(goals) and all(
-        abs(rate - goal * factor) <= most for rate, goal in zip(rates, goals, strict=True)
-    )
+    most = (CLOSE if is_single else _CLOSE) * max(map(abs, goals), default=0.0)
+    return len(rates) == len(goals) and all(abs(one - goal) <= most for one, goal in zip(rates, goals, strict=True))
 
 
 def begin_again(schedulers: Sequence[Any]) -> None:
@@ -82,7 +79,7 @@ def begin_again(schedulers: Sequence[Any]) -> None:
     A function of the user's is not called again, which it may count: what came of it is put back, scaled as it is.
     """
     leaves = [leaf for one in schedulers for leaf in _first_ones(one)]
-    if not leaves or any(one is None for one in leaves):
+    if not leaves or not all(map(_is_unstepped, leaves)):
         return
     for group in leaves[0].optimizer.param_groups:
         write(group, float(group["initial_lr"]))
@@ -90,23 +87,22 @@ def begin_again(schedulers: Sequence[Any]) -> None:
         if hasattr(one, "lr_lambdas") and not isinstance(one, MultiplicativeLR):
             for group, rate in zip(one.optimizer.param_groups, one._last_lr, strict=True):
                 write(group, float(rate))
-            continue
-        one.last_epoch -= 1
-        one._initial_step()
+        else:
+            one.last_epoch -= 1
+            one._initial_step()
 
 
 def _first_ones(scheduler: Any) -> list[Any]:
-    """Return the schedulers that make the first rate, in order; None for one that cannot be asked again."""
+    """Return the schedulers that make the first rate, in order."""
     inner = inner_of(scheduler)
-    if not inner:
-        is_fresh = getattr(scheduler, "last_epoch", None) == 0 and getattr(scheduler, "_step_count", 0) == 1
-        return [scheduler if is_fresh and is_known(scheduler) and not needs_metric(scheduler) else None]
-    if any(inner_of(one) for one in inner) or not is_known(scheduler):
-        return [None]
-    milestones = getattr(scheduler, "_milestones", None)
-    if milestones is None:
-        return [first for one in inner for first in _first_ones(one)]
-    return _first_ones(inner[bisect_right(milestones, 0)]) if scheduler.last_epoch == 0 else [None]
+    if hasattr(scheduler, "_milestones"):
+        inner = inner[bisect_right(scheduler._milestones, 0) :][:1]
+    return [first for one in inner for first in _first_ones(one)] or [scheduler]
+
+
+def _is_unstepped(scheduler: Any) -> bool:
+    is_new = getattr(scheduler, "last_epoch", None) == 0 and getattr(scheduler, "_step_count", 0) == 1
+    return is_new and is_known(scheduler) and not needs_metric(scheduler)
 
 
 def note_rates(scheduler: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -34,18 +33,17 @@ def on_dummy(scheduler: Any, factor: float = 1.0) -> Any:
     Raises:
         BadInputError: If it cannot be copied, or stepped.
     """
-    name, optimizer = type(scheduler).__name__, unwrapped(optimizer_of(scheduler))
+    name, seen, optimizer = type(scheduler).__name__, optimizer_of(scheduler), unwrapped(optimizer_of(scheduler))
     dummy = torch.optim.SGD([torch.zeros(1)], lr=1.0)
-    kept = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
-    dummy.param_groups = [{"params": [torch.zeros(1)], **copy.deepcopy(group)} for group in kept]
-    dummy.defaults = dict(optimizer.defaults)
-    for group in dummy.param_groups if factor != 1 else ():
-        group.update({name: group[name] * factor for name in RATES if name in group})
-    groups = zip(optimizer.param_groups, dummy.param_groups, strict=True)
-    memo: dict[int, Any] = {id(old): new for old, new in groups}
-    memo |= {id(optimizer): dummy, id(optimizer.param_groups): dummy.param_groups}
-    if not hasattr(held := optimizer_of(scheduler), "written"):  # a view that scales comes along
-        memo[id(held)] = dummy
+    dummy.defaults, dummy.param_groups = dict(optimizer.defaults), []
+    memo: dict[int, Any] = {id(optimizer): dummy, id(optimizer.param_groups): dummy.param_groups}
+    if not hasattr(seen, "written"):  # a view that scales comes along
+        memo[id(seen)] = dummy
+    for group in optimizer.param_groups:
+        kept = copy.deepcopy({name: value for name, value in group.items() if name != "params"})
+        kept |= {name: kept[name] * factor for name in RATES if name in kept and factor != 1}
+        memo[id(group)] = {"params": [torch.zeros(1)], **kept}
+        dummy.param_groups.append(memo[id(group)])
     try:
         twin = copy.deepcopy(scheduler, memo)
     except Exception as error:
@@ -67,13 +65,20 @@ def trajectory(twin: Any, steps: int) -> list[list[float]]:
     Raises:
         BadInputError: If it cannot be stepped.
     """
-    try:
-        with warnings.catch_warnings(), Kept((twin,)) as kept, kept.probe(0):
-            warnings.simplefilter("ignore")
-            return list(_stepped(twin, steps))
-    except Exception as error:
-        name = type(twin).__name__
-        raise BadInputError(f"{name} cannot be stepped to see what it does ({error}); {REMEDY}.") from error
+    call, groups, rates = step_call(twin), unwrapped(optimizer_of(twin)).param_groups, list[list[float]]()
+    with warnings.catch_warnings(), Kept((twin,)) as kept, kept.probe(0):
+        warnings.simplefilter("ignore")
+        for done in range(steps):
+            try:
+                if call and (call.is_ahead or done):
+                    call.make(done if call.is_ahead else done - 1)
+            except Exception as error:
+                if len(rates) > 1:  # a table is at its end, OneCycleLR, CyclicLR's powers of two
+                    break
+                name = type(twin).__name__
+                raise BadInputError(f"{name} cannot be stepped to see what it does ({error}); {REMEDY}.") from error
+            rates.append(held_by(groups))
+    return rates
 
 
 def counts(schedulers: Any) -> bool:
@@ -84,14 +89,3 @@ def counts(schedulers: Any) -> bool:
             return any(len({float(each(0)) for _ in range(ENOUGH)}) > 1 for each in functions)
     except Exception:  # noqa: BLE001, a table that is at its end, say
         return True
-
-
-def _stepped(twin: Any, steps: int) -> Iterator[list[float]]:
-    call, groups = step_call(twin), unwrapped(optimizer_of(twin)).param_groups
-    for done in range(steps):
-        try:
-            if call and (call.is_ahead or done):
-                call.make(done if call.is_ahead else done - 1)
-        except (ValueError, ArithmeticError):  # OneCycleLR beyond its end, CyclicLR's powers of two
-            return
-        yield held_by(groups)
