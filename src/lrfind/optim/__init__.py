@@ -1,13 +1,12 @@
 """Read, set and verify learning rates on optimizers, whatever their param groups and schedulers."""
 
 from lrfind.optim.apply import apply_rate
-from lrfind.optim.peaks import rates_of
 from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, groups_of, held_by
 from lrfind.optim.reply import reply_of
 from lrfind.optim.schedulers import check_hooks, driving, is_scheduler, outermost, unwrapped
 from lrfind.optim.shapes import Scheduled, to_schedule
 from lrfind.optim.stepping import Stepping
-from lrfind.optim.trial import counts
+from lrfind.optim.trajectory import counts, rates_of
 from lrfind.optim.watch import AppliedRate, handling_groups, living_schedulers
 
 __all__ = [

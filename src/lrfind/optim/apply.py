@@ -9,16 +9,24 @@ from typing import Any
 from torch.optim import Optimizer
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.optim.peaks import rates_of
-from lrfind.optim.rates import RATES, Optimizers, as_list, groups_of, write
+from lrfind.optim.rates import CLOSE, RATES, Optimizers, as_list, differing, groups_of, write
 from lrfind.optim.rebase import begin_again, note_rates, rebase_of
-from lrfind.optim.schedulers import check_hooks, drives, is_scheduler, needs_metric, optimizer_of, outermost, unwrapped
-from lrfind.optim.trial import REMEDY
+from lrfind.optim.schedulers import (
+    check_hooks,
+    drives,
+    is_scheduler,
+    needs_metric,
+    optimizer_of,
+    outermost,
+    unwrapped,
+    with_inner,
+)
+from lrfind.optim.trajectory import REMEDY, Change, rates_of
 from lrfind.optim.watch import AppliedRate, living_schedulers, watches_over
 
 
 def apply_rate(
-    optimizers: Optimizers, lr: float, scheduler: Any = None, *, ratios: Sequence[float] = ()
+    optimizers: Optimizers, lr: float, scheduler: Any = None, *, ratios: Sequence[float] = (), max_lr: float = 0.0
 ) -> AppliedRate:
     """Set a rate on an optimizer and its schedulers, check it, and watch it from now on.
 
@@ -30,6 +38,7 @@ def apply_rate(
         scheduler: The scheduler, or several, that drive the optimizer, whoever wrote them; each is rebased in place
             so that its whole trajectory scales, with what was given to it as a rate (``eta_min``, ``min_lr``).
         ratios: Of the param groups, as ``rates_of`` takes them: a finding's, say.
+        max_lr: The top of a range: a ``CyclicLR`` or ``OneCycleLR`` that was built with it is left as it was built.
 
     Returns:
         The watch; it raises inside ``optimizer.step()`` as soon as another rate is about to be used.
@@ -42,16 +51,11 @@ def apply_rate(
     if not 0 < lr < math.inf:
         raise BadInputError(f"lr must be positive and finite, got {lr=}.")
     schedulers, each = outermost(scheduler), as_list(optimizers)
-    for one in each:
-        if not hasattr(one, "param_groups"):
-            raise BadInputError(
-                f"a rate is applied to an optimizer, got a {type(one).__name__}; a LightningModule's is by "
-                f"lrfind.lightning.apply(finding, model)."
-            )
-        check_hooks(one)
-    _check_drivers(each, schedulers)
+    _check(each, schedulers)
     old = rates_of(each, schedulers, ratios)
     change = old.to(lr)
+    if any(map(_is_cycle, with_inner(schedulers))) and differing([old.lr], [max_lr], CLOSE) is None:
+        lr, change = old.lr, Change(1.0, {})
     rebases = [rebase_of(one, change.factor) for one in schedulers]
     for watch in watches_over(each):
         watch.remove()
@@ -72,13 +76,25 @@ def apply_rate(
     return AppliedRate(each, schedulers, is_replaceable=True, ratios=old.ratios)
 
 
+def _is_cycle(scheduler: Any) -> bool:
+    """Say whether a scheduler was given its peak as a number of its own, as ``CyclicLR`` and ``OneCycleLR`` are."""
+    return hasattr(scheduler, "_schedule_phases") or (hasattr(scheduler, "max_lrs") and not needs_metric(scheduler))
+
+
 def _is_idle(scheduler: Any) -> bool:
     """Say whether a scheduler needs a metric and has not been given one: the rate is its optimizer's own."""
     return needs_metric(scheduler) and getattr(scheduler, "last_epoch", 0) == 0
 
 
-def _check_drivers(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
-    """Check that the schedulers drive these optimizers, and that no other one does."""
+def _check(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
+    """Check that these are optimizers, that the schedulers drive them, and that no other one does."""
+    for optimizer in each:
+        if not hasattr(optimizer, "param_groups"):
+            raise BadInputError(
+                f"a rate is applied to an optimizer, got a {type(optimizer).__name__}; a LightningModule's is by "
+                f"lrfind.lightning.apply(finding, model)."
+            )
+        check_hooks(optimizer)
     for one in schedulers:
         name = type(one).__name__
         if not is_scheduler(one):

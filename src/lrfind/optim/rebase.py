@@ -11,11 +11,19 @@ import torch
 from torch.optim.lr_scheduler import MultiplicativeLR
 
 from lrfind.errors import BadInputError
-from lrfind.optim.peaks import Change
 from lrfind.optim.rates import CLOSE, held_by, write
 from lrfind.optim.scaled import view_of
-from lrfind.optim.schedulers import inner_of, known_length, needs_metric, optimizer_of, step_call, unwrapped, with_inner
-from lrfind.optim.trial import ENOUGH, REMEDY, is_known, on_dummy, trajectory
+from lrfind.optim.schedulers import (
+    inner_of,
+    is_known,
+    known_length,
+    needs_metric,
+    optimizer_of,
+    step_call,
+    unwrapped,
+    with_inner,
+)
+from lrfind.optim.trajectory import ENOUGH, REMEDY, Change, on_dummy, trajectory
 
 _TORCH = re.compile(r"^(base_lrs|max_lrs|min_lrs|default_min_lr|_last_lr|eta_min|_init_lrs)$")
 _TIMM = re.compile(rf"{_TORCH.pattern}|^(base_values|lr_min|warmup_lr_init|warmup_steps)$")
@@ -54,23 +62,17 @@ def rebase_of(scheduler: Any, factor: float) -> Rebase:
         on_dummy(scheduler)  # which says so
     if is_known(scheduler):
         return by_names(_TORCH)
+    steps = max(ENOUGH, known_length(scheduler) or 0)
+    goals = [rate * factor for row in trajectory(on_dummy(scheduler), steps) for rate in row]
+    is_single = any(isinstance(group["lr"], torch.Tensor) for group in optimizer_of(scheduler).param_groups)
+    most = (CLOSE if is_single else _CLOSE) * max(map(abs, goals), default=0.0)
     for rebase in (by_names(_TORCH), by_names(_TIMM), by_names(_LIKELY), by_view):
-        if _scales(scheduler, rebase, factor):
+        rebase(twin := on_dummy(scheduler, factor), Change(factor, {}))
+        rates = [rate for row in trajectory(twin, steps) for rate in row]
+        if len(rates) == len(goals) and all(abs(one - goal) <= most for one, goal in zip(rates, goals, strict=True)):
             return rebase
     name = type(scheduler).__name__
     raise BadInputError(f"{name} sets rates that do not scale with anything that it keeps; {REMEDY}.")
-
-
-def _scales(scheduler: Any, rebase: Rebase, factor: float) -> bool:
-    """Say whether the whole trajectory of a scheduler scales."""
-    steps = max(ENOUGH, known_length(scheduler) or 0)
-    goals = [rate * factor for row in trajectory(on_dummy(scheduler), steps) for rate in row]
-    twin = on_dummy(scheduler, factor)
-    rebase(twin, Change(factor, {}))
-    rates = [rate for row in trajectory(twin, steps) for rate in row]
-    is_single = any(isinstance(group["lr"], torch.Tensor) for group in optimizer_of(twin).param_groups)
-    most = (CLOSE if is_single else _CLOSE) * max(map(abs, goals), default=0.0)
-    return len(rates) == len(goals) and all(abs(one - goal) <= most for one, goal in zip(rates, goals, strict=True))
 
 
 def begin_again(schedulers: Sequence[Any]) -> None:

@@ -121,6 +121,11 @@ def is_scheduler(value: Any) -> bool:
     return acts and hasattr(value, "optimizer") and not hasattr(value, "param_groups")
 
 
+def is_known(scheduler: Any) -> bool:
+    """Say whether a scheduler, and all that it holds, come from torch or transformers."""
+    return all(type(one).__module__.split(".")[0] in ("torch", "transformers") for one in with_inner([scheduler]))
+
+
 def optimizer_of(scheduler: Any) -> Any:
     """Return what a scheduler is built on; ignite's for param groups holds it once for each of them."""
     held = scheduler.optimizer

@@ -1,11 +1,10 @@
-"""Read the shape of a schedule off a scheduler, by stepping a copy of it on a dummy."""
+"""The shape of a schedule, read off a scheduler."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from lrfind.errors import BadInputError
-from lrfind.optim.peaks import rates_of
 from lrfind.optim.schedulers import (
     is_scheduler,
     known_length,
@@ -15,7 +14,7 @@ from lrfind.optim.schedulers import (
     unwrapped,
     without_wrapper,
 )
-from lrfind.optim.trial import ENOUGH, on_dummy, trajectory
+from lrfind.optim.trajectory import ENOUGH, on_dummy, rates_of, trajectory
 from lrfind.schedules import AsConstant, Shape, constant
 
 _LEAST, _MOST = 0.5, 1.1
@@ -65,13 +64,9 @@ class Scheduled:
         return f"{self.__name__} was read as constant: training does not reach its peak." if self._has_no_peak else ""
 
     def over(self, steps: int, epochs: float | None = None) -> Shape:
-        """Return the shape over a training of so many optimizer steps.
+        """Return the shape over a training of so many optimizer steps, which go so often over the data.
 
         A scheduler that waits for a metric counts as constant: nobody knows when it will act.
-
-        Args:
-            steps: How many.
-            epochs: How often training goes over the data, for a scheduler that is stepped once per epoch.
 
         Raises:
             BadInputError: If its peak is not the rate that the optimizer is given.
@@ -79,7 +74,8 @@ class Scheduled:
         if self._is_constant:
             return constant
         times = self._steps or self._epochs(steps, epochs) or max(steps // self._every, 1)
-        multipliers = self._multipliers(times)
+        rates = trajectory(self._twin, times * self._steps_per_call)[:: self._steps_per_call]
+        multipliers = [max(one / peak for one, peak in zip(row, self._peaks, strict=True) if peak) for row in rates]
         peak = 1.0 if self._is_begun else max(multipliers)
         self._has_no_peak = not _LEAST <= peak <= _MOST
         if not self._has_no_peak:
@@ -99,19 +95,9 @@ class Scheduled:
         is_per_epoch = self.unit == "epoch" or (self.length == count and count != steps)
         return count if is_per_epoch else None
 
-    def _multipliers(self, times: int) -> list[float]:
-        rates = trajectory(self._twin, times * self._steps_per_call)[:: self._steps_per_call]
-        return [max(rate / peak for rate, peak in zip(row, self._peaks, strict=True) if peak) for row in rates]
-
 
 def to_schedule(scheduler: Any, steps: int | None = None, every: int = 1) -> Scheduled | AsConstant:
-    """Return what a scheduler will make of the rate; a constant rate, with the reason, where that cannot be read.
-
-    Args:
-        scheduler: As ``Scheduled`` takes it.
-        steps: Likewise.
-        every: Likewise.
-    """
+    """Return what ``Scheduled`` is, or a constant rate, with the reason, where that cannot be read."""
     name = type(without_wrapper(scheduler)).__name__
     try:
         schedule = Scheduled(scheduler, steps, every)

@@ -1,26 +1,115 @@
-"""What the rate of an optimizer is, under its schedulers, and how far another one is from it."""
+"""What a scheduler makes of the rates, seen on a copy of it that drives a dummy: its trajectory and its peak."""
 
 from __future__ import annotations
 
+import copy
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from lrfind.errors import BadInputError
-from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, held_by
-from lrfind.optim.schedulers import drives, flatten, known_length, needs_metric, optimizer_of, unwrapped, with_inner
-from lrfind.optim.trial import ENOUGH, is_known, on_dummy, trajectory
+from lrfind.isolation import Kept
+from lrfind.optim.rates import CLOSE, RATES, Optimizers, as_list, differing, held_by
+from lrfind.optim.schedulers import (
+    drives,
+    flatten,
+    is_known,
+    known_length,
+    needs_metric,
+    optimizer_of,
+    step_call,
+    unwrapped,
+    with_inner,
+)
 
-_SHORT = 20
-"""By so many steps it shows whether a scheduler sets rates at all."""
+ENOUGH, _SHORT = 1_000, 20
+"""By so many steps a scheduler that does not say how long it goes has shown what it does; whether it sets rates."""
+
+REMEDY = (
+    "search with schedule= as a function of the fraction of training done, and set the rates yourself: apply without "
+    "it and call remove() on the watch"
+)
 
 _BASE = re.compile("lr|base|init|peak")
 """What a number is called that may be the rate that an optimizer had."""
+
+
+def on_dummy(scheduler: Any, factor: float = 1.0) -> Any:
+    """Return a copy of a scheduler on an optimizer of one number per group, at the rates of its own times a factor.
+
+    Raises:
+        BadInputError: If it cannot be copied, or stepped.
+    """
+    name, seen, optimizer = type(scheduler).__name__, optimizer_of(scheduler), unwrapped(optimizer_of(scheduler))
+    dummy = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    dummy.defaults, dummy.param_groups = dict(optimizer.defaults), []
+    memo: dict[int, Any] = {id(optimizer): dummy, id(optimizer.param_groups): dummy.param_groups}
+    if not hasattr(seen, "written"):  # a view that scales comes along
+        memo[id(seen)] = dummy
+    for group in optimizer.param_groups:
+        kept = copy.deepcopy({name: value for name, value in group.items() if name != "params"})
+        kept |= {name: kept[name] * factor for name in RATES if name in kept and factor != 1}
+        memo[id(group)] = {"params": [torch.zeros(1)], **kept}
+        dummy.param_groups.append(memo[id(group)])
+    try:
+        twin = copy.deepcopy(scheduler, memo)
+    except Exception as error:
+        raise BadInputError(f"{name} cannot be copied to see what it does ({error}); {REMEDY}.") from error
+    if step_call(twin) is None:
+        raise BadInputError(f"how {name} is to be stepped cannot be told from its arguments; {REMEDY}.")
+    return twin
+
+
+def trajectory(twin: Any, steps: int) -> list[list[float]]:
+    """Return the rates of the groups at each step of what ``on_dummy`` returned; fewer where it ends earlier.
+
+    The copy, random numbers, and what its functions reach (a counter that a lambda keeps, say) are put back.
+
+    Raises:
+        BadInputError: If it cannot be stepped.
+    """
+    call, groups, rates = step_call(twin), unwrapped(optimizer_of(twin)).param_groups, list[list[float]]()
+    with warnings.catch_warnings(), Kept((twin,)) as kept, kept.probe(0):
+        warnings.simplefilter("ignore")
+        for done in range(steps):
+            try:
+                if call and (call.is_ahead or done):
+                    call.make(done if call.is_ahead else done - 1)
+            except Exception as error:
+                if len(rates) > 1:  # a table is at its end, or OneCycleLR, or CyclicLR's powers of two
+                    break
+                name = type(twin).__name__
+                raise BadInputError(f"{name} cannot be stepped to see what it does ({error}); {REMEDY}.") from error
+            rates.append(held_by(groups))
+    return rates
+
+
+def counts(schedulers: Any) -> bool:
+    """Say whether functions of schedulers give other numbers when they are asked again, as those that count do."""
+    functions = [each for one in with_inner(flatten(schedulers)) for each in getattr(one, "lr_lambdas", ())]
+    try:
+        with Kept(functions) as kept, kept.probe(0):
+            return any(len({float(each(0)) for _ in range(ENOUGH)}) > 1 for each in functions)
+    except Exception:  # noqa: BLE001, a table that is at its end, say
+        return True
+
+
+class Change(NamedTuple):
+    """A change of all rates: each is multiplied by a factor, and a group's peak is the new one to the last bit."""
+
+    factor: float
+    new: Mapping[float, float]  # peak of each group by the old one
+
+    def of(self, rate: float) -> float:
+        """Return what a rate becomes."""
+        return self.new.get(rate, rate * self.factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +134,6 @@ class Rates:
         """Return the change to another rate."""
         new = {peak: lr * ratio for peak, ratio in zip(self.peaks, self.ratios, strict=True)}
         return Change(lr / self.lr, new)
-
-
-class Change(NamedTuple):
-    """A change of all rates: each is multiplied by a factor, and a group's peak is the new one to the last bit."""
-
-    factor: float
-    new: Mapping[float, float]  # peak of each group by the old one
-
-    def of(self, rate: float) -> float:
-        """Return what a rate becomes."""
-        return self.new.get(rate, rate * self.factor)
 
 
 def rates_of(optimizers: Optimizers, scheduler: Any = None, ratios: Sequence[float] = ()) -> Rates:
