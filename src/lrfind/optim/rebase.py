@@ -96,7 +96,7 @@ def begin_again(schedulers: Sequence[Any]) -> None:
 
 def _first_ones(scheduler: Any) -> list[Any]:
     """Return the schedulers that make the first rate, in order."""
-    inner = inner_of(scheduler)
+    inner = inner_of(scheduler) if is_known(scheduler) else []
     if hasattr(scheduler, "_milestones"):
         inner = inner[bisect_right(scheduler._milestones, 0) :][:1]
     return [first for one in inner for first in _first_ones(one)] or [scheduler]
@@ -109,7 +109,7 @@ def _is_unstepped(scheduler: Any) -> bool:
 
 def note_rates(scheduler: Any) -> None:
     """Let torch's schedulers say what the groups hold when they are asked for their latest rates."""
-    for one in with_inner([scheduler]):
+    for one in with_inner([scheduler]) if is_known(scheduler) else [scheduler]:
         if "_last_lr" in vars(one):
             one._last_lr = held_by(one.optimizer.param_groups)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dis
 import gc
 import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
+from types import CodeType
 from typing import Any
 
 from torch.optim import Optimizer
@@ -20,7 +22,7 @@ from lrfind.optim.stepping import Stepping
 
 
 class AppliedRate(Stepping):
-    """Watches the rate an optimizer really uses, at every step.
+    """Watches the rate an optimizer really uses, at every step; ``steps``, ``least`` and ``greatest`` say what it saw.
 
     Args:
         optimizers: What is watched: one optimizer, or several that move together.
@@ -30,11 +32,6 @@ class AppliedRate(Stepping):
         groups: How many param groups of each optimizer are watched; those added since may hold any rate. By default
             all that there are now.
         ratios: Of the param groups, as ``rates_of`` takes them.
-
-    Attributes:
-        steps: How many steps of the first optimizer were watched.
-        least: The least rate used so far; infinity before the first step.
-        greatest: The greatest; 0 before the first step.
     """
 
     watches_only = True
@@ -127,11 +124,10 @@ class AppliedRate(Stepping):
 
     def _complaint(self, optimizer: Optimizer, index: int, rate: float, wanted: float, drivers: list[Any]) -> str:
         driver = ", ".join(type(scheduler).__name__ for scheduler in drivers)
-        source = f"as set by {driver}" if driver else "as applied"
         known = list(map(id, with_inner(self.schedulers)))
-        strangers = [type(one).__name__ for one in living_schedulers(optimizer) if id(one) not in known]
-        names = [*strangers, *self._suspects()]
-        culprit = f"{' or '.join(names)} changed it" if names else "something else changed it"
+        strangers = [one for one in living_schedulers(optimizer) if id(one) not in known and _has_set(one, index, rate)]
+        names = [type(one).__name__ for one in strangers] or self._suspects()
+        culprit = f"{' or '.join(names)} may have changed it" if names else "something else changed it, your own code maybe"
         if driver:
             remedy = "set the rate through the scheduler only, or call remove() on the watch"
         elif strangers:
@@ -143,12 +139,18 @@ class AppliedRate(Stepping):
             )
         return (
             f"param group {index} of {type(optimizer).__name__} has lr={rate}, "
-            f"not {wanted} {source}: {culprit}; {remedy}."
+            f"not {wanted} {f'as set by {driver}' if driver else 'as applied'}: {culprit}; {remedy}."
         )
 
 
+def _has_set(scheduler: Any, index: int, rate: float) -> bool:
+    """Say whether a scheduler may have set the rate of a group: it has, or does not say what it has set."""
+    latest = getattr(scheduler, "_last_lr", None)
+    return latest is None or float(latest[index]) == rate
+
+
 def handling_groups(holders: Iterable[Any], framework: str) -> list[str]:
-    """Name the methods of objects whose code handles param groups: what may have changed a rate.
+    """Name the methods of objects whose code sets something in param groups: what may have changed a rate.
 
     Args:
         holders: Callbacks, modules, trainers.
@@ -159,8 +161,13 @@ def handling_groups(holders: Iterable[Any], framework: str) -> list[str]:
         kinds = [one for one in reversed(kind.__mro__) if not re.search(framework, one.__module__)]
         methods = {name: value for one in kinds for name, value in vars(one).items()}
         codes = {name: getattr(method, "__code__", None) for name, method in methods.items()}
-        names += [f"{kind.__name__}.{name}" for name, code in codes.items() if code and "param_groups" in code.co_names]
+        names += [f"{kind.__name__}.{name}" for name, code in codes.items() if code and _sets_in_groups(code)]
     return names
+
+
+def _sets_in_groups(code: CodeType) -> bool:
+    sets = "update" in code.co_names or any(one.opname == "STORE_SUBSCR" for one in dis.get_instructions(code))
+    return "param_groups" in code.co_names and sets
 
 
 def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
