@@ -257,7 +257,10 @@ def test_a_cycle_that_was_built_from_the_range_is_left_as_it_was_built(make, rat
     optimizer, scheduler = build()
     watch = RANGE.apply(optimizer, scheduler)
     assert train(optimizer, scheduler) == train(*build())
-    assert (watch.steps, watch.greatest) == (STEPS, pytest.approx(RANGE.max_lr, rel=0.01))  # the peak may be between two steps
+    assert (watch.steps, watch.greatest) == (
+        STEPS,
+        pytest.approx(RANGE.max_lr, rel=0.01),
+    )  # the peak may be between two steps
     optimizer = optimizer_at(0.1, ratios)
     scheduler = make(optimizer, *([end * ratio for ratio in ratios] for end in (0.001, 0.01)))
     other = RANGE.apply(optimizer, scheduler)
@@ -459,7 +462,7 @@ def test_a_scheduler_that_is_only_alive_is_not_blamed_for_what_was_set_by_hand()
     for given in (None, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 9)):
         watch = AppliedRate(optimizer, [given] if given else ())
         optimizer.param_groups[0]["lr"] = 0.03
-        with pytest.raises(RateNotAppliedError, match=r"something else changed it, your own code maybe;"):
+        with pytest.raises(RateNotAppliedError, match="something else, your own code maybe, has changed it;"):
             optimizer.step()
         watch.remove()
         optimizer.param_groups[0]["lr"] = 0.1

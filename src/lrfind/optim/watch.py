@@ -127,7 +127,9 @@ class AppliedRate(Stepping):
         known = list(map(id, with_inner(self.schedulers)))
         strangers = [one for one in living_schedulers(optimizer) if id(one) not in known and _has_set(one, index, rate)]
         names = [type(one).__name__ for one in strangers] or self._suspects()
-        culprit = f"{' or '.join(names)} may have changed it" if names else "something else changed it, your own code maybe"
+        culprit = (
+            f"{' or '.join(names)} may have changed it" if names else "something else changed it, your own code maybe"
+        )
         if driver:
             remedy = "set the rate through the scheduler only, or call remove() on the watch"
         elif strangers:
@@ -139,7 +141,7 @@ class AppliedRate(Stepping):
             )
         return (
             f"param group {index} of {type(optimizer).__name__} has lr={rate}, "
-            f"not {wanted} {f'as set by {driver}' if driver else 'as applied'}: {culprit}; {remedy}."
+            f"not {wanted} {f'as set by {driver}' if driver else 'as applied'}: {culprit} changed it; {remedy}."
         )
 
 
