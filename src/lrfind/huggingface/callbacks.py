@@ -12,13 +12,12 @@ from typing import Any
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.finder import Finder, Training, Verifier
 from lrfind.huggingface.framework import callback_base, trainer_of
-from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
+from lrfind.huggingface.loop import HuggingFaceLoop
 from lrfind.isolation import generators_kept
 from lrfind.loggers import Metrics
 from lrfind.optim import held_by, rates_of, unwrapped
 from lrfind.options import with_meanings
 from lrfind.records import Finding
-from lrfind.search import find_with
 
 _KEY = "lrfind"
 """Where the finding is kept in the state that the Trainer saves with its checkpoints."""
@@ -114,9 +113,8 @@ class LRFinder(Finder, VerifyLR):
         self._find_again(trainer_of(self), self._passes)
         self._passes = math.floor(self._passes) + 1
 
-    def _search(self, trainer: Any) -> Finding:
-        loop = HuggingFaceLoop(trainer, is_training=True)
-        return find_with(loop, **with_plan(self._options, trainer))
+    def _loop(self, trainer: Any) -> HuggingFaceLoop:
+        return HuggingFaceLoop(trainer, is_training=True)
 
     def _loggers(self, trainer: Any) -> Sequence[Metrics]:
         each = trainer.callback_handler.callbacks
