@@ -5,7 +5,6 @@ from __future__ import annotations
 import dis
 import gc
 import math
-import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
@@ -72,7 +71,7 @@ class AppliedRate(Stepping):
     @schedulers.setter
     def schedulers(self, schedulers: Sequence[Any]) -> None:
         given = tuple(flatten(schedulers))
-        if len(given) != len(self._schedulers) or any(map(operator.is_not, given, self._schedulers)):
+        if list(map(id, given)) != list(map(id, self._schedulers)):
             self._schedulers = given
             self._drivers = {
                 id(optimizer): [(one, _latest_rates(one, optimizer)) for one in given if drives(one, optimizer)]
@@ -99,17 +98,6 @@ class AppliedRate(Stepping):
         """Stop watching."""
         self.__exit__()
 
-    def _verify(self, optimizer: Optimizer, step: int | None = None) -> None:
-        drivers = self._drivers.get(id(optimizer), [])
-        applied = self._held[id(optimizer)]
-        wanted = [list(map(float, rates_of())) for _, rates_of in drivers] or [applied]
-        held = held_by(optimizer.param_groups[: len(applied)])
-        found = [differing(held, rates) for rates in wanted]
-        if None not in found:
-            index = found[-1] or 0
-            message = self._complaint(optimizer, index, held[index], wanted[-1][index], [one for one, _ in drivers])
-            raise RateNotAppliedError(f"at step {self.steps + 1 if step is None else step} {message}")
-
     def _begin(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Verify the rate that a step is about to be made with."""
         self._verify(optimizer)
@@ -122,26 +110,34 @@ class AppliedRate(Stepping):
         self.steps, self._is_within = self.steps + self._is_within, False
         self._verify(self._lead, self.steps)
 
+    def _verify(self, optimizer: Optimizer, step: int | None = None) -> None:
+        drivers = self._drivers.get(id(optimizer), [])
+        applied = self._held[id(optimizer)]
+        wanted = [list(map(float, rates_of())) for _, rates_of in drivers] or [applied]
+        held = held_by(optimizer.param_groups[: len(applied)])
+        found = [differing(held, rates) for rates in wanted]
+        if None not in found:
+            index = found[-1] or 0
+            message = self._complaint(optimizer, index, held[index], wanted[-1][index], [one for one, _ in drivers])
+            raise RateNotAppliedError(f"at step {self.steps + 1 if step is None else step} {message}")
+
     def _complaint(self, optimizer: Optimizer, index: int, rate: float, wanted: float, drivers: list[Any]) -> str:
         driver = ", ".join(type(scheduler).__name__ for scheduler in drivers)
         known = list(map(id, with_inner(self.schedulers)))
         strangers = [one for one in living_schedulers(optimizer) if id(one) not in known and _has_set(one, index, rate)]
         names = [type(one).__name__ for one in strangers] or self._suspects()
-        culprit = (
-            f"{' or '.join(names)} may have changed it" if names else "something else changed it, your own code maybe"
+        culprit = f"{' or '.join(names)} may have changed it" if names else "your own code, maybe, changed it"
+        remedy = (
+            "if a scheduler drives it, pass it: finding.apply(optimizer, scheduler); if your own code sets it, "
+            "search with schedule= as a function and call remove() on the watch"
         )
         if driver:
             remedy = "set the rate through the scheduler only, or call remove() on the watch"
         elif strangers:
             remedy = "pass the scheduler: finding.apply(optimizer, scheduler)"
-        else:
-            remedy = (
-                "if a scheduler drives it, pass it: finding.apply(optimizer, scheduler); if your own code sets it, "
-                "search with schedule= as a function and call remove() on the watch"
-            )
         return (
             f"param group {index} of {type(optimizer).__name__} has lr={rate}, "
-            f"not {wanted} {f'as set by {driver}' if driver else 'as applied'}: {culprit} changed it; {remedy}."
+            f"not {wanted} {f'as set by {driver}' if driver else 'as applied'}: {culprit}; {remedy}."
         )
 
 
@@ -189,10 +185,11 @@ def _latest_rates(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence
 
 def living_schedulers(optimizer: Optimizer) -> list[Any]:
     """Return the living schedulers that drive an optimizer; slow, for error messages."""
-    found = [one for one in gc.get_objects() if _is_called_scheduler(type(one)) and "optimizer" in vars(one)]
-    return [one for one in found if vars(one)["optimizer"] is optimizer]
+    return [
+        one for one in gc.get_objects() if _is_named_scheduler(type(one)) and vars(one).get("optimizer") is optimizer
+    ]
 
 
-def _is_called_scheduler(kind: type) -> bool:
+def _is_named_scheduler(kind: type) -> bool:
     is_one = issubclass(kind, LRScheduler) or "schedule" in kind.__name__.lower()
     return is_one and "__dict__" in dir(kind)
