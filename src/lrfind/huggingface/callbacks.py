@@ -157,14 +157,12 @@ def _ratios_as_built(trainer: Any) -> tuple[float, ...]:
         return ()
     twin = copy.copy(trainer)
     twin.optimizer = None
-    if (chosen := getattr(trainer, "optimizer_cls_and_kwargs", None)) is not None:
+    if chosen := getattr(trainer, "optimizer_cls_and_kwargs", None):
         twin.optimizer_cls_and_kwargs = (chosen[0], dict(chosen[1]))
-    try:
-        with generators_kept():
-            twin.create_optimizer()
-            return rates_of(twin.optimizer).ratios
-    except Exception:  # noqa: BLE001, whatever the user's own method needs
-        return ()
+    with suppress(Exception), generators_kept():  # whatever the user's own method needs
+        twin.create_optimizer()
+        return _ratios_of(twin.optimizer)
+    return ()
 
 
 def _is_restored(trainer: Any) -> bool:

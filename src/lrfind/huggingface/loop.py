@@ -52,15 +52,7 @@ def find(trainer: Any, **options: Unpack[SearchOptions]) -> Finding:
 
 
 class HuggingFaceLoop(TrainerLoop):
-    """Probes a model inside the training that a Trainer would give it.
-
-    Args:
-        trainer: The Trainer that will train, or is training; it is only read.
-        is_training: Whether the Trainer is within ``train``.
-
-    Raises:
-        BadInputError: If the Trainer, or an argument, cannot be used.
-    """
+    """Probes a model inside the training that a Trainer would give it, or is within ``train`` giving it."""
 
     def __init__(self, trainer: Any, *, is_training: bool = False) -> None:
         check_trainer(trainer)

@@ -77,11 +77,10 @@ def trace(module: Any, lr: float | None = None, *, attr: str | None = None, opti
     """Find out what a module's optimizer reads, by changing each candidate, building the optimizer and putting it back.
 
     Args:
-        module: The module; it is not changed.
-        lr: The rate that the optimizer is to have. A module that scales its attribute (``lr=self.lr * 4``) has it
-            divided by that.
+        module: The module.
+        lr: The rate that the optimizer, of several the one with this index, is to have.
         attr: The attribute that the rate is to be written to; by default those that the optimizer reads.
-        optimizer: Which of several optimizers is meant.
+        optimizer: The index.
     """
     with _trials(module, optimizer) as built_with:
         built = built_with({})

@@ -19,20 +19,12 @@ TALKERS = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")
 
 
 def callback_bases() -> tuple[type[Any], ...]:
-    """Return the ``Callback`` class of every Lightning that is installed.
-
-    Raises:
-        MissingExtraError: If there is none.
-    """
+    """Return the ``Callback`` class of every Lightning that is installed."""
     return tuple(module.Callback for module in _installed())
 
 
 def lightning_package() -> Any:
-    """Return the Lightning package that is installed; ``lightning`` where both are.
-
-    Raises:
-        MissingExtraError: If there is none.
-    """
+    """Return the Lightning package that is installed; ``lightning`` where both are."""
     return _installed()[0]
 
 

@@ -63,10 +63,10 @@ class LightningLoop(TrainerLoop):
     """Probes a module with its own trainer, which is put back like everything else.
 
     Args:
-        trainer: The trainer that will train, or is training.
-        module: The module, in the state that training starts from.
-        data: What training reads: a datamodule, a loader, or None for the module's own ``train_dataloader``.
-        optimizer: Which of several optimizers to probe, by index; None moves all of them together.
+        trainer: As ``find`` takes it.
+        module: Likewise ``model``.
+        data: A datamodule, a loader, or None for the module's own ``train_dataloader``.
+        optimizer: As ``find`` takes it.
         is_fitting: Whether the trainer is within ``fit``: its optimizers exist, setup hooks have run.
     """
 
@@ -215,11 +215,7 @@ class ProbeCallback(Driver, *callback_bases()):  # type: ignore[misc]
 
 
 def chosen_optimizers(trainer: Any, index: int | None = None) -> list[torch.optim.Optimizer]:
-    """Return the trainer's optimizers that are searched: one by its index, or all.
-
-    Raises:
-        BadInputError: If there is none, or not so many.
-    """
+    """Return the trainer's optimizers that are searched: one by its index, or all."""
     optimizers: list[torch.optim.Optimizer] = [one for one in trainer.optimizers if one.param_groups]
     if not optimizers:
         raise BadInputError("configure_optimizers returned no optimizer, so there is no rate to find; return one.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,37 +37,29 @@ Rebase = Callable[[Any, Change], None]
 """Changes the rates of a scheduler."""
 
 
-def by_names(names: re.Pattern[str]) -> Rebase:
-    """Return what changes the attributes of these names."""
-
-    def rebase(scheduler: Any, change: Change) -> None:
-        for one in with_inner([scheduler]):
-            for name in filter(names.search, tuple(vars(one))):
-                setattr(one, name, _changed(getattr(one, name), change))
-
-    return rebase
+def _by_names(names: re.Pattern[str], scheduler: Any, change: Change) -> None:
+    """Change the attributes of these names."""
+    for one in with_inner([scheduler]):
+        for name in filter(names.search, tuple(vars(one))):
+            setattr(one, name, _changed(getattr(one, name), change))
 
 
-def by_view(scheduler: Any, change: Change) -> None:
+def _by_view(scheduler: Any, change: Change) -> None:
     """Scale what a scheduler writes."""
     view_of(scheduler, unwrapped(optimizer_of(scheduler))).factor *= change.factor
 
 
 def rebase_of(scheduler: Any, factor: float) -> Rebase:
-    """Return what scales a scheduler, so that its whole trajectory scales; of an unknown one, tried on copies.
-
-    Raises:
-        BadInputError: If nothing does.
-    """
+    """Return what scales the whole trajectory of a scheduler; of an unknown one, tried on copies."""
     if step_call(scheduler) is None:
         on_dummy(scheduler)  # which says so
     if is_known(scheduler):
-        return by_names(_TORCH)
+        return partial(_by_names, _TORCH)
     steps = max(ENOUGH, known_length(scheduler) or 0)
     goals = [rate * factor for row in trajectory(on_dummy(scheduler), steps) for rate in row]
     is_single = any(isinstance(group["lr"], torch.Tensor) for group in optimizer_of(scheduler).param_groups)
     most = (CLOSE if is_single else _CLOSE) * max(map(abs, goals), default=0.0)
-    for rebase in (by_names(_TORCH), by_names(_TIMM), by_names(_LIKELY), by_view):
+    for rebase in (*(partial(_by_names, names) for names in (_TORCH, _TIMM, _LIKELY)), _by_view):
         rebase(twin := on_dummy(scheduler, factor), Change(factor, {}))
         rates = [rate for row in trajectory(twin, steps) for rate in row]
         if len(rates) == len(goals) and all(abs(one - goal) <= most for one, goal in zip(rates, goals, strict=True)):

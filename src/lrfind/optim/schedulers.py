@@ -43,11 +43,7 @@ def _calls_hooks(optimizer: Any) -> bool:
 
 
 def check_hooks(optimizer: Any) -> None:
-    """Check that an optimizer calls torch's step hooks, within which its rate is set and watched.
-
-    Raises:
-        BadInputError: If it does not.
-    """
+    """Check that an optimizer calls torch's step hooks, within which its rate is set and watched."""
     if not _calls_hooks(optimizer):
         raise BadInputError(
             f"{type(optimizer).__name__} calls no step hooks of torch's, within which a rate is set and watched; pass "

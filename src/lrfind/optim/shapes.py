@@ -25,8 +25,7 @@ class Scheduled:
     """What a scheduler will make of the rate; it and its optimizer are only read.
 
     Args:
-        scheduler: What changes the rates of its optimizer when it is stepped: torch's, transformers', Accelerate's
-            wrapper, timm's, ignite's, or a class of one's own, before training or in the middle of it.
+        scheduler: Whoever wrote it, before training or in the middle of it.
         steps: How often training will step it, where that does not depend on the number of optimizer steps
             (once per epoch, say).
         every: Otherwise, after how many optimizer steps it is stepped.

@@ -42,11 +42,7 @@ _BASE = re.compile("lr|base|init|peak")
 
 
 def on_dummy(scheduler: Any, factor: float = 1.0) -> Any:
-    """Return a copy of a scheduler on an optimizer of one number per group, at the rates of its own times a factor.
-
-    Raises:
-        BadInputError: If it cannot be copied, or stepped.
-    """
+    """Return a copy of a scheduler on an optimizer of one number per group, at the rates of its own times a factor."""
     name, seen, optimizer = type(scheduler).__name__, optimizer_of(scheduler), unwrapped(optimizer_of(scheduler))
     dummy = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     dummy.defaults, dummy.param_groups = dict(optimizer.defaults), []
@@ -71,9 +67,6 @@ def trajectory(twin: Any, steps: int) -> list[list[float]]:
     """Return the rates of the groups at each step of what ``on_dummy`` returned; fewer where it ends earlier.
 
     The copy, random numbers, and what its functions reach (a counter that a lambda keeps, say) are put back.
-
-    Raises:
-        BadInputError: If it cannot be stepped.
     """
     call, groups, rates = step_call(twin), unwrapped(optimizer_of(twin)).param_groups, list[list[float]]()
     with warnings.catch_warnings(), Kept((twin,)) as kept, kept.probe(0):

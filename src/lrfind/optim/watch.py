@@ -148,11 +148,9 @@ def _has_set(scheduler: Any, index: int, rate: float) -> bool:
 
 
 def handling_groups(holders: Iterable[Any], framework: str) -> list[str]:
-    """Name the methods of objects whose code sets something in param groups: what may have changed a rate.
+    """Name the methods of callbacks, modules, trainers that set something in param groups, and may have changed a rate.
 
-    Args:
-        holders: Callbacks, modules, trainers.
-        framework: The modules, as a pattern, that hold a framework's own classes, whose methods are nobody's doing.
+    Those of classes in modules that match a pattern are the framework's own, and nobody's doing.
     """
     names = []
     for kind in map(type, holders):
@@ -185,9 +183,8 @@ def _latest_rates(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence
 
 def living_schedulers(optimizer: Optimizer) -> list[Any]:
     """Return the living schedulers that drive an optimizer; slow, for error messages."""
-    return [
-        one for one in gc.get_objects() if _is_named_scheduler(type(one)) and vars(one).get("optimizer") is optimizer
-    ]
+    named = [one for one in gc.get_objects() if _is_named_scheduler(type(one))]
+    return [one for one in named if vars(one).get("optimizer") is optimizer]
 
 
 def _is_named_scheduler(kind: type) -> bool:
