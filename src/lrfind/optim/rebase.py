@@ -59,7 +59,8 @@ def rebase_of(scheduler: Any, factor: float) -> Rebase:
     goals = [rate * factor for row in trajectory(on_dummy(scheduler), steps) for rate in row]
     is_single = any(isinstance(group["lr"], torch.Tensor) for group in optimizer_of(scheduler).param_groups)
     most = (CLOSE if is_single else _CLOSE) * max(map(abs, goals), default=0.0)
-    for rebase in (*(partial(_by_names, names) for names in (_TORCH, _TIMM, _LIKELY)), _by_view):
+    ways: list[Rebase] = [partial(_by_names, names) for names in (_TORCH, _TIMM, _LIKELY)]
+    for rebase in (*ways, _by_view):
         rebase(twin := on_dummy(scheduler, factor), Change(factor, {}))
         rates = [rate for row in trajectory(twin, steps) for rate in row]
         if len(rates) == len(goals) and all(abs(one - goal) <= most for one, goal in zip(rates, goals, strict=True)):
