@@ -33,7 +33,8 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
 
     Args:
         lr: The rate that the optimizer must start with, under a schedule its peak; a finding's ``lr``, say. Where
-            ``train`` resumes from a checkpoint, the rate that the checkpoint has.
+            ``train`` resumes from a checkpoint, the rate that the checkpoint has; of any of its param groups, where
+            this comes by ``add_callback`` to a Trainer with an optimizer of your own.
 
     Raises:
         RateNotAppliedError: At the start of ``train`` if the optimizer has another rate; at a step, if something
