@@ -4,9 +4,8 @@ from lrfind.optim.apply import apply_rate
 from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, groups_of, held_by
 from lrfind.optim.reply import reply_of
 from lrfind.optim.schedulers import check_hooks, driving, is_scheduler, outermost, unwrapped
-from lrfind.optim.stepping import Stepping
+from lrfind.optim.stepping import AppliedRate, Stepping, handling_groups, living_schedulers
 from lrfind.optim.trajectory import Scheduled, counts, rates_of, to_schedule
-from lrfind.optim.watch import AppliedRate, handling_groups, living_schedulers
 
 __all__ = [
     "CLOSE",

@@ -33,8 +33,8 @@ from lrfind.optim.schedulers import (
     unwrapped,
     with_inner,
 )
+from lrfind.optim.stepping import AppliedRate, living_schedulers, watches_over
 from lrfind.optim.trajectory import ENOUGH, REMEDY, Change, on_dummy, rates_of, trajectory
-from lrfind.optim.watch import AppliedRate, living_schedulers, watches_over
 
 _TORCH = re.compile(r"^(base_lrs|max_lrs|min_lrs|default_min_lr|_last_lr|eta_min|_init_lrs)$")
 _TIMM = re.compile(rf"{_TORCH.pattern}|^(base_values|lr_min|warmup_lr_init|warmup_steps)$")
