@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import dataclass, replace
+from math import log2
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,9 @@ from benchmarks.rule import Case, Rule, to_case
 from benchmarks.sweeps import Sweep
 from benchmarks.task import Task
 from lrfind.errors import LRFindError
-from lrfind.strategies.reading import is_slower_than
+from lrfind.strategies.reading import counted, is_slower_than
+from lrfind.suggest.closer import is_lost
+from lrfind.suggest.edges import edge
 
 Array = npt.NDArray[np.float64]
 
@@ -59,7 +61,7 @@ class Sample:
 
     Attributes:
         family: Of the task.
-        group: Of the task.
+        group: Of the task; ``"shorter"`` for one that is trained for an eighth of its steps.
         truth: What the answer is scored against.
         seed: The search seed.
         anchor: Where the rule reads; NaN where it cannot.
@@ -123,19 +125,25 @@ def samples_of(
 
 
 def _read(rule: Rule, cases: Sequence[Case]) -> tuple[float, tuple[float, ...]]:
-    """Return the mean anchor and features of the cases that can be read; slower ramps count as much as the others."""
-    parts: tuple[list[tuple[float, ...]], list[tuple[float, ...]]] = ([], [])
-    for case in cases:
-        is_slower = rule.closer is not None and is_slower_than(cases[0].record, case.record)
-        by = rule.closer if is_slower and rule.closer else rule
+    """Return the mean anchor and features of the cases that can be read, as ``lrfind.strategies.reading`` takes it."""
+    first, found, shares = cases[0], list[tuple[float, ...]](), list[float]()
+    slower, is_noisy = rule.closer, rule.closer is not None and is_lost(first.curve)
+    method = "calibrated" if slower else "another"
+    for record, share in counted([case.record for case in cases], method, first.training):
+        case = replace(first, record=record)
+        by = slower if slower and is_slower_than(first.record, record) and not is_noisy else rule
         try:
-            parts[is_slower].append((by.anchor(case), *by.features(case)))
+            row = (by.anchor(case), *by.features(case))
         except LRFindError:
-            continue
-    if not parts[0]:
+            if not (is_noisy and found and record.stop == "done"):
+                continue
+            beyond = max(log2(record.lrs[-1] / edge(first.curve)), 0.0)
+            row = (found[0][0] + beyond, *found[0][1:])
+        found.append(row)
+        shares.append(share)
+    if not found:
         return np.nan, (0.0,) * len(rule.start)
-    means = [[fmean(column) for column in zip(*part, strict=True)] for part in parts if part]
-    anchor, *features = (fmean(column) for column in zip(*means, strict=True))
+    anchor, *features = np.average(found, axis=0, weights=shares).tolist()
     return anchor, tuple(features)
 
 
@@ -171,7 +179,7 @@ def _fit_first(samples: Sequence[Sample], rule: Rule) -> Array:
 
 
 def _fit_later(samples: Sequence[Sample], rule: Rule, constants: Array) -> Array:
-    later = [one for one in samples if one.group == "wider"]
+    later = [one for one in samples if one.group in ("wider", "shorter")]
     if not (rule.later and later):
         return constants
     return fit(later, constants, range(len(rule.start) - rule.later, len(rule.start)), LATER)
@@ -182,7 +190,7 @@ def leave_one_out(samples: Sequence[Sample], rule: Rule) -> dict[str, Array]:
     whole = _fit_first(samples, rule)
     everywhere = _fit_later(samples, rule, whole)
     found: dict[str, Array] = {}
-    for family, group in sorted({(one.family, one.group) for one in samples}):
+    for family, group in sorted({(one.family, one.group) for one in samples if one.group != "shorter"}):
         others = [one for one in samples if one.family != family]
         if group == "seen":
             found[family] = fit_both(others, rule)

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from benchmarks.scoring import Stored
 from benchmarks.widths import findings
+from lrfind.suggest.calibrated import Evidence
 from lrfind.suggest.judging import CLOSE, INSTEAD, PLACES, SURE, expected
-from lrfind.suggest.widths import Evidence
 
 Array = npt.NDArray[np.float64]
 
@@ -41,6 +41,7 @@ class Pair:
         place: Octaves of the rate above the reading.
         regret: Of the rate.
         more: By how much that is more than the reading's.
+        is_read: Whether the reading is one of this training, and not only what is usual.
     """
 
     family: str
@@ -50,6 +51,7 @@ class Pair:
     place: float
     regret: float
     more: float
+    is_read: bool
 
 
 Tables = dict[Evidence, tuple[tuple[float, ...], tuple[float, ...]]]
@@ -62,9 +64,8 @@ def pairs(stored: Stored) -> Iterator[Pair]:
         least, kind = truth.regret(one.lr), INSTEAD.get(one.rests_on, one.rests_on)
         for octave, regret in zip(truth.octaves, truth.regrets, strict=True):
             place = float(octave) - log2(one.lr)
-            yield Pair(
-                one.task.family, one.task.group, one.task.name, kind, place, float(regret), float(regret) - least
-            )
+            of = (one.task.family, one.task.group, one.task.name, kind)
+            yield Pair(*of, place, float(regret), float(regret) - least, one.is_read)
 
 
 def tables(known: Sequence[Pair]) -> Tables:
@@ -101,8 +102,8 @@ def judged(pair: Pair, table: Tables) -> tuple[str, bool]:
     regret, worse = expected(2.0**pair.place, 1.0, table[pair.rests_on])
     than, _ = expected(1.0, 1.0, table[pair.rests_on])
     if abs(regret - than) <= CLOSE:
-        return "as good", 1 - worse >= SURE
-    return ("worse", worse >= SURE) if regret > than else ("better", False)
+        return "as good", pair.is_read and 1 - worse >= SURE
+    return ("worse", pair.is_read and worse >= SURE) if regret > than else ("better", False)
 
 
 def scores(known: Sequence[Pair]) -> dict[str, Any]:

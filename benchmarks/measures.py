@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.truth import SHORT, Losses
+from benchmarks.task import SHORT
+from benchmarks.truth import Losses
 
 Array = npt.NDArray[np.float64]
 
@@ -122,6 +123,19 @@ def to_truth(task: str, schedule: str, horizon: int, losses: Losses) -> Truth:
         least,
         (grid[0], grid[-1]),
     )
+
+
+def to_short_truth(task: str, schedule: str, horizon: int, losses: Losses) -> Truth:
+    """Build the truth of trainings of an eighth of the steps: one seed chooses the best rate and scores it."""
+    steps = horizon // SHORT
+    cell = {run: loss for run, loss in losses.items() if (run.task, run.schedule, run.seed) == (task, schedule, 0)}
+    (start,) = (loss for run, loss in cell.items() if run.steps == 0)
+    known = {run.octave: min(loss, start) for run, loss in cell.items() if run.steps == steps}
+    octaves, least = sorted(known), min(known.values())
+    regrets = np.array([min(_normal(known[octave], least, start), 1.0) for octave in octaves])
+    best = octaves[int(np.argmin(regrets))]
+    ends = (octaves[0], octaves[-1])
+    return Truth(task, schedule, steps, np.array(octaves), regrets, best, {0: (least, start)}, ends)
 
 
 def _normal(loss: float, least: float, start: float) -> float:

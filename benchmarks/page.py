@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from benchmarks import figures, horizons, judging, sweeps, truth, widths
 from benchmarks.collect import SUGGESTIONS
 from benchmarks.measures import BAD, BAND, Score, difference, summary
-from benchmarks.scoring import Stored, all_scores, calibrated_scores, designs
+from benchmarks.scoring import Stored, all_scores, calibrated_scores, designs, shorter_scores
 from benchmarks.store import HERE, read_rows
 from benchmarks.tables import (
     OURS,
@@ -68,6 +68,7 @@ def results_of(stored: Stored, rule_name: str, rules: Mapping[str, Any]) -> tupl
                 },
             }
     results["families"] = families(stored, scores)
+    results["shorter"] = summary(shorter_scores(rules[rule_name], stored))
     results["widths"] = widths.summaries(widths.ways(stored))
     results["judge"] = judging.scores(list(judging.pairs(stored)))
     for (task, schedule), truth_ in stored.truths.items():
@@ -178,6 +179,7 @@ def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
         ),
         "lower_table": lower_table({task: one for task, one in results["tasks"].items() if _is_seen(stored, task)}),
         "horizon_table": horizon_table(horizons.rows()),
+        "shorter": results["shorter"],
         "rule_table": rule_table(results["rules"]),
         "truth_origin": _origin(truth.TABLE),
         "records_origin": _origin(SUGGESTIONS),

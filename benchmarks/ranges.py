@@ -25,7 +25,7 @@ from benchmarks.tasks import TASKS
 from benchmarks.training import train_with
 from lrfind.curves import to_curve
 from lrfind.errors import LRFindError
-from lrfind.schedules import Cycle, cyclical
+from lrfind.schedules import Cycle, Cyclical
 from lrfind.suggest.edges import edge
 
 STORE = HERE / "records" / "ranges.jsonl"
@@ -59,7 +59,7 @@ def fill(tasks: Sequence[Task]) -> None:
     top = edges(tasks)
     for kind, task, ceiling, floor in product(KINDS, tasks, CEILINGS, FLOORS):
         if task.name in top and (task.name, kind, ceiling, floor) not in done:
-            shape = cyclical(kind, cycles=CYCLES, low=2.0**-floor)
+            shape = Cyclical(kind, cycles=CYCLES, low=2.0**-floor)
             loss = train_with(task, shape, 2.0 ** (top[task.name] - ceiling), seed=TRUTH_SEED, steps=task.horizon)
             row = {"task": task.name, "kind": kind, "ceiling": ceiling, "floor": floor}
             append_row(STORE, {**row, "loss": loss if math.isfinite(loss) else None})

@@ -13,8 +13,9 @@ from benchmarks.task import Task
 from lrfind.curves import BANDWIDTH, Curve, to_curve
 from lrfind.records import Record
 from lrfind.schedules import Shape, remaining
-from lrfind.suggest.calibrated import FEWEST_PASSES, PRIOR_EPOCHS, halvings
+from lrfind.suggest.calibrated import FEWEST_PASSES, PRIOR_EPOCHS
 from lrfind.suggest.edges import is_weak
+from lrfind.suggest.training import Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +47,21 @@ class Case:
         return remaining(self.shape)
 
     @property
+    def training(self) -> Training:
+        """What the rate is for, as the package knows it."""
+        return Training(self.horizon, None, self.record.steps_per_epoch, final_fraction=self.left)
+
+    @property
     def passes(self) -> float:
         """How often training goes over the data, in octaves from ``PRIOR_EPOCHS``."""
         fewest = FEWEST_PASSES if is_weak(self.curve) else 1.0
-        return (
-            log2(max(self.horizon / self.record.steps_per_epoch, fewest) / PRIOR_EPOCHS)
-            if self.record.steps_per_epoch
-            else 0.0
-        )
+        passes = self.training.passes
+        return log2(max(passes, fewest) / PRIOR_EPOCHS) if passes else 0.0
 
     @property
     def shorter(self) -> float:
         """How often ``HORIZON`` is halved to give the training, where the curve falls clearly; else 0."""
-        return 0.0 if is_weak(self.curve) else halvings(self.horizon)
+        return 0.0 if is_weak(self.curve) else self.training.halvings
 
     @property
     def annealing(self) -> tuple[float, float]:
@@ -87,8 +90,8 @@ class Rule:
             fitted on every task, not only on those whose curve shows little. None for a case that has none.
         known: What that answer begins with, as ``anchor``.
         ceiling: The logarithm of the highest rate that it may answer.
-        later: How many constants, the last ones, are fitted on the families that the benchmark was widened by; the
-            others are fitted on the first ones.
+        later: How many constants, the last ones, are fitted on the families that the benchmark was widened by and on
+            shorter trainings of the first ones; the others are fitted on the first ones alone.
         closer: How a slower ramp is read, with as many features; as the others where it is None.
     """
 

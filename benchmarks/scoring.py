@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from benchmarks import sweeps, truth
 from benchmarks.calibrate import Sample, fit_both, leave_one_out, samples_of
 from benchmarks.collect import BOTH, SUGGESTIONS
-from benchmarks.measures import Score, Truth, score, to_truth
+from benchmarks.measures import Score, Truth, score, to_short_truth, to_truth
 from benchmarks.readings import READINGS
 from benchmarks.rule import Rule
 from benchmarks.schedules import SHAPES
@@ -31,12 +31,21 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stored:
-    """Everything that was run: the truth, the range tests and the peers' suggestions."""
+    """Everything that was run: the truth, the range tests and the peers' suggestions.
+
+    Attributes:
+        tasks: The tasks, by name.
+        truths: By task and schedule.
+        sweeps: The range tests.
+        suggestions: Rows of what peers suggest.
+        shorter: The truth of trainings of an eighth of the steps, of the first tasks.
+    """
 
     tasks: dict[str, Task]
     truths: dict[tuple[str, str], Truth]
     sweeps: list[sweeps.Sweep]
     suggestions: list[dict[str, Any]]
+    shorter: dict[tuple[str, str], Truth] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -57,7 +66,12 @@ class Stored:
                 except ValueError:
                     continue
         rows = [row for row in read_rows(suggestions) if "peer" in row]
-        return cls(tasks, truths, sweeps.load(store), rows)
+        shorter = {
+            cell: to_short_truth(*cell, tasks[cell[0]].horizon, losses)
+            for cell in truths
+            if tasks[cell[0]].group == "seen"
+        }
+        return cls(tasks, truths, sweeps.load(store), rows, shorter)
 
     def schedules(self, task: str) -> list[str]:
         """The schedules of a task whose truth is known."""
@@ -129,9 +143,27 @@ def fitted(rule: Rule, stored: Stored) -> tuple[dict[str, Array], Array]:
     )
     ramps = sweeps.apart(seen) + (sweeps.searches(wider) if rule.later else [])
     samples = samples_of(rule, ramps, stored.tasks, stored.truths)
+    samples += shorter_samples(rule, stored) if rule.later else []
     whole = fit_both(samples, rule)
     without = leave_one_out(samples, rule)
     return {task.family: without.get(task.family, whole) for task in stored.tasks.values()}, whole
+
+
+def shorter_samples(rule: Rule, stored: Stored) -> list[Sample]:
+    """Return samples of the first tasks trained for an eighth of their steps, from the searches for the whole."""
+    short = {name: task.shortened() for name, task in stored.tasks.items() if task.group == "seen"}
+    groups = [group for group in sweeps.searches(stored.sweeps) if group[0].task in short]
+    found = samples_of(rule, groups, short, stored.shorter)
+    return [replace(sample, group="shorter") for sample in found]
+
+
+def shorter_scores(rule: Rule, stored: Stored) -> list[Score]:
+    """Score a rule on these, calibrated without the family."""
+    constants, _ = fitted(rule, stored)
+    return [
+        score("shorter", one.truth, one.seed, 2.0 ** one.octave(constants[one.family]), cost=one.steps, seconds=0.0)
+        for one in shorter_samples(rule, stored)
+    ]
 
 
 def peer_scores(stored: Stored) -> Iterator[Score]:

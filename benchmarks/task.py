@@ -24,6 +24,9 @@ ADAMW = partial(torch.optim.AdamW, fused=True)
 FIRST_STAGE = 1_000
 """Seeds of the batches of first stages are counted from here."""
 
+SHORT = 8
+"""The runs of the truth that bracket the best rate take the horizon divided by this."""
+
 RMSPROP = partial(torch.optim.RMSprop, foreach=True)
 
 
@@ -91,6 +94,10 @@ class Task:
         if self.wider:
             return "kept" if self.unseen else "wider"
         return "late" if self.late else "unseen" if self.unseen else "seen"
+
+    def shortened(self) -> Task:
+        """Return the same with trainings as short as those that bracket the best rate."""
+        return replace(self, horizon=self.horizon // SHORT)
 
     def loader(self, seed: int) -> DataLoader[Any]:
         """Return shuffled batches; each is indexed at once."""

@@ -25,16 +25,13 @@ import numpy as np
 import torch
 
 from benchmarks.store import HERE, append_row, mend, origin, read_rows
-from benchmarks.task import Task
+from benchmarks.task import SHORT, Task
 from benchmarks.tasks import TASKS, task_of
 from benchmarks.training import train
 
 TABLE = HERE / "truth.jsonl"
 SEEDS = (0, 1, 2)
 """Of the trainings; a task whose record says fewer takes the first ones."""
-
-SHORT = 8
-"""The runs that bracket take the horizon divided by this."""
 
 WHOLE = range(-16, 5)
 """Octaves that are bracketed: rates from 2**-16 to 2**4."""

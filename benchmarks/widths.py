@@ -1,6 +1,6 @@
 """How wide a finding's interval is to be: how far from the found rate the best one lies, by what the reading rests on.
 
-Run: ``python -m benchmarks.widths``: prints the widths of ``lrfind.suggest.widths`` fitted on every family that may be
+Run: ``python -m benchmarks.widths``: prints the widths of ``lrfind.suggest.ranges`` fitted on every family that may be
 fitted on, and how often the interval holds the best rate where the family is left out. Nothing is trained.
 """
 
@@ -21,16 +21,16 @@ from benchmarks.task import Task
 from lrfind import RangeTest
 from lrfind.curves import to_curve
 from lrfind.errors import LRFindError
-from lrfind.suggest.widths import Evidence, evidence
+from lrfind.suggest.calibrated import Evidence, reading_of
 
-OUTSIDE = 0.025
+OUTSIDE = 0.015
 """The share of tasks whose best rate may lie below the interval, and above it."""
 
 LEAST, MOST = 0.85, 0.95
 """An interval should hold the best rate of so many."""
 
-FEW = 3
-"""Evidence that fewer tasks have is given the widths of all."""
+OTHERS = 6.0
+"""All tasks together count as much as so many of those whose reading rests on the same: few tasks have no tails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,14 @@ class Found:
         schedule: The schedule.
         lr: The rate.
         rests_on: What the reading rests on.
+        is_read: Whether it is one of this training, and not only what is usual.
     """
 
     task: Task
     schedule: str
     lr: float
     rests_on: Evidence
+    is_read: bool
 
 
 def findings(stored: Stored) -> Iterator[Found]:
@@ -60,10 +62,8 @@ def findings(stored: Stored) -> Iterator[Found]:
                 lr = test.find([sweep.record for sweep in group]).lr
             except LRFindError:
                 continue
-            training = test.training(record)
-            length = training.over(record)
-            rests_on = evidence(to_curve(record), training.final_fraction, length.passes, length.steps)
-            yield Found(task, schedule, lr, rests_on)
+            reading = reading_of(to_curve(record), test.training(record))
+            yield Found(task, schedule, lr, reading.rests_on, reading.is_read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +94,21 @@ def ways(stored: Stored) -> list[Way]:
 def widths(known: Sequence[Way]) -> dict[Evidence, tuple[float, float]]:
     """Return, by evidence, the octaves below and above a found rate within which the best one lies.
 
-    Every task counts alike.
+    Every task counts alike, and all of them together as ``OTHERS`` more.
     """
     found = {}
+    order = sorted(known, key=lambda way: way.octaves)
+    everywhere = Counter(way.task for way in known)
     for kind in get_args(Evidence):
-        mine = [one for one in known if one.rests_on == kind]
-        mine = mine if len({one.task for one in mine}) >= FEW else list(known)
-        counts = Counter(one.task for one in mine)
-        order = sorted(mine, key=lambda one: one.octaves)
-        shares = np.cumsum([1 / counts[one.task] for one in order])
+        alike = Counter(way.task for way in known if way.rests_on == kind)
+        shares = np.cumsum(
+            [
+                (way.rests_on == kind) / max(alike[way.task], 1) + OTHERS / len(everywhere) / everywhere[way.task]
+                for way in order
+            ]
+        )
         at = np.searchsorted(shares / shares[-1], (OUTSIDE, 1 - OUTSIDE))
-        low, high = (order[min(int(one), len(order) - 1)].octaves for one in at)
+        low, high = (order[min(int(place), len(order) - 1)].octaves for place in at)
         found[kind] = (round(max(-low, 1.0), 1), round(max(high, 1.0), 1))
     return found
 

@@ -31,9 +31,10 @@ from lrfind.demo.data import load
 from lrfind.demo.lenet import LeNet
 from lrfind.schedules import constant, linear, remaining
 from lrfind.suggest.calibrated import calibrated, prior_weight
-from lrfind.suggest.cycles import cyclical_range
 from lrfind.suggest.edges import edge
 from lrfind.suggest.prior import prior_rate
+from lrfind.suggest.ranges import cyclical_range
+from lrfind.suggest.training import Training
 
 IMAGES = Path(__file__).parent / "images"
 BLUE, RED, AMBER, GREEN, GREY, INK = "#30638e", "#d1495b", "#c47f00", "#4c8a4c", "#8d99ae", "#2b2d42"
@@ -113,7 +114,7 @@ def reading() -> None:
     ax.plot(clean.lrs, clean.losses, ".", ms=4, color=GREY)
     ax.plot(clean.lrs, clean.smooth, color=INK, lw=2)
     for shape, name, colour, height in ((linear, "linear to zero", AMBER, 0.5), (constant, "constant", RED, 0.25)):
-        lr = calibrated(clean, remaining(shape), EPOCHS)
+        lr = calibrated(clean, Training(epochs=EPOCHS, final_fraction=remaining(shape)))
         ax.axvline(lr, color=colour, lw=2, label=f"rate for a {name} schedule, {lr:.2g}")
         arrow = {"arrowstyle": "->", "color": colour, "lw": 1.5, "shrinkA": 0, "shrinkB": 0}
         ax.annotate("", (lr, height), (high, height), arrowprops=arrow)
@@ -130,7 +131,7 @@ def doubts() -> None:
     for ax, batch_size in zip(both, (BATCH, 2), strict=True):
         finding = found(batch_size=batch_size)
         clean = to_curve(finding.records[0])
-        usual = prior_rate(1.0)
+        usual = prior_rate(Training())
         ax.plot(clean.lrs, clean.losses, ".", ms=3, color=GREY)
         ax.plot(clean.lrs, clean.smooth, color=INK, lw=2)
         ax.axvline(edge(clean), color=BLUE, lw=1.5, ls="--", label=f"edge {edge(clean):.2g}")

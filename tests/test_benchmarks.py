@@ -339,10 +339,9 @@ def test_the_package_carries_the_constants_that_the_fit_gives():
     reading = importlib.import_module("lrfind.suggest.calibrated")
     _, constants = fitted(rules.RULES[CHOSEN], Stored.load(TASKS))
     repeated = (reading.REPEATED_ADAPTIVE, reading.REPEATED)
-    shorter = (reading.SHORTER_ADAPTIVE, reading.SHORTER)
     first = (reading.ANNEALED, reading.STEADY, reading.ADAPTIVE, -prior.ANNEALED, -prior.STEADY)
     slower = importlib.import_module("lrfind.suggest.closer")
-    carried = (*first, *repeated, *shorter, slower.ANNEALED, slower.STEADY)
+    carried = (*first, *repeated, reading.SHORTER, slower.ANNEALED, slower.STEADY)
     assert constants == pytest.approx(carried, abs=0.051)
 
 

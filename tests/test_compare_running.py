@@ -219,8 +219,10 @@ def test_several_targets_are_compared_each_at_its_own_found_rates(tmp_path, in_t
 
 
 def test_one_schedule_is_a_comparison_where_there_are_several_targets():
-    found = compare(WIDTHS, schedules=("linear",), seeds=1, steps=8, progress=False)
+    what = {"schedules": ("linear",), "seeds": 1, "steps": 8, "progress": False}
+    found = compare(WIDTHS, **what)
     assert [arm.name for arm in found.arms] == ["linear width=4", "linear width=16"]
+    assert timeless(compare(WIDTHS, **what, jobs=2)) == timeless(found)
     best = next(arm for arm in found.arms if arm.name == found.verdict.best)
     assert f"with lr {best.lr:.3g} and {best.variant} under the schedule linear" in closing(found)
 

@@ -588,9 +588,8 @@ def test_a_step_that_fails_is_not_counted_and_the_next_ones_are():
     weights = torch.zeros(1, requires_grad=True)
     torch.optim.SGD([weights])  # from the first one on, torch calls the hooks of SGD's own step
     optimizer, arm, told = Fails([weights], lr=0.1), Arm("linear", 0.5, "linear"), []
-    with RunRecorder(
-        probe_of(arm, 0, 3), optimizer, lambda: recorder.add_row({}), lambda *now: told.append(now)
-    ) as recorder:
+    recorder = RunRecorder(probe_of(arm, 0, 3), lambda: recorder.add_row({}), lambda *now: told.append(now))
+    with recorder.start(optimizer):
         with pytest.raises(ZeroDivisionError):
             optimizer.step(lambda: 1 / 0)
         assert (recorder.observe(9.0), recorder.steps) == (None, 0)

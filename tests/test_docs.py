@@ -15,7 +15,7 @@ import pytest
 from shown import differences, shown_after
 
 from lrfind import Finding
-from lrfind.suggest import METHODS
+from lrfind.suggest import METHODS, RULES
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -194,4 +194,4 @@ def test_every_public_name_is_in_the_api(site, module):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_reading_is_in_the_api(site, method):
-    assert f'id="lrfind.suggest.{method}.{method}"' in (site / "api" / "suggest.html").read_text(encoding="utf-8")
+    assert f'id="{RULES[method].__module__}.{method}"' in (site / "api" / "suggest.html").read_text(encoding="utf-8")

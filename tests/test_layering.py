@@ -20,9 +20,8 @@ ROOT = Path(lrfind.__file__).parent
 
 ROOMS = [
     ["errors", "replies"],
-    ["words", "codec", "numbers"],
+    ["words", "codec", "numbers", "schedules"],
     ["records"],
-    ["schedules"],
     ["curves"],
     ["suggest"],
     ["strategies"],
@@ -51,7 +50,7 @@ DOORS = {
     ("records", "apply", "optim"),
     ("records", "at", "search"),
     ("records", "judge", "strategies"),
-    ("records", "length", "strategies"),
+    ("records", "length", "suggest"),
     ("records", "plot", "plots"),
     ("records", "_repr_html_", "plots"),
 }

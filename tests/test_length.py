@@ -11,7 +11,7 @@ from torch.optim import lr_scheduler as torchs
 import lrfind
 from lrfind.records import Record
 from lrfind.search import find_with
-from lrfind.strategies.length import Length, with_own
+from lrfind.suggest.training import Training, with_own
 
 PER_EPOCH, EPOCHS = 40, 5
 STEPS = PER_EPOCH * EPOCHS
@@ -105,16 +105,16 @@ class Own:
 @pytest.mark.parametrize(
     ("said", "schedule", "steps", "passes"),
     [
-        (Length(470, None, 94.0), Own(10), 470, 5),
-        (Length(None, 5, 94.0), Own(470), 470, 5),
-        (Length(None, None, 94.0), Own(470), 470, 5),
-        (Length(None, None, 94.0), Own(5), 470, 5),
-        (Length(None, None, 94.0), Own(5, "step"), 5, 5 / 94),
-        (Length(None, None, 94.0), Own(188, "epoch"), 188 * 94, 188),
-        (Length(None, None, 0.0), Own(470), None, None),
-        (Length(None, None, 0.0), Own(5, "epoch"), None, 5),
-        (Length(470, 3, 94.0), "cosine", 282, 3),
-        (Length(None, None, 94.0), "cosine", None, None),
+        (Training(470, None, 94.0), Own(10), 470, 5),
+        (Training(None, 5, 94.0), Own(470), 470, 5),
+        (Training(None, None, 94.0), Own(470), 470, 5),
+        (Training(None, None, 94.0), Own(5), 470, 5),
+        (Training(None, None, 94.0), Own(5, "step"), 5, 5 / 94),
+        (Training(None, None, 94.0), Own(188, "epoch"), 188 * 94, 188),
+        (Training(None, None, 0.0), Own(470), None, None),
+        (Training(None, None, 0.0), Own(5, "epoch"), None, 5),
+        (Training(470, 3, 94.0), "cosine", 282, 3),
+        (Training(None, None, 94.0), "cosine", None, None),
     ],
 )
 def test_the_length_is_worked_out_from_what_is_known(said, schedule, steps, passes):

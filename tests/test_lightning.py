@@ -600,6 +600,29 @@ def test_a_search_knows_how_long_the_trainer_will_train(pl, options, given, know
     assert loop.planned(given) == (given if known is None else known)
 
 
+@pytest.mark.parametrize("source", ["loader", "module", "datamodule"])
+@pytest.mark.parametrize("options", [{}, {"schedule": "linear"}])
+def test_a_search_keeps_within_its_budget_wherever_its_data_come_from(pl, source, options):
+    """A tenth of 1,000 steps: the first range test has to know how long an epoch is."""
+    net, data = module(pl)(), None
+    if source == "module":
+        net.train_dataloader = loader
+    elif source == "datamodule":
+        data = type("Data", (pl.LightningDataModule,), {"train_dataloader": lambda self: loader()})()
+    else:
+        data = loader()
+    name = "datamodule" if source == "datamodule" else "train_dataloaders"
+    stop = type(
+        "Stop", (pl.Callback,), {"on_train_start": lambda self, fitted, net: setattr(fitted, "should_stop", True)}
+    )
+    finder = lrl.LRFinder(progress=False, **options)
+    trainer(pl, finder, stop(), max_epochs=50).fit(net, **{name: data})
+    finding = lrl.find(trainer(pl, max_epochs=50), net, **{name: data}, progress=False, **options)
+    for record, *others in (finding.records, finder.finding.records):
+        assert len(record.probe.lrs) == 100
+        assert sum(len(other.probe.lrs) for other in others) <= 60  # which come on top of a share
+
+
 class TestTheScheduleOfTheTrainer:
     @staticmethod
     def finding(pl, driver, **options):

@@ -923,3 +923,32 @@ def test_what_only_the_trainer_reaches_is_put_back():
     lrl.find(trainer, module, loader, **SEARCH)
     assert trainer.counted == 0
     assert (trainer.global_step, trainer.should_stop, trainer.callbacks, trainer.fit_loop.max_steps) == before
+
+
+class Balanced(nn.Module):
+    """A criterion with a running mean of its losses."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.ones(()))
+        self.seen = []
+
+    def forward(self, outputs, targets):
+        loss = nn.functional.mse_loss(outputs, targets)
+        self.mean.lerp_(loss.detach(), 0.1)
+        self.seen.append(loss.item())
+        return loss / self.mean
+
+
+@pytest.mark.parametrize("is_criterion", [True, False])
+def test_what_a_loss_function_keeps_is_put_back(is_criterion):
+    criterion, model = Balanced(), nn.Linear(4, 1)
+
+    def loss_fn(model, batch):
+        return criterion(model(batch[0]), batch[1])
+
+    x = torch.randn(64, 4)
+    batches = list(zip(x.split(8), x.sum(1, keepdim=True).split(8), strict=True))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    lrfind.find(model, optimizer, batches, criterion if is_criterion else loss_fn, **SEARCH)
+    assert (criterion.seen, criterion.mean.item()) == ([], 1.0)

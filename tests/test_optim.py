@@ -290,7 +290,7 @@ def halved_by_a_later_hook(parameters):
 @pytest.mark.parametrize("make", [Halves, halved_by_a_later_hook])
 def test_a_record_holds_the_rate_read_back_and_not_the_one_that_was_asked_for(make, groups):
     optimizer = make([{"params": [parameter()]} for _ in range(groups)])
-    with Recorder(Probe((0.4, 0.2)), optimizer) as recorder:
+    with Recorder(Probe((0.4, 0.2))).start(optimizer) as recorder:
         for _ in range(2):
             step(optimizer)
             recorder.observe(1.0)
@@ -314,7 +314,7 @@ def test_a_scheduler_that_is_stepped_in_a_hook_changes_nothing_of_what_is_read()
         step(optimizer)
     assert (watch.greatest, watch.least) == (0.4, 0.1)
     watch.remove()
-    with Recorder(Probe((0.4, 0.2)), optimizer) as recorder:
+    with Recorder(Probe((0.4, 0.2))).start(optimizer) as recorder:
         for _ in range(2):
             step(optimizer)
             recorder.observe(1.0)

@@ -165,7 +165,7 @@ def test_the_page_of_a_finding(browser, tmp_path):
         with opened(browser, path, width=width) as page:
             assert overflow(page) <= 0
             assert page.locator("h1").inner_text() == FINDING.headline
-            assert drawn(page, "finding", "trend") == len(FINDING.records)
+            assert drawn(page, "finding", "trend, again") == len(FINDING.records)
             area = page.locator("#finding .area")
             area.hover(position={"x": 20, "y": 50})
             assert "learning rate" in area.locator(".tip").inner_text()
@@ -187,7 +187,7 @@ def test_every_curve_is_drawn(browser, report):
         assert drawn(page, "finals", "seed") == 3 * len(ARMS) - 2 * 3 - 1  # and a seed of another failed
         assert page.locator("#finals .result").all_inner_texts()[2].split() == ["not", "finite", "in", "3", "of", "3"]
         assert "0.9511 →" in page.locator("#finals .result").first.inner_text()
-        assert drawn(page, "finding", "trend") == drawn(page, "finding", "losses") == len(FINDING.records)
+        assert drawn(page, "finding", "trend, again") == drawn(page, "finding", "losses") == len(FINDING.records)
         assert drawn(page, "finding", "found, interval, band") == 3
 
 
@@ -211,7 +211,7 @@ def test_the_table_sorts_by_click_and_by_key(browser, report):
 def test_an_arm_hides_and_shows_by_click_and_by_key(browser, report):
     with opened(browser, report) as page:
         chip = page.get_by_role("button", name=LABELS["found"], exact=True)
-        every = "line, best, dashed, band, dots, trend"
+        every = "line, best, dashed, band, dots, trend, again"
         before = {name: drawn(page, name, every) for name in CHARTS}
         chip.click()
         assert chip.get_attribute("aria-pressed") == "false"

@@ -304,7 +304,14 @@ def test_losses_that_cannot_be_used(loss_fn, error, message):
         ({"strategy": "guess"}, "strategy must be"),
         ({"method": "best"}, "method must be one of"),
         ({"schedule": "sawtooth"}, "schedule must be one of"),
-        ({"speed": 3}, "unknown option 'speed'"),
+        ({"colour": 3}, "unknown option 'colour'; there are .*schedule"),
+        ({"epoch": 3}, "did you mean 'epochs'"),
+        ({"acumulate": 3}, "did you mean 'accumulate'"),
+        ({"max_steps": 3}, "did you mean 'total_steps'"),
+        ({"num_iter": 3}, "did you mean 'steps'"),
+        ({"schedule": torch.optim.lr_scheduler.OneCycleLR}, "got the class OneCycleLR; give an instance"),
+        ({"schedule": lambda: 1.0}, "schedule must be .*which returns a number"),
+        ({"schedule": lambda done: None}, "schedule must be .*which returns a number"),
         ({"strategy": lrfind.RangeTest(), "steps": 50}, "give steps to the strategy RangeTest itself"),
     ],
 )
@@ -496,8 +503,8 @@ class TestOptimizers:
         model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 1))
         both = [torch.optim.LBFGS(model[0].parameters(), lr=0.1, max_iter=2)]
         both.append(torch.optim.SGD(model[1].parameters(), lr=0.1))
-        for one in both:
-            one.register_step_post_hook(lambda optimizer, *_: print(type(optimizer).__name__))
+        for each in both:
+            each.register_step_post_hook(lambda optimizer, *_: print(type(optimizer).__name__))
         PyTorchLoop(model, both, [(x, x.sum(1, keepdim=True))], F.mse_loss).run(Probe((1e-3,) * 2))
         assert capfd.readouterr().out.split() == ["LBFGS", "SGD", "LBFGS", "SGD"]
 
@@ -510,7 +517,7 @@ class TestOptimizers:
             optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
             if search:
                 find(model, optimizer, batches)
-                assert all(isinstance(one, nn.parameter.UninitializedParameter) for one in model.parameters())
+                assert all(isinstance(part, nn.parameter.UninitializedParameter) for part in model.parameters())
             outcomes.append((train(model, optimizer, batches), model[0].weight.tolist()))
         assert outcomes[0] == outcomes[1]
 

@@ -1,4 +1,5 @@
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +13,9 @@ from lrfind.replies import Reply
 from lrfind.schedules import remaining, to_shape
 from lrfind.strategies.range_test import RangeTest
 from lrfind.suggest.calibrated import calibrated, prior_weight
-from lrfind.suggest.cycles import cyclical_range
 from lrfind.suggest.prior import prior_rate
-from lrfind.suggest.widths import WIDTHS
+from lrfind.suggest.ranges import WIDTHS, cyclical_range
+from lrfind.suggest.training import Training
 
 
 def test_it_proposes_one_ramp_and_then_answers():
@@ -68,7 +69,7 @@ def test_a_loss_still_falling_at_the_end_is_noted():
 def test_how_often_training_goes_over_the_data_is_known_from_its_length(known, epoch, passes):
     record = replace(made_up(), optimizer="Adam", steps_per_epoch=epoch)
     steps = passes * epoch or None
-    expected = calibrated(to_curve(record), remaining(to_shape("linear")), passes, steps)
+    expected = calibrated(to_curve(record), Training(steps, passes, final_fraction=remaining(to_shape("linear"))))
     assert RangeTest(schedule="linear", **known).propose([record]).lr == expected
     assert RangeTest(schedule="linear", total_steps=640).propose([replace(record, steps_per_epoch=0.0)]).lr != expected
 
@@ -84,9 +85,11 @@ def test_a_curve_that_shows_nothing_is_said_to_lean_on_what_is_usual():
     losses = 1.0 + 0.1 * np.random.default_rng(0).standard_normal(len(lrs))
     record = Record(Probe(lrs), lrs, tuple(losses), "done", optimizer="Adam")
     finding = RangeTest(schedule="linear").propose([record])
-    assert finding.lr == pytest.approx(prior_rate(0.1))
+    assert finding.lr == pytest.approx(prior_rate(Training(final_fraction=0.1)))
     assert (finding.base_lr, finding.max_lr) == pytest.approx((finding.lr / 4, finding.lr * 4))
     assert "on what is usual for Adam" in finding.notes[0]
+    assert re.search(r"^unsure: .* usual for Adam, not on your training", str(finding), re.MULTILINE)
+    assert not finding.judge(finding.lr * 2**10).is_sure
     with pytest.raises(ProbeError, match="did not fall"):
         RangeTest(method="steepest").propose([record])
 

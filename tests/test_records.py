@@ -37,10 +37,10 @@ def finding(lrs=(0.1, 0.2), values=(2.0, 1.0), **changes):
 
 @given(st.lists(st.tuples(rates, losses), min_size=1))
 def test_a_finding_survives_json(points):
-    one = finding(*zip(*points, strict=True))
-    text = json.dumps(one.to_dict(), allow_nan=False)
+    found = finding(*zip(*points, strict=True))
+    text = json.dumps(found.to_dict(), allow_nan=False)
     again = Finding.from_dict(json.loads(text))
-    assert repr(again) == repr(one)
+    assert repr(again) == repr(found)
 
 
 def test_save_and_load(tmp_path):
@@ -68,8 +68,8 @@ def test_what_cannot_be_json_leaves_the_old_file(tmp_path):
         ("{", "cannot be read"),
         ("[]", "does not hold a finding but a list"),
         ("{}", "expected a finding of schema"),
-        ('{"schema": "lrfind/finding/1"}', "cannot be read: KeyError 'lr'"),
-        ('{"schema": "lrfind/finding/1", "lr": "high"}', "cannot be read: ValueError"),
+        ('{"schema": "lrfind/finding/1"}', "cannot be read: it has no 'lr'"),
+        ('{"schema": "lrfind/finding/1", "lr": "high"}', "cannot be read: .*'high'"),
     ],
 )
 def test_a_file_that_is_no_finding(tmp_path, text, message):
@@ -126,7 +126,7 @@ WEAK = RangeTest(total_steps=2000).find([flat_then_diverging()])
 
 
 @pytest.mark.parametrize(
-    ("one", "word"),
+    ("found", "word"),
     [
         (RangeTest(total_steps=2000).find([replace(FELL, optimizer="Adam")]), "sure"),
         (EVIDENT, "fairly sure"),  # of another optimizer the interval is wide
@@ -134,18 +134,18 @@ WEAK = RangeTest(total_steps=2000).find([flat_then_diverging()])
         (RangeTest(total_steps=200).find([FELL]), "unsure"),
     ],
 )
-def test_how_sure_it_is_is_a_word_of_what_the_benchmark_lost_and_a_short_training_is_not_sure(one, word):
-    assert str(one).splitlines()[1].split(":")[0] == word
+def test_how_sure_it_is_is_a_word_of_what_the_benchmark_lost_and_a_short_training_is_not_sure(found, word):
+    assert str(found).splitlines()[1].split(":")[0] == word
 
 
 @pytest.mark.parametrize(("factor", "place"), [(1e-3, "below"), (1.1, "within"), (1e3, "above"), (1.0, "the same")])
 def test_the_rate_that_the_optimizer_has_is_said_to_be_below_within_or_above(factor, place):
     used = EVIDENT.lr * factor
-    one = replace(EVIDENT, records=(replace(FELL, used=used),))
-    line = re.search(r"^yours: .*(\n  .*)*", str(one), re.MULTILINE)[0].replace("\n ", "")
+    found = replace(EVIDENT, records=(replace(FELL, used=used),))
+    line = re.search(r"^yours: .*(\n  .*)*", str(found), re.MULTILINE)[0].replace("\n ", "")
     assert f"{used:.3g}" in line
     assert place in line
-    judged = one.judge(used)
+    judged = found.judge(used)
     assert (judged.words in line and judged.expected in line) is (factor != 1.0)
     assert "yours" not in str(EVIDENT)  # of a rate that is not known
 
@@ -227,8 +227,8 @@ def test_a_file_of_an_earlier_version_is_read():
     ],
 )
 def test_each_param_groups_rate_is_said_where_they_differ(ratios, said):
-    one = finding()
-    grouped = replace(one, records=(replace(one.records[0], ratios=ratios),))
+    alike = finding()
+    grouped = replace(alike, records=(replace(alike.records[0], ratios=ratios),))
     assert said in str(grouped).replace("\n", " ")
     assert said in grouped._repr_html_()
-    assert "param groups" not in str(one)
+    assert "param groups" not in str(alike)

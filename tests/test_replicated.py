@@ -3,21 +3,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from curves_with_answers import loss_at, made_up
+from curves_with_answers import flat_then_diverging, loss_at, made_up
 
 from lrfind.curves import to_curve
 from lrfind.errors import BadInputError, ProbeError
-from lrfind.records import Finding, Record
+from lrfind.records import Finding, Probe, Record
+from lrfind.schedules import ramp
 from lrfind.search import search
 from lrfind.strategies.range_test import RangeTest
 from lrfind.strategies.reading import is_slower_than
 from lrfind.strategies.replicated import CLOSER, Replicated
+from lrfind.suggest.calibrated import SHORTER
 from lrfind.suggest.closer import closer
 from lrfind.suggest.edges import edge, onset
 
 
 class MadeUp:
     """A loop whose losses are made up; a probe ends where the loss has risen."""
+
+    steps_per_epoch = 0.0
 
     def __init__(self, *, noise=0.05, epoch=0.0):
         self.noise, self.epoch, self.runs = noise, epoch, 0
@@ -89,17 +93,41 @@ def test_it_stays_within_its_budget(known, budget, rounds):
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear"])
-def test_a_short_training_gets_a_slower_ramp_that_counts_as_much_as_the_others(schedule):
-    test = RangeTest(total_steps=500, schedule=schedule)
+@pytest.mark.parametrize(("total_steps", "weight"), [(500, 1.0), (1000, 1.0), (1414, 0.5), (1999, 0.0007)])
+def test_a_short_training_gets_a_slower_ramp_that_counts_less_the_longer_it_is(schedule, total_steps, weight):
+    test = RangeTest(total_steps=total_steps, schedule=schedule)
     finding = search(Replicated(test), MadeUp())
     first, slower = finding.records[0], finding.records[-1]
     assert is_slower_than(first, slower)
     assert len(slower.probe.lrs) == CLOSER
-    middle = RangeTest(total_steps=500).read(first)
+    middle = RangeTest(total_steps=total_steps).read(first)
     assert slower.probe.lrs[0] < middle < slower.probe.lrs[-1]
-    others = [test.read(record) for record in finding.records[:-1]]
-    known = [np.mean(np.log(others)), math.log(closer(to_curve(slower), test.training(first).final_fraction))]
-    assert math.log(finding.lr) == pytest.approx(np.mean(known))
+    lrs = [test.read(record) for record in finding.records[:-1]]
+    lrs.append(closer(to_curve(slower), test.training(first)))
+    weights = [*[1.0] * (len(lrs) - 1), weight]
+    assert math.log(finding.lr) == pytest.approx(np.average(np.log(lrs), weights=weights), abs=0.002)
+
+
+def test_the_rate_does_not_jump_where_trainings_are_no_longer_short():
+    lrs = [search(Replicated(RangeTest(total_steps=steps)), MadeUp(noise=0.4)).lr for steps in (1990, 1999, 2000, 2010)]
+    assert max(lrs) / min(lrs) < 1.02
+
+
+@pytest.mark.parametrize(
+    ("told", "asked", "octaves"), [(500, 2000, 1.2), (2000, 500, 1.2), (1999, 2000, 0.01), (2000, 1999, 0.01)]
+)
+def test_read_again_for_another_length_it_says_what_a_search_for_that_would(told, asked, octaves):
+    """A search for a shorter training takes fewer steps and looks closer, so that it differs within its spread."""
+    for seed in range(0, 500, 100):
+        found = search(Replicated(RangeTest(total_steps=told, seed=seed)), MadeUp()).at(total_steps=asked)
+        direct = search(Replicated(RangeTest(total_steps=asked, seed=seed)), MadeUp())
+        assert abs(math.log2(found.lr / direct.lr)) < octaves
+        assert found.interval[0] < direct.lr < found.interval[1]
+
+
+def test_shorter_trainings_get_higher_rates_by_little():
+    whole = search(Replicated(RangeTest(total_steps=2000)), MadeUp())
+    assert whole.at(total_steps=500).lr == pytest.approx(whole.lr * 2 ** (2 * SHORTER))
 
 
 @pytest.mark.parametrize(
@@ -121,12 +149,58 @@ def test_no_other_training_does(known, changed):
 
 def test_a_slower_ramp_lost_in_noise_is_left_out_where_steps_follow_the_gradient():
     strategy = Replicated(RangeTest(total_steps=500))
-    whole = search(strategy, MadeUp())
-    *others, slower = whole.records
+    *others, slower = search(strategy, MadeUp()).records
     noise = tuple(1.0 + 0.1 * np.random.default_rng(0).standard_normal(len(slower.lrs)))
     found = strategy.propose([*others, replace(slower, losses=noise, stop="done", optimizer="SGD")])
-    assert found.lr == pytest.approx(np.exp(np.mean([math.log(strategy.test.read(one)) for one in others])))
+    assert found.lr == pytest.approx(np.exp(np.mean([math.log(strategy.test.read(record)) for record in others])))
     assert any("could not be read" in note for note in found.notes)
+
+
+def lost_in_noise(first, seed, highest, stop):
+    """A ramp up to a rate, whose losses are noise."""
+    lrs = ramp(1e-6, highest, 30)
+    losses = tuple(2.3 + 0.1 * np.random.default_rng(seed).standard_normal(30))
+    return replace(first, probe=Probe(lrs, seed), lrs=lrs, losses=losses, stop=stop)
+
+
+@pytest.mark.parametrize(
+    ("highest", "stop", "octaves"), [(4.0, "done", 2.0), (2.0**-6, "done", 0.0), (4.0, "non-finite", None)]
+)
+def test_a_ramp_of_plain_sgd_that_ends_without_an_edge_counts_as_if_its_end_were_one(highest, stop, octaves):
+    """Its noise hides where rates are too high, but not that none of them was."""
+    first = replace(flat_then_diverging(fall=0.5), optimizer="SGD")
+    at = edge(to_curve(first))
+    alone, test = RangeTest().read(first), RangeTest()
+    if octaves is None:
+        other = replace(lost_in_noise(first, 4, at * highest, stop), losses=(2.3,) * 30)
+    else:
+        other = lost_in_noise(first, 4, at * highest, stop)
+    found = test.find([first, other])
+    if octaves is None:
+        assert found.lr == alone
+    else:
+        assert math.log2(found.lr / alone) == pytest.approx(octaves / 2)
+        assert not any("could not be read" in note for note in found.notes)
+
+
+def test_a_rate_is_of_this_training_where_any_of_its_ramps_shows_something():
+    first = replace(made_up(), optimizer="Adam")
+    nothing = tuple(2.3 + 0.1 * np.random.default_rng(0).standard_normal(len(first.lrs)))
+    silent = replace(first, losses=nothing)
+    other = replace(silent, losses=nothing[::-1])
+    test = RangeTest(total_steps=2000)
+    assert not test.find([silent, other]).judge(1e-9).is_sure
+    assert not test.find([silent, other]).judge(1e-9).is_read
+    assert test.find([silent, first]).judge(1e-9).is_read
+
+
+def test_after_a_first_ramp_that_never_rose_none_looks_closer():
+    strategy = Replicated(RangeTest(total_steps=500))
+    (probe,) = strategy.propose([])
+    losses = tuple(3.0 - 2.0 / (1 + 1e-3 / lr) for lr in probe.lrs)
+    record = Record(probe, probe.lrs, losses, "done", optimizer="Adam")
+    answer = strategy.propose([record])
+    assert not any(len(probe.lrs) == CLOSER for probe in (answer if isinstance(answer, list) else []))
 
 
 @pytest.mark.parametrize("done", [1, 2, 3])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 
 from lrfind.errors import BadInputError
-from lrfind.schedules import SCHEDULES, cyclical, name_of, ramp, remaining, to_shape
+from lrfind.schedules import SCHEDULES, Cyclical, name_of, ramp, remaining, to_shape
 
 CYCLES = ("triangular", "triangular2", "exp_range", "restarts")
 
@@ -68,7 +68,7 @@ def test_one_cycle_is_the_default_of_torch(steps):
 def test_cycles_are_those_of_torch(kind):
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     scheduler = CyclicLR(optimizer, 0.2, 1.0, step_size_up=20, mode=kind, cycle_momentum=False)
-    shape = cyclical(kind, cycles=3, low=0.2)
+    shape = Cyclical(kind, cycles=3, low=0.2)
     for step in range(120):
         assert scheduler.get_last_lr()[0] == pytest.approx(shape(step / 120))
         optimizer.step()
@@ -79,7 +79,7 @@ def test_exp_range_is_torchs_from_the_first_peak_on():
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     gamma = 0.5 ** (1 / 40)
     scheduler = CyclicLR(optimizer, 0.2, 1.0, 20, mode="exp_range", gamma=gamma, cycle_momentum=False)
-    shape = cyclical("exp_range", cycles=3, low=0.2)
+    shape = Cyclical("exp_range", cycles=3, low=0.2)
     for step in range(120):
         if step >= 20:
             height = (scheduler.get_last_lr()[0] - 0.2) / gamma**20
@@ -91,7 +91,7 @@ def test_exp_range_is_torchs_from_the_first_peak_on():
 def test_restarts_are_those_of_torch():
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     scheduler = CosineAnnealingWarmRestarts(optimizer, 40, eta_min=0.2)
-    shape = cyclical("restarts", cycles=3, low=0.2)
+    shape = Cyclical("restarts", cycles=3, low=0.2)
     for step in range(120):
         assert scheduler.get_last_lr()[0] == pytest.approx(shape(step / 120))
         optimizer.step()
@@ -100,7 +100,7 @@ def test_restarts_are_those_of_torch():
 
 @given(st.sampled_from(CYCLES), st.integers(1, 400), st.floats(0, 0.999), st.floats(0, 1, exclude_max=True))
 def test_a_cyclical_schedule_comes_to_its_peak_and_stays_between_it_and_low(kind, cycles, low, fraction):
-    shape = cyclical(kind, cycles=cycles, low=low)
+    shape = Cyclical(kind, cycles=cycles, low=low)
     assert to_shape(shape) is shape
     assert low <= shape(fraction) <= 1.0
     assert shape(0.0 if kind == "restarts" else 0.5 / cycles) == pytest.approx(1.0)
@@ -109,7 +109,7 @@ def test_a_cyclical_schedule_comes_to_its_peak_and_stays_between_it_and_low(kind
 
 @pytest.mark.parametrize("cycles", [1, 4, 7, 100, 500])
 def test_what_is_left_of_a_cyclical_schedule_does_not_depend_on_where_it_is_looked_at(cycles):
-    shape = cyclical("triangular", cycles=cycles, low=0.1)
+    shape = Cyclical("triangular", cycles=cycles, low=0.1)
     exact = sum(shape(0.8 + 0.2 * step / 99_991) for step in range(99_991)) / 99_991
     assert remaining(shape) == pytest.approx(exact, abs=0.01)
 
@@ -127,7 +127,7 @@ def test_what_is_left_of_a_cyclical_schedule_does_not_depend_on_where_it_is_look
 )
 def test_cyclical_schedules_that_are_refused(kind, options, message):
     with pytest.raises(BadInputError, match=message):
-        cyclical(kind, **options)
+        Cyclical(kind, **options)
 
 
 def test_a_callable_is_a_schedule():

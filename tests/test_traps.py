@@ -20,7 +20,7 @@ from lrfind.lightning.loop import LightningLoop
 from lrfind.pytorch import PyTorchLoop
 from lrfind.records import Probe, Record
 from lrfind.schedules import ramp
-from lrfind.suggest.steepest import steepest
+from lrfind.suggest.published import steepest
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 

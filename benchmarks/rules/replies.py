@@ -38,16 +38,15 @@ def features(case: Case) -> tuple[float, ...]:
     adaptive = float(is_adaptive(case.curve))
     known = trust + usual
     passes = (case.passes * adaptive * known, case.passes * (1 - adaptive) * known)
-    length = (-case.shorter * adaptive * trust, -case.shorter * (1 - adaptive) * trust)
     below = (trust * annealed, trust * steady, trust * adaptive, usual * annealed, usual * steady)
-    return (*below, *passes, *length, 0.0, 0.0)
+    return (*below, *passes, -case.shorter * trust, 0.0, 0.0)
 
 
 def without(case: Case) -> tuple[float, ...] | None:
     """Return the features of the usual rate alone, where it is one that is fitted."""
     if not (has_prior(case.curve) and case.curve.is_fresh):
         return None
-    return (0.0, 0.0, 0.0, *case.annealing, case.passes, *(0.0,) * 5)
+    return (0.0, 0.0, 0.0, *case.annealing, case.passes, *(0.0,) * 4)
 
 
 def closer_anchor(case: Case) -> float:
@@ -57,7 +56,7 @@ def closer_anchor(case: Case) -> float:
 
 def closer_features(case: Case) -> tuple[float, ...]:
     """Return what goes with the constants below the edge of a slower ramp."""
-    return (*(0.0,) * 9, *case.annealing)
+    return (*(0.0,) * 8, *case.annealing)
 
 
 def known_without(case: Case) -> float:
@@ -71,7 +70,7 @@ def ceiling(case: Case) -> float:
     return log2(most) if most < inf else inf
 
 
-START = (2.0, 3.0, 0.5, 6.0, 7.0, 0.0, 0.0, 0.5, 0.5, 1.5, 2.5)
+START = (2.0, 3.0, 0.5, 6.0, 7.0, 0.0, 0.0, 0.5, 1.5, 2.5)
 
 RULES = (
     Rule(
@@ -82,7 +81,7 @@ RULES = (
         without,
         known=known_without,
         ceiling=ceiling,
-        later=4,
+        later=3,
         closer=Rule("a slower ramp", closer_anchor, closer_features, START),
     ),
 )

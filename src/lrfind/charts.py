@@ -15,12 +15,12 @@ from lrfind.curves import to_curve
 from lrfind.errors import ProbeError
 from lrfind.numbers import Show, figure, rate, span
 from lrfind.records import Finding
-from lrfind.strategies.reading import Training, readings
+from lrfind.strategies.reading import readings
 from lrfind.suggest import METHODS
 
 Numbers: TypeAlias = Sequence[float] | NDArray[Any]
 
-FindingKind = Literal["range", "losses", "trend", "interval", "yours", "found", "readings"]
+FindingKind = Literal["losses", "trend", "again", "interval", "yours", "found", "readings"]
 CurveKind = Literal["band", "dashed", "line", "best", "dots"]
 ResultKind = Literal["whisker", "mean", "seed"]
 Kind: TypeAlias = FindingKind | CurveKind | ResultKind
@@ -178,7 +178,7 @@ def finding_chart(finding: Finding) -> Chart:
         colour = 1 + number % (len(PALETTE) - 1)
         repeated = ", repeated" if number else ""
         marks.append(Mark("losses", curve.lrs, curve.losses, f"loss of each step{repeated}", colour))
-        marks.append(Mark("trend", curve.lrs, curve.smooth, f"smoothed{repeated}", colour))
+        marks.append(Mark("again" if number else "trend", curve.lrs, curve.smooth, f"smoothed{repeated}", colour))
     interval = span(*finding.interval)
     marks.append(Mark("interval", *_bracket(*finding.interval, y), f"interval {interval}", 0))
     caption = (
@@ -208,8 +208,7 @@ def _readings(finding: Finding) -> list[float]:
     """Return the rate that each range test gives for itself; none where there is only one."""
     if finding.final_fraction is None or finding.method not in METHODS or len(finding.records) < 2:
         return []
-    training = Training(finding.schedule, finding.final_fraction, finding.total_steps, finding.epochs)
-    return readings(finding.records, finding.method, training)
+    return readings(finding.records, finding.method, finding.length)
 
 
 def _box(low: float, high: float, y: Axis) -> tuple[Numbers, Numbers]:

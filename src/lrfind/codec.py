@@ -6,26 +6,70 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+from typing_extensions import Self
 
 from lrfind.errors import BadInputError, LRFindError
 
-T = TypeVar("T")
+
+class Plain:
+    """A dataclass that is kept as JSON; a field that had another name carries it as ``metadata={"was": name}``."""
+
+    __slots__ = ()
+    schema: ClassVar[str] = ""
+    """Of what is kept in a file of its own: what it is, and the version."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; numbers that are not finite become the strings that ``float`` reads."""
+        return dict(encode(self))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Build what ``to_dict`` was called on; a field that is not there takes its default.
+
+        Raises:
+            BadInputError: If the schema is another one, or a field is missing or cannot be read.
+        """
+        kind = cls.__name__.lower()
+        if cls.schema != data.get("schema", ""):
+            raise BadInputError(f"expected a {kind} of schema {cls.schema!r}, got {data.get('schema')!r}.")
+        try:
+            return cast(Self, _decode(cls, data))
+        except (TypeError, ValueError, OverflowError, AttributeError) as error:
+            raise BadInputError(f"the {kind} cannot be read: {str(error).rstrip('.')}.") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read the file that it is kept in.
+
+        Raises:
+            BadInputError: If the file is missing, is not JSON or holds something else.
+        """
+        what = f"a {cls.__name__.lower()}"
+        data = read_json(path, what)
+        try:
+            return cls.from_dict(data)
+        except BadInputError as error:
+            why = str(error).rstrip(".")
+            raise BadInputError(f"{path} cannot be read as {what} ({why}); give another file, or delete it.") from error
 
 
 def encode(value: Any) -> Any:
-    """Return plain JSON types for nested data; numbers that are not finite become the strings that ``float`` reads.
+    """Return plain JSON types for nested data.
 
     Example:
         >>> encode({"losses": (1.0, math.inf)})
         {'losses': [1.0, 'inf']}
     """
     if is_dataclass(value):
-        return {field.name: encode(getattr(value, field.name)) for field in fields(value)}
+        plain = {field.name: encode(getattr(value, field.name)) for field in fields(value)}
+        schema = getattr(value, "schema", "")
+        return {"schema": schema, **plain} if schema else plain
     if isinstance(value, Mapping):
         return {str(key): encode(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -33,27 +77,11 @@ def encode(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def decode(kind: type[T], data: Any, what: str) -> T:
-    """Build a dataclass from what ``encode`` returned; a field that is not there takes its default.
-
-    Args:
-        kind: The dataclass. A field that had another name carries it as ``metadata={"was": name}``.
-        data: The plain data; None in place of a number is NaN, as earlier versions wrote it.
-        what: What it should be, for people.
-
-    Raises:
-        BadInputError: If a field is missing or cannot be read.
-    """
-    try:
-        return cast(T, _decode(kind, data))
-    except (KeyError, TypeError, IndexError, ValueError, OverflowError, AttributeError) as error:
-        raise BadInputError(f"{what} cannot be read: {type(error).__name__} {error}.") from error
-
-
 def _decode(kind: Any, data: Any) -> Any:
+    """Return data as what a type says; None in place of a number is NaN, as earlier versions wrote it."""
     origin, arguments = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
-        return _decode_fields(kind, data)
+        return cast(Any, kind)(**_decode_fields(kind, data))
     if origin in (Union, UnionType):
         return None if data is None else _decode(arguments[0], data)
     if origin is tuple and arguments[-1] is ...:
@@ -71,22 +99,20 @@ def _decode(kind: Any, data: Any) -> Any:
     return kind(data) if kind in (int, bool) else data
 
 
-def _decode_fields(kind: Any, data: Mapping[str, Any]) -> Any:
-    hints, values = _hints(kind), {}
+def _decode_fields(kind: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+    values = {}
     for field in fields(kind):
         name = field.name if field.name in data else field.metadata.get("was", field.name)
-        if name in data or not _has_default(field):
-            values[field.name] = _decode(hints[field.name], data[name])
-    return kind(**values)
+        if name in data:
+            values[field.name] = _decode(_hints(kind)[field.name], data[name])
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise BadInputError(f"it has no {field.name!r}")
+    return values
 
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
-
-
-def _has_default(field: Field[Any]) -> bool:
-    return field.default is not MISSING or field.default_factory is not MISSING
 
 
 def read_json(path: str | os.PathLike[str], what: str) -> dict[str, Any]:

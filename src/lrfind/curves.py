@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
@@ -43,7 +43,6 @@ BANDWIDTH = 1.0
 """Width of the smoothing kernel (its standard deviation), in octaves of the learning rate."""
 
 
-@dataclass(slots=True)
 class DivergenceWatch:
     """Says, loss by loss, whether a probe should stop.
 
@@ -58,15 +57,11 @@ class DivergenceWatch:
         [None, None, 'diverged']
     """
 
-    _start: list[float] = field(default_factory=list)
-    _all: list[float] = field(default_factory=list)
-    _last: float = math.nan
-    _before_last: float = math.nan
-    _level: float = math.nan
-    _noise: float = math.nan
-    _lowest: float = math.inf
-    _bound: float = math.inf
-    _gaps: int = 0
+    def __init__(self) -> None:
+        self._losses: list[float] = []
+        self._level = self._noise = math.nan
+        self._lowest = self._bound = math.inf
+        self._gaps = 0
 
     def observe(self, loss: float, *, is_sound: bool = False) -> Stop | None:
         """Take the loss of one more step.
@@ -82,14 +77,13 @@ class DivergenceWatch:
             self._gaps += 1
             return "non-finite" if self._gaps >= (GAPS if is_sound else PATIENCE) else None
         self._gaps = 0
-        self._all.append(loss)
-        low, high = self._before_last, self._last
-        self._before_last, self._last = high, loss
-        if len(self._start) < START:
-            self._start.append(loss)
-            self._level, self._noise = median(self._start), spread_of(self._start)
+        losses = self._losses
+        losses.append(loss)
+        if len(losses) <= START:
+            self._level, self._noise = median(losses), spread_of(losses)
             return None
-        if low > high:  # at every step, a list and a sort would cost more than all the rest
+        low, high = losses[-3], losses[-2]
+        if low > high:  # at every step, a slice and a sort would cost more than all the rest
             low, high = high, low
         now = low if loss < low else high if loss > high else loss
         if now < self._lowest:
@@ -99,14 +93,14 @@ class DivergenceWatch:
 
     def _is_sure(self) -> bool:
         """Say whether losses above the bound are more than spikes."""
-        before, last = self._all[:-SURE], self._all[-SURE:]
+        before, last = self._losses[:-SURE], self._losses[-SURE:]
         early = before[: max(2 * START, len(before) // 2)]
         if len(before) < START or not (sorted(early)[-2] > self._bound or is_heavy(early)):
             return True
         return min(last) > float(np.quantile(before, 0.75)) and median(last) > self._bound
 
 
-def is_heavy(losses: Sequence[float]) -> bool:
+def is_heavy(losses: Sequence[float] | Array) -> bool:
     """Say whether the noise of some losses has heavy tails: spikes.
 
     Example:
@@ -117,14 +111,14 @@ def is_heavy(losses: Sequence[float]) -> bool:
     return len(losses) >= 2 * START and bool(sorted(losses)[-2] - middle > HEAVY * (high - low))
 
 
-def spread_of(losses: Sequence[float]) -> float:
+def spread_of(losses: Sequence[float] | Array) -> float:
     """Return the range of the losses at the start; one wild loss among them widens it no more than ``WILD`` times.
 
     Example:
         >>> [spread_of([2.0, 2.5, 3.0, wild]) for wild in (2.5, 4.0, 1e9)]
         [1.0, 2.0, 6.0]
     """
-    values = sorted(losses)
+    values = sorted(map(float, losses))
     without_one = min(values[-1] - values[1], values[-2] - values[0]) if len(values) > 2 else 0.0
     whole = values[-1] - values[0]
     return min(whole, WILD * without_one) if without_one > 0 else whole
@@ -141,10 +135,7 @@ class Curve:
         noise: Standard deviation of a raw loss around the trend where the loss still lies at its start.
         level: The loss at the start: what an untrained model has.
         stop: Why the probe ended.
-        optimizer: The class name of the optimizer, as the record has it.
-        is_fresh: Whether training begins here, as the record has it.
-        reply: How the optimizer replies to its rate, as the record has it.
-        used: The rate before the search, as the record has it.
+        optimizer: As the record has it, as ``is_fresh``, ``reply`` and ``used`` are.
         is_spiky: Whether the noise has heavy tails.
     """
 
@@ -183,13 +174,12 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
     finite = np.isfinite(losses)
     if finite.sum() < START:
         raise ProbeError(_unreadable(record, int(finite.sum())))
-    known = losses[finite]
-    level, noise, capped = _judged(known)
-    smooth = local_linear(np.log2(lrs[finite]), capped, np.log2(lrs), octaves)
+    level, noise, capped, is_spiky = _judged(losses[finite])
+    at, known = np.log2(lrs), np.log2(lrs[finite])
     return Curve(
         lrs=lrs,
         losses=np.where(finite, losses, np.nan),
-        smooth=smooth,
+        smooth=smoother(known, at, octaves) @ capped if octaves > 0 else np.interp(at, known, capped),
         noise=noise,
         level=level,
         stop=record.stop,
@@ -197,64 +187,49 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
         is_fresh=record.is_fresh,
         reply=record.reply,
         used=record.used,
-        is_spiky=is_heavy(_early(known).tolist()),
+        is_spiky=is_spiky,
     )
 
 
-def local_linear(x: Array, y: Array, at: Array, width: float) -> Array:
-    """Smooth by weighted straight lines: unbiased for a constant and for a straight line, and without lag.
+def smoother(x: Array, at: Array, width: float) -> Array:
+    """Return the matrix that smooths by weighted straight lines: unbiased for a straight line, and without lag.
 
     Args:
         x: Where the values are, shape (n,).
-        y: The values, shape (n,).
         at: Where to read the trend, shape (m,).
         width: Standard deviation of the Gaussian weights, in units of x; at least the way to the nearest point.
 
     Returns:
-        The trend, shape (m,).
+        The matrix, shape (m, n); times the values it is the trend.
 
     Source:
         Cleveland, "Robust locally weighted regression", JASA 74 (1979), section 2, with Gaussian weights.
     """
-    return np.interp(at, x, y) if width <= 0 else smoother(x, at, width) @ y
-
-
-def smoother(x: Array, at: Array, width: float) -> Array:
-    """Return the matrix, shape (m, n), that ``local_linear`` multiplies the values with."""
-    distance = np.abs(at[:, None] - x[None, :])
+    distance = np.abs(at[:, None] - x)
     nearest = distance.min(axis=1)
     weights = np.exp(-0.5 * (distance / np.maximum(width, nearest)[:, None]) ** 2)
     weights /= weights.sum(axis=1, keepdims=True)
     centre = weights @ x
-    moments = weights * (x[None, :] - centre[:, None])
+    moments = weights * (x - centre[:, None])
     spread = moments @ x
     tilt = np.divide(at - centre, spread, out=np.zeros_like(spread), where=spread > 1e-12)
     return np.asarray(weights + tilt[:, None] * moments)
 
 
-def _early(losses: Array) -> Array:
-    """Return the losses that show what the noise is like."""
-    return losses[: max(2 * START, len(losses) // 4)]
-
-
-def _judged(losses: Array) -> tuple[float, float, Array]:
-    """Return the level and the noise of the start, and the losses, none of them far above it."""
-    early = _early(losses)
-    if is_heavy(early.tolist()):
+def _judged(losses: Array) -> tuple[float, float, Array, bool]:
+    """Return level and noise of the start; the losses, none of them far above it; whether their noise is spiky."""
+    early, quarter = losses[: max(2 * START, len(losses) // 4)], max(START, len(losses) // 4)
+    if is_spiky := is_heavy(early):
         low, middle, high = np.quantile(early, (0.25, 0.5, 0.75))
-        spread = SPIKE * float(high - low)
-        capped = np.minimum(losses, middle + max(spread, middle - float(np.min(losses))))
-        start = capped[: len(early)]
-        return float(np.mean(start)), float(np.sqrt(np.mean(np.diff(start) ** 2) / 2)), capped
-    level = float(np.median(losses[:START]))
-    lowest = min(level, float(np.min(losses)))
-    capped = np.minimum(losses, level + max(2.0 * spread_of(losses[:START].tolist()), level - lowest))
-    return level, _noise(capped[: max(START, len(losses) // 4)]), capped
-
-
-def _noise(values: Array) -> float:
-    """Standard deviation of independent noise around a slow trend, from successive differences (robustly)."""
-    return float(np.median(np.abs(np.diff(values))) / 0.954)
+        room = SPIKE * (high - low)
+    else:
+        middle, room = np.median(losses[:START]), 2.0 * spread_of(losses[:START])
+    capped = np.minimum(losses, middle + max(room, middle - np.min(losses)))
+    if is_spiky:
+        level, noise = np.mean(capped[: len(early)]), np.sqrt(np.mean(np.diff(capped[: len(early)]) ** 2) / 2)
+    else:  # successive differences of independent noise, robustly: 0.954 is their median for a deviation of 1
+        level, noise = middle, np.median(np.abs(np.diff(capped[:quarter]))) / 0.954
+    return float(level), float(noise), capped, is_spiky
 
 
 def _unreadable(record: Record, finite: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from typing_extensions import Unpack
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.isolation import generators_kept
 from lrfind.loggers import Metrics, log_search
-from lrfind.loop import LoopInPlace
+from lrfind.loop import Loop
 from lrfind.optim import (
     CLOSE,
     AppliedRate,
@@ -25,13 +26,13 @@ from lrfind.optim import (
     handling_groups,
     rates_of,
 )
-from lrfind.options import SearchOptions, to_strategy, with_new_names
+from lrfind.options import NAMES, SearchOptions, to_strategy, with_names
 from lrfind.progress import announce
 from lrfind.records import Finding
 from lrfind.search import find_with
 
 
-class TrainerLoop(LoopInPlace):
+class TrainerLoop(Loop):
     """A loop in a framework's own trainer, which knows what it will do with the rate and for how long."""
 
     @abstractmethod
@@ -51,7 +52,6 @@ class TrainerLoop(LoopInPlace):
         """Return the options of a search with schedule and length."""
         if not isinstance(options.get("strategy", "auto"), str):
             return options
-        options = cast(SearchOptions, with_new_names(options))
         plan: dict[str, Any] = {}
         if "schedule" not in options and (known := self.schedule()) is not None:
             plan["schedule"] = known
@@ -160,6 +160,8 @@ class Finder(Verifier):
 
     def __init__(self, *, apply: bool = True, every: int | None = None, **options: Unpack[SearchOptions]) -> None:
         super().__init__(None)
+        names = {*inspect.signature(type(self)).parameters, *NAMES}
+        options = cast(SearchOptions, with_names(options, names, stacklevel=4))
         to_strategy(**options)
         if every is not None and every < 1:
             raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")

@@ -7,67 +7,48 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from typing_extensions import Self
 
-from lrfind.isolation import Kept, generators_kept
-from lrfind.ranks import MetError
+from lrfind.isolation import Kept
+from lrfind.ranks import RestartProbeError
 from lrfind.records import Probe, Record
 
 OnStep = Callable[[float, float], None]
 """Told the rate and the loss of each step of a probe, for showing progress."""
 
 
-def ignore(lr: float, loss: float) -> None:
-    """Do nothing: the ``OnStep`` of a probe that nobody follows."""
+class Loop(ABC):
+    """Runs probes in a framework's training loop: notes once what training can move, and puts it back after each probe.
 
-
-class Loop(Protocol):
-    """What the search needs of a framework; entered (``with loop:``) for the time of a search.
-
+    A loop is entered (``with loop:``) for the time of a search; a probe outside of that is a search of its own.
     The probes of a round are independent: each begins at the same starting point and knows nothing of the others, so
-    that they may run in any order, side by side or on several machines. A loop that knows how many optimizer steps one
-    pass over the data takes has them as ``steps_per_epoch``.
-    """
-
-    def __enter__(self) -> Any:
-        """Note once how everything is."""
-        ...
-
-    def __exit__(self, *error: Any) -> None:
-        """Check that everything is as it was."""
-        ...
-
-    def run(self, probe: Probe, on_step: OnStep) -> Record:
-        """Run one probe from the starting point and put everything back, on every exit."""
-        ...
-
-
-class LoopInPlace(ABC):
-    """A loop that probes the originals: notes once what training can move, and puts it back after each probe.
-
-    A probe that runs outside of ``with loop:`` is a search of its own.
+    that they may run in any order, side by side or on several machines.
     """
 
     kept: Kept
     _depth = 0
     _open: ExitStack
 
+    @property
+    def steps_per_epoch(self) -> float:
+        """Optimizer steps in one pass over the data; 0 where that is not known."""
+        return 0.0
+
     @abstractmethod
     def _begin(self, stack: ExitStack) -> Kept:
         """Begin a search: what is not put back by itself goes on the stack; return what is."""
 
     @abstractmethod
-    def _run(self, probe: Probe, on_step: OnStep) -> Record:
+    def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
         """Run one probe."""
 
     def __enter__(self) -> Self:
         """Note how everything is, where no search has yet."""
         if self._depth == 0:
             with ExitStack() as stack:
-                stack.enter_context(generators_kept())
                 self.kept = stack.enter_context(self._begin(stack))
                 self._open = stack.pop_all()
         self._depth += 1
@@ -79,10 +60,10 @@ class LoopInPlace(ABC):
         if self._depth == 0:
             self._open.__exit__(*error)
 
-    def run(self, probe: Probe, on_step: OnStep = ignore) -> Record:
-        """Run one probe; see ``Loop``."""
+    def run(self, probe: Probe, on_step: OnStep | None = None) -> Record:
+        """Run one probe from the starting point and put everything back, on every exit."""
         with self, torch.enable_grad():
-            with suppress(MetError), self.kept.probe(probe.seed):
+            with suppress(RestartProbeError), self.kept.probe(probe.seed):
                 return self._run(probe, on_step)
             with self.kept.probe(probe.seed):  # from now on, all ranks judge the same losses
                 return self._run(probe, on_step)
@@ -91,14 +72,9 @@ class LoopInPlace(ABC):
 @contextmanager
 def quiet(*names: str) -> Iterator[None]:
     """Keep what the named loggers advise, and warnings, out of output that is not the user's own training."""
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
+    with ExitStack() as stack, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in map(logging.getLogger, names):
+            stack.callback(logger.setLevel, logger.level)
             logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        yield

@@ -6,8 +6,10 @@ import inspect
 import os
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
+from difflib import get_close_matches
+from functools import wraps
 from typing import Any, Literal, TypeVar, cast
 
 from torch.optim.lr_scheduler import LRScheduler
@@ -49,7 +51,8 @@ class SearchOptions(RangeOptions, total=False):
             ``"one-cycle"``, a scheduler, or a function of the fraction of training done.
         total_steps: How many optimizer steps training will take.
         epochs: Or how often it will go over the data; of both, the lesser counts.
-        budget: What ``"auto"`` may cost: a share of the training if below 1, else steps.
+        budget: What ``"auto"`` may cost: a share of the training if below 1, else steps; but a search takes 48 steps
+            at least, and of a share up to three times as much where training is short (``lrfind.Replicated``).
         min_lr: The first rate that is tried.
         max_lr: The last one; a search stops earlier where the loss diverges.
         steps: Optimizer steps of the first range test.
@@ -72,25 +75,41 @@ class SearchOptions(RangeOptions, total=False):
 
 NAMES = tuple(name for name in SearchOptions.__annotations__ if name != "isolation")
 
-_DEFAULTS = {one.name: one.default for kind in (RangeTest, Replicated) for one in fields(kind)}
+_ELSEWHERE = {
+    "start_lr": "min_lr",
+    "init_value": "min_lr",
+    "end_lr": "max_lr",
+    "final_value": "max_lr",
+    "num_iter": "steps",
+    "num_it": "steps",
+    "num_training": "steps",
+    "max_steps": "total_steps",
+    "num_steps": "total_steps",
+}
+"""What other finders and trainers call these options."""
+
+_DEFAULTS = {field.name: field.default for kind in (RangeTest, Replicated) for field in fields(kind)}
 _DEFAULTS |= {"strategy": "auto", "progress": True}
 del _DEFAULTS["schedule"]  # which is by default what drives the training's own optimizer
 
 
 def with_options(function: F) -> F:
-    """Name every option in the signature and the docstring of a function that takes them as ``**options``.
-
-    That is what ``help`` and completion show of them; how the function is called does not change.
-    """
+    """Check the names of the ``**options`` of a function, and have ``help`` and completion show each of them."""
     given = inspect.signature(function)
-    first = [one for one in given.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    first = [parameter for parameter in given.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
     kinds = {name: kind.__forward_arg__ for name, kind in SearchOptions.__annotations__.items()}
     options = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS.get(name), annotation=kinds[name])
         for name in NAMES
     ]
-    function.__signature__ = given.replace(parameters=[*first, *options])  # type: ignore[attr-defined]
-    return with_meanings(function)
+    signature = given.replace(parameters=[*first, *options])
+
+    @wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **with_names(kwargs, signature.parameters))
+
+    checked.__signature__ = signature  # type: ignore[attr-defined]
+    return cast(F, with_meanings(checked))
 
 
 def with_meanings(documented: F) -> F:
@@ -101,59 +120,58 @@ def with_meanings(documented: F) -> F:
     return documented
 
 
-def with_new_names(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options with ``total_steps`` for ``horizon``, as it was called before, and say so."""
-    if "horizon" not in options:
-        return dict(options)
-    warnings.warn("horizon= is called total_steps= now.", DeprecationWarning, stacklevel=4)
-    return {"total_steps" if name == "horizon" else name: value for name, value in options.items()}
+def with_names(given: Mapping[str, Any], known: Collection[str], *, stacklevel: int = 3) -> dict[str, Any]:
+    """Return options by the names that they have today.
+
+    Args:
+        given: The options.
+        known: The names of today.
+        stacklevel: Whose line a warning of a former name points to.
+
+    Raises:
+        BadInputError: If a name is unknown; the message says which one may be meant.
+    """
+    options = dict(given)
+    if "horizon" in options:
+        warnings.warn("horizon= is called total_steps= now.", DeprecationWarning, stacklevel)
+        options["total_steps"] = options.pop("horizon")
+    if options.pop("isolation", None) is not None:
+        said = "isolation= has no effect any more, leave it out: nothing moves."
+        warnings.warn(said, DeprecationWarning, stacklevel)
+    for name in sorted(options.keys() - known):
+        near = [other for other in (_ELSEWHERE.get(name), *get_close_matches(name, known, 1)) if other in known]
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}."
+        raise BadInputError(f"unknown option {name!r}; {hint}")
+    return options
 
 
-def to_strategy(
-    *,
-    steps_per_epoch: float = 0.0,
-    strategy: str | Strategy = "auto",
-    budget: float | None = None,
-    progress: bool = True,
-    resume: str | os.PathLike[str] | None = None,
-    isolation: str | None = None,
-    **options: Unpack[RangeOptions],
-) -> Strategy:
-    """Return the strategy that the options ask for.
+def to_strategy(*, steps_per_epoch: float = 0.0, **options: Unpack[SearchOptions]) -> Strategy:
+    """Return the strategy that the options ask for; ``progress`` and ``resume`` are without effect here.
 
     Args:
         steps_per_epoch: Optimizer steps in one pass over the data; 0 where they are not known.
-        strategy: As every ``find`` takes it.
-        budget: Likewise.
-        progress: Likewise; without effect here.
-        resume: Likewise; without effect here.
-        isolation: Likewise.
-        **options: Likewise.
+        **options: As every ``find`` takes them.
 
     Raises:
         BadInputError: If an option is unknown, out of its range, or given beside a strategy that is an object.
     """
-    if isolation is not None:
-        warnings.warn(
-            "isolation= has no effect any more, leave it out: nothing moves.", DeprecationWarning, stacklevel=3
-        )
-    options = cast(RangeOptions, with_new_names(options))
-    if unknown := sorted(set(options) - set(RangeOptions.__annotations__)):
-        raise BadInputError(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(NAMES))}.")
-    if "schedule" in options:
-        options["schedule"] = unstepped(options["schedule"])
+    given = with_names(options, NAMES)
+    strategy, budget = given.pop("strategy", "auto"), given.pop("budget", None)
+    test = {name: value for name, value in given.items() if name not in ("progress", "resume")}
+    if "schedule" in test:
+        test["schedule"] = unstepped(test["schedule"])
     if strategy == "auto":
-        test = RangeTest(steps_per_epoch=steps_per_epoch, **options)  # type: ignore[arg-type]
-        return Replicated(test) if budget is None else Replicated(test, budget=budget)
+        first = RangeTest(steps_per_epoch=steps_per_epoch, **test)
+        return Replicated(first) if budget is None else Replicated(first, budget=budget)
     if strategy == "range":
         if budget is not None:
             raise BadInputError('budget is for strategy="auto"; give strategy="range" its steps instead.')
-        return RangeTest(steps_per_epoch=steps_per_epoch, **options)  # type: ignore[arg-type]
+        return RangeTest(steps_per_epoch=steps_per_epoch, **test)
     if isinstance(strategy, str):
         raise BadInputError(f'strategy must be "auto", "range" or an object with propose, got {strategy!r}.')
-    if given := sorted([*options, *([] if budget is None else ["budget"])]):
-        raise BadInputError(f"give {', '.join(given)} to the strategy {type(strategy).__name__} itself.")
-    return strategy
+    if own := sorted([*test, *([] if budget is None else ["budget"])]):
+        raise BadInputError(f"give {', '.join(own)} to the strategy {type(strategy).__name__} itself.")
+    return cast(Strategy, strategy)
 
 
 def unstepped(schedule: Schedule) -> str | Shape | Stretched:

@@ -23,7 +23,8 @@ _DOTS = {"marker": ".", "ms": 5}
 _SHORT_DASHES = (0, (2, 1.5))
 LOOKS: dict[Kind, dict[str, Any]] = {
     "losses": {**_DOTS, "alpha": 0.55, "mew": 0},
-    "trend": {"lw": 2},
+    "trend": {"lw": 2.2},
+    "again": {"lw": 1.3},
     "interval": {"lw": 1.5},
     "yours": {"lw": 1.5, "ls": _SHORT_DASHES},
     "found": {"lw": 2},

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from time import perf_counter
 from typing import Any
 
+from lrfind.ranks import is_first
 from lrfind.records import Finding, Probe, Record
-from lrfind.resume import is_first
 from lrfind.strategies import Strategy, TellsSoFar
 from lrfind.words import announcement
 
@@ -29,24 +29,21 @@ class Display:
         show: Shows the line; None where nobody sees it.
         strategy: What is searched by; asked for the best so far, if it can tell.
         every: Seconds between two lines.
-        at_once: Whether the first line is shown without waiting for that long.
+        wait: Seconds before the first one.
 
     Attributes:
         line: What it says now.
+        is_seen: Whether anybody sees the line.
     """
 
-    def __init__(self, show: Show | None, strategy: Strategy, every: float = 0.0, *, at_once: bool = True) -> None:
+    def __init__(self, show: Show | None, strategy: Strategy, every: float = 0.0, wait: float = 0.0) -> None:
         self._show, self._strategy, self._every = show, strategy, every
         self._probes: list[Probe] = []
         self._done, self._steps, self._before = 0, 0, 0
         self._begun = perf_counter()
-        self._shown = -every if at_once else self._begun
+        self._next = self._begun + wait
         self._best = self.line = ""
-
-    @property
-    def is_seen(self) -> bool:
-        """Whether anybody sees the line."""
-        return self._show is not None
+        self.is_seen = show is not None
 
     def on_round(self, probes: Sequence[Probe]) -> None:
         """Take the probes of one more round."""
@@ -56,7 +53,7 @@ class Display:
     def on_step(self, lr: float, loss: float) -> None:
         """Take one more step of a probe."""
         self._steps += 1
-        if perf_counter() - self._shown > self._every:
+        if perf_counter() >= self._next:
             self._say(f"lr {lr:.1e}  loss {loss:<7.3g}")
 
     def on_record(self, records: Sequence[Record]) -> None:
@@ -74,8 +71,8 @@ class Display:
         kind = "range test" if probe.lrs[0] < probe.lrs[-1] else "probe"
         which = f"{kind} {min(self._done + 1, count)}" + (f" of {count}" if count > 1 else "")
         self.line = "  |  ".join(words for words in (f"{which}  {now}".strip(), self._left(), self._best) if words)
-        if self._show is not None and perf_counter() - self._shown > self._every:
-            self._shown = perf_counter()
+        if self._show is not None and perf_counter() >= self._next:
+            self._next = perf_counter() + self._every
             self._show(self.line, self._steps, len(probe.lrs))
 
     def _left(self) -> str:
@@ -99,19 +96,32 @@ def display(strategy: Strategy, *, shown: bool) -> Iterator[Display]:
     if not shown:
         yield Display(None, strategy)
         return
-    place, bar = ("notebook", _cell) if _is_notebook() else ("terminal", _bar) if _is_terminal() else ("log", _lines)
-    with bar() as show:
-        yield Display(show, strategy, EVERY[place], at_once=place != "log")
+    place, bar = _place()
+    with bar as show:
+        yield Display(show, strategy, EVERY[place], EVERY[place] if place == "log" else 0.0)
+
+
+def _place() -> tuple[str, AbstractContextManager[Show]]:
+    """Return where a search runs, and what shows lines there."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if getattr(shell, "kernel", None) is not None:  # of Jupyter, VS Code, Colab; IPython in a terminal has none
+        return "notebook", _cell()
+    if find_spec("rich") is not None:
+        from rich.console import Console  # here, since it would make up half of the time that importing lrfind takes
+
+        console = Console(stderr=True)
+        if console.is_terminal:
+            return "terminal", _bar(console)
+    return "log", nullcontext(_print_line)
 
 
 @contextmanager
-def _bar() -> Iterator[Show]:
+def _bar(console: Any) -> Iterator[Show]:
     """A bar on the error stream, gone at the end."""
-    from rich.console import Console  # here, since it would make up half of the time that importing lrfind takes
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (TextColumn("lrfind"), BarColumn(10), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda line, done, total: bar.update(task, description=line, completed=done, total=total)
 
@@ -119,37 +129,18 @@ def _bar() -> Iterator[Show]:
 @contextmanager
 def _cell() -> Iterator[Show]:
     """A bar in the output of a notebook's cell, gone at the end: by display ids, which need no extension."""
-    cell: Any = import_module("IPython.display")  # which has no types
-    handle = cell.display(cell.HTML(""), display_id=True)
+    ipython: Any = import_module("IPython.display")
+    handle = ipython.display(ipython.HTML(""), display_id=True)
 
     def show(line: str, done: int, total: int) -> None:
         bar = f'<progress value="{done}" max="{total}"></progress>'
-        handle.update(cell.HTML(f"<code>lrfind</code> {bar} <code>{line}</code>"))
+        handle.update(ipython.HTML(f"<code>lrfind</code> {bar} <code>{line}</code>"))
 
     try:
         yield show
     finally:
-        handle.update(cell.HTML(""))
+        handle.update(ipython.HTML(""))
 
 
-@contextmanager
-def _lines() -> Iterator[Show]:
-    """A line at a time on the error stream, for logs and pipes."""
-    yield lambda line, done, total: print(f"lrfind: {line}  ({done} of {total} steps)", file=sys.stderr, flush=True)
-
-
-def _is_notebook() -> bool:
-    """Say whether this is the kernel of a notebook: Jupyter's, VS Code's, Colab's; not IPython in a terminal."""
-    if "IPython" not in sys.modules:
-        return False
-    shell = sys.modules["IPython"].get_ipython()
-    return getattr(shell, "kernel", None) is not None
-
-
-def _is_terminal() -> bool:
-    """Say whether a bar can be drawn; without Rich, lines are printed."""
-    if find_spec("rich") is None:
-        return False
-    from rich.console import Console
-
-    return Console(stderr=True).is_terminal
+def _print_line(line: str, done: int, total: int) -> None:
+    print(f"lrfind: {line}  ({done} of {total} steps)", file=sys.stderr, flush=True)

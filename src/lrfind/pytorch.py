@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import KW_ONLY, dataclass
 from functools import wraps
 from itertools import chain, islice
 from numbers import Integral
@@ -17,9 +18,9 @@ from typing_extensions import ParamSpec, Unpack
 
 from lrfind.errors import BadInputError
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in
-from lrfind.loop import LoopInPlace, OnStep
+from lrfind.loop import Loop, OnStep
 from lrfind.optim import Optimizers, as_list, check_hooks, living_schedulers, outermost, to_schedule
-from lrfind.options import SearchOptions, with_options
+from lrfind.options import Schedule, SearchOptions, with_options
 from lrfind.ranks import Ranks
 from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Record
@@ -31,30 +32,30 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _ORDER = ("model", "optimizer", "loader", "loss_fn")
-_LIGHTNINGS = "lrfind.lightning.find(trainer, model), or Trainer(callbacks=[lrfind.lightning.LRFinder()])"
+_LIGHTNING = "lrfind.lightning.find(trainer, model), or Trainer(callbacks=[lrfind.lightning.LRFinder()])"
 _TRAINERS = {
-    "lightning": _LIGHTNINGS,
-    "pytorch_lightning": _LIGHTNINGS,
+    "lightning": _LIGHTNING,
+    "pytorch_lightning": _LIGHTNING,
     "transformers": "lrfind.huggingface.find(trainer), or Trainer(..., callbacks=[lrfind.huggingface.LRFinder()])",
 }
 
 
-def _with_trainers_named(function: Callable[P, R]) -> Callable[P, R]:
+def _without_trainers(function: Callable[P, R]) -> Callable[P, R]:
     """Return a function that says what was meant where it is given a framework's trainer."""
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        for kind in {one for value in (*args, *kwargs.values()) for one in type(value).__mro__}:
-            room, _, _ = kind.__module__.partition(".")
-            if kind.__name__ == "Trainer" and room in _TRAINERS:
-                raise BadInputError(f"a Trainer of {room} has a search of its own: {_TRAINERS[room]}.")
+        for kind in {kind for value in (*args, *kwargs.values()) for kind in type(value).__mro__}:
+            package, _, _ = kind.__module__.partition(".")
+            if kind.__name__ == "Trainer" and package in _TRAINERS:
+                raise BadInputError(f"a Trainer of {package} has a search of its own: {_TRAINERS[package]}.")
         return function(*args, **kwargs)
 
     return checked
 
 
-@_with_trainers_named
 @with_options
+@_without_trainers
 def find(
     model: nn.Module,
     optimizer: Optimizers,
@@ -103,99 +104,76 @@ def find(
     """
     with generators_kept():  # first of all: whatever is imported or called from here on may draw from them
         loop = PyTorchLoop(model, optimizer, loader, loss_fn, step=step, accumulate=accumulate)
-        if "schedule" not in options and isinstance(options.get("strategy", "auto"), str):
-            options |= _schedule_of(loop.drivers)
+        if loop.drivers and "schedule" not in options and isinstance(options.get("strategy", "auto"), str):
+            options["schedule"] = _schedule_of(loop.drivers)
         return find_with(loop, **options)
 
 
-def _drivers(optimizer: Optimizers) -> tuple[Any, ...]:
-    """Return the living schedulers that drive an optimizer, the first of several."""
-    lead = as_list(optimizer)[0]
-    is_driven = any("initial_lr" in group for group in lead.param_groups)
-    return outermost(living_schedulers(lead)) if is_driven else ()
+def _schedule_of(drivers: Sequence[Any]) -> Schedule:
+    """Return what drives an optimizer as a schedule."""
+    if len(drivers) == 1:
+        return to_schedule(drivers[0])
+    return AsConstant("The schedule", f"{len(drivers)} schedulers drive the {type(drivers[0].optimizer).__name__}")
 
 
-def _schedule_of(drivers: Sequence[Any]) -> SearchOptions:
-    """Return what drives an optimizer as the option of a search; nothing where nothing does."""
-    if not drivers:
-        return {}
-    name = type(drivers[0].optimizer).__name__
-    several = AsConstant("The schedule", f"{len(drivers)} schedulers drive the {name}")
-    return {"schedule": to_schedule(drivers[0]) if len(drivers) == 1 else several}
+@dataclass(eq=False)
+class PyTorchLoop(Loop):
+    """Probes a model in a plain training loop; takes what ``find`` takes, and refuses what it refuses."""
 
+    model: nn.Module
+    optimizer: Optimizers
+    loader: Iterable[Any]
+    loss_fn: LossFn | None = None
+    _: KW_ONLY
+    step: Step | None = None
+    accumulate: int = 1
 
-class PyTorchLoop(LoopInPlace):
-    """Probes a model in a plain training loop.
-
-    Args:
-        model: As ``find`` takes it.
-        optimizer: As ``find`` takes it.
-        loader: As ``find`` takes it.
-        loss_fn: As ``find`` takes it.
-        step: As ``find`` takes it.
-        accumulate: As ``find`` takes it.
-
-    Raises:
-        BadInputError: If an argument cannot be used.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: Optimizers,
-        loader: Iterable[Any],
-        loss_fn: LossFn | None = None,
-        *,
-        step: Step | None = None,
-        accumulate: int = 1,
-    ) -> None:
-        _check(model, optimizer, loader, loss_fn)
-        if (loss_fn is None) == (step is None):
-            raise BadInputError("give either loss_fn or step: one of them says how to train on a batch.")
-        if not isinstance(accumulate, (int, Integral)) or accumulate < 1 or (step is not None and accumulate != 1):
-            raise BadInputError(f"accumulate must be 1 or more batches, and is for loss_fn only, got {accumulate=}.")
-        if step is None:
-            _check_function("loss_fn", loss_fn, "a function or a criterion")
-        else:
-            _check_function("step", step, "a function")
-        fresh(loader)  # which checks it
-        self._model, self._optimizer, self._loader, self._accumulate = model, optimizer, loader, accumulate
-        self._loss_fn, self._step, self.drivers = loss_fn, step, _drivers(optimizer)
+    def __post_init__(self) -> None:
+        _check_kinds(self.model, self.optimizer, self.loader, self.loss_fn)
+        _check_parameters(self.model, as_list(self.optimizer))
+        _check_training(self.loss_fn, self.step, self.accumulate)
+        fresh(self.loader)  # which checks it
+        lead = as_list(self.optimizer)[0]
+        is_driven = any("initial_lr" in group for group in lead.param_groups)
+        self.drivers: Sequence[Any] = outermost(living_schedulers(lead)) if is_driven else ()
         self._twins: list[Any] = []
-        self._ranks = Ranks.of(model)
+        self._ranks = Ranks.of(self.model)
 
     @property
     def steps_per_epoch(self) -> float:
         """Optimizer steps in one pass over the data, if each batch, or group of them, is one; 0 if not known."""
-        return length_of(self._loader) / self._accumulate
+        return length_of(self.loader) / self.accumulate
 
     def _begin(self, stack: ExitStack) -> Kept:
         stack.enter_context(self._ranks.together())
-        twin = fresh(self._loader)
+        twin = fresh(self.loader)
         stack.callback(end_workers, twin)
         self._twins = [twin]  # a list, in which an iterator gives way to a copy for each probe
-        state = self._model, self._optimizer, self._loss_fn, self._step
-        return Kept(state, data=(self._loader, self._twins), skip=loaders_in(twin))
+        state = self.model, self.optimizer, self.loss_fn, self.step
+        return Kept(state, data=(self.loader, self._twins), skip=loaders_in(twin))
 
-    def _run(self, probe: Probe, on_step: OnStep) -> Record:
-        with Recorder(probe, self._optimizer, on_step, self._ranks, self.drivers) as recorder:
+    def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
+        with Recorder(probe, on_step, self._ranks).start(self.optimizer, self.drivers) as recorder:
             self.train(recorder, self._twins[0])
         return recorder.record()
 
     def train(self, recorder: Recorder, loader: Iterable[Any]) -> None:
         """Train until a recorder says to stop, on a loader that is begun anew where it ends; nothing is put back."""
-        model, optimizer = self._model, self._optimizer
-        if self._loss_fn is not None:
-            step = to_step(optimizer, self._loss_fn, self._accumulate)
+        model, optimizer = self.model, self.optimizer
+        if self.loss_fn is not None:
+            step = to_step(optimizer, self.loss_fn, self.accumulate)
             if not model.training:
                 model.train()
         else:
-            step = to_number(cast(Step, self._step))
-        batches = _cycled(loader, recorder, self._accumulate)
-        for batch in batches if self._accumulate == 1 else _grouped(batches, self._accumulate):
+            step = to_number(cast(Step, self.step))
+        batches = _cycled(loader, recorder, self.accumulate)
+        if self.accumulate > 1:
+            singles = batches
+            batches = iter(lambda: list(islice(singles, self.accumulate)), [])
+        for batch in batches:
             stop = recorder.observe(step(model, optimizer, batch))
-            if recorder.batches == 1 and self._step is None:
-                _check_reached(optimizer)
+            if recorder.batches == 1 and self.step is None:
+                _check_reached(as_list(optimizer)[0])
             if stop:
                 return
 
@@ -217,36 +195,31 @@ def _cycled(loader: Iterable[Any], recorder: Recorder, accumulate: int) -> Itera
     return chain.from_iterable(passes())  # which costs less per batch than a generator of batches
 
 
-def _grouped(batches: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    while True:
-        yield [next(batches) for _ in range(size)]
-
-
-def _check(model: nn.Module, optimizer: Optimizers, loader: Any, loss_fn: Any) -> None:
-    """Find out before any work whether these can be what they are given as.
+def _check_kinds(*given: Any) -> None:
+    """Find out before any work whether the first arguments of ``find`` can be what they are given as.
 
     Raises:
         BadInputError: If not; where some are given in each other's place, the message says so.
     """
-    kinds = [_kind(one) for one in (model, optimizer, loader, loss_fn)]
+    kinds = [_kind(value) for value in given]
     mixed = [kind for kind, name in zip(kinds, _ORDER, strict=True) if kind not in ("", name)]
     if len(mixed) > 1 and len(set(mixed)) == len(mixed):
-        given = ", ".join(kind or "..." for kind in kinds)
-        raise BadInputError(f"find takes ({', '.join(_ORDER)}) in this order, and was given ({given}).")
+        described = ", ".join(kind or "..." for kind in kinds)
+        raise BadInputError(f"find takes ({', '.join(_ORDER)}) in this order, and was given ({described}).")
+    model, optimizer, loader, _ = given
     if not isinstance(model, nn.Module):
         raise BadInputError(f"model must be a torch.nn.Module, got {_described(model)}.")
     if not as_list(optimizer):
         raise BadInputError("optimizer is an empty list; give the optimizer, or several.")
-    for one in as_list(optimizer):
-        if not hasattr(one, "param_groups"):
-            raise BadInputError(f"optimizer must be a torch optimizer, or several, got {_described(one)}.")
-        check_hooks(one)
+    for each in as_list(optimizer):
+        if not hasattr(each, "param_groups"):
+            raise BadInputError(f"optimizer must be a torch optimizer, or several, got {_described(each)}.")
+        check_hooks(each)
     if kinds[2] == "dataset":
         raise BadInputError(
             f"loader must give batches, and {type(loader).__name__} gives samples; wrap it: "
             f"DataLoader(dataset, batch_size=64, shuffle=True)."
         )
-    _check_parameters(model, as_list(optimizer))
 
 
 def _kind(value: Any) -> str:
@@ -262,20 +235,26 @@ def _kind(value: Any) -> str:
 
 
 def _check_parameters(model: nn.Module, optimizers: Sequence[Optimizer]) -> None:
-    parameters = {id(parameter) for parameter in model.parameters()}
+    parameters, name = {id(parameter) for parameter in model.parameters()}, type(model).__name__
     if not parameters:
-        raise BadInputError(f"{type(model).__name__} has no parameters, so there is nothing to train.")
-    for one in optimizers:
-        if not any(id(parameter) in parameters for group in one.param_groups for parameter in group["params"]):
+        raise BadInputError(f"{name} has no parameters, so there is nothing to train.")
+    for optimizer in optimizers:
+        if parameters.isdisjoint(map(id, _parameters_of(optimizer))):
             raise BadInputError(
-                f"{type(one).__name__} holds no parameter of {type(model).__name__}; "
-                f"construct it with model.parameters()."
+                f"{type(optimizer).__name__} holds no parameter of {name}; construct it with model.parameters()."
             )
 
 
-def _check_function(name: str, given: Any, kinds: str) -> None:
-    if isinstance(given, type) or not callable(given):
-        raise BadInputError(f"{name} must be {kinds}, got {_described(given)}.")
+def _check_training(loss_fn: Any, step: Any, accumulate: Any) -> None:
+    if (loss_fn is None) == (step is None):
+        raise BadInputError("give either loss_fn or step: one of them says how to train on a batch.")
+    if not isinstance(accumulate, Integral) or accumulate < 1 or (step is not None and accumulate != 1):
+        raise BadInputError(f"accumulate must be 1 or more batches, and is for loss_fn only, got {accumulate=}.")
+    name, function, kinds = "loss_fn", loss_fn, "a function or a criterion"
+    if step is not None:
+        name, function, kinds = "step", step, "a function"
+    if isinstance(function, type) or not callable(function):
+        raise BadInputError(f"{name} must be {kinds}, got {_described(function)}.")
 
 
 def _described(value: Any) -> str:
@@ -285,10 +264,14 @@ def _described(value: Any) -> str:
     return f"{' '.join(repr(value).split()):.60}"
 
 
-def _check_reached(optimizer: Optimizers) -> None:
-    lead = as_list(optimizer)[0]
-    if not lead.state and all(one.grad is None for group in lead.param_groups for one in group["params"]):
+def _check_reached(optimizer: Optimizer) -> None:
+    """Check, after the first step, that a loss function trains what the optimizer holds."""
+    if not optimizer.state and all(parameter.grad is None for parameter in _parameters_of(optimizer)):
         raise BadInputError(
-            f"the loss gives no parameter of {type(lead).__name__} a gradient; "
+            f"the loss gives no parameter of {type(optimizer).__name__} a gradient; "
             f"compute it with the model that loss_fn is given, not with another one."
         )
+
+
+def _parameters_of(optimizer: Optimizer) -> Iterator[nn.Parameter]:
+    return (parameter for group in optimizer.param_groups for parameter in group["params"])

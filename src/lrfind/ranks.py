@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -20,6 +20,8 @@ from torch import nn
 
 from lrfind.errors import RankError
 from lrfind.records import Record
+
+T = TypeVar("T")
 
 POLL = 0.2
 """Seconds between two looks for what another rank has said."""
@@ -29,8 +31,8 @@ STUCK = 10.0
 """A rank that has heard of it, and after so many seconds still waits for the one that failed, says so."""
 
 
-class MetError(Exception):
-    """A step has used a collective, of which nothing was known before: what it trains is trained by all ranks."""
+class RestartProbeError(Exception):
+    """A step has used a collective, of which nothing was known before: all ranks train together, and begin anew."""
 
 
 class Ranks:
@@ -44,7 +46,7 @@ class Ranks:
         self._group = group
         self.size = 1 if group is None else dist.get_world_size(group)
         self._collectives = _collectives() if group is None and is_distributed() else None
-        self._word: _Word | None = None
+        self._failure: _Failure | None = None
 
     @property
     def is_alone(self) -> bool:
@@ -66,13 +68,22 @@ class Ranks:
         return cls(dist.group.WORLD if is_distributed() else None)
 
     def loss(self, loss: float) -> float:
-        """Return the mean of what each rank gives; NaN where one is."""
-        if self.size == 1:
-            self._meet()
-            return loss
-        total = torch.tensor(loss, dtype=torch.float64, device=self._device)
-        dist.all_reduce(total, group=self._group)
-        return total.item() / self.size
+        """Return the mean of what each rank gives; NaN where one is.
+
+        Raises:
+            RestartProbeError: If the step has talked to the other processes: averages gradients by itself, say.
+        """
+        if self.size > 1:
+            is_nccl = dist.get_backend(self._group) == "nccl"
+            device = torch.device("cuda", torch.cuda.current_device()) if is_nccl else torch.device("cpu")
+            total = torch.tensor(loss, dtype=torch.float64, device=device)
+            dist.all_reduce(total, group=self._group)
+            return total.item() / self.size
+        if self._collectives is not None and self._collectives != _collectives():
+            self._collectives, self._group, self.size = None, dist.group.WORLD, dist.get_world_size()
+            self._failure = _Failure(self._group)
+            raise RestartProbeError
+        return loss
 
     def all_true(self, is_true: bool) -> bool:
         """Say whether something is true on every rank."""
@@ -82,12 +93,9 @@ class Ranks:
         """Return a record as every rank is to read it: with the first one's count of the data, which may be longer."""
         if self.size == 1:
             return record
-        about = torch.tensor(
-            (record.epochs, record.steps_per_epoch, record.seconds), dtype=torch.float64, device=self._device
-        )
-        dist.broadcast(about, dist.get_global_rank(self._group, 0), group=self._group)
-        epochs, steps_per_epoch, seconds = about.tolist()
-        return replace(record, epochs=int(epochs), steps_per_epoch=steps_per_epoch, seconds=seconds)
+        told = [record.epochs, record.steps_per_epoch, record.seconds]
+        dist.broadcast_object_list(told, src=dist.get_global_rank(self._group, 0), group=self._group)
+        return replace(record, epochs=int(told[0]), steps_per_epoch=told[1], seconds=told[2])
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -97,52 +105,33 @@ class Ranks:
             RankError: Where another rank has failed, and broke off what this one waited for.
         """
         if self.size > 1:
-            self._word = _Word(self._group)
+            self._failure = _Failure(self._group)
         try:
             yield
         except BaseException as error:
-            own = f"{type(error).__name__}: {error}"
-            first = self._word.say(own) if self._word else None
-            if first is not None and _is_broken_off(error) and not first.endswith(own):
+            here = f"{type(error).__name__}: {error}"
+            first = self._failure.say(here) if self._failure else None
+            broken_off = getattr(dist, "DistError", dist.DistBackendError)  # that a rank is missed in a collective
+            if first and (type(error) is RuntimeError or isinstance(error, broken_off)) and not first.endswith(here):
                 raise RankError(f"{first}; here everything is put back.") from error
             raise
         finally:
-            if self._word is not None:
-                self._word.end()
-
-    def _meet(self) -> None:
-        """Find out whether a step has talked to the other processes: averages gradients by itself, has its own DDP.
-
-        Raises:
-            MetError: If it has, on all ranks at the same step; the probe is to begin anew.
-        """
-        if self._collectives is None or self._collectives == _collectives():
-            return
-        self._collectives, self._group, self.size = None, dist.group.WORLD, dist.get_world_size()
-        self._word = _Word(self._group)
-        raise MetError
-
-    @property
-    def _device(self) -> torch.device:
-        is_nccl = dist.get_backend(self._group) == "nccl"
-        return torch.device("cuda", torch.cuda.current_device()) if is_nccl else torch.device("cpu")
+            if self._failure is not None:
+                self._failure.end()
 
 
-class _Word(threading.Thread):
-    """What the rank that fails first says to the others, by the store that the process group has.
+class _Failure(threading.Thread):
+    """The first failure of a rank, told to the others by the store of their process group.
 
     It is listened for beside the search: when the wait of another rank breaks off, the process that has failed may be
     gone, and the store with it.
-
-    Args:
-        group: The process group.
     """
 
     def __init__(self, group: Any) -> None:
         super().__init__(name="lrfind-ranks", daemon=True)
         self._size, self._rank = dist.get_world_size(group), dist.get_rank()
-        own = dist.distributed_c10d._get_default_store()
-        self._store = own.clone() if hasattr(own, "clone") else own
+        store = dist.distributed_c10d._get_default_store()
+        self._store = store.clone() if hasattr(store, "clone") else store
         name = f"lrfind/{group.group_name}"
         count = self._store.add(f"{name}/searches/{self._rank}", 1)  # all ranks count alike
         self._key = f"{name}/search/{count}"
@@ -158,12 +147,12 @@ class _Word(threading.Thread):
             said = f"lrfind: {self._first}. Rank {self._rank} waits for it and goes on when that process ends."
             print(said, file=sys.stderr, flush=True)
 
-    def say(self, own: str) -> str | None:
+    def say(self, error: str) -> str | None:
         """Say that this rank has failed; return what the first one said, None where that is this one."""
         self.end()
         with suppress(RuntimeError):  # the store is gone with the rank that kept it
             if not self._listen() and self._store.add(f"{self._key}/failed", 1) == 1:
-                self._store.set(self._key, f"rank {self._rank} failed with {own}")
+                self._store.set(self._key, f"rank {self._rank} failed with {error}")
                 self._wait(lambda: self._store.add(f"{self._key}/heard", 0) >= self._size - 1)
                 return None
         self._wait(self._listen)
@@ -193,6 +182,27 @@ def is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
+def is_first() -> bool:
+    """Say whether this is the only process of the training, or the first."""
+    return not is_distributed() or dist.get_rank() == 0
+
+
+def told_by_first(work: Callable[[], T]) -> T:
+    """Return what the first process works out, in every process; or raise what it raises."""
+    if not is_distributed():
+        return work()
+    told: list[Any] = [None, None]
+    if is_first():
+        try:
+            told[0] = work()
+        except Exception as error:  # noqa: BLE001, the other processes wait to be told whatever it is
+            told[1] = error
+    dist.broadcast_object_list(told, src=0)
+    if told[1] is not None:
+        raise told[1]
+    return cast(T, told[0])
+
+
 def _collectives() -> int:
     """Return how many collectives this process has used of the group of all; 0 where the backend does not count."""
     try:
@@ -214,20 +224,13 @@ def _group_of(model: nn.Module) -> Any:
     from torch.nn.parallel import DistributedDataParallel
 
     groups = [
-        None if hasattr(one, "_inter_node_pg") else one.process_group
-        for one in model.modules()
-        if isinstance(one, (DistributedDataParallel, FullyShardedDataParallel))
+        None if hasattr(module, "_inter_node_pg") else module.process_group
+        for module in model.modules()
+        if isinstance(module, (DistributedDataParallel, FullyShardedDataParallel))
     ]
-    for mesh in {
-        id(one.device_mesh): one.device_mesh for one in model.parameters() if isinstance(one, DTensor)
-    }.values():
-        groups.append(mesh.get_group() if mesh.ndim == 1 else None)
+    meshes = {parameter.device_mesh for parameter in model.parameters() if isinstance(parameter, DTensor)}
+    groups += [mesh.get_group() if mesh.ndim == 1 else None for mesh in meshes]
     if not groups:
         return None
-    ranks = {None if one is None else tuple(dist.get_process_group_ranks(one)) for one in groups}
+    ranks = {None if group is None else tuple(dist.get_process_group_ranks(group)) for group in groups}
     return groups[0] if len(ranks) == 1 and groups[0] is not None else dist.group.WORLD
-
-
-def _is_broken_off(error: BaseException) -> bool:
-    """Say whether an error may be that of a collective in which another rank is missed."""
-    return type(error) is RuntimeError or isinstance(error, getattr(dist, "DistError", dist.DistBackendError))

@@ -1,4 +1,4 @@
-"""Recorder: gives each step of a probe its rate, keeps what was read back; Driver: one in a framework's trainer."""
+"""The recorder: gives each step of a probe its rate, keeps what was read back, and says when to stop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing_extensions import Self
 from lrfind.curves import GAPS, PATIENCE, DivergenceWatch
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.isolation import generators_kept
-from lrfind.loop import OnStep, ignore
+from lrfind.loop import OnStep
 from lrfind.optim import Optimizers, Stepping, groups_of, reply_of
 from lrfind.ranks import Ranks, local
 from lrfind.records import Probe, Record, Stop
@@ -23,19 +23,19 @@ IDLE = 1_000
 
 
 class Recorder:
-    """Gives each optimizer step of a probe its rate, and keeps the rate read back and the loss, within ``with``.
+    """Gives each optimizer step of a probe its rate, and keeps the rate read back and the loss.
 
-    The rate is set and read back by hooks on the optimizers, inside ``step()``: whatever else sets it during the
-    probe (a scheduler, say), the rate that the probe asks for is the rate that is used.
+    The rate is set and read back by hooks on the optimizers, inside ``step()``, from ``start`` until the end of
+    ``with``: whatever else sets it during the probe (a scheduler, say), the rate that the probe asks for is the rate
+    that is used. In a framework's own trainer, a callback is a recorder.
 
     Args:
         probe: The rates to use.
-        optimizers: What is stepped; of several, the first one counts the steps and the others move with it.
         on_step: Told the rate and the loss of each step.
         ranks: The processes that train together; each judges the mean of their losses, so that all stop together.
-        scheduler: What drives their rates in training, as far as it is known.
 
     Attributes:
+        probe: The same.
         stop: Why the probe has ended; None while it goes on.
         batches: How many were observed.
     """
@@ -43,31 +43,48 @@ class Recorder:
     is_probe = True
     """Whether losses that diverge, or are not finite, end it, and the reply of the optimizer is measured."""
 
-    def __init__(
-        self,
-        probe: Probe,
-        optimizers: Optimizers,
-        on_step: OnStep = ignore,
-        ranks: Any = None,
-        scheduler: Any = None,
-    ) -> None:
-        self._ranks: Ranks = ranks or Ranks()
+    nothing_ran = "no optimizer step was taken: the data gave no batch, or nothing stepped on one."
+    """What is said where training never began."""
+
+    _is_started = False
+    _stepping: Stepping
+
+    def __init__(self, probe: Probe, on_step: OnStep | None = None, ranks: Ranks | None = None) -> None:
+        self.probe, self._on_step, self._ranks = probe, on_step, ranks or Ranks()
         self._is_alone = self._ranks.is_alone
         self.stop: Stop | None = None
         self.batches, self._passes, self._length, self._bad = 0, 0, 0.0, 0
-        self._probe, self._following = probe, iter(probe.lrs[1:])
-        self._on_step = None if on_step is ignore else on_step  # at every step, also a call of nothing costs
-        self._stepping = Stepping(optimizers, probe.lrs[0], scheduler=scheduler)
+        self._following = iter(probe.lrs[1:])
+        self._lrs: list[float] = []
+        self._losses: list[float] = []
+        self._open: list[float] = []
+        self._watch = DivergenceWatch()
+
+    def start(self, optimizers: Optimizers, scheduler: Any = None) -> Self:
+        """Begin to set rates.
+
+        Args:
+            optimizers: What is stepped; of several, the first one counts the steps and the others move with it.
+            scheduler: What drives their rates in training, as far as it is known.
+        """
+        self._stepping = Stepping(optimizers, self.probe.lrs[0], scheduler=scheduler)
         self._lead = self._stepping.optimizers[0]
         self._is_fresh = not self._lead.state
         is_torchs = type(self._lead).__module__.startswith("torch.optim.")  # whose optimizers draw no random numbers
         with nullcontext() if is_torchs else generators_kept():  # the steps that show the reply may
             self._reply = reply_of(self._lead) if self.is_probe else None
-        self._lrs: list[float] = []
-        self._losses: list[float] = []
-        self._open: list[float] = []
-        self._watch = DivergenceWatch()
-        self._start = perf_counter()
+        self._begun, self._is_started = perf_counter(), True
+        self._stepping.__enter__()
+        return self
+
+    def __enter__(self) -> Self:
+        """Return itself; rates are set from ``start`` on."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop setting rates."""
+        if self._is_started:
+            self._stepping.__exit__()
 
     def begin_pass(self, length: float = 0.0) -> None:
         """Count that the data is begun.
@@ -126,15 +143,6 @@ class Recorder:
         """How many steps have been recorded."""
         return len(self._lrs)
 
-    def __enter__(self) -> Self:
-        """Begin to set rates."""
-        self._stepping.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop setting rates."""
-        self._stepping.__exit__()
-
     def record(self) -> Record:
         """Return what was recorded.
 
@@ -148,14 +156,14 @@ class Recorder:
                 f"and the precision for what becomes NaN or infinite."
             )
         if not self._lrs:
-            raise BadInputError("no optimizer step was taken: the data gave no batch, or nothing stepped on one.")
+            raise BadInputError(Recorder.nothing_ran if self._is_started else self.nothing_ran)
         record = Record(
-            self._probe,
+            self.probe,
             tuple(self._lrs),
             tuple(self._losses),
             self.stop or "done",
             self._passes,
-            perf_counter() - self._start,
+            perf_counter() - self._begun,
             self._stepping.ratios,
             type(self._lead).__name__,
             self._is_fresh,
@@ -181,55 +189,8 @@ class Recorder:
 
     def _is_sound(self) -> bool:
         """Say whether every parameter is finite, on all ranks: a loss that is not is then one that training skips."""
-        parameters = (one for group in groups_of(self._stepping.optimizers) for one in group["params"])
-        return self._ranks.all_true(all(bool(torch.isfinite(local(one)).all()) for one in parameters))
-
-
-class Driver:
-    """Drives a recorder from inside a framework's own trainer, within ``with``; its callback adds the hooks.
-
-    Args:
-        probe: The rates to use.
-        on_step: Told the rate and the loss of each step.
-        ranks: The processes that train together.
-    """
-
-    scheduler: Any = None
-    """What drives the rates in training, as far as it is known."""
-
-    nothing_ran = "the trainer did not begin to train; check its data."
-
-    def __init__(self, probe: Probe, on_step: OnStep, ranks: Ranks) -> None:
-        self.probe = probe
-        self._on_step, self._ranks = on_step, ranks
-        self._recorder: Recorder | None = None
-
-    def __enter__(self) -> Self:
-        """Return itself; rates are set from ``start`` on."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop setting rates."""
-        if self._recorder is not None:
-            self._recorder.__exit__()
-
-    def start(self, optimizers: Optimizers) -> None:
-        """Begin to set rates, now that the trainer has its optimizers."""
-        self._recorder = self._recorder_for(optimizers).__enter__()
-
-    def _recorder_for(self, optimizers: Optimizers) -> Recorder:
-        return Recorder(self.probe, optimizers, self._on_step, self._ranks, self.scheduler)
-
-    @property
-    def recorder(self) -> Recorder:
-        """The recorder.
-
-        Raises:
-            BadInputError: If training never began.
-        """
-        if self._recorder is None:
-            raise BadInputError(self.nothing_ran)
-        return self._recorder
+        parameters = (part for group in groups_of(self._stepping.optimizers) for part in group["params"])
+        return self._ranks.all_true(all(bool(torch.isfinite(local(part)).all()) for part in parameters))
 
 
 def _mean(losses: list[float]) -> float:

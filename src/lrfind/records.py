@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, get_args
 
-from lrfind.codec import decode, encode, read_json, write_json
+from typing_extensions import Unpack
+
+from lrfind.codec import Plain, write_json
 from lrfind.errors import BadInputError
 from lrfind.replies import Reply
+from lrfind.schedules import SCHEDULES, constant, remaining
 from lrfind.words import PICTURES, TO_PICTURE, as_html, as_text, sentences
 
 if TYPE_CHECKING:
@@ -21,12 +23,14 @@ if TYPE_CHECKING:
 
     from lrfind.optim import AppliedRate, Optimizers
     from lrfind.schedules import Shape, Stretched
-    from lrfind.strategies.length import Length
     from lrfind.suggest.judging import Judgement
-
-SCHEMA = "lrfind/finding/1"
+    from lrfind.suggest.training import Training
 
 Stop = Literal["done", "diverged", "non-finite"]
+
+
+class _FormerNames(TypedDict, total=False):
+    horizon: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Record(Plain):
     """What a probe gave.
 
     Attributes:
@@ -94,19 +98,6 @@ class Record:
         if self.stop not in get_args(Stop):
             raise BadInputError(f"stop must be one of {get_args(Stop)}, got {self.stop!r}.")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain JSON types; see ``lrfind.codec``."""
-        return dict(encode(self))
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Record:
-        """Build a record from what ``to_dict`` returned.
-
-        Raises:
-            BadInputError: If a field is missing or unreadable.
-        """
-        return decode(cls, data, "the record")
-
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -122,7 +113,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Plain):
     """The answer of a search, with its evidence.
 
     Attributes:
@@ -141,6 +132,8 @@ class Finding:
         total_steps: How many optimizer steps the training takes that ``lr`` was chosen for; None where not known.
         epochs: How often it goes over the data, likewise.
     """
+
+    schema: ClassVar[str] = "lrfind/finding/1"
 
     lr: float
     base_lr: float
@@ -185,32 +178,21 @@ class Finding:
         return self.records[0].ratios if self.records else ()
 
     @property
-    def length(self) -> Length:
-        """How long the training is that ``lr`` was chosen for, as far as that is known."""
-        from lrfind.strategies.length import Length
+    def length(self) -> Training:
+        """What is known of the training that ``lr`` was chosen for: how long it is, and its schedule."""
+        from lrfind.suggest.training import Training
 
-        return Length(self.total_steps, self.epochs, self.records[0].steps_per_epoch if self.records else 0.0)
+        steps_per_epoch = self.records[0].steps_per_epoch if self.records else 0.0
+        final_fraction = self.final_fraction
+        if final_fraction is None:
+            final_fraction = remaining(SCHEDULES.get(self.schedule, constant))
+        return Training(self.total_steps, self.epochs, steps_per_epoch, self.schedule, final_fraction)
 
     def _repr_html_(self) -> str:
         """Return the words and the picture, for notebooks; nothing in it is loaded from elsewhere."""
         from lrfind.plots import picture
 
         return as_html(self, picture(self))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the finding as plain JSON types; see ``lrfind.codec``."""
-        return {"schema": SCHEMA, **encode(self)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Finding:
-        """Build a finding from what ``to_dict`` returned.
-
-        Raises:
-            BadInputError: If the schema is another one or a field is missing or unreadable.
-        """
-        if data.get("schema") != SCHEMA:
-            raise BadInputError(f"expected a finding of schema {SCHEMA!r}, got {data.get('schema')!r}.")
-        return decode(cls, data, "the finding")
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the finding as JSON, whole or not at all.
@@ -223,49 +205,32 @@ class Finding:
             raise BadInputError(f"save() writes JSON, {path} is a picture: {TO_PICTURE.format(path)}.")
         return write_json(path, self.to_dict())
 
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Finding:
-        """Read a finding that ``save`` wrote.
-
-        Raises:
-            BadInputError: If the file is missing, is not JSON or is not a finding.
-        """
-        return cls.from_dict(read_json(path, "a finding"))
-
     def at(
         self,
-        *,
         schedule: str | Shape | Stretched | LRScheduler | None = None,
+        *,
         total_steps: int | None = None,
         epochs: float | None = None,
-        horizon: int | None = None,
+        **former: Unpack[_FormerNames],
     ) -> Finding:
         """Answer for another training from the same records: nothing is run.
 
-        This is what a search told of that training would have read off them. The reading knows the number of passes
-        over the data and, below 2,000 steps, the number of steps: so long are the trainings that most constants are
-        fitted on. Above, the interval is wider, by guess: longer trainings are not measured, nor are schedules that
-        end at something between a tenth and the whole of their peak.
+        This is what a search told of that training would have read off them. Trainings of more than 2,000 steps, and
+        schedules that end between a tenth and the whole of their peak, were not measured; there the interval is wider.
 
         Args:
             schedule: As ``find`` takes it; by default the same shape.
             total_steps: How many optimizer steps training takes.
             epochs: Instead, or beside it, how often it goes over the data. By default both are as they were; where
                 one is given, the other is not known.
-            horizon: The former name of ``total_steps``.
-
-        Returns:
-            A finding with the same records and cost.
+            **former: ``horizon``, the former name of ``total_steps``.
 
         Raises:
-            BadInputError: If an argument is out of its range, or the finding is not one of range tests.
+            BadInputError: If an argument is unknown or out of its range, or the finding is not one of range tests.
         """
         from lrfind.search import reread
 
-        if horizon is not None:
-            warnings.warn("horizon= is called total_steps= now.", DeprecationWarning, stacklevel=2)
-            total_steps = horizon
-        return reread(self, schedule=schedule, total_steps=total_steps, epochs=epochs)
+        return reread(self, schedule=schedule, total_steps=total_steps, epochs=epochs, **former)
 
     def judge(self, lr: float) -> Judgement:
         """Say whether another rate would be better, as good or worse, from the same records: nothing is run.
@@ -298,8 +263,9 @@ class Finding:
         """
         from lrfind.optim import apply_rate, as_list
 
-        found_for, given = self.records[0].optimizer if self.records else "", type(as_list(optimizer)[0]).__name__
-        if found_for and found_for != given and hasattr(as_list(optimizer)[0], "param_groups"):
+        lead, found_for = as_list(optimizer)[0], self.records[0].optimizer if self.records else ""
+        if found_for not in ("", type(lead).__name__) and hasattr(lead, "param_groups"):
+            given = type(lead).__name__
             warnings.warn(
                 f"lr={self.lr:.3g} was found for {found_for} and is applied to {given}, whose rates mean something "
                 f"else; search with {given}.",

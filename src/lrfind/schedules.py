@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 from lrfind.errors import BadInputError
@@ -54,12 +53,6 @@ _PEAK = 0.9
 _POINTS = 211
 """How many these are: a prime, so that they do not fall in step with the cycles of a cyclical schedule."""
 
-WARMUP = 0.1
-"""Share of training for which ``cosine_warmup`` rises."""
-
-RISE, START = 0.3, 1 / 25
-"""Share of training for which ``one_cycle`` rises, and from where: the defaults of torch's ``OneCycleLR``."""
-
 Ramp = Literal["exponential", "linear"]
 
 
@@ -80,7 +73,7 @@ def cosine(fraction: float) -> float:
 
 def cosine_warmup(fraction: float) -> float:
     """Rise in a straight line over the first tenth, then fall to 0 along half a cosine."""
-    return (fraction + 1e-3) / (WARMUP + 1e-3) if fraction < WARMUP else cosine((fraction - WARMUP) / (1 - WARMUP))
+    return (fraction + 1e-3) / 0.101 if fraction < 0.1 else cosine((fraction - 0.1) / 0.9)
 
 
 def one_cycle(fraction: float) -> float:
@@ -91,9 +84,9 @@ def one_cycle(fraction: float) -> float:
     Source:
         Smith and Topin, arXiv 1708.07120, section 4 (straight lines there).
     """
-    if fraction < RISE:
-        return START + (1 - START) * 0.5 * (1 - math.cos(math.pi * fraction / RISE))
-    return cosine((fraction - RISE) / (1 - RISE))
+    if fraction >= 0.3:
+        return cosine((fraction - 0.3) / 0.7)
+    return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * fraction / 0.3))
 
 
 SCHEDULES: dict[str, Shape] = {
@@ -104,61 +97,33 @@ SCHEDULES: dict[str, Shape] = {
     "one-cycle": one_cycle,
 }
 
-
-def triangular(fraction: float, *, cycles: int, low: float) -> float:
-    """Rise from ``low`` to 1 and fall back in straight lines, ``cycles`` times (Smith, arXiv 1506.01186, section 3.1).
-
-    Example:
-        >>> [triangular(fraction, cycles=2, low=0.5) for fraction in (0.0, 0.125, 0.25, 0.5, 0.75)]
-        [0.5, 0.75, 1.0, 0.5, 1.0]
-    """
-    return low + (1 - low) * _tooth(fraction * cycles)
-
-
-def triangular2(fraction: float, *, cycles: int, low: float) -> float:
-    """As ``triangular``, and each cycle rises half as far above ``low`` as the one before (there, section 3.1).
-
-    Example:
-        >>> [triangular2(fraction, cycles=2, low=0.5) for fraction in (0.0, 0.25, 0.5, 0.75)]
-        [0.5, 1.0, 0.5, 0.75]
-    """
-    done = fraction * cycles
-    return low + (1 - low) * _tooth(done) * math.pow(0.5, math.floor(done))
-
-
-def exp_range(fraction: float, *, cycles: int, low: float) -> float:
-    """As ``triangular``, and the height above ``low`` falls by ``gamma**iteration`` (there, section 3.1).
-
-    Here ``gamma`` is what halves it within a cycle, and counts from the first peak on, so that this is 1.
-
-    Example:
-        >>> [round(exp_range(fraction, cycles=2, low=0.5), 3) for fraction in (0.0, 0.25, 0.375, 0.5, 0.75)]
-        [0.5, 1.0, 0.71, 0.5, 0.75]
-    """
-    done = fraction * cycles
-    return low + (1 - low) * _tooth(done) * math.pow(0.5, max(done - 0.5, 0.0))
-
-
-def restarts(fraction: float, *, cycles: int, low: float) -> float:
-    """Fall from 1 to ``low`` along half a cosine, ``cycles`` times (Loshchilov and Hutter, arXiv 1608.03983, eq. 5).
-
-    Example:
-        >>> [round(restarts(fraction, cycles=2, low=0.5), 3) for fraction in (0.0, 0.25, 0.49, 0.5, 0.75)]
-        [1.0, 0.75, 0.5, 1.0, 0.75]
-    """
-    return low + (1 - low) * cosine(fraction * cycles % 1.0)
-
-
 Cycle = Literal["triangular", "triangular2", "exp_range", "restarts"]
 
-_CYCLES: dict[str, Callable[..., float]] = {one.__name__: one for one in (triangular, triangular2, exp_range, restarts)}
+
+def _tooth(done: float) -> float:
+    """The height, in [0, 1], after so many cycles: ``max(0, 1 - x)`` in section 3.1 of arXiv 1506.01186."""
+    return 1.0 - abs(2.0 * (done % 1.0) - 1.0)
 
 
-def cyclical(kind: Cycle, *, cycles: int, low: float) -> Shape:
-    """Return a cyclical schedule as a shape: ``lr`` is its ``max_lr``, the peak of the first cycle.
+_HEIGHTS: dict[str, Shape] = {
+    "triangular": _tooth,
+    "triangular2": lambda done: _tooth(done) * 0.5 ** math.floor(done),
+    "exp_range": lambda done: _tooth(done) * 0.5 ** max(done - 0.5, 0.0),
+    "restarts": lambda done: cosine(done % 1.0),
+}
+"""The height of a cyclical schedule above its low end, in [0, 1], after so many cycles."""
+
+
+@dataclass(frozen=True)
+class Cyclical:
+    """A cyclical schedule as a shape: ``lr`` is its ``max_lr``, the peak of the first cycle.
+
+    Smith's three (arXiv 1506.01186, section 3.1) rise and fall in straight lines; each cycle of ``"triangular2"`` rises
+    half as far as the one before, and ``"exp_range"`` falls by what halves it within a cycle, from the first peak on.
+    ``"restarts"`` falls along half a cosine, again and again (Loshchilov and Hutter, arXiv 1608.03983, eq. 5).
 
     Args:
-        kind: ``"triangular"``, ``"triangular2"``, ``"exp_range"`` (Smith's three) or ``"restarts"``.
+        kind: ``"triangular"``, ``"triangular2"``, ``"exp_range"`` or ``"restarts"``.
         cycles: How many whole cycles there are over training, at least 1.
         low: Where a cycle begins, or for restarts ends, as a multiple of the peak: ``base_lr / max_lr``, in [0, 1).
 
@@ -166,22 +131,30 @@ def cyclical(kind: Cycle, *, cycles: int, low: float) -> Shape:
         BadInputError: If an argument is out of its range.
 
     Example:
-        >>> shape = cyclical("triangular", cycles=4, low=0.2)
-        >>> [round(shape(step / 16), 3) for step in range(5)]
-        [0.2, 0.6, 1.0, 0.6, 0.2]
+        >>> shape = Cyclical("triangular2", cycles=2, low=0.5)
+        >>> [shape(fraction) for fraction in (0.0, 0.125, 0.25, 0.5, 0.75)]
+        [0.5, 0.75, 1.0, 0.5, 0.75]
     """
-    if kind not in _CYCLES:
-        raise BadInputError(f"kind must be one of {tuple(_CYCLES)}, got {kind!r}.")
-    if not isinstance(cycles, int) or cycles < 1:
-        raise BadInputError(f"cycles must be a whole number from 1 up, got {cycles!r}.")
-    if not 0 <= low < 1:
-        raise BadInputError(f"low must be base_lr / max_lr, from 0 up and below 1, got {low!r}.")
-    return partial(_CYCLES[kind], cycles=cycles, low=low)
+
+    kind: Cycle
+    cycles: int
+    low: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in _HEIGHTS:
+            raise BadInputError(f"kind must be one of {tuple(_HEIGHTS)}, got {self.kind!r}.")
+        if not isinstance(self.cycles, int) or self.cycles < 1:
+            raise BadInputError(f"cycles must be a whole number from 1 up, got {self.cycles!r}.")
+        if not 0 <= self.low < 1:
+            raise BadInputError(f"low must be base_lr / max_lr, from 0 up and below 1, got {self.low!r}.")
+
+    def __call__(self, fraction: float) -> float:
+        """Return the multiplier of ``lr``."""
+        return self.low + (1 - self.low) * _HEIGHTS[self.kind](fraction * self.cycles)
 
 
-def _tooth(done: float) -> float:
-    """The height, in [0, 1], after so many cycles: ``max(0, 1 - x)`` in section 3.1 of arXiv 1506.01186."""
-    return 1.0 - abs(2.0 * (done % 1.0) - 1.0)
+cyclical = Cyclical
+"""The former name."""
 
 
 def to_shape(schedule: str | Shape) -> Shape:
@@ -198,17 +171,21 @@ def to_shape(schedule: str | Shape) -> Shape:
         >>> to_shape("linear")(0.25)
         0.75
     """
-    if isinstance(schedule, str):
-        if schedule not in SCHEDULES:
-            raise BadInputError(f"schedule must be one of {sorted(SCHEDULES)} or a callable, got {schedule!r}.")
+    known = f"one of {sorted(SCHEDULES)} or a function of the fraction of training done"
+    if isinstance(schedule, str) and schedule in SCHEDULES:
         return SCHEDULES[schedule]
+    if isinstance(schedule, type):
+        raise BadInputError(f"schedule must be {known}, got the class {schedule.__name__}; give an instance of it.")
     if not callable(schedule):
-        raise BadInputError(f"schedule must be one of {sorted(SCHEDULES)} or a callable, got {schedule!r}.")
-    if isinstance(schedule, partial) and schedule.func in _CYCLES.values():
+        raise BadInputError(f"schedule must be {known}, got {schedule!r}.")
+    if isinstance(schedule, Cyclical):
         return schedule  # right by construction, and its peak may be too narrow to be met
     peak = 0.0
     for step in range(_POINTS):
-        multiplier = schedule(step / _POINTS)
+        try:
+            multiplier = float(schedule(step / _POINTS))
+        except (TypeError, AttributeError, ValueError) as error:
+            raise BadInputError(f"schedule must be {known}, which returns a number; it failed: {error}.") from error
         peak = max(peak, multiplier)
         if not 0.0 <= multiplier <= 1.0:
             raise BadInputError(
@@ -224,17 +201,15 @@ def name_of(schedule: str | Shape | Stretched) -> str:
     """Return what a schedule is called; ``"custom"`` for a function without a name.
 
     Example:
-        >>> shapes = ("one-cycle", one_cycle, cyclical("restarts", cycles=2, low=0.0), lambda fraction: 1.0)
-        >>> [name_of(one) for one in shapes]
+        >>> shapes = ("one-cycle", one_cycle, Cyclical("restarts", cycles=2, low=0.0), lambda fraction: 1.0)
+        >>> [name_of(shape) for shape in shapes]
         ['one-cycle', 'one-cycle', 'restarts', 'custom']
     """
     if isinstance(schedule, str):
         return schedule
-    for key, shape in SCHEDULES.items():
-        if schedule is shape:
-            return key
-    name = getattr(schedule.func if isinstance(schedule, partial) else schedule, "__name__", "")
-    return name if name.isidentifier() else "custom"
+    named = [name for name, shape in SCHEDULES.items() if shape is schedule]
+    name = schedule.kind if isinstance(schedule, Cyclical) else getattr(schedule, "__name__", "")
+    return named[0] if named else name if name.isidentifier() else "custom"
 
 
 def remaining(shape: Shape) -> float:
@@ -243,7 +218,7 @@ def remaining(shape: Shape) -> float:
     Example:
         >>> [round(remaining(shape), 3) for shape in (constant, linear, cosine, one_cycle)]
         [1.0, 0.1, 0.032, 0.064]
-        >>> [round(remaining(cyclical("triangular", cycles=cycles, low=0.0)), 2) for cycles in (1, 4, 100)]
+        >>> [round(remaining(Cyclical("triangular", cycles=cycles, low=0.0)), 2) for cycles in (1, 4, 100)]
         [0.2, 0.58, 0.5]
     """
     return sum(shape(0.8 + 0.2 * (step + 0.5) / _POINTS) for step in range(_POINTS)) / _POINTS
@@ -275,7 +250,5 @@ def ramp(min_lr: float, max_lr: float, steps: int, *, kind: Ramp = "exponential"
         raise BadInputError(f"ramp must be one of {get_args(Ramp)}, got {kind!r}.")
     fractions = [step / (steps - 1) for step in range(1, steps - 1)]
     if kind == "linear":
-        inner = [min_lr + (max_lr - min_lr) * fraction for fraction in fractions]
-    else:
-        inner = [min_lr * (max_lr / min_lr) ** fraction for fraction in fractions]
-    return (min_lr, *inner, max_lr)
+        return (min_lr, *(min_lr + (max_lr - min_lr) * fraction for fraction in fractions), max_lr)
+    return (min_lr, *(min_lr * (max_lr / min_lr) ** fraction for fraction in fractions), max_lr)

@@ -9,15 +9,16 @@ from time import perf_counter
 from typing import Any
 
 from lrfind.errors import BadInputError, ProbeError
-from lrfind.loop import Loop, OnStep, ignore
-from lrfind.options import Schedule, to_strategy, unstepped
+from lrfind.loop import Loop, OnStep
+from lrfind.options import to_strategy, unstepped, with_names
 from lrfind.progress import display
+from lrfind.ranks import is_first
 from lrfind.records import Cost, Finding, Probe, Record
-from lrfind.resume import is_first, kept
+from lrfind.resume import kept
 from lrfind.schedules import SCHEDULES
 from lrfind.strategies import Strategy
 from lrfind.strategies.range_test import RangeTest
-from lrfind.strategies.reading import Training, left_of, read_all
+from lrfind.strategies.reading import read_all
 from lrfind.suggest import METHODS
 
 AROUND = 4
@@ -33,14 +34,14 @@ def find_with(
         BadInputError: If an option is unknown or out of its range.
         ProbeError: If the losses cannot be read.
     """
-    strategy = to_strategy(steps_per_epoch=getattr(loop, "steps_per_epoch", 0.0), **options)
+    strategy = to_strategy(steps_per_epoch=loop.steps_per_epoch, **options)
     with kept(resume) as (records, keep), display(strategy, shown=progress and is_first()) as shown, loop:
 
         def on_record(records: Sequence[Record]) -> None:
             keep(records)
             shown.on_record(records)
 
-        on_step = shown.on_step if shown.is_seen else ignore
+        on_step = shown.on_step if shown.is_seen else None
         return search(strategy, loop, records=records, on_round=shown.on_round, on_step=on_step, on_record=on_record)
 
 
@@ -50,7 +51,7 @@ def search(
     *,
     records: Sequence[Record] = (),
     on_round: Callable[[Sequence[Probe]], None] = lambda probes: None,
-    on_step: OnStep = ignore,
+    on_step: OnStep | None = None,
     on_record: Callable[[Sequence[Record]], None] = lambda records: None,
 ) -> Finding:
     """Run the rounds that a strategy proposes until it answers.
@@ -86,31 +87,36 @@ def search(
     return _checked(replace(answer, cost=Cost(sum(len(record.lrs) for record in done), seconds)))
 
 
-def _run(loop: Loop, probe: Probe, on_step: OnStep) -> Record:
+def _run(loop: Loop, probe: Probe, on_step: OnStep | None) -> Record:
     """Run a probe; a record that does not say how long a pass over the data is has it of the loop."""
     record = loop.run(probe, on_step)
-    return record if record.steps_per_epoch else replace(record, steps_per_epoch=getattr(loop, "steps_per_epoch", 0.0))
+    return record if record.steps_per_epoch else replace(record, steps_per_epoch=loop.steps_per_epoch)
 
 
-def reread(finding: Finding, *, schedule: Schedule | None, total_steps: int | None, epochs: float | None) -> Finding:
+def reread(finding: Finding, **training: Any) -> Finding:
     """Return what a finding's records say about another training; see ``lrfind.Finding.at``."""
-    if schedule is None and total_steps is None and epochs is None:
+    given = with_names(training, ("schedule", "total_steps", "epochs"), stacklevel=4)
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
         return finding
     if finding.method not in METHODS or not finding.records:
         raise BadInputError(
             f"a finding of the method {finding.method!r} and {len(finding.records)} records cannot be read for another "
             f"training; search again."
         )
-    length: dict[str, Any] = {"total_steps": total_steps, "epochs": epochs}
-    if total_steps is None and epochs is None:
+    length: dict[str, Any] = {name: given.get(name) for name in ("total_steps", "epochs")}
+    if not {"total_steps", "epochs"} & given.keys():
         length = {"total_steps": finding.total_steps, "epochs": finding.epochs}
-    if schedule is not None:
-        test = RangeTest(method=finding.method, schedule=unstepped(schedule), **length)
+    if "schedule" not in given and finding.final_fraction is None and finding.schedule not in SCHEDULES:
+        raise BadInputError(
+            f"the finding does not hold the shape of its schedule {finding.schedule!r}; pass schedule=."
+        )
+    test = RangeTest(method=finding.method, schedule=unstepped(given.get("schedule", "constant")), **length)
+    if "schedule" in given:
         found = test.find(finding.records)
     else:
-        RangeTest(**length)  # which checks it
-        found = read_all(finding.records, finding.method, Training(finding.schedule, _left(finding), **length))
-    notes = (*found.notes, *_about(finding, is_inherited=schedule is None))
+        found = read_all(finding.records, finding.method, replace(finding.length, **length))
+    notes = (*found.notes, *_about(finding, is_inherited="schedule" not in given))
     return _checked(replace(found, cost=finding.cost, notes=notes))
 
 
@@ -143,14 +149,6 @@ def _checked(finding: Finding) -> Finding:
         f"for a finder to be sure. Train in full at {lrs[0]}, {lrs[1]} and {lrs[2]} and keep the best."
     )
     return replace(finding, notes=(*finding.notes, said))
-
-
-def _left(finding: Finding) -> float:
-    if (left := left_of(finding)) is None:
-        raise BadInputError(
-            f"the finding does not hold the shape of its schedule {finding.schedule!r}; pass schedule=."
-        )
-    return left
 
 
 def _known(records: Sequence[Record], index: int, probe: Probe) -> Record | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -18,40 +18,36 @@ LossFn = Callable[[nn.Module, Any], torch.Tensor] | nn.Module | Callable[..., to
 Step = Callable[[nn.Module, Any, Any], Any]
 """The body of a training loop, for one batch: ``step(model, optimizer, batch)`` returns the loss."""
 
-Gradients = Callable[[nn.Module, Any], torch.Tensor]
-
 
 def to_step(optimizers: Optimizers, loss_fn: LossFn, accumulate: int = 1) -> Step:
-    """Return the training step that ``find`` makes of a loss function, for trainings that are to be the same.
+    """Return the training step that ``find`` makes of a loss function; it returns the loss as a number.
 
     Args:
         optimizers: One or several; one that needs a closure is given one.
         loss_fn: As ``find`` takes it.
         accumulate: How many batches the step takes the mean gradient of; above 1 it takes them as a list.
-
-    Returns:
-        The step, which returns the loss as a number.
     """
-    each, gradients = as_list(optimizers), _to_gradients(to_loss(loss_fn), accumulate)
+    stepped, loss_of = as_list(optimizers), to_loss(loss_fn)
+    takes_closure = any(map(_needs_closure, stepped))
+
+    def gradients(model: nn.Module, batch: Any) -> torch.Tensor:
+        for optimizer in stepped:
+            optimizer.zero_grad()
+        if accumulate == 1:
+            return _backward(loss_of, model, batch)
+        losses = [_backward(loss_of, model, part, accumulate).detach() for part in batch]
+        return torch.stack(losses).mean()
 
     def step(model: nn.Module, _: Any, batch: Any) -> float:
-        for one in each:
-            one.zero_grad()
+        if takes_closure:
+            losses = [cast(Any, optimizer).step(lambda: gradients(model, batch)) for optimizer in stepped]
+            return float(losses[0].item())
         loss = gradients(model, batch)
-        for one in each:
-            one.step()
+        for optimizer in stepped:
+            optimizer.step()
         return loss.item()
 
-    def step_with_closure(model: nn.Module, _: Any, batch: Any) -> float:
-        def closure() -> torch.Tensor:
-            for one in each:
-                one.zero_grad()
-            return gradients(model, batch)
-
-        losses = [one.step(closure) for one in each]  # type: ignore[arg-type]
-        return cast(torch.Tensor, losses[0]).item()
-
-    return step_with_closure if any(map(needs_closure, each)) else step
+    return step
 
 
 def to_loss(loss_fn: LossFn) -> Callable[[nn.Module, Any], torch.Tensor]:
@@ -59,15 +55,13 @@ def to_loss(loss_fn: LossFn) -> Callable[[nn.Module, Any], torch.Tensor]:
     if not (isinstance(loss_fn, nn.Module) or getattr(loss_fn, "__module__", "") == "torch.nn.functional"):
         return loss_fn
     device: torch.device | None = None
-    moves = False
 
     def loss_of(model: nn.Module, batch: Any) -> torch.Tensor:
-        nonlocal device, moves
+        nonlocal device
         if device is None:
             device = _device_for(model, batch)
-            moves = device.type != "cpu"  # where data is anyway
         inputs, targets = batch
-        if moves:
+        if device.type != "cpu":  # where data is anyway
             inputs, targets = inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True)
         return loss_fn(model(inputs), targets)
 
@@ -75,11 +69,7 @@ def to_loss(loss_fn: LossFn) -> Callable[[nn.Module, Any], torch.Tensor]:
 
 
 def _device_for(model: nn.Module, batch: Any) -> torch.device:
-    """Return where a criterion's batches are to go.
-
-    Raises:
-        BadInputError: If they are not made for a criterion.
-    """
+    """Return where a criterion's batches are to go; refuse those that are not made for a criterion."""
     if not (isinstance(batch, (list, tuple)) and len(batch) == 2):
         raise BadInputError(
             f"a criterion needs batches of (inputs, targets), got {type(batch).__name__}; "
@@ -88,39 +78,25 @@ def _device_for(model: nn.Module, batch: Any) -> torch.device:
     return next(model.parameters()).device
 
 
-def _to_gradients(loss_fn: Callable[[nn.Module, Any], torch.Tensor], accumulate: int) -> Gradients:
-    """Return what adds to the gradients those of one batch, or the mean of several, and returns the loss."""
-
-    def of_one(model: nn.Module, batch: Any) -> torch.Tensor:
-        try:
-            loss = loss_fn(model, batch)
-        except (TypeError, AttributeError):
-            _check_takes_model(loss_fn, model, batch)
-            raise
-        try:
-            loss.backward()  # type: ignore[no-untyped-call]
-        except Exception:
-            checked_loss(loss)  # which says what is wrong with it, if that was the loss
-            raise
-        return loss
-
-    def of_several(model: nn.Module, batches: Sequence[Any]) -> torch.Tensor:
-        losses = []
-        for batch in batches:
-            loss = checked_loss(loss_fn(model, batch))
-            torch.autograd.backward(loss / len(batches))
-            losses.append(loss.detach())
-        return torch.stack(losses).mean()
-
-    return of_one if accumulate == 1 else of_several
+def _backward(
+    loss_of: Callable[[nn.Module, Any], torch.Tensor], model: nn.Module, batch: Any, parts: int = 1
+) -> torch.Tensor:
+    """Add the gradients of one of so many parts of a step; return its loss."""
+    try:
+        loss = loss_of(model, batch)
+    except (TypeError, AttributeError):
+        _check_takes_model(loss_of, model, batch)
+        raise
+    try:
+        (loss if parts == 1 else loss / parts).backward()  # type: ignore[no-untyped-call]
+    except Exception:
+        _check_loss(loss)  # which says what is wrong with it, if that was the loss
+        raise
+    return loss
 
 
 def _check_takes_model(loss_fn: Callable[..., Any], model: nn.Module, batch: Any) -> None:
-    """Find out whether a loss function that failed takes outputs and targets instead of a model and a batch.
-
-    Raises:
-        BadInputError: If it does.
-    """
+    """Find out whether a loss function that failed takes outputs and targets instead of a model and a batch."""
     try:
         inputs, targets = batch
         with torch.no_grad():
@@ -134,18 +110,7 @@ def _check_takes_model(loss_fn: Callable[..., Any], model: nn.Module, batch: Any
         )
 
 
-def needs_closure(optimizer: Optimizer) -> bool:
-    """Say whether an optimizer's ``step`` cannot do without a closure, as LBFGS's."""
-    parameters = list(inspect.signature(type(optimizer).step).parameters.values())[1:2]
-    return bool(parameters) and parameters[0].default is inspect.Parameter.empty and parameters[0].name == "closure"
-
-
-def checked_loss(loss: Any) -> torch.Tensor:
-    """Return the loss if one can step on it.
-
-    Raises:
-        BadInputError: If it is no tensor, not a scalar, or has no gradient.
-    """
+def _check_loss(loss: Any) -> None:
     if not isinstance(loss, torch.Tensor):
         raise BadInputError(f"loss_fn must return a tensor, got {type(loss).__name__}; return the loss itself.")
     if loss.numel() != 1:
@@ -155,7 +120,12 @@ def checked_loss(loss: Any) -> torch.Tensor:
             "the loss has no gradient; compute it from the model's outputs without detach() or no_grad(), "
             "and leave at least one parameter with requires_grad=True."
         )
-    return loss
+
+
+def _needs_closure(optimizer: Optimizer) -> bool:
+    """Say whether an optimizer's ``step`` cannot do without a closure, as LBFGS's."""
+    parameters = list(inspect.signature(type(optimizer).step).parameters.values())[1:2]
+    return bool(parameters) and parameters[0].default is inspect.Parameter.empty and parameters[0].name == "closure"
 
 
 def to_number(step: Step) -> Step:

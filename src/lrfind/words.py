@@ -18,7 +18,7 @@ TO_PICTURE = 'finding.plot().figure.savefig("{}") draws it'
 _MANY = 6
 """Of more param groups than this only the least and the greatest rate are said."""
 
-_CERTAINTY = (("sure", 0.025, 100.0), ("fairly sure", 0.08, 1000.0))
+_CERTAINTY = (("sure", 0.025, 100.0), ("fairly sure", 0.08, 2000.0))
 """How sure a rate is called: up to which share of what training learns it is expected to lose, and up to which ratio of
 the ends of its interval. Above, it is unsure."""
 
@@ -72,13 +72,18 @@ def certainty(finding: Finding) -> str:
     low, high = finding.interval
     if not finding.is_calibrated:
         return f"interval: with other seeds the {finding.method} reading mostly lies in {low:.2g} to {high:.2g}"
+    where = f"the best rate should lie in {low:.2g} to {high:.2g}"
     try:
-        lost = finding.judge(finding.lr).regret
+        judged = finding.judge(finding.lr)
     except LRFindError:
-        return f"interval: the best rate should lie in {low:.2g} to {high:.2g}"
-    words = (word for word, loses, wide in _CERTAINTY if lost <= loses and high <= wide * low)
+        return f"interval: {where}"
+    if not judged.is_read:
+        is_kept = finding.used is not None and abs(finding.used / finding.lr - 1) < _SAME
+        usual = "the rate that it has" if is_kept else f"what is usual for {finding.records[0].optimizer}"
+        return f"unsure: it rests on {usual}, not on your training; {where}"
+    words = (word for word, loses, wide in _CERTAINTY if judged.regret <= loses and high <= wide * low)
     word = "unsure" if finding.length.is_short else next(words, "unsure")
-    return f"{word}: the best rate should lie in {low:.2g} to {high:.2g}, and most of that is often as good"
+    return f"{word}: {where}, and most of that is often as good"
 
 
 def in_use(finding: Finding) -> list[str]:

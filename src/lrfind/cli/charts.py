@@ -65,7 +65,7 @@ def rate_chart(finding: Finding, chart: Chart, width: int, height: int = 12) -> 
     margin = max(map(len, names.values()))
     width = min(width, _WIDEST) - margin - 2
     layers: list[Layer] = [(*_shares(chart, mark), "dim") for mark in chart.marks if mark.kind == "losses"]
-    xs, ys = [_shares(chart, mark) for mark in chart.marks if mark.kind == "trend"][-1]
+    xs, ys = next(_shares(chart, mark) for mark in chart.marks if mark.kind == "trend")
     fine = np.linspace(xs[0], xs[-1], 2 * width * _FINE)
     rows = braille([*layers, (fine, np.interp(fine, xs, ys), "cyan")], width, height)
     sides = [f"{names.get(row, ''):>{margin}} {'┤' if row in names else '│'}" for row in range(height)]

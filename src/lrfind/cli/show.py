@@ -59,16 +59,16 @@ def show(
 def _read(path: Path) -> tuple[dict[str, Any], Finding | Comparison]:
     """Return what a file holds, as it stands there and as what it is."""
     from lrfind.codec import read_json
-    from lrfind.compare import comparison
-    from lrfind.records import SCHEMA, Finding
+    from lrfind.compare.comparison import Comparison
+    from lrfind.records import Finding
 
     data = read_json(path, "a finding or a comparison")
     if "schema" not in data:
         raise BadInputError(f"{path} holds neither a finding nor a comparison: it has no schema.")
-    if data["schema"] == SCHEMA:
-        return data, Finding.from_dict(data)
-    if data["schema"] == comparison.SCHEMA:
-        return data, comparison.Comparison.from_dict(data)
+    for kind in (Finding, Comparison):
+        if data["schema"] == kind.schema:
+            return data, kind.from_dict(data)
     raise BadInputError(
-        f"{path} has the schema {data['schema']!r}; lrfind show understands {SCHEMA!r} and {comparison.SCHEMA!r}."
+        f"{path} has the schema {data['schema']!r}; lrfind show understands {Finding.schema!r} and "
+        f"{Comparison.schema!r}."
     )

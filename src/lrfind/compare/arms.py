@@ -9,7 +9,7 @@ from typing import cast, get_args
 from lrfind.compare.runs import Arm
 from lrfind.errors import BadInputError
 from lrfind.records import Finding
-from lrfind.schedules import SCHEDULES, Cycle, cyclical
+from lrfind.schedules import SCHEDULES, Cycle, Cyclical
 
 ARMS = ("constant", "linear", "one-cycle", "restarts", "triangular", "triangular2", "exp_range")
 """The schedules that are compared where none are named: the found fixed rate, and what may beat it."""
@@ -90,7 +90,7 @@ def rates(arm: Arm, steps: int) -> tuple[float, ...]:
     if arm.base_lr is None or arm.cycles is None:
         shape = SCHEDULES[arm.schedule]
     else:
-        shape = cyclical(cast(Cycle, arm.schedule), cycles=arm.cycles, low=arm.base_lr / arm.lr)
+        shape = Cyclical(cast(Cycle, arm.schedule), cycles=arm.cycles, low=arm.base_lr / arm.lr)
     return tuple(arm.lr * shape(step / steps) for step in range(steps))
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from lrfind.codec import decode, encode
+from lrfind.codec import Plain
 from lrfind.compare.runs import Arm, Failure, Run
-from lrfind.errors import BadInputError
 from lrfind.records import Finding
-
-SCHEMA = "lrfind/comparison/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Plain):
     """What was compared, what happened, what it means.
 
     Attributes:
@@ -96,6 +93,8 @@ class Comparison:
         notes: What a person should know.
     """
 
+    schema: ClassVar[str] = "lrfind/comparison/1"
+
     title: str
     setting: str
     metric: str
@@ -112,19 +111,3 @@ class Comparison:
     def runs_of(self, arm: str) -> tuple[Run, ...]:
         """Return the runs of an arm, by seed."""
         return tuple(run for run in self.runs if run.arm == arm)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the comparison as plain JSON types; see ``lrfind.codec``."""
-        finding = None if self.finding is None else self.finding.to_dict()
-        return {"schema": SCHEMA, **encode(self), "finding": finding}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Comparison:
-        """Build a comparison from what ``to_dict`` returned.
-
-        Raises:
-            BadInputError: If the schema is another one or a field is missing or unreadable.
-        """
-        if data.get("schema") != SCHEMA:
-            raise BadInputError(f"expected a comparison of schema {SCHEMA!r}, got {data.get('schema')!r}.")
-        return decode(cls, data, "the comparison")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from lrfind.codec import decode, encode
+from lrfind.codec import Plain
 from lrfind.errors import BadInputError
 
 Origin = Literal["given", "found"]
@@ -69,7 +69,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Run(Plain):
     """One training.
 
     Attributes:
@@ -98,19 +98,6 @@ class Run:
     def final(self, metric: str) -> float:
         """Return a metric at the end; NaN where the run has none of that name."""
         return self.last.metrics.get(metric, self.tested.get(metric, math.nan))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the run as plain JSON types; see ``lrfind.codec``."""
-        return dict(encode(self))
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Run:
-        """Build a run from what ``to_dict`` returned.
-
-        Raises:
-            BadInputError: If a field is missing or unreadable.
-        """
-        return decode(cls, data, "the run")
 
 
 @dataclass(frozen=True, slots=True)

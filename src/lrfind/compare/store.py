@@ -61,7 +61,7 @@ class Store:
 
     def _read(self, folder: Path) -> None:
         for path in sorted(folder.glob("run-*.json")):
-            run = _run(path)
+            run = Run.load(path)
             self._runs[run.arm, run.seed] = run
         for path in sorted(folder.glob("finding-*.json")):
             self._findings[unquote(path.stem).removeprefix("finding-")] = Finding.load(path)
@@ -87,13 +87,6 @@ def rate_mismatch(run: Run, arm: Arm) -> str:
     if differing([low, high], [least, greatest], CLOSE) is None:
         return ""
     return f"it trained with rates from {low:.6g} to {high:.6g}, and its arm asks for {least:.6g} to {greatest:.6g}"
-
-
-def _run(path: Path) -> Run:
-    try:
-        return Run.from_dict(read_json(path, "a run"))
-    except BadInputError as error:
-        raise BadInputError(f"{path} cannot be read as a run ({error}); delete it to have it made again.") from error
 
 
 def _first_change(was: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:

@@ -22,7 +22,7 @@ from lrfind.loop import OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.options import SearchOptions, with_options
 from lrfind.ranks import Ranks
-from lrfind.recorder import Driver
+from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import AsConstant, Shape
 
@@ -101,16 +101,16 @@ class HuggingFaceLoop(TrainerLoop):
         stack.callback(lambda: end_workers(base_of(self._loader)))
         return Kept((trainer, self._parts, sharded()))
 
-    def _run(self, probe: Probe, on_step: OnStep) -> Record:
+    def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
         steps, is_training = len(probe.lrs), self._is_training
         inner = inner_trainer(self._trainer, *self._parts, steps=steps, seed=probe.seed, is_training=is_training)
         inner.get_train_dataloader = partial(self._loader_of, inner.get_train_dataloader, probe.seed)
-        with _Driver(probe, on_step, self._ranks) as driver:
-            driver.scheduler = self._trainer.lr_scheduler
-            inner.callback_handler.callbacks = [driver]
-            inner.training_step = driver.watched(inner.training_step)
+        with _ProbeCallback(probe, on_step, self._ranks) as recorder:
+            recorder.scheduler = self._trainer.lr_scheduler
+            inner.callback_handler.callbacks = [recorder]
+            inner.training_step = recorder.watched(inner.training_step)
             transformers().Trainer.train(inner)
-        return driver.recorder.record()
+        return recorder.record()
 
     def _loader_of(self, make: Callable[[], Any], seed: int) -> Any:
         """Return the loader of a probe: the first one's, with its workers, where it has any; else one made anew."""
@@ -124,18 +124,19 @@ class HuggingFaceLoop(TrainerLoop):
         return self._loader
 
 
-class _Driver(Driver, callback_base()):  # type: ignore[misc]
-    """Drives a probe's recorder from inside the inner Trainer."""
+class _ProbeCallback(Recorder, callback_base()):  # type: ignore[misc]
+    """Records a probe from inside the inner Trainer."""
 
+    scheduler: Any = None
     nothing_ran = "the Trainer did not begin to train; check its train_dataset and its subclass."
 
     def watched(self, training_step: Callable[..., Any]) -> Callable[..., Any]:
         """Return a training step that also keeps its loss, which the Trainer has scaled to its share of a step."""
-        self._losses: list[torch.Tensor] = []
+        self._parts: list[torch.Tensor] = []
 
         def step(*args: Any, **kwargs: Any) -> Any:
             loss = training_step(*args, **kwargs)
-            self._losses.append(loss.detach())
+            self._parts.append(loss.detach())
             return loss
 
         return step
@@ -143,16 +144,16 @@ class _Driver(Driver, callback_base()):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin to set rates."""
         seed_all(self.probe.seed)
-        self.start(kwargs["optimizer"])
+        self.start(kwargs["optimizer"], self.scheduler)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Count that the data is begun."""
-        self.recorder.begin_pass(length_of(kwargs["train_dataloader"]) / args.gradient_accumulation_steps)
+        self.begin_pass(length_of(kwargs["train_dataloader"]) / args.gradient_accumulation_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take the loss of a step: the sum of those of its batches, each of which is scaled to its share."""
-        losses, self._losses = self._losses, []
-        if self.recorder.observe(float(sum(losses))):
+        parts, self._parts = self._parts, []
+        if self.observe(float(sum(parts))):
             control.should_training_stop = True
 
 

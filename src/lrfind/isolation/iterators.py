@@ -7,15 +7,14 @@ import io
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
-from types import BuiltinMethodType, FunctionType, GeneratorType, MethodWrapperType
+from types import BuiltinMethodType, FunctionType, MethodWrapperType
 from typing import Any, NoReturn
 
-import numpy as np
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lrfind.errors import BadInputError
 from lrfind.isolation.notes import place_of
-from lrfind.isolation.reach import CACHES, per_type
+from lrfind.isolation.reach import CACHES, Found, path_to, per_type
 
 _METHODS = (MethodWrapperType, BuiltinMethodType)
 
@@ -33,62 +32,44 @@ def is_half_consumed(each: Any) -> bool:
 
 @per_type
 def _may_be_half_consumed(kind: Any) -> bool:
-    if issubclass(kind, (np.random.SeedSequence, CACHES, _BaseDataLoaderIter, io.IOBase, *_METHODS)):
+    if issubclass(kind, (CACHES, _BaseDataLoaderIter, io.IOBase, *_METHODS)):
         return True
     return issubclass(kind, Iterator) and not isinstance(kind.__next__, FunctionType)  # as of a class of the user's
 
 
-Twins = dict[int, tuple[Any, Any]]
-"""By its ``id``, each iterator that was copied, with its copy."""
+def stand_ins(found: Found) -> dict[int, Any]:
+    """Return what a probe reads instead of the iterators that were found: a copy of each, or a ``Refusal``.
 
+    Copies are over the same data, from where the iterators stand; of an iterator that is in several there is one.
 
-def stand_in(iterator: Any, name: str, twins: Twins | None = None) -> Any:
-    """Return what a probe reads instead of an iterator: a copy, or a ``Refusal`` where it cannot be copied."""
-    try:
-        return twin_of(iterator, twins)
-    except (TypeError, AttributeError):
-        return Refusal(name, type(iterator).__name__)
-
-
-def twin_of(iterator: Any, twins: Twins | None = None) -> Any:
-    """Copy an iterator of Python's own, and the iterators in it, over the same data, from where it stands.
-
-    Args:
-        iterator: The iterator.
-        twins: The copies that were made before; of an iterator that is in several others there is one.
-
-    Raises:
-        TypeError: If it, or one in it, cannot be copied: a generator.
+    Returns:
+        The copies, by the ``id`` of the iterators.
     """
-    twins = {} if twins is None else twins
-    if id(iterator) not in twins:
-        twins[id(iterator)] = iterator, _copied(iterator, twins)
-    return twins[id(iterator)][1]
+    kinds = list(filter(_may_be_half_consumed, found.by_type))
+    iterators = [each for kind in kinds for each in found.by_type[kind] if is_half_consumed(each)]
+    if not iterators:
+        return {}
+    copied = {tuple, *map(type, iterators)}  # tuples for what is in them; all else stays the same object
+    known = {key: each for key, (each, _) in found.items() if type(each) not in copied}
+    copies = {id(each): _copied(each, known) for each in iterators}
+    for each in iterators:
+        if copies[id(each)] is None:
+            copies[id(each)] = Refusal(path_to(each, found), type(each).__name__)
+    return copies
 
 
-def _copied(iterator: Any, twins: Twins) -> Any:
-    if isinstance(iterator, (GeneratorType, _BaseDataLoaderIter, io.IOBase)):
-        raise TypeError(f"cannot copy a {type(iterator).__name__}")
-    if isinstance(iterator, np.random.SeedSequence):
-        return copy.deepcopy(iterator)
+def _copied(iterator: Any, known: dict[int, Any]) -> Any:
+    """Copy an iterator of Python's own, and the iterators in it; return None where one cannot be."""
     if isinstance(iterator, CACHES):
         return lru_cache(**iterator.cache_parameters())(iterator.__wrapped__)
     if isinstance(iterator, _METHODS):
-        return getattr(twin_of(iterator.__self__, twins), iterator.__name__)
+        return getattr(_copied(iterator.__self__, known), iterator.__name__, None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of itertools, from Python 3.12
-        make, given, *states = iterator.__reduce__()
-        twin = make(*_inner(given, twins))
-        for state in states if states != [None] else ():  # an accumulate that is not begun
-            twin.__setstate__(_inner(state, twins))
-    return twin
-
-
-def _inner(part: Any, twins: Twins) -> Any:
-    """Return a part of an iterator with copies of the iterators in it."""
-    if type(part) is tuple:  # of several: what a chain goes over
-        return tuple(_inner(each, twins) for each in part)
-    return twin_of(part, twins) if isinstance(part, Iterator) else part
+        try:
+            return copy.deepcopy(iterator, known)
+        except (TypeError, AttributeError, NotImplementedError):
+            return None
 
 
 class Refusal:

@@ -23,16 +23,18 @@ from torch.utils.data import DataLoader
 from typing_extensions import Self
 
 from lrfind.errors import NotPutBackError
-from lrfind.isolation.generators import GENERATORS, global_generators, seed_each
-from lrfind.isolation.iterators import Twins, is_half_consumed, stand_in
+from lrfind.isolation.generators import GENERATORS, generators_kept, global_generators, seed_each
+from lrfind.isolation.iterators import stand_ins
 from lrfind.isolation.loaders import end_workers
 from lrfind.isolation.memory import notes_of_memory
-from lrfind.isolation.notes import notes_of
-from lrfind.isolation.process import Imports, filled_elsewhere, global_state, reading_refused, shared_with_threads
-from lrfind.isolation.reach import Found, attributes_of, instances, is_leaf, path_to, reach
-from lrfind.isolation.rules import Note, moved, put_back
+from lrfind.isolation.notes import Note, moved, notes_of, put_back
+from lrfind.isolation.process import global_state, imports_told, reading_refused, shared_with_threads
+from lrfind.isolation.reach import Found, instances, is_leaf, path_to, reach
 
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+
+_FILLED = (dict, list, set, tuple, frozenset, np.ndarray)
+"""In what is kept of a thing other things can be."""
 
 _PASSES = ("_static_graph_delay_allreduce_enqueued", "num_iterations")
 """By which DDP knows its first pass, in newer and older versions of torch."""
@@ -52,59 +54,36 @@ class Kept:
 
     def __init__(self, state: Iterable[Any], data: Iterable[Any] = (), skip: Iterable[Any] = ()) -> None:
         self._state, self._data, self._skip = list(state), list(data), list(skip)
-        self._found: Found = {}
+        self._found = Found()
         self._notes: list[Note] = []
-        self._iterators: list[Any] = []
-        self._optimizers: list[Any] = []
-        self._generators: list[Any] = []
-        self._loaders: list[tuple[Any, Any]] = []
+        self._shared: list[Any] = []
         self._sharded: list[Any] = []
         self._wrappers: list[tuple[Any, Any]] = []
-        self._filled: list[tuple[Any, str]] = []
+        self._generators = generators_kept()  # not with the notes: to read and to compare the state of NumPy's is slow
 
     def __enter__(self) -> Self:
         """Note everything."""
+        self._generators.__enter__()
         self._state += global_state()
+        self._skip += [*threading.enumerate(), *global_generators()]
         with _undisturbed():
-            self._skip += threading.enumerate()
             state, data = self._walk()
-            shared = shared_with_threads({**data, **state})
-            self._filled = filled_elsewhere({**data, **state}, shared)
-            if shared:
-                self._skip += shared
+            if self._prepare():
                 state, data = self._walk()
-            self._sharded = instances(state, _sharded_kinds())
-            if self._sharded:  # noted as shards, which the walk finds only now
-                self._reshard()
-                state, data = self._walk()
-            if "torch._inductor.cudagraph_trees" in sys.modules:
-                _move_gradients_out_of_graphs(state)
-                state, data = self._walk()
-            self._found = {**data, **state}
             things = [each for each, _ in self._found.values()]
-            everywhere = global_generators()
-            self._notes = notes_of([*everywhere, os.environ, *things])
-            wrappers = {id(vars(each)): vars(each) for each in instances(state, DistributedDataParallel)}
-            self._wrappers = [
-                (names, kept)
-                for _, it, kept in self._notes
-                if type(kept) is dict and (names := wrappers.get(id(it if type(it) is dict else attributes_of(it))))
-            ]
-            for holder, note in notes_of_memory(state, {key: data[key] for key in data.keys() - state.keys()}):
-                self._notes.append(note)
-                self._found.setdefault(id(note[1]), (note[1], holder))
-            self._iterators = list(filter(is_half_consumed, things))
-            self._optimizers = instances(self._found, Optimizer)
-            self._generators = [*everywhere, *instances(self._found, GENERATORS)]
-            self._loaders = [(each, each._iterator) for each in instances(self._found, DataLoader)]
+            self._note_memory(state, data)
+            self._notes += notes_of([os.environ, *things])
+            wrappers = {id(vars(each)) for each in instances(state, DistributedDataParallel)}
+            self._wrappers = [(it, kept) for _, it, kept in self._notes if id(it) in wrappers]
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         """Check that everything is as it was when it was noted."""
         with _undisturbed():
             if names := self._moved():  # since the last probe
-                self.put_back()
+                self._put_back()
                 names = self._moved()
+            self._generators.__exit__(None, None, None)
         if not names:
             return
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -122,28 +101,29 @@ class Kept:
 
         A Ctrl-C, or another signal, that comes while things are put back is heard when all is back.
         """
+        loaders = [(each, each._iterator) for each in instances(self._found, DataLoader)]
         try:
             self._give_stand_ins()
-            for loader, _ in self._loaders:  # which begins anew, also where it keeps its workers
+            for loader, _ in loaders:  # which begins anew, also where it keeps its workers
                 loader._iterator = None
-            for optimizer in self._optimizers:
+            for optimizer in instances(self._found, Optimizer):
                 _stop_watching(optimizer)
-            seed_each(seed, self._generators)
-            with reading_refused(self._filled), Imports(self._note_module):
+            seed_each(seed, [*global_generators(), *instances(self._found, GENERATORS)])
+            with reading_refused(self._found, self._shared), imports_told(self._note_module):
                 yield
         finally:
             with _undisturbed():
-                for loader, iterator in self._loaders:
+                for loader, iterator in loaders:
                     if loader._iterator is not iterator:
                         end_workers(loader)
-                self.put_back()
+                self._put_back()
 
-    def put_back(self) -> None:
+    def _put_back(self) -> None:
         """Put everything back."""
-        with _undisturbed():
-            self._reshard()
-            self._go_on()
-            put_back(self._notes)
+        for each in self._sharded:
+            each.reshard()
+        self._go_on()
+        put_back(self._notes)
 
     def _moved(self) -> list[str]:
         """Name what is not as it was."""
@@ -151,64 +131,70 @@ class Kept:
         return list(dict.fromkeys(path_to(it, self._found) for _, it, _ in moved(self._notes)))
 
     def _walk(self) -> tuple[Found, Found]:
-        """Return what the state reaches without going through data, and what data reaches."""
-        later = list(self._data)
-        state = reach(self._state, self._skip, later)
-        return state, reach(later, self._skip)
+        """Return what the state reaches without going through data, and what only data reaches."""
+        later, skipped = list(self._data), set(map(id, self._skip))
+        state = reach(self._state, skipped, later)
+        data = reach(later, skipped | state.keys())
+        self._found = Found({**data, **state})
+        return state, data
+
+    def _prepare(self) -> bool:
+        """Bring what was found into the form in which it is noted; say whether that changes what is found."""
+        found = self._found
+        self._shared = shared_with_threads(found)
+        self._skip += self._shared
+        self._sharded = instances(found, _sharded_kinds())
+        for each in self._sharded:
+            each.reshard()
+        has_graphs = "torch._inductor.cudagraph_trees" in sys.modules
+        if has_graphs:
+            _move_gradients_out_of_graphs(found)
+        return bool(self._shared or self._sharded or has_graphs)
+
+    def _note_memory(self, state: Found, data: Found) -> None:
+        for holder, note in notes_of_memory(state, data):
+            self._notes.append(note)
+            self._found.setdefault(id(note[1]), (note[1], holder))
 
     def _note_module(self, module: ModuleType) -> None:
         """Note a module that a probe is the first to import, and what only it reaches."""
         with _undisturbed():
-            known = [each for each, _ in self._found.values()]
-            reached = reach([module], [*self._skip, *known])
+            reached = reach([module], {*map(id, self._skip), *self._found})
+            self._note_memory(reached, Found())
             self._notes += notes_of(each for each, _ in reached.values())
-            self._notes += [note for _, note in notes_of_memory(reached, {})]
-            self._found = {**reached, **self._found}
+            self._found = Found({**reached, **self._found})
 
     def _give_stand_ins(self) -> None:
         """Put copies, or what refuses, where training keeps iterators; the notes put the iterators back."""
-        copies: Twins = {}
-        twins = {id(each): stand_in(each, path_to(each, self._found), copies) for each in self._iterators}
-        for note in self._notes if twins else ():
-            swapped = _swapped(note, twins)
-            if swapped is not note:
-                note.rule.put_back(note.it, swapped.kept)
+        given = stand_ins(self._found)
+        for rule, it, kept in self._notes if given else ():
+            if (exchanged := _exchanged(kept, given, _FILLED)) is not kept:
+                rule.put_back(it, exchanged)
 
     def _go_on(self) -> None:
         """Leave to DDP whether its first pass is over, which its reducer, out of Python's reach, remembers too."""
         for it, kept in self._wrappers:
             kept.update({name: it[name] for name in _PASSES if name in it and name in kept})
 
-    def _reshard(self) -> None:
-        for each in self._sharded:
-            each.reshard()
 
-
-def _swapped(kept: Any, twins: dict[int, Any], *, is_outer: bool = False) -> Any:
+def _exchanged(kept: Any, given: dict[int, Any], kinds: Any = (tuple, frozenset)) -> Any:
     """Return what was kept of a thing with stand-ins in it; itself where there is nothing to be stood in for.
 
-    Tuples and frozen sets in it, which nothing can be put into in place, are made anew.
+    Args:
+        kept: What was kept.
+        given: The stand-ins, by the ``id`` of what they stand in for.
+        kinds: What is made anew: tuples and frozen sets, which nothing can be put into in place.
     """
-    if id(kept) in twins:
-        return twins[id(kept)]
-    if isinstance(kept, Note):
-        inner = _swapped(kept.kept, twins, is_outer=True)
-        return kept if inner is kept.kept else kept._replace(kept=inner)
-    if isinstance(kept, dict) and is_outer:
-        swapped = {name: _swapped(value, twins) for name, value in kept.items()}
-        return swapped if any(map(is_not, swapped.values(), kept.values())) else kept
-    is_objects = isinstance(kept, np.ndarray) and kept.dtype.hasobject
-    if not (isinstance(kept, (tuple, frozenset)) or (is_outer and (is_objects or isinstance(kept, (list, set))))):
-        return kept
-    before = list(kept.flat if is_objects else kept)
-    after = [_swapped(value, twins) for value in before]
+    if id(kept) in given or not isinstance(kept, kinds):
+        return given.get(id(kept), kept)
+    if isinstance(kept, np.ndarray):
+        return np.frompyfunc(lambda each: _exchanged(each, given), 1, 1)(kept) if kept.dtype.hasobject else kept
+    before = list(kept.values() if isinstance(kept, dict) else kept)
+    after = [_exchanged(each, given) for each in before]
     if not any(map(is_not, after, before)):
         return kept
-    if is_objects:
-        elements = np.empty(len(after), dtype=object)
-        for index, value in enumerate(after):  # one by one, since a sequence would be taken for several
-            elements[index] = value
-        return elements.reshape(kept.shape)
+    if isinstance(kept, dict):
+        return dict(zip(kept, after, strict=True))
     return kept._make(after) if hasattr(kept, "_make") else type(kept)(after)
 
 

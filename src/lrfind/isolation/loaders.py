@@ -9,7 +9,8 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from lrfind.errors import BadInputError
-from lrfind.isolation.iterators import is_half_consumed, stand_in, twin_of
+from lrfind.isolation.iterators import Refusal, is_half_consumed, stand_ins
+from lrfind.isolation.reach import reach
 
 
 def fresh(loader: Any) -> Any:
@@ -23,9 +24,9 @@ def fresh(loader: Any) -> Any:
     """
     if isinstance(loader, DataLoader):
         twin = copy.copy(loader)
-        for name, value in vars(loader).items():
-            if is_half_consumed(value):
-                object.__setattr__(twin, name, stand_in(value, f"{type(loader).__name__}.{name}"))
+        if any(map(is_half_consumed, vars(loader).values())):
+            given = stand_ins(reach([loader]))
+            vars(twin).update((name, given.get(id(value), value)) for name, value in vars(loader).items())
         twin._iterator = None
         object.__setattr__(twin, "persistent_workers", loader.num_workers > 0)
         return twin
@@ -37,13 +38,12 @@ def fresh(loader: Any) -> Any:
         raise BadInputError(f"the loader must be iterable, got {type(loader).__name__}.")
     if not is_half_consumed(loader):
         return loader
-    try:
-        return twin_of(loader)
-    except (TypeError, AttributeError) as error:
+    if isinstance(twin := stand_ins(reach([loader]))[id(loader)], Refusal):
         raise BadInputError(
             f"the loader is a one-shot iterator ({type(loader).__name__}) and a search would use it up; pass the "
             f"DataLoader or a list of batches, or an object whose __iter__ begins anew."
-        ) from error
+        )
+    return twin
 
 
 def length_of(loader: Any) -> int:

@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
+from lrfind.isolation.notes import Note, Rule, do_nothing
 from lrfind.isolation.reach import Found, hooks_of, inner_tensors, instances, is_leaf
-from lrfind.isolation.rules import Note, Rule, do_nothing
 
 SHARE = 0.05
 """Of memory that nearly never moves, the smallest blocks up to this share of the whole are copied ..."""
@@ -31,19 +31,21 @@ SAMPLE, READ = 4096, 1 << 33
 _MEMORY = (torch.Tensor, np.ndarray, mmap)
 
 Values = torch.Tensor | np.ndarray[Any, Any]
-"""The values of an array, of a tensor, or of the storage of tensors, as words."""
+"""The values of the storage of tensors, or of an array, as words; an array of objects itself."""
 
 
 def notes_of_memory(state: Found, data: Found) -> Iterator[tuple[Any, Note]]:
-    """Note the memory of everything that training reaches, each block once, however many tensors lie in it.
+    """Note tensors, and the memory of everything that training reaches, once, however many tensors lie in a block.
 
     Args:
         state: What models, optimizers and functions reach.
         data: What only loaders, datasets and samplers reach.
 
     Yields:
-        A tensor or an array, and the note of the block that it lies in.
+        A tensor or an array, and a note of it or of the block that it lies in.
     """
+    for each in (*instances(state, torch.Tensor), *instances(data, torch.Tensor)):
+        yield each, (TENSOR, each, TENSOR.keep(each))
     place_of = _places(state)
     holders = [(place_of(each), each) for each in instances(state, _MEMORY)]
     holders += [("data", each) for each in instances(data, _MEMORY)]
@@ -58,7 +60,8 @@ def notes_of_memory(state: Found, data: Found) -> Iterator[tuple[Any, Note]]:
     for place, each, values in sorted(blocks.values(), key=lambda block: block[2].nbytes):
         spent[place] += values.nbytes
         rule = COPIED if spent[place] <= max(LEAST[place], SHARE * total[place]) else WATCHED
-        yield each, Note(rule, values, rule.keep(values))
+        rule = ARRAY if isinstance(values, np.ndarray) else rule
+        yield each, (rule, values, rule.keep(values))
 
 
 def _places(state: Found) -> Callable[[Any], str]:
@@ -94,56 +97,48 @@ def _with_inner(each: Any) -> Iterator[torch.Tensor]:
 
 def _block(each: Any) -> tuple[int, Values | None]:
     """Return what the memory of a tensor or array is known by, and its values; None where it has none of its own."""
-    if isinstance(each, np.ndarray):
-        while isinstance(each.base, np.ndarray):
-            each = each.base
-        each = each.base if isinstance(each.base, mmap) else each
-    if isinstance(each, mmap):
-        return id(each), None if each.closed else _writable(np.frombuffer(each, np.uint8))
-    if isinstance(each, np.ndarray):
-        return id(each), _writable(each)
+    if isinstance(each, (np.ndarray, mmap)):
+        return _block_of_array(each)
     if is_lazy(each) or each.is_meta or each.layout is not torch.strided or hasattr(each, "__tensor_flatten__"):
         return 0, None
     storage = each.untyped_storage()
     if not storage.nbytes() or not storage.data_ptr():
         return 0, None
-    word = torch.int64 if storage.nbytes() % 8 == 0 else torch.uint8
-    return storage._cdata, torch.empty(0, dtype=word, device=storage.device).set_(storage)
+    return storage._cdata, _words(torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage))
 
 
-def _writable(values: np.ndarray[Any, Any]) -> Values | None:
-    return values if values.flags.writeable and values.nbytes else None
+def _block_of_array(each: Any) -> tuple[int, Values | None]:
+    while isinstance(each, np.ndarray) and isinstance(each.base, (np.ndarray, mmap)):
+        each = each.base
+    if isinstance(each, mmap) and each.closed:
+        return id(each), None
+    values = np.frombuffer(each, np.uint8) if isinstance(each, mmap) else np.asarray(each)
+    if not (values.flags.writeable and values.nbytes):
+        return id(each), None
+    if values.dtype.hasobject or not values.flags.forc:
+        return id(each), values
+    return id(each), _words(torch.from_numpy(values.ravel(order="K").view(np.uint8)))
 
 
-def _same_values(now: Any, then: Any) -> bool:
+def _words(values: torch.Tensor) -> torch.Tensor:
+    return values if values.nbytes % 8 else values.view(torch.int64)
+
+
+def _same_values(now: torch.Tensor, then: torch.Tensor) -> bool:
     """Compare bit for bit: NaN is the same as itself."""
-    if isinstance(now, torch.Tensor):
-        return now.untyped_storage().nbytes() == then.nbytes and torch.equal(now.cpu(), then)
-    if now.dtype.hasobject:
-        return all(left is right for left, right in zip(now.flat, then.flat, strict=True))
-    return now.tobytes() == then.tobytes() if now.nbytes % 8 else bool(np.array_equal(_as_words(now), _as_words(then)))
+    return now.untyped_storage().nbytes() == then.nbytes and torch.equal(now.cpu(), then)
 
 
-def _as_words(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).view(np.int64)
-
-
-def _put_values(now: Any, then: Any) -> None:
-    if isinstance(now, np.ndarray):
-        np.copyto(now, then)
-        return
+def _put_values(now: torch.Tensor, then: torch.Tensor) -> None:
     if now.untyped_storage().nbytes() != then.nbytes:
         now.untyped_storage().resize_(then.nbytes)
     now.copy_(then)
 
 
-def _digest(values: Any) -> str:
+def _digest(values: torch.Tensor) -> tuple[float, list[int]]:
     """What shows that values were written to: their sum as words, and a sample."""
-    is_array = isinstance(values, np.ndarray)
-    whole = values if not is_array or values.dtype.hasobject or values.nbytes % 8 else _as_words(values)
-    total = [int(whole.sum())] if values.nbytes <= READ and not (is_array and whole is values) else []
-    step = max(1, (values.size if is_array else values.numel()) // SAMPLE)
-    return repr(total + (values.flat if is_array else values.reshape(-1))[::step].tolist())
+    total = values.sum().item() if values.nbytes <= READ else 0
+    return total, values[:: max(1, values.numel() // SAMPLE)].tolist()
 
 
 def _tensor(it: torch.Tensor) -> tuple[Any, ...]:
@@ -188,8 +183,8 @@ def _put_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> None:
             now.update(then)
 
 
-TENSOR = Rule(_tensor, _same_tensor, _put_tensor)
-COPIED = Rule(
-    lambda it: it.copy() if isinstance(it, np.ndarray) else it.to("cpu", copy=True), _same_values, _put_values
-)
-WATCHED = Rule(_digest, lambda it, kept: _digest(it) == kept, do_nothing)
+TENSOR = Rule(_tensor, _put_tensor, _same_tensor)
+ARRAY = Rule(np.copy, np.copyto, lambda it, kept: it.tobytes() == kept.tobytes())
+"""Of arrays of objects, whose bytes are the addresses of these, and of those with gaps."""
+COPIED = Rule(lambda it: it.to("cpu", copy=True), _put_values, _same_values)
+WATCHED = Rule(_digest, do_nothing)

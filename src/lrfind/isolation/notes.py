@@ -11,32 +11,80 @@ import random
 import weakref
 from array import array
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
-from operator import eq, is_, itemgetter, methodcaller
+from operator import attrgetter, is_, methodcaller
 from types import CellType, FunctionType, GeneratorType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from lrfind.isolation.memory import TENSOR
-from lrfind.isolation.reach import CACHES, MOST, attributes_of, is_closed, is_of_user, names_of, per_type, slots_of
-from lrfind.isolation.rules import MISSING, NOTHING, Note, Rule, named, nested, rule_of
+from lrfind.isolation.reach import CACHES, is_closed, is_of_user, names_of, per_type, slots_of
 
 _MANAGERS: Any = multiprocessing.managers
 _HEAP = 1 << 9
 """The flag of types that are written in Python."""
+_MISSING = object()
+"""The value of a name that is not bound."""
+
+
+class Rule(NamedTuple):
+    """How one kind of thing, or one aspect of it, is put back.
+
+    Attributes:
+        keep: Given the thing: what is kept of it; None where there is nothing to put back.
+        put_back: Given the thing and what was kept: makes it so.
+        is_same: Given both: whether it is so; by default, where the same would be kept now.
+    """
+
+    keep: Callable[[Any], Any]
+    put_back: Callable[[Any, Any], Any]
+    is_same: Callable[[Any, Any], bool] | None = None
+
+
+Note = tuple[Rule, Any, Any]
+"""A rule, a thing, and what was kept of it."""
+
+
+def put_back(notes: Iterable[Note]) -> None:
+    """Put back what has moved. What cannot be does not keep the others from it; the check finds it."""
+    for rule, it, kept in moved(notes):
+        with suppress(Exception):
+            rule.put_back(it, kept)
+
+
+def moved(notes: Iterable[Note]) -> Iterator[Note]:
+    """Yield the notes of what is not as it was, or cannot be compared."""
+    for note in notes:
+        (keep, _, is_same), it, kept = note
+        try:
+            if is_same(it, kept) if is_same else _same(keep(it), kept):
+                continue
+        except Exception:  # noqa: BLE001, what cannot be compared is put back
+            pass
+        yield note
+
+
+def _same(now: Any, then: Any) -> bool:
+    """Say whether dictionaries and lists hold the very same objects in the same order; whether others are equal."""
+    if type(then) is dict:
+        return len(now) == len(then) and all(map(is_, now, then)) and all(map(is_, now.values(), then.values()))
+    if type(then) is list:
+        return len(now) == len(then) and all(map(is_, now, then))
+    return bool(now == then)
+
+
+def do_nothing(*_: Any) -> None:
+    """Put nothing back: what has moved is found by the check."""
 
 
 def notes_of(things: Iterable[Any]) -> list[Note]:
-    """Return the notes of some things, without their parts."""
-    notes = []
-    for each in things:
-        for rule in _rules_of(type(each)):
-            if (kept := rule.keep(each)) is not NOTHING:
-                notes.append(Note(rule, each, kept))
-    return notes
+    """Return the notes of some things, without their parts, and but for the memory of tensors and arrays."""
+    return [
+        (rule, each, kept) for each in things for rule in _rules_of(type(each)) if (kept := rule.keep(each)) is not None
+    ]
 
 
 @per_type
@@ -44,26 +92,68 @@ def _rules_of(kind: Any) -> tuple[Rule, ...]:
     if issubclass(kind, (CACHES, weakref.ReferenceType)):
         return ()
     rules = [rule for kinds, rule in _RULES if issubclass(kind, kinds)]
-    if not is_closed(kind) and not issubclass(kind, (type, ModuleType)):
-        rules += [_KIND] * bool(kind.__flags__ & _HEAP) + [_ATTRIBUTES] * bool(kind.__dictoffset__)
-        rules += [_SLOTS] * bool(slots_of(kind))
-    return tuple(rules)
+    return (*rules, _NAMES) if _names_in_object(kind) else tuple(rules)
+
+
+@per_type
+def _names_in_object(kind: Any) -> tuple[str, ...]:
+    """Return the names under which an object of a type has what is not in its dictionary."""
+    if is_closed(kind) or issubclass(kind, (type, ModuleType)):
+        return ()
+    return (*(("__class__", "__dict__") if kind.__flags__ & _HEAP else ()), *slots_of(kind))
+
+
+def _names_in(it: Any) -> Iterable[str]:
+    """Return the names in a class or module of the user's; compilers add to a module more like ``__name__``."""
+    if not is_of_user(it):
+        return ()
+    return [name for name in vars(it) if isinstance(it, type) or name[:1] != "_" or name[1:2].isalpha()]
+
+
+def _get(it: Any, name: str) -> Any:
+    """Return an attribute, past what a class of the user's makes of that; of a class its own only."""
+    if isinstance(it, type):
+        return vars(it).get(name, _MISSING)
+    try:
+        return object.__getattribute__(it, name)
+    except (AttributeError, ValueError):  # a cell that is empty yet
+        return _MISSING
+
+
+def _named(names: Callable[[Any], Iterable[str]]) -> Rule:
+    """Return a rule for the attributes that a thing has under some names; what it has since is taken away."""
+
+    def put_back(it: Any, kept: dict[str, Any]) -> None:
+        owner: Any = type if isinstance(it, type) else object
+        for name in {**dict.fromkeys(names(it)), **kept}:
+            if (value := kept.get(name, _MISSING)) is _get(it, name):
+                continue
+            if value is _MISSING:
+                owner.__delattr__(it, name)
+            else:
+                owner.__setattr__(it, name, value)
+
+    return Rule(lambda it: {name: _get(it, name) for name in names(it)} or None, put_back)
+
+
+def _globals(it: FunctionType) -> dict[str, Any] | None:
+    return {name: it.__globals__.get(name, _MISSING) for name in names_of(it)} or None
+
+
+def _put_globals(it: FunctionType, kept: dict[str, Any]) -> None:
+    for name, value in kept.items():
+        if value is not _MISSING:
+            it.__globals__[name] = value
+        else:
+            it.__globals__.pop(name, None)
 
 
 def _items(it: dict[Any, Any]) -> dict[Any, Any]:
     """The items of a dictionary in their order, whatever its subclass makes of reading them."""
-    if isinstance(it, OrderedDict):  # whose order is its own, and whose values are those of a dictionary
-        return {name: dict.__getitem__(it, name) for name in OrderedDict.__iter__(it)}
-    return it.copy() if type(it) is dict else dict(dict.items(it))
-
-
-def _same_items(it: dict[Any, Any], kept: dict[Any, Any]) -> bool:
-    if len(it) != len(kept):
-        return False
-    if not kept:
-        return True
-    now = _items(it) if isinstance(it, OrderedDict) else it
-    return all(map(is_, dict.keys(now), kept)) and all(map(is_, dict.values(now), kept.values()))
+    if type(it).__iter__ is dict.__iter__:
+        return dict.copy(it)
+    kind: Any = OrderedDict if isinstance(it, OrderedDict) else dict  # whose order is its own; whose values are not
+    return {name: dict.__getitem__(it, name) for name in kind.__iter__(it)}
 
 
 def _put_items(it: dict[Any, Any], kept: dict[Any, Any]) -> None:
@@ -73,37 +163,18 @@ def _put_items(it: dict[Any, Any], kept: dict[Any, Any]) -> None:
         kind.__setitem__(it, name, value)
 
 
-def _same_elements(it: Any, kept: Any) -> bool:
-    return len(it) == len(kept) and all(map(is_, it, kept))
+def _elements(kind: Any, held: Any, fill: Callable[[Any, Any], Any]) -> Rule:
+    """Return a rule for elements, whatever a subclass makes of reading and filling it."""
 
-
-def _elements(kind: Any) -> Rule:
-    """Return a rule for a list or a deque, whatever its subclass makes of reading and filling it."""
-
-    def put_back(it: Any, kept: list[Any]) -> None:
+    def put_back(it: Any, kept: Any) -> None:
         kind.clear(it)
-        kind.extend(it, kept)
+        fill(it, kept)
 
-    return Rule(
-        lambda it: list(kind.__iter__(it)), lambda it, kept: _same_elements(list(kind.__iter__(it)), kept), put_back
-    )
-
-
-def _put_members(it: set[Any], kept: set[Any]) -> None:
-    set.clear(it)
-    set.update(it, kept)
+    return Rule(lambda it: held(kind.__iter__(it)), put_back)
 
 
 def _put_all(it: Any, kept: Any) -> None:
     it[:] = kept
-
-
-def _inner_notes(it: Any) -> list[Note]:
-    """Note the containers that a large one holds, which is not entered."""
-    inner: dict[Any, Rule] = {dict: _ITEMS, list: _LIST, set: _SET}
-    elements = it.values() if isinstance(it, dict) else it
-    kept = ((inner[type(each)], each) for each in elements if type(each) in inner) if len(it) > MOST else ()
-    return [Note(rule, each, rule.keep(each)) for rule, each in kept]
 
 
 def place_of(it: Any) -> tuple[int, int | None] | None:
@@ -131,120 +202,87 @@ def _frame(it: Any) -> Any:
     return it.gi_frame and (it.gi_frame.f_lasti, {name: id(value) for name, value in it.gi_frame.f_locals.items()})
 
 
-def _state(get: Callable[[Any], Any], put: str) -> Rule:
-    """Return a rule for the state of a generator of random numbers, which one method gives and one takes."""
-    return rule_of(get, lambda it, kept: getattr(it, put)(kept), _same_state)
+def _state(get: Callable[[Any], Any], put: Callable[[Any, Any], Any]) -> Rule:
+    """Return a rule for the state of a generator of random numbers."""
+    return Rule(get, put, lambda it, kept: _same_state(get(it), kept))
 
 
 def _same_state(now: Any, then: Any) -> bool:
-    """Say whether two states of a generator are the same: tensors, numbers, or dictionaries of NumPy with arrays."""
+    """Say whether two states are the same: a tensor, numbers, or dictionaries with arrays."""
     if isinstance(now, dict):
         return all(_same_state(now[name], then[name]) for name in now)
     is_same = now == then
     return is_same if isinstance(is_same, bool) else bool(is_same.all())
 
 
-def _proxy(get: Callable[[Any], Any], put: Callable[[Any, Any], Any]) -> Rule:
+def _seeds(it: Any) -> dict[int, Any]:
+    """Return what a sequence of seeds is made again from by ``pickle``, numbered."""
+    return dict(enumerate(it.__reduce__()[2]))
+
+
+def _proxy(put: Callable[[Any, Any], Any]) -> Rule:
     """Return a rule for what the process of a manager keeps; nothing of one that has ended."""
 
-    def keep(it: Any) -> Any:
+    def keep(it: Any) -> bytes | None:
         try:
-            return pickle.dumps(get(it))
+            return pickle.dumps(it._getvalue())
         except (OSError, EOFError):
-            return NOTHING
+            return None
 
-    return rule_of(keep, lambda it, kept: put(it, pickle.loads(kept)))
-
-
-def _put_in_namespace(it: Any, kept: dict[str, Any]) -> None:
-    for name in _names_of_namespace(it).keys() - kept.keys():
-        delattr(it, name)
-    for name, value in kept.items():
-        setattr(it, name, value)
+    return Rule(keep, lambda it, kept: put(it, pickle.loads(kept)))
 
 
-def _names_of_namespace(it: Any) -> Any:
-    return it._callmethod("__getattribute__", ("__dict__",))
-
-
-def _put_in_proxy(it: Any, kept: dict[Any, Any]) -> None:
+def _put_in_dictionary(it: Any, kept: dict[Any, Any]) -> None:
     it.clear()
     it.update(kept)
 
 
-def _put_environment(it: Any, kept: dict[Any, Any]) -> None:
-    for name in it._data.keys() - kept.keys():
+def _put_in_namespace(it: Any, kept: Any) -> None:
+    for name in vars(it._getvalue()).keys() - vars(kept).keys():
+        delattr(it, name)
+    for name, value in vars(kept).items():
+        setattr(it, name, value)
+
+
+def _put_environment(it: Any, kept: frozenset[tuple[Any, Any]]) -> None:
+    for name in it._data.keys() - dict(kept).keys():
         del it[it.decodekey(name)]
-    it.update((it.decodekey(name), it.decodevalue(value)) for name, value in kept.items())
+    it.update((it.decodekey(name), it.decodevalue(value)) for name, value in kept)
 
 
-def _names_in(it: Any) -> Iterable[str]:
-    return list(vars(it)) if is_of_user(it) else ()
+def _put_in_array(it: array[Any], kept: bytes) -> None:
+    del it[:]
+    it.frombytes(kept)
 
 
-def _names_in_module(it: ModuleType) -> Iterable[str]:
-    """The names in a module of the user, but for ``__name__`` and its like, to which compilers add their own."""
-    return [name for name in _names_in(it) if name[:1] != "_" or name[1:2].isalpha()]
-
-
-def _get_in(it: Any, name: str) -> Any:
-    return vars(it).get(name, MISSING)
-
-
-def _get_global(it: FunctionType, name: str) -> Any:
-    return it.__globals__.get(name, MISSING)
-
-
-def _put_global(it: FunctionType, name: str, value: Any) -> None:
-    it.__globals__[name] = value
-
-
-def _remove_global(it: FunctionType, name: str) -> None:
-    del it.__globals__[name]
-
-
-_ITEMS = Rule(_items, _same_items, _put_items)
-_LIST = _elements(list)
-_SET = Rule(lambda it: set(set.__iter__(it)), set.__eq__, _put_members)
-_KIND = named(lambda it: ("__class__", "__dict__"))
-_SLOTS = named(lambda it: slots_of(type(it)))
-_ATTRIBUTES = Rule(
-    lambda it: dict(attributes_of(it) or ()),
-    lambda it, kept: _same_items(attributes_of(it) or {}, kept),
-    lambda it, kept: _put_items(attributes_of(it) or {}, kept),
-)
+_NAMES = _named(lambda it: _names_in_object(type(it)))
 _RULES: tuple[tuple[Any, Rule], ...] = (
-    (torch.Tensor, TENSOR),
-    (torch.Generator, _state(methodcaller("get_state"), "set_state")),
-    (np.random.RandomState, _state(methodcaller("get_state", legacy=False), "set_state")),
-    (np.random.BitGenerator, named(lambda it: ("state",), same=_same_state)),
-    (np.random.SeedSequence, rule_of(lambda it: it.state)),
-    (random.Random, _state(methodcaller("getstate"), "setstate")),
-    (dict, _ITEMS),
-    (list, _LIST),
-    (deque, _elements(deque)),
-    (set, _SET),
-    ((dict, list, deque), nested(_inner_notes)),
-    ((bytearray, array), Rule(lambda it: it[:], eq, _put_all)),
+    (torch.Generator, _state(torch.Generator.get_state, torch.Generator.set_state)),
+    (np.random.RandomState, _state(methodcaller("get_state", legacy=False), np.random.RandomState.set_state)),
+    (np.random.BitGenerator, _state(attrgetter("state"), lambda it, kept: setattr(it, "state", kept))),
+    (np.random.SeedSequence, _state(_seeds, lambda it, kept: it.__setstate_cython__(tuple(kept.values())))),
+    (random.Random, Rule(random.Random.getstate, random.Random.setstate)),
+    (dict, Rule(_items, _put_items)),
+    (list, _elements(list, list, list.extend)),
+    (deque, _elements(deque, list, deque.extend)),
+    (set, _elements(set, set, set.update)),
+    (bytearray, Rule(bytes, _put_all)),
+    (array, Rule(bytes, _put_in_array)),
     (
         ctypes._SimpleCData.__mro__[1],
-        rule_of(bytes, lambda it, kept: ctypes.memmove(ctypes.addressof(it), kept, len(kept))),
+        Rule(bytes, lambda it, kept: ctypes.memmove(ctypes.addressof(it), kept, len(kept))),
     ),
-    (
-        partial,
-        rule_of(lambda it: list(it.__reduce__()[2]), lambda it, kept: it.__setstate__(tuple(kept)), _same_elements),
-    ),
-    (_MANAGERS.DictProxy, _proxy(methodcaller("copy"), _put_in_proxy)),
-    ((_MANAGERS.ListProxy, _MANAGERS.ArrayProxy), _proxy(itemgetter(slice(None)), _put_all)),
-    (_MANAGERS.ValueProxy, _proxy(methodcaller("get"), lambda it, kept: it.set(kept))),
-    (_MANAGERS.NamespaceProxy, _proxy(_names_of_namespace, _put_in_namespace)),
-    (CellType, named(lambda it: ("cell_contents",))),
-    (GeneratorType, rule_of(_frame)),
-    (io.IOBase, rule_of(place_of, _put_place)),
-    (type(os.environ), rule_of(lambda it: dict(it._data), _put_environment)),
-    (FunctionType, named(lambda it: ("__defaults__", "__kwdefaults__"))),
-    (FunctionType, named(names_of, _get_global, _put_global, _remove_global)),
-    (ModuleType, named(_names_in_module, _get_in)),
-    (type, named(_names_in, _get_in, type.__setattr__, type.__delattr__)),
-    (torch.jit.ScriptModule, named(lambda it: ("training",), getattr, setattr)),
+    (partial, Rule(lambda it: list(it.__reduce__()[2]), lambda it, kept: it.__setstate__(tuple(kept)))),
+    (_MANAGERS.DictProxy, _proxy(_put_in_dictionary)),
+    ((_MANAGERS.ListProxy, _MANAGERS.ArrayProxy), _proxy(_put_all)),
+    (_MANAGERS.ValueProxy, _proxy(lambda it, kept: it.set(kept.value))),
+    (_MANAGERS.NamespaceProxy, _proxy(_put_in_namespace)),
+    (GeneratorType, Rule(_frame, do_nothing)),
+    (io.IOBase, Rule(place_of, _put_place)),
+    (type(os.environ), Rule(lambda it: frozenset(it._data.items()), _put_environment)),
+    (CellType, _named(lambda it: ("cell_contents",))),
+    (FunctionType, _named(lambda it: ("__defaults__", "__kwdefaults__"))),
+    (FunctionType, Rule(_globals, _put_globals)),
+    ((type, ModuleType), _named(_names_in)),
+    (torch.jit.ScriptModule, Rule(attrgetter("training"), torch.jit.ScriptModule.train)),
 )

@@ -9,10 +9,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from torch.nn.modules import module as modules
@@ -34,17 +34,20 @@ _READS: dict[type, str] = {
 
 def global_state() -> list[Any]:
     """Return what torch keeps for the whole process and calls in a step: hooks, and the modes that are active."""
-    named = [*vars(modules).items(), *vars(optimizers).items()]
-    hooks = [value for name, value in named if name.startswith("_global_") and isinstance(value, dict)]
     modes: Any = _get_current_function_mode_stack  # without types
-    return [*hooks, *modes(), *_get_current_dispatch_mode_stack()]
+    return [*_global_hooks(), *modes(), *_get_current_dispatch_mode_stack()]
+
+
+@cache
+def _global_hooks() -> list[dict[Any, Any]]:
+    named = [*vars(modules).items(), *vars(optimizers).items()]
+    return [value for name, value in named if name.startswith("_global_") and isinstance(value, dict)]
 
 
 def shared_with_threads(found: Found) -> list[Any]:
     """Return the queues, events and semaphores of training that other threads have at hand, which move them too."""
-    kinds = queue.Queue, threading.Event, threading.Semaphore
-    shared = instances(found, kinds)
-    others = reach(_of_other_threads()) if shared else {}
+    shared = instances(found, (queue.Queue, threading.Event, threading.Semaphore))
+    others = reach(_of_other_threads()) if shared else Found()
     return [each for each in shared if id(each) in others]
 
 
@@ -59,28 +62,33 @@ def _of_other_threads() -> Iterator[Any]:
             frame = frame.f_back
 
 
-def filled_elsewhere(found: Found, shared: list[Any]) -> list[tuple[Any, str]]:
-    """Return what other threads and processes fill, each with its name."""
-    elsewhere = [each for each in instances(found, tuple(_READS)) if not isinstance(each, queue.Queue)]
-    filled = [*elsewhere, *(each for each in shared if isinstance(each, queue.Queue))]
-    return [(each, path_to(each, found)) for each in filled]
-
-
 @contextmanager
-def reading_refused(filled: list[tuple[Any, str]]) -> Iterator[None]:
-    """Refuse this thread what others fill, which it would use up."""
-    methods = [next(name for kind, name in _READS.items() if isinstance(each, kind)) for each, _ in filled]
-    thread = threading.get_ident()
-    for (each, name), method in zip(filled, methods, strict=True):
+def reading_refused(found: Found, shared: list[Any]) -> Iterator[None]:
+    """Refuse this thread what other threads and processes fill, which it would use up.
+
+    Args:
+        found: What training reaches.
+        shared: What of it other threads have at hand, too.
+    """
+    by_threads = [each for each in shared if isinstance(each, queue.Queue)]
+    by_processes = [each for each in instances(found, tuple(_READS)) if not isinstance(each, queue.Queue)]
+    filled = [
+        (each, method)
+        for each in (*by_threads, *by_processes)
+        for kind, method in _READS.items()
+        if isinstance(each, kind)
+    ]
+    for each, method in filled:
         message = (
-            f"training takes from {name}, a {type(each).__name__} that another thread or process fills: a search "
-            f"would use up what is in it; pass a step that reads a list of the same batches to the search."
+            f"training takes from {path_to(each, found)}, a {type(each).__name__} that another thread or process "
+            f"fills: a search would use up what is in it; pass a step that reads a list of the same batches to the "
+            f"search."
         )
-        setattr(each, method, partial(_read, getattr(each, method), thread, message))
+        setattr(each, method, partial(_read, getattr(each, method), threading.get_ident(), message))
     try:
         yield
     finally:
-        for (each, _), method in zip(filled, methods, strict=True):
+        for each, method in filled:
             vars(each).pop(method, None)
 
 
@@ -90,43 +98,32 @@ def _read(read: Callable[..., Any], thread: int, message: str, *args: Any, **kwa
     return read(*args, **kwargs)
 
 
-class Imports:
-    """Says which modules of the user's are first imported within ``with``, each as soon as it is.
+@contextmanager
+def imports_told(imported: Callable[[ModuleType], None]) -> Iterator[None]:
+    """Tell of each module of the user's that is first imported within ``with``, as soon as it is."""
 
-    Args:
-        imported: Told the module.
-    """
-
-    def __init__(self, imported: Callable[[ModuleType], None]) -> None:
-        self._imported = imported
-
-    def __enter__(self) -> None:
-        """Stand before the other finders of modules."""
-        sys.meta_path.insert(0, self)
-
-    def __exit__(self, *_: object) -> None:
-        """Stand there no more."""
-        with suppress(ValueError):
-            sys.meta_path.remove(self)
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        """Return what the other finders find, with a loader that says when it is done."""
-        finders = (finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec"))
-        spec = next((spec for finder in finders if (spec := finder.find_spec(name, path, target))), None)
+    def find_spec(name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        others = (each for each in sys.meta_path if each is not finder and hasattr(each, "find_spec"))
+        spec = next((spec for each in others if (spec := each.find_spec(name, path, target))), None)
         if spec is not None and hasattr(spec.loader, "exec_module") and is_of_user_by(name, spec.origin):
-            spec.loader = _Loader(spec.loader, self._imported)
+            spec.loader = _Telling(spec.loader, imported)
         return spec
 
+    finder: Any = SimpleNamespace(find_spec=find_spec)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            sys.meta_path.remove(finder)
 
-class _Loader(Loader):
-    """Loads a module as another loader does, leaves it to that one, and says that it is loaded."""
+
+class _Telling(Loader):
+    """Loads a module as another loader does, leaves it to that one, and tells that it is loaded."""
 
     def __init__(self, loader: Any, imported: Callable[[ModuleType], None]) -> None:
         self._loader, self._imported = loader, imported
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Make the module as the other loader does."""
-        return self._loader.create_module(spec)  # type: ignore[no-any-return]
+        self.create_module = loader.create_module  # type: ignore[method-assign]
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module."""

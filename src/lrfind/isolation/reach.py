@@ -18,13 +18,13 @@ import sysconfig
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import suppress
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from itertools import chain
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, MemberDescriptorType, ModuleType, TracebackType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -46,7 +46,6 @@ _ATOMS = {
     *(int, float, complex, bool, str, bytes, type(None), type(...), range, slice, CodeType),
     *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
 }
-_CONTAINERS = (dict, list, tuple, set, frozenset, deque)
 _TRAINED = (torch.Tensor, torch.nn.Module, torch.optim.Optimizer, LRScheduler, torch.amp.GradScaler, *DATA)
 _CLOSED = (
     *(FrameType, TracebackType, threading.Thread, logging.Logger, logging.Handler),
@@ -67,8 +66,17 @@ _OPENED = (
 )
 """What FSDP2 keeps beside a module, to match the hooks that it puts on it when it first runs; and plain counters."""
 
-Found = dict[int, tuple[Any, Any]]
-"""By its ``id``, each object that was reached, with the one that it was reached from; of a root, None."""
+
+class Found(dict[int, tuple[Any, Any]]):
+    """By its ``id``, each object that was reached, with the one that it was reached from; of a root, None."""
+
+    @cached_property
+    def by_type(self) -> dict[type, list[Any]]:
+        """The objects of each type."""
+        grouped: dict[type, list[Any]] = {}
+        for each, _ in self.values():
+            grouped.setdefault(type(each), []).append(each)
+        return grouped
 
 
 T = TypeVar("T")
@@ -79,21 +87,29 @@ def per_type(function: Callable[[Any], T]) -> Callable[[Any], T]:
     return cache(function)
 
 
-def reach(roots: Iterable[Any], skip: Iterable[Any] = (), later: list[Any] | None = None) -> Found:
+class _Unentered(NamedTuple):
+    """A part that is put back and not entered."""
+
+    it: Any
+
+
+def reach(roots: Iterable[Any], known: Container[int] = (), later: list[Any] | None = None) -> Found:
     """Return everything that can be reached from some objects, in the order of the walk.
 
     Args:
         roots: Where to begin: models, optimizers, functions, loaders, generators.
-        skip: What is not entered.
+        known: The ``id`` of each object that is not entered.
         later: Where it is given, data is put there instead of being entered.
     """
-    skipped = set(map(id, skip))
-    found: Found = {}
+    found, unentered = Found(), Found()
     open_: deque[tuple[Any, Any]] = deque((root, None) for root in roots)
     while open_:
         each, holder = open_.popleft()
         key, kind = id(each), type(each)
-        if key in found or key in skipped or kind in _ATOMS:
+        if key in found or key in known or kind in _ATOMS:
+            continue
+        if kind is _Unentered:
+            unentered[id(each.it)] = each.it, holder
             continue
         if later is not None and issubclass(kind, DATA):
             later.append(each)
@@ -102,13 +118,12 @@ def reach(roots: Iterable[Any], skip: Iterable[Any] = (), later: list[Any] | Non
         for part in _parts_of(kind)(each):
             if type(part) not in _ATOMS and id(part) not in found:
                 open_.append((part, each))
-    return found
+    return Found({**unentered, **found}) if unentered else found
 
 
 def instances(found: Found, kinds: Any) -> list[Any]:
     """Return what was found of some kinds."""
-    wanted = {kind for kind in {type(each) for each, _ in found.values()} if issubclass(kind, kinds)}
-    return [each for each, _ in found.values() if type(each) in wanted]
+    return [each for kind, some in found.by_type.items() if issubclass(kind, kinds) for each in some]
 
 
 def path_to(each: Any, found: Found) -> str:
@@ -117,7 +132,7 @@ def path_to(each: Any, found: Found) -> str:
     while (holder := found.get(id(each), (each, None))[1]) is not None:
         labels.append(next((str(name) for name, part in _named_parts(holder) if part is each), ""))
         each = holder
-    root = getattr(each, "__qualname__", type(each).__qualname__)
+    root = getattr(each, "__qualname__", type(each).__qualname__).rpartition("<locals>.")[2]
     return ".".join(dict.fromkeys([root, *filter(None, reversed(labels))]))
 
 
@@ -150,21 +165,20 @@ def slots_of(kind: type) -> list[str]:
     return [name for names in written for name, slot in names.items() if type(slot) is MemberDescriptorType]
 
 
-def codes(code: CodeType) -> Iterator[CodeType]:
-    """Yield the code of a function and of those defined in it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from codes(constant)
+@lru_cache(maxsize=1 << 12)
+def _names_in(code: CodeType) -> tuple[str, ...]:
+    """Return the names that the code of a function mentions, and that of those defined in it."""
+    inner = (name for each in code.co_consts if isinstance(each, CodeType) for name in _names_in(each))
+    return tuple(dict.fromkeys((*code.co_names, *inner)))
 
 
-def names_of(function: FunctionType) -> list[str]:
+def names_of(function: FunctionType) -> tuple[str, ...]:
     """Return the names that a function of the user's mentions, of its module or of others; none of a library's."""
-    if not is_of_user_by(function.__globals__.get("__name__"), function.__globals__.get("__file__")):
-        return []
-    return list(dict.fromkeys(name for code in codes(function.__code__) for name in code.co_names))
+    given = function.__globals__
+    return _names_in(function.__code__) if is_of_user_by(given.get("__name__"), given.get("__file__")) else ()
 
 
+@per_type
 def is_of_user(it: Any) -> bool:
     """Say whether a class or a module is of a script, a notebook or a project, not of an installed library."""
     name = it.__name__ if type(it) is ModuleType else it.__module__
@@ -207,26 +221,24 @@ def _parts_of(kind: Any) -> Callable[[Any], Iterable[Any]]:
         if issubclass(kind, kinds):
             return parts
     refers_to = _of_object if kind.__dictoffset__ else gc.get_referents
-    if issubclass(kind, _CONTAINERS):
+    if issubclass(kind, (dict, list, tuple, set, frozenset, deque)):
         return lambda each: refers_to(each) if len(each) <= MOST else _beside_elements(each)
     return refers_to
 
 
 def _of_object(each: Any) -> Iterable[Any]:
-    attributes = attributes_of(each)
-    return chain((attributes or {}).values(), (part for part in gc.get_referents(each) if part is not attributes))
+    return attributes_of(each), *gc.get_referents(each)
 
 
 def _beside_elements(each: Any) -> Iterable[Any]:
-    return (
-        type(each),
-        *(attributes_of(each) or {}).values(),
-        *(getattr(each, name, None) for name in slots_of(type(each))),
-    )
+    """Return the parts of a large container but for its elements; containers among these are put back as they are."""
+    elements = each.values() if isinstance(each, dict) else each
+    inner = (_Unentered(part) for part in elements if type(part) in (dict, list, set))
+    return type(each), attributes_of(each), *(getattr(each, name, None) for name in slots_of(type(each))), *inner
 
 
 def _of_tensor(each: torch.Tensor) -> Iterator[Any]:
-    yield from (attributes_of(each) or {}).values()
+    yield attributes_of(each)
     for hooks in hooks_of(each):
         yield from (hooks or {}).values()
     if is_lazy(each):
@@ -267,12 +279,11 @@ def is_leaf(tensor: torch.Tensor) -> bool:
 
 
 def _of_array(each: np.ndarray[Any, Any]) -> Iterable[Any]:
-    elements = each.flat if each.dtype.kind == "O" and each.size <= MOST else ()
-    return chain(elements, (attributes_of(each) or {}).values())
+    return attributes_of(each), *(each.flat if each.dtype.kind == "O" and each.size <= MOST else ())
 
 
 def _of_function(each: FunctionType) -> Iterable[Any]:
-    given = each.__closure__ or (), each.__defaults__ or (), (each.__kwdefaults__,), vars(each).values()
+    given = each.__closure__ or (), each.__defaults__ or (), (each.__kwdefaults__, vars(each))
     return chain(*given, (each.__globals__.get(name, sys.modules.get(name)) for name in names_of(each)))
 
 

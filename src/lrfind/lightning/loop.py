@@ -19,7 +19,7 @@ from lrfind.loop import OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.options import SearchOptions, with_options
 from lrfind.ranks import Ranks
-from lrfind.recorder import Driver
+from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import AsConstant
 
@@ -82,14 +82,19 @@ class LightningLoop(TrainerLoop):
         self._optimizer, self._is_fitting = optimizer, is_fitting
         self._twin: Any = None
         self._made: Any = None
+        self._seen: tuple[list[Any], float] | None = None
         self._ranks = Ranks.all() if trainer.world_size > 1 else Ranks()
 
     @property
     def steps_per_epoch(self) -> float:
-        """Optimizer steps in one pass over the data; 0 where that is not known before it is set up."""
-        is_one = not isinstance(self._data, (dict, list, tuple))  # of several, the first record knows
-        length, limit = length_of(self._data) if is_one else 0, self._trainer.limit_train_batches
-        batches = min(length, limit) if isinstance(limit, int) else int(length * limit)
+        """Optimizer steps in one pass over the data; 0 where that is not known."""
+        if _gives_loaders(self._data):
+            batches: float = self._survey()[1]
+        elif isinstance(self._data, (dict, list, tuple)):  # of several loaders, the first record knows
+            batches = 0
+        else:
+            length, limit = length_of(self._data), self._trainer.limit_train_batches
+            batches = min(length, limit) if isinstance(limit, int) else int(length * limit)
         return float(math.ceil(batches / self._trainer.accumulate_grad_batches))
 
     def left(self) -> tuple[float, float]:
@@ -99,7 +104,7 @@ class LightningLoop(TrainerLoop):
 
     def schedule(self) -> Scheduled | AsConstant | None:
         """Return the schedule that drives the first optimizer; None where nothing does."""
-        for config in self._trainer.lr_scheduler_configs if self._is_fitting else self._configs_to_be():
+        for config in self._trainer.lr_scheduler_configs if self._is_fitting else self._survey()[0]:
             if config.interval != "epoch":
                 return to_schedule(config.scheduler, every=config.frequency)
             steps = self.left()[1] // config.frequency
@@ -109,17 +114,20 @@ class LightningLoop(TrainerLoop):
             return to_schedule(config.scheduler, int(steps))
         return None
 
-    def _configs_to_be(self) -> list[Any]:
-        """Return Lightning's configurations of the schedulers that training would have; nothing is trained."""
-        configs: list[Any] = []
+    def _survey(self) -> tuple[list[Any], float]:
+        """Return the schedulers' configurations and the batches of a pass of training; nothing is trained."""
+        if self._seen is None:
+            configs: list[Any] = []
 
-        def look(trainer: Any, module: Any) -> None:
-            configs.extend(trainer.lr_scheduler_configs)
-            trainer.should_stop = True
+            def look(trainer: Any, module: Any) -> None:
+                configs.extend(trainer.lr_scheduler_configs)
+                trainer.should_stop = True
 
-        with self, self.kept.probe(0):
-            self._fit(package_of(self._trainer).callbacks.LambdaCallback(on_fit_start=look))
-        return configs
+            with self, self.kept.probe(0):
+                self._fit(package_of(self._trainer).callbacks.LambdaCallback(on_fit_start=look))
+                batches = self._trainer.num_training_batches
+            self._seen = configs, batches if math.isfinite(batches) else 0
+        return self._seen
 
     def _begin(self, stack: ExitStack) -> Kept:
         stack.enter_context(self._ranks.together())
@@ -129,10 +137,10 @@ class LightningLoop(TrainerLoop):
         stack.callback(lambda: end_workers([*loaders_in(self._twin), *loaders_in(self._made)]))
         return Kept((self._trainer, self._module), data=(self._data,), skip=loaders_in(self._twin))
 
-    def _run(self, probe: Probe, on_step: OnStep) -> Record:
-        with ProbeCallback(probe, on_step, self._optimizer, self._ranks) as driver:
-            self._fit(driver)
-        return driver.recorder.record()
+    def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
+        with ProbeCallback(probe, on_step, self._ranks, self._optimizer) as recorder:
+            self._fit(recorder)
+        return recorder.record()
 
     def _fit(self, callback: Any) -> None:
         """Train with one callback, which ends it."""
@@ -167,8 +175,8 @@ class LightningLoop(TrainerLoop):
         return train_dataloader
 
 
-class ProbeCallback(Driver, *callback_bases()):  # type: ignore[misc]
-    """Drives a probe's recorder from inside the trainer."""
+class ProbeCallback(Recorder, *callback_bases()):  # type: ignore[misc]
+    """Records a probe from inside the trainer."""
 
     on_train_batch_start = on_before_zero_grad = on_before_backward = None
     on_after_backward = on_before_optimizer_step = None
@@ -176,16 +184,18 @@ class ProbeCallback(Driver, *callback_bases()):  # type: ignore[misc]
 
     nothing_ran = "the training data gave no batch; check the loader, its batch_size and drop_last."
 
-    def __init__(self, probe: Probe, on_step: OnStep, index: int | None, ranks: Ranks) -> None:
+    def __init__(
+        self, probe: Probe, on_step: OnStep | None = None, ranks: Ranks | None = None, index: int | None = None
+    ) -> None:
         super().__init__(probe, on_step, ranks)
         self._index, self._silent = index, 0
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Take over the rate: the module's own schedulers are not stepped."""
-        self.scheduler = [config.scheduler for config in trainer.lr_scheduler_configs]
+        schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
         if pl_module.automatic_optimization:
             trainer.strategy.lr_scheduler_configs = []
-        self.start(chosen_optimizers(trainer, self._index))
+        self.start(chosen_optimizers(trainer, self._index), schedulers)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Seed the processes."""
@@ -194,11 +204,11 @@ class ProbeCallback(Driver, *callback_bases()):  # type: ignore[misc]
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Count a pass over the data."""
-        self.recorder.begin_pass(trainer.num_training_batches)
+        self.begin_pass(trainer.num_training_batches)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Take the loss of a batch; stop where the recorder says so."""
-        if self.recorder.observe(self._loss(trainer, pl_module, outputs)):
+        if self.observe(self._loss(trainer, pl_module, outputs)):
             trainer.should_stop = True
 
     def _loss(self, trainer: Any, module: Any, outputs: Any) -> float:
@@ -208,7 +218,7 @@ class ProbeCallback(Driver, *callback_bases()):  # type: ignore[misc]
             raise BadInputError(f"{name} optimizes manually and its training_step returns no loss; return it.")
         if loss is None:
             self._silent += 1
-            if self._silent >= PATIENCE and self._silent > self.recorder.batches:
+            if self._silent >= PATIENCE and self._silent > self.batches:
                 raise BadInputError(f"training_step of {name} returns no loss; return it.")
             return math.nan
         return float(loss) * (trainer.accumulate_grad_batches if module.automatic_optimization else 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
+from collections.abc import Container
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -52,12 +53,17 @@ def reply_of(optimizer: Optimizer) -> Reply | None:
         return None
     options = {name: _PLAIN.get(name, value) for name, value in optimizer.defaults.items() if name != "lr"}
     try:
-        taken = inspect.signature(kind).parameters
-        given = sorted((name, value) for name, value in options.items() if name in taken)
+        given = sorted((name, value) for name, value in options.items() if name in _taken_by(kind))
         known: Reply | None = _measured(kind, tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in given))
     except Exception:  # noqa: BLE001, an optimizer of somebody's making may raise anything
         return None
     return known and replace(known, age=_age(optimizer))
+
+
+@lru_cache(maxsize=32)
+def _taken_by(kind: Any) -> Container[str]:
+    """Return the names of what a class is made of."""
+    return inspect.signature(kind).parameters
 
 
 @lru_cache(maxsize=32)

@@ -6,23 +6,23 @@ import math
 
 from lrfind.curves import Curve
 from lrfind.records import Record
-from lrfind.suggest.calibrated import prior_weight
+from lrfind.suggest.calibrated import Evidence, Reading
 from lrfind.suggest.edges import edge, fall, has_edge, is_saturated, is_weak
 from lrfind.suggest.replies import highest, reply_to
-from lrfind.suggest.widths import Evidence
 
 
-def notes_on(record: Record, curve: Curve, rests_on: Evidence, *, leaning: float, steps: float | None) -> list[str]:
+def notes_on(record: Record, curve: Curve, reading: Reading, *, share: float, steps: float | None) -> list[str]:
     """Return the notes on a reading.
 
     Args:
         record: Of the first ramp.
         curve: Of the same.
-        rests_on: What the reading rests on.
-        leaning: How much it leans on the usual rate, in [0, 1].
+        reading: Of the same.
+        share: How much of the found rate, in [0, 1], such readings make.
         steps: How many optimizer steps training takes; None where that is not known.
     """
-    notes = [_evidence(curve, rests_on, leaning, steps), _end(record, curve, rests_on), _gaps(record)]
+    rests_on = reading.rests_on
+    notes = [_evidence(curve, rests_on, share * reading.leaning, steps), _end(record, curve, rests_on), _gaps(record)]
     return [note for note in notes if note]
 
 
@@ -84,8 +84,3 @@ def _gaps(record: Record) -> str:
         return ""
     skipped = "" if record.stop == "non-finite" else "; they were left out"
     return f"{gaps} of {len(record.losses)} losses were not finite{skipped}."
-
-
-def leaning_on(curve: Curve, prior: float | None) -> float:
-    """Return how much a reading leans on the usual rate."""
-    return 0.0 if prior is None else prior_weight(curve) if has_edge(curve) else 1.0

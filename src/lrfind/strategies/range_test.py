@@ -11,9 +11,9 @@ from lrfind.curves import START
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import Ramp, Shape, Stretched, constant, name_of, ramp, remaining, to_shape
-from lrfind.strategies.length import Length, with_own
-from lrfind.strategies.reading import Training, combined, read, read_all
+from lrfind.strategies.reading import combined, read, read_all
 from lrfind.suggest import to_rule
+from lrfind.suggest.training import Training, with_own
 
 _KINDS = (
     ("min_lr", Real, "a number"),
@@ -74,7 +74,7 @@ class RangeTest:
             if not (getattr(self, name) is None or 0 < getattr(self, name) < math.inf):
                 raise BadInputError(f"{name} must be above 0 and finite, or None, got {getattr(self, name)!r}.")
         self._probe()
-        to_rule(self.method, 1.0)
+        to_rule(self.method)
         if not isinstance(self.schedule, Stretched):
             to_shape(self.schedule)
 
@@ -109,22 +109,20 @@ class RangeTest:
 
     def training(self, record: Record) -> Training:
         """Return what training will be, as far as that is known with a record at hand."""
-        length, final_fraction = self.length(record), remaining(self._shape(record))
-        return Training(
-            name_of(self.schedule), final_fraction, length.total_steps, length.epochs, length.steps_per_epoch
-        )
+        known = self.length(record)
+        return replace(known, final_fraction=remaining(self._shape(known)))
 
-    def length(self, record: Record | None = None) -> Length:
-        """Return how long training will be, as far as that is known, with a record at hand or before the first."""
+    def length(self, record: Record | None = None) -> Training:
+        """Return the same without ``final_fraction``, with a record at hand or before the first."""
         steps_per_epoch = self.steps_per_epoch if record is None else record.steps_per_epoch or self.steps_per_epoch
-        return with_own(Length(self.total_steps, self.epochs, steps_per_epoch), self.schedule)
+        known = Training(self.total_steps, self.epochs, steps_per_epoch, schedule=name_of(self.schedule))
+        return with_own(known, self.schedule)
 
-    def _shape(self, record: Record) -> Shape:
+    def _shape(self, known: Training) -> Shape:
         if not isinstance(self.schedule, Stretched):
             return to_shape(self.schedule)
-        length = self.length(record)
-        steps = length.steps or getattr(self.schedule, "length", None)
-        return self.schedule.over(max(round(steps), 1), length.passes) if steps else constant
+        steps = known.steps or getattr(self.schedule, "length", None)
+        return self.schedule.over(max(round(steps), 1), known.passes) if steps else constant
 
     @property
     def _note(self) -> str:

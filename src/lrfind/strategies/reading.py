@@ -4,48 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from statistics import fmean
+from dataclasses import replace
 
-from lrfind.curves import Curve, to_curve
+from lrfind.curves import to_curve
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Cost, Finding, Record
-from lrfind.schedules import SCHEDULES, remaining
-from lrfind.strategies.length import Length
-from lrfind.strategies.notes import leaning_on, notes_on
+from lrfind.strategies.notes import notes_on
 from lrfind.suggest import METHODS, to_rule
-from lrfind.suggest.calibrated import prior_for
-from lrfind.suggest.closer import closer
-from lrfind.suggest.cycles import cyclical_range
-from lrfind.suggest.edges import has_edge
+from lrfind.suggest.calibrated import reading_of
+from lrfind.suggest.closer import closer, is_lost, weight
+from lrfind.suggest.edges import edge, has_edge
 from lrfind.suggest.interval import interval
 from lrfind.suggest.judging import Judgement, judge
-from lrfind.suggest.prior import SPREAD
+from lrfind.suggest.ranges import SPREAD, around, cyclical_range
 from lrfind.suggest.replies import highest
-from lrfind.suggest.widths import around, evidence
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """What a rate is for.
-
-    Attributes:
-        schedule: What its schedule is called.
-        final_fraction: Mean of rate / peak over the last fifth of it, in [0, 1]; ``lrfind.schedules.remaining``.
-        total_steps: How many optimizer steps it takes; None where that is not known.
-        epochs: How often it goes over the data, likewise; of both, the lesser counts.
-        steps_per_epoch: Optimizer steps in one pass over the data, for records that do not say; 0 if not known.
-    """
-
-    schedule: str
-    final_fraction: float
-    total_steps: int | None = None
-    epochs: float | None = None
-    steps_per_epoch: float = 0.0
-
-    def over(self, record: Record) -> Length:
-        """How long it is, as far as that is known with a record at hand."""
-        return Length(self.total_steps, self.epochs, record.steps_per_epoch or self.steps_per_epoch)
+from lrfind.suggest.training import Training
 
 
 def read(record: Record, method: str, training: Training) -> float:
@@ -54,9 +27,7 @@ def read(record: Record, method: str, training: Training) -> float:
     Raises:
         ProbeError: If it cannot be read.
     """
-    return to_rule(method, training.final_fraction, training.over(record).passes, training.over(record).steps)(
-        to_curve(record)
-    )
+    return to_rule(method)(to_curve(record), training.over(record))
 
 
 def read_all(records: Sequence[Record], method: str, training: Training) -> Finding:
@@ -70,26 +41,29 @@ def read_all(records: Sequence[Record], method: str, training: Training) -> Find
     Raises:
         ProbeError: If the first one cannot be read.
     """
-    first, own = records[0], read(records[0], method, training)
+    first = records[0]
+    own, curve, known = read(first, method, training), to_curve(first), training.over(first)
     lr, share, lost = combined(records, method, training)
-    curve, length = to_curve(first), training.over(first)
-    is_calibrated = method == "calibrated"
-    prior = prior_for(curve, training.final_fraction, length.passes, length.steps) if is_calibrated else None
-    rests_on = evidence(curve, training.final_fraction, length.passes, length.steps) if is_calibrated else "edge"
-    has_none = is_calibrated and (not has_edge(curve) or rests_on in ("capped", "none"))
-    low, top = (own / SPREAD, own * SPREAD) if has_none else cyclical_range(curve)
-    notes = notes_on(first, curve, rests_on, leaning=share * leaning_on(curve, prior), steps=length.steps)
+    has_range, notes = True, list[str]()
+    if method == "calibrated":
+        reading = reading_of(curve, known)
+        has_range = has_edge(curve) and reading.rests_on not in ("capped", "none")
+        ends = around(lr, reading.rests_on, known.steps)
+        notes = notes_on(first, curve, reading, share=share, steps=known.steps)
+    else:
+        ends = interval(curve, lambda replicate: to_rule(method)(replicate, known))
+    low, top = cyclical_range(curve) if has_range else (own / SPREAD, own * SPREAD)
     if lost:
         notes.append(f"{lost} of {len(records)} ramps could not be read.")
     return Finding(
         lr=lr,
         base_lr=min(low, lr),
         max_lr=max(top, lr),
-        interval=around(lr, rests_on, length.steps) if is_calibrated else _interval(curve, lr, method, training),
+        interval=(min(ends[0], lr), max(ends[1], lr)),
         method=method,
         schedule=training.schedule,
         records=tuple(records),
-        cost=Cost(sum(len(one.lrs) for one in records), sum(one.seconds for one in records)),
+        cost=Cost(sum(len(record.lrs) for record in records), sum(record.seconds for record in records)),
         notes=tuple(notes),
         final_fraction=training.final_fraction,
         total_steps=training.total_steps,
@@ -98,44 +72,61 @@ def read_all(records: Sequence[Record], method: str, training: Training) -> Find
 
 
 def combined(records: Sequence[Record], method: str, training: Training) -> tuple[float, float, int]:
-    """Return the mean of the readings, in log-rate; the share of the first ramp and those like it; how many are lost.
-
-    A slower ramp counts as much as all others together.
+    """Return the mean of the readings in log-rate; the share of ramps like the first one in it; how many are lost.
 
     Raises:
         ProbeError: If none can be read.
     """
-    known = _each(records, method, training)
-    parts = [[math.log(lr) for lr, is_slower in known if is_slower == which] for which in (False, True)]
-    if not parts[0]:
+    used = counted(records, method, training)
+    known = _each(used, method, training)
+    if not known:
         read(records[0], method, training)  # says why
-    means = [fmean(part) for part in parts if part]
-    lr = known[0][0] if len(known) == 1 else math.exp(fmean(means))
-    return lr, 1 / len(means), len(records) - len(known)
+    total = sum(share for _, share in known)
+    mean = sum(share * math.log(lr) for lr, share in known) / total
+    lr = known[0][0] if len(known) == 1 else math.exp(mean)
+    return lr, sum(share for _, share in known if share == 1.0) / total, len(used) - len(known)
 
 
 def readings(records: Sequence[Record], method: str, training: Training) -> list[float]:
     """Return the rates read off those records that can be read."""
-    return [lr for lr, _ in _each(records, method, training)]
+    return [lr for lr, _ in _each(counted(records, method, training), method, training)]
 
 
-def _each(records: Sequence[Record], method: str, training: Training) -> list[tuple[float, bool]]:
-    """Return the rates read off those records that can be read, and whether each is of a slower ramp."""
-    found = []
-    for record in records:
-        is_slower = is_slower_than(records[0], record)
+def counted(records: Sequence[Record], method: str, training: Training) -> list[tuple[Record, float]]:
+    """Return the records that count, and how much beside the first one."""
+    first = records[0]
+    of_slower = weight(to_curve(first), training.over(first)) if method == "calibrated" else 0.0
+    weights = [of_slower if is_slower_than(first, record) else 1.0 for record in records]
+    return [(record, share) for record, share in zip(records, weights, strict=True) if share > 0]
+
+
+def _each(used: Sequence[tuple[Record, float]], method: str, training: Training) -> list[tuple[float, float]]:
+    """Return the rates read off those records that can be read, and how much each counts.
+
+    Where the fall of the first ramp is lost in the noise of plain SGD, slower ramps are read like the others, and one
+    that ends without an edge counts as if it had its edge at its end: it shows that no rate of it is too high.
+    """
+    first, found = used[0][0], list[tuple[float, float]]()
+    curve = to_curve(first)
+    is_noisy = method == "calibrated" and is_lost(curve)
+    for record, share in used:
         try:
-            lr = _read_closer(record, training) if is_slower else read(record, method, training)
+            if is_slower_than(first, record) and not is_noisy:
+                lr = _read_closer(record, training)
+            else:
+                lr = read(record, method, training)
         except ProbeError:
-            continue
-        found.append((lr, is_slower))
+            if not (is_noisy and found and record.stop == "done"):
+                continue
+            lr = found[0][0] * max(record.lrs[-1] / edge(curve), 1.0)
+        found.append((lr, share))
     return found
 
 
 def _read_closer(record: Record, training: Training) -> float:
     """Return what a slower ramp reads, but no rate that makes no difference."""
     curve = to_curve(record)
-    return min(closer(curve, training.final_fraction), highest(curve, training.over(record).steps))
+    return min(closer(curve, training), highest(curve, training.over(record).steps))
 
 
 def is_slower_than(first: Record, record: Record) -> bool:
@@ -146,13 +137,6 @@ def is_slower_than(first: Record, record: Record) -> bool:
 def _pace(record: Record) -> float:
     lrs = record.probe.lrs
     return math.log2(lrs[-1] / lrs[0]) / (len(lrs) - 1)
-
-
-def left_of(finding: Finding) -> float | None:
-    """Return how much of the peak is left over the last fifth of a finding's schedule; None where that is not known."""
-    if finding.final_fraction is not None or finding.schedule not in SCHEDULES:
-        return finding.final_fraction
-    return remaining(SCHEDULES[finding.schedule])
 
 
 def judged(finding: Finding, lr: float) -> Judgement:
@@ -169,20 +153,9 @@ def judged(finding: Finding, lr: float) -> Judgement:
             f"a finding of the method {finding.method!r} and {len(finding.records)} records cannot judge a rate; "
             f"search again."
         )
-    final_fraction = left_of(finding)
-    training = Training(
-        finding.schedule, 1.0 if final_fraction is None else final_fraction, finding.total_steps, finding.epochs
-    )
-    known = finding
-    if not finding.is_calibrated:
-        known = read_all(finding.records, "calibrated", training)
-    first = finding.records[0]
-    length = training.over(first)
-    rests_on = evidence(to_curve(first), training.final_fraction, length.passes, length.steps)
-    return replace(judge(lr, finding.lr, known.lr, rests_on), is_short=finding.length.is_short)
-
-
-def _interval(curve: Curve, lr: float, method: str, training: Training) -> tuple[float, float]:
-    """Return what ``Finding.interval`` is for a rate that another method has read."""
-    low, high = interval(curve, to_rule(method, training.final_fraction))
-    return min(low, lr), max(high, lr)
+    records, training = finding.records, finding.length
+    known = finding.lr if finding.is_calibrated else combined(records, "calibrated", training)[0]
+    reading = reading_of(to_curve(records[0]), training)
+    judgement = judge(lr, finding.lr, known, reading.rests_on)
+    is_read = reading.is_read or len(set(readings(records, "calibrated", training))) > 1  # what shows nothing is alike
+    return replace(judgement, is_short=training.is_short, is_read=is_read)

@@ -9,12 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from lrfind.curves import START, Curve, to_curve
+from lrfind.curves import START, to_curve
 from lrfind.errors import BadInputError
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import ramp
 from lrfind.strategies.range_test import RangeTest
-from lrfind.suggest.calibrated import halvings
+from lrfind.strategies.reading import read
+from lrfind.suggest.closer import weight
 from lrfind.suggest.edges import edge, has_edge, onset
 from lrfind.suggest.replies import follows
 
@@ -48,7 +49,7 @@ class Replicated:
         test: The first ramp, how it is read, and what training will be.
         budget: What the search may cost: a share of the training if below 1, else steps. The ramps are shortened and
             left out to stay within it, but for a first one of ``FEWEST`` steps. In trainings of fewer than
-            ``lrfind.suggest.calibrated.HORIZON`` steps, ``CLOSER`` ones come on top of a share. Without effect where
+            ``lrfind.suggest.training.HORIZON`` steps, ``CLOSER`` ones come on top of a share. Without effect where
             the length of training is not known and it is a share.
 
     Raises:
@@ -90,8 +91,10 @@ class Replicated:
         return shorter + closer if steps <= _allowed(budget, self.test.length(record).steps) else shorter
 
     def _shorter(self, record: Record) -> list[Probe]:
-        curve = to_curve(record)
-        low, high = self._matters(curve)
+        """Shorter ramps, from before the loss falls to where it has diverged."""
+        curve, low, high = to_curve(record), self.test.min_lr, self.test.max_lr
+        if has_edge(curve):
+            low, high = max(low, onset(curve) / AROUND), min(high, edge(curve) * AROUND)
         per_octave = SHARE * (len(record.probe.lrs) - 1) / math.log2(record.probe.lrs[-1] / record.probe.lrs[0])
         steps = max(2 * START, round(math.log2(high / low) * per_octave))
         left = _allowed(self.budget, self.test.length(record).steps) - len(record.lrs)
@@ -100,21 +103,13 @@ class Replicated:
 
     def _closer(self, record: Record) -> list[Probe]:
         """The slower ramp, around what a constant rate would be: every schedule then is read off the same records."""
-        curve, length = to_curve(record), self.test.length(record)
-        is_short = halvings(length.steps) > 0
-        if not (is_short and self.test.method == "calibrated" and curve.is_fresh and follows(curve)):
+        curve, known = to_curve(record), self.test.length(record)
+        is_calibrated = self.test.method == "calibrated" and curve.is_fresh and follows(curve)
+        if not is_calibrated or weight(curve, known) == 0:
             return []
-        middle = replace(self.test, schedule="constant", total_steps=length.total_steps, epochs=length.epochs).read(
-            record
-        )
+        middle = read(record, "calibrated", known)
         low, high = max(middle / BELOW, self.test.min_lr), min(middle * ABOVE, self.test.max_lr)
         return [Probe(ramp(low, high, CLOSER), record.probe.seed + 1 + REPLICATES)] if low < high else []
-
-    def _matters(self, curve: Curve) -> tuple[float, float]:
-        """The rates from before the loss falls to where it has diverged."""
-        if not has_edge(curve):
-            return self.test.min_lr, self.test.max_lr
-        return max(self.test.min_lr, onset(curve) / AROUND), min(self.test.max_lr, edge(curve) * AROUND)
 
 
 def _allowed(budget: float, total_steps: float | None) -> float:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from math import log2
+from dataclasses import dataclass
+from math import inf, log2
+from typing import Literal
 
 from lrfind.curves import Curve
 from lrfind.suggest.edges import density, edge, fall, has_edge, is_saturated, is_weak, no_fall
-from lrfind.suggest.prior import allows, has_prior, prior_rate, rules_out
-from lrfind.suggest.replies import as_adam, follows, highest, in_probe, in_training, is_adaptive
+from lrfind.suggest.prior import has_prior, prior_rate, rules_out
+from lrfind.suggest.replies import as_adam, follows, highest, in_training, is_adaptive
+from lrfind.suggest.training import Training
+
+Evidence = Literal["edge", "edge, adaptive", "prior", "saturated, adaptive", "weak", "in use", "capped", "none"]
+"""What a reading rests on."""
 
 ANNEALED, STEADY = 2.15, 3.35
 """Octaves from the edge down to the best peak of a rate that falls to zero, and to the best constant rate."""
@@ -29,15 +35,9 @@ FARTHEST = 2.0
 USUAL_DENSITY = 127 / log2(30 / 1e-6)
 """Steps per octave of the ramp that the other constants are fitted on."""
 
-HORIZON = 2_000
-"""Steps of the trainings that every constant but the next two is fitted on."""
-
-MOST_HALVINGS = 5.0
-"""No training as short as that was measured."""
-
-SHORTER, SHORTER_ADAPTIVE = 1.15, 0.3
-"""Octaves further up for each halving of the steps of training below ``HORIZON``, and that for an adaptive optimizer,
-where the curve falls clearly; longer trainings are not measured."""
+SHORTER = 0.15
+"""Octaves further up for each halving of the steps of training below ``lrfind.suggest.training.HORIZON``, where the
+curve falls clearly; longer trainings are not measured."""
 
 SATURATED = 0.6
 """The usual rate of an adaptive optimizer is trusted this much at least where the loss never rises above its start: an
@@ -52,8 +52,31 @@ FEWEST_PASSES = 8.0
 ENOUGH = 6.0
 """A fall of this many times the noise is as much evidence as the usual rate."""
 
+HALF = 0.5
+"""From this weight of the prior on, a reading rests on it."""
 
-def calibrated(curve: Curve, final_fraction: float, passes: float | None = None, steps: float | None = None) -> float:
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the calibrated rule reads off a curve.
+
+    Attributes:
+        lr: The rate.
+        rests_on: What it rests on.
+        leaning: How much it leans, in log-rate, on the usual rate or the one in use; 1 where the curve shows nothing.
+    """
+
+    lr: float
+    rests_on: Evidence
+    leaning: float = 0.0
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the curve of this training had any part in it."""
+        return self.rests_on != "none" and self.leaning < 1.0
+
+
+def calibrated(curve: Curve, training: Training) -> float:
     """Return the rate so far below the edge of the falling loss as the training and the optimizer ask for.
 
     A schedule that anneals forgives a higher rate: the octaves are taken between ``ANNEALED`` and ``STEADY`` by how
@@ -62,46 +85,62 @@ def calibrated(curve: Curve, final_fraction: float, passes: float | None = None,
     more often training goes over the same data. An optimizer whose steps shrink, grow or are capped is given the rate
     whose steps are as long as Adam's or SGD's would be; one that does not follow its rate (Rprop) keeps the one it has.
 
-    Args:
-        curve: The curve to read.
-        final_fraction: Mean of rate / peak over the last fifth of training, in [0, 1]; ``lrfind.schedules.remaining``.
-        passes: How often training goes over the data; None where that is not known.
-        steps: How many optimizer steps it takes; None where that is not known.
-
     Raises:
         ProbeError: If the loss never falls, and the usual rate is not one that the curve allows.
 
     Source:
         docs/decisions/0006-edge-or-prior.md; ``python -m benchmarks.calibrate`` fits the constants.
     """
+    return reading_of(curve, training).lr
+
+
+def reading_of(curve: Curve, training: Training) -> Reading:
+    """Return the calibrated reading and what it rests on.
+
+    Raises:
+        ProbeError: As ``calibrated``.
+    """
     if not follows(curve):
-        return curve.used
-    prior = prior_for(curve, final_fraction, passes, steps)
+        return Reading(curve.used, "none")
+    prior = prior_for(curve, training)
     if not has_edge(curve):
         if prior is None:
             raise no_fall(curve)
-        return prior
-    kind = ADAPTIVE * is_adaptive(curve) - _octaves_shorter(curve, steps)
-    read = standard_edge(curve, steps) / 2 ** (octaves_below(final_fraction) + kind + _octaves_repeated(curve, passes))
-    if read >= (most := highest(curve, steps)):
-        return most
-    return read if prior is None else float(read * (prior / read) ** prior_weight(curve))
+        return Reading(prior, "prior" if curve.is_fresh else "in use", 1.0)
+    shorter = 0.0 if is_weak(curve) else SHORTER * training.halvings
+    below = training.between(ANNEALED, STEADY) + ADAPTIVE * is_adaptive(curve) - shorter
+    read = standard_edge(curve, training.steps) / 2 ** (below + _octaves_repeated(curve, training.passes))
+    leaning = 0.0 if prior is None else prior_weight(curve)
+    most = highest(curve, training.steps)
+    lr = most if read >= most else read if prior is None else float(read * (prior / read) ** leaning)
+    return Reading(lr, _evidence(curve, training, leaning), leaning)
 
 
-def prior_for(
-    curve: Curve, final_fraction: float, passes: float | None = None, steps: float | None = None
-) -> float | None:
-    """Return the usual rate for a training; None where no rate is usual, or the curve speaks against it."""
-    if not has_prior(curve):
+def _evidence(curve: Curve, training: Training, leaning: float) -> Evidence:
+    """Return what a reading of a curve that has an edge rests on."""
+    if in_training(curve, edge(curve), training.steps) == inf:
+        return "capped"
+    if leaning >= HALF:
+        if not curve.is_fresh:
+            return "in use"
+        return "saturated, adaptive" if is_saturated(curve) else "prior"
+    if is_weak(curve):
+        return "weak"
+    return "edge, adaptive" if is_adaptive(curve) else "edge"
+
+
+def prior_for(curve: Curve, training: Training) -> float | None:
+    """Return the usual rate for a training; None where no rate is usual, or the curve speaks against it.
+
+    A loss that neither falls nor varies does so, too: nothing trains.
+    """
+    if not has_prior(curve) or not (has_edge(curve) or curve.noise > 0):
         return None
     prior = curve.used
     if curve.is_fresh:
-        prior = as_adam(curve, prior_rate(final_fraction), steps) / 2 ** _octaves_repeated(curve, passes)
-        prior = min(prior, highest(curve, steps))
-    probed = in_probe(curve, prior, steps) if curve.is_fresh else prior
-    if has_edge(curve):
-        return None if rules_out(curve, probed) else prior
-    return prior if allows(curve, probed) else None
+        usual = as_adam(curve, prior_rate(training), training.steps)
+        prior = min(usual / 2 ** _octaves_repeated(curve, training.passes), highest(curve, training.steps))
+    return None if rules_out(curve, prior) else prior
 
 
 def standard_edge(curve: Curve, steps: float | None = None) -> float:
@@ -119,35 +158,10 @@ def standard_edge(curve: Curve, steps: float | None = None) -> float:
     return float(in_training(curve, edge(curve), steps) / 2 ** (pace * faster))
 
 
-def octaves_below(final_fraction: float) -> float:
-    """Return how far below the edge to go for a schedule whose rate ends at ``final_fraction``, in [0, 1], of its peak.
-
-    Example:
-        >>> [octaves_below(final_fraction) for final_fraction in (0.0, 1.0)]
-        [2.15, 3.35]
-    """
-    return ANNEALED + (STEADY - ANNEALED) * final_fraction
-
-
 def _octaves_repeated(curve: Curve, passes: float | None) -> float:
     octaves = REPEATED_ADAPTIVE if is_adaptive(curve) else REPEATED
     fewest = FEWEST_PASSES if is_weak(curve) else 1.0
     return octaves * log2(max(passes or PRIOR_EPOCHS, fewest) / PRIOR_EPOCHS)
-
-
-def _octaves_shorter(curve: Curve, steps: float | None) -> float:
-    octaves = 0.0 if is_weak(curve) else SHORTER_ADAPTIVE if is_adaptive(curve) else SHORTER
-    return octaves * halvings(steps)
-
-
-def halvings(steps: float | None) -> float:
-    """Return how often ``HORIZON`` is halved to give a shorter training.
-
-    Example:
-        >>> [halvings(steps) for steps in (500, 2_000, 8_000, None)]
-        [2.0, 0.0, 0.0, 0.0]
-    """
-    return min(max(log2(HORIZON / steps), 0.0), MOST_HALVINGS) if steps else 0.0
 
 
 def prior_weight(curve: Curve) -> float:

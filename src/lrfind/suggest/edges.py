@@ -33,16 +33,7 @@ BEYOND = 4.0
 TURN = 0.15
 """A trend that has risen by this share of its fall, and by ``AGAIN`` times the noise, has left its first valley."""
 
-TURN_BEFORE = 0.3
-"""The same of a ramp that ends in divergence."""
-
 AGAIN = 4.0
-
-DIP = 0.1
-"""A valley of less than this share of the whole fall is none: what the loss does by itself before rates matter."""
-
-RAGGED = 0.5
-"""The loss is ragged where it jumps above its trend by this share of its whole fall (twice within an octave)."""
 
 
 def onset(curve: Curve) -> float:
@@ -54,14 +45,14 @@ def onset(curve: Curve) -> float:
     Source:
         Smith, arXiv 1506.01186, section 3.3, on the loss instead of the accuracy.
     """
-    bottom = _bottom(curve)
-    top = float(np.max(curve.smooth[: bottom + 1]))
-    line = top - SHARE * (top - float(curve.smooth[bottom]))
-    return float(curve.lrs[np.flatnonzero(curve.smooth[: bottom + 1] >= line)[-1]])
+    _check(curve)
+    before = curve.smooth[: int(np.argmin(_known(curve))) + 1]
+    line = before.max() - SHARE * (before.max() - before[-1])
+    return float(curve.lrs[np.flatnonzero(before >= line)[-1]])
 
 
 def edge(curve: Curve) -> float:
-    """Return the rate at which the loss stops falling or turns ragged.
+    """Return the rate at which the loss stops falling.
 
     Of rates that are equally low within the noise, the highest: a minimum that is noise then lies at most a
     little too high, never octaves too low. On a curve whose fall is weak, it is read back from where the loss rises.
@@ -73,21 +64,21 @@ def edge(curve: Curve) -> float:
     Source:
         Smith, arXiv 1506.01186, section 3.3, on the loss instead of the accuracy.
     """
-    _bottom(curve)
-    rate = float(curve.lrs[_last_low(curve)])
-    if is_open(curve):
-        return float(rate / 2 ** (_octaves_low(curve) - BEYOND))
-    return max(rate / 2**LATE, float(curve.lrs[0])) if is_weak(curve) else rate
+    _check(curve)
+    known, is_flat = _known(curve), is_weak(curve)
+    least = float(known.min())
+    if is_flat and len(known) > 2 * START:  # where little is known, a trend says least at its ends
+        least = max(least, min(float(known[START:].min()), curve.level))
+    rate = float(curve.lrs[_last_as_low(curve, least)])
+    if is_flat:
+        return max(rate / 2**LATE, float(curve.lrs[0]))
+    middle = float(curve.lrs[np.flatnonzero(known <= (least + curve.level) / 2)[0]])
+    return middle * 2**BEYOND if _is_whole(curve) and rate > middle * 2**OPEN else rate
 
 
 def is_saturated(curve: Curve) -> bool:
     """Say whether the loss ends below its start: no rate of the ramp is shown to be too high."""
     return _is_whole(curve) and bool(curve.smooth[-1] < curve.level)
-
-
-def is_open(curve: Curve) -> bool:
-    """Say whether the loss stays low over many octaves, to the end of the ramp: it saturates, or steps are capped."""
-    return _is_whole(curve) and not is_weak(curve) and _octaves_low(curve) > OPEN
 
 
 def density(curve: Curve) -> float:
@@ -103,9 +94,8 @@ def density(curve: Curve) -> float:
 
 def fall(curve: Curve) -> float:
     """Return how far the loss falls, from its start and from whatever it is just before its least."""
-    bottom = int(np.argmin(_known(curve)))
-    before = float(np.max(curve.smooth[: bottom + 1]))
-    return min(curve.level, before) - float(curve.smooth[bottom])
+    before = curve.smooth[: int(np.argmin(_known(curve))) + 1]
+    return min(curve.level, float(before.max())) - float(before[-1])
 
 
 def is_weak(curve: Curve) -> bool:
@@ -123,7 +113,7 @@ def has_edge(curve: Curve) -> bool:
     if not is_weak(curve):
         return falls
     rose = not _is_whole(curve) or float(curve.smooth[-1]) > curve.level + FLAT * curve.noise
-    return rose and (falls or _last_within(curve, float(np.min(_known(curve)))) >= START)
+    return rose and (falls or _last_as_low(curve, float(_known(curve).min())) >= START)
 
 
 def no_fall(curve: Curve) -> ProbeError:
@@ -140,35 +130,16 @@ def _is_whole(curve: Curve) -> bool:
     return curve.stop == "done" and bool(np.isfinite(curve.losses[-PATIENCE:]).any())
 
 
-def _bottom(curve: Curve) -> int:
-    """Index of the least smoothed loss, if that is a fall at all."""
+def _check(curve: Curve) -> None:
+    """Refuse a curve without a fall to read the end of."""
     if not has_edge(curve):
         raise no_fall(curve)
-    return int(np.argmin(_known(curve)))
 
 
-def _last_low(curve: Curve) -> int:
-    """Index of the last loss as low as the least within the noise, before it turns ragged."""
-    known = _known(curve)
-    least = float(np.min(known))
-    if is_weak(curve) and len(known) > 2 * START:  # where little is known, a trend says least at its ends
-        least = max(least, min(float(np.min(known[START:])), curve.level))
-    return _last_within(curve, least)
-
-
-def _octaves_low(curve: Curve) -> float:
-    """Octaves over which more than half of the fall is behind."""
-    known = _known(curve)
-    half = float(np.min(known)) + 0.5 * max(curve.level - float(np.min(known)), 0.0)
-    return float(np.log2(curve.lrs[_last_low(curve)] / curve.lrs[int(np.flatnonzero(known <= half)[0])]))
-
-
-def _last_within(curve: Curve, least: float) -> int:
-    """Index of the last loss above a level by no more than the noise allows, before it turns ragged."""
+def _last_as_low(curve: Curve, least: float) -> int:
+    """Index of the last loss above a level by no more than the noise allows."""
     tolerance = (AS_LOW_WEAK if is_weak(curve) else AS_LOW) * curve.noise
-    last = int(np.flatnonzero(_known(curve) <= least + tolerance)[-1])
-    ragged = _first_ragged(curve)
-    return last if ragged is None else min(last, ragged)
+    return int(np.flatnonzero(_known(curve) <= least + tolerance)[-1])
 
 
 def _known(curve: Curve) -> Array:
@@ -177,22 +148,8 @@ def _known(curve: Curve) -> Array:
     A loss that saturates may fall again where the model is lost, to what a constant answer earns.
     """
     known = curve.smooth[: int(np.flatnonzero(np.isfinite(curve.losses))[-1]) + 1]
-    least = np.minimum.accumulate(known)
-    share = TURN if _is_whole(curve) else TURN_BEFORE
-    risen = known - least > np.maximum(share * (curve.level - least), AGAIN * curve.noise)
-    whole = curve.level - float(least[-1])
-    has_fallen = curve.level - least > max(AGAIN * curve.noise, DIP * whole, 1e-9 * abs(curve.level))
-    turns = np.flatnonzero(risen & has_fallen)
+    fallen = curve.level - np.minimum.accumulate(known)
+    risen = known - curve.level + fallen
+    has_fallen = fallen > max(AGAIN * curve.noise, 1e-9 * abs(curve.level))
+    turns = np.flatnonzero(has_fallen & (risen > np.maximum(TURN * fallen, AGAIN * curve.noise)))
     return known[: int(turns[0]) + 1] if len(turns) else known
-
-
-def _first_ragged(curve: Curve) -> int | None:
-    """Index just before the loss first jumps far above its trend after the steepest descent, twice in an octave."""
-    if curve.is_spiky:
-        return None
-    steepest = int(np.argmin(np.gradient(curve.smooth, curve.log_lrs)))
-    whole = curve.level - float(np.min(curve.smooth))
-    jumps = np.flatnonzero(curve.losses - curve.smooth > max(RAGGED * whole, 4.0 * curve.noise))
-    jumps = jumps[jumps > steepest]
-    close = np.flatnonzero(np.diff(np.log2(curve.lrs[jumps])) <= 1.0)
-    return max(int(jumps[close[0]]) - 1, 0) if len(close) else None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lrfind.suggest.widths import Evidence
+from lrfind.suggest.calibrated import Evidence
 
 Verdict = Literal["better", "as good", "worse"]
 
@@ -25,26 +25,26 @@ def _row(numbers: str) -> Table:
 
 TABLES: dict[Evidence, tuple[Table, Table]] = {
     "edge": (
-        _row("0.90 0.75 0.56 0.39 0.23 0.12 0.064 0.035 0.023 0.022 0.052 0.15 0.28 0.44 0.55 0.64 0.73 0.80"),
-        _row("1 0.999 0.996 0.983 0.91 0.79 0.71 0.70 0.56 0.39 0.39 0.46 0.59 0.72 0.77 0.83 0.90 0.91"),
+        _row("0.91 0.77 0.59 0.43 0.3 0.17 0.088 0.045 0.023 0.018 0.039 0.11 0.25 0.42 0.54 0.61 0.72 0.78"),
+        _row("1 1 1 0.999 0.971 0.85 0.77 0.76 0.61 0.41 0.41 0.41 0.54 0.71 0.76 0.81 0.89 0.91"),
     ),
     "edge, adaptive": (
-        _row("0.91 0.81 0.67 0.58 0.40 0.28 0.12 0.055 0.023 0.0096 0.016 0.053 0.15 0.32 0.47 0.59 0.75 0.90"),
-        _row("1 1 1 1 1 0.998 0.96 0.81 0.60 0.46 0.54 0.72 0.85 0.95 0.994 0.999 0.999 1"),
+        _row("0.91 0.81 0.66 0.55 0.39 0.26 0.11 0.052 0.018 0.0069 0.018 0.063 0.18 0.35 0.48 0.59 0.76 0.89"),
+        _row("1 1 1 1 1 0.999 0.965 0.82 0.6 0.46 0.58 0.78 0.88 0.95 0.995 0.999 0.999 1"),
     ),
     "prior": (
-        _row("0.979 0.95 0.90 0.83 0.68 0.47 0.23 0.09 0.026 0.009 0.033 0.11 0.26 0.47 0.64 0.74 0.88 0.978"),
-        _row("1 1 1 1 1 0.989 0.91 0.80 0.61 0.38 0.41 0.60 0.72 0.81 0.91 0.966 0.988 0.999"),
+        _row("0.979 0.94 0.89 0.81 0.65 0.42 0.2 0.075 0.02 0.0096 0.044 0.13 0.29 0.5 0.66 0.76 0.89 0.979"),
+        _row("1 1 1 1 1 0.979 0.88 0.76 0.59 0.39 0.45 0.62 0.73 0.83 0.92 0.975 0.99 0.999"),
     ),
     "weak": (
-        _row("0.975 0.93 0.84 0.75 0.61 0.48 0.38 0.27 0.18 0.13 0.14 0.29 0.52 0.77 0.94 0.984 0.99 0.999"),
-        _row("0.98 0.962 0.962 0.962 0.89 0.76 0.76 0.76 0.69 0.43 0.43 0.46 0.64 0.85 0.967 0.991 0.994 0.999"),
+        _row("0.974 0.94 0.86 0.8 0.68 0.59 0.43 0.28 0.13 0.087 0.14 0.32 0.52 0.71 0.88 0.96 0.983 0.998"),
+        _row("0.995 0.974 0.959 0.959 0.954 0.93 0.91 0.8 0.67 0.43 0.43 0.51 0.7 0.87 0.991 0.997 0.997 1"),
     ),
     "in use": (
         _row(
             "0.017 0.017 0.015 0.015 0.011 0.011 0.0063 0.0056 0.0056 0.0056 0.036 0.12 0.28 0.56 0.77 0.92 0.968 0.995"
         ),
-        _row("0.71 0.70 0.69 0.67 0.67 0.67 0.60 0.58 0.45 0.42 0.43 0.66 0.77 0.96 0.999 1 1 1"),
+        _row("0.71 0.7 0.69 0.67 0.67 0.67 0.6 0.58 0.45 0.42 0.43 0.66 0.77 0.96 0.999 1 1 1"),
     ),
 }
 """By what the reading rests on: the mean regret at each place, and the share of trainings that lose more there than at
@@ -74,6 +74,7 @@ class Judgement:
         regret: How much of what training learns the rate is expected to lose, in [0, 1].
         certainty: In what share of the benchmark's trainings the verdict was right, that far from the reading.
         is_short: Whether training is shorter than the benchmark's, which then say little of it.
+        is_read: Whether the reading is one of this training, and not only what is usual.
     """
 
     lr: float
@@ -82,6 +83,7 @@ class Judgement:
     regret: float
     certainty: float
     is_short: bool = False
+    is_read: bool = True
 
     def __str__(self) -> str:
         return self.sentence
@@ -96,8 +98,8 @@ class Judgement:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the verdict was right in 95 % of the benchmark's trainings, and training is as long as those."""
-        return self.certainty >= SURE and not self.is_short
+        """Whether the verdict was right in 95 % of the benchmark's trainings, and this one is shown to be like them."""
+        return self.certainty >= SURE and self.is_read and not self.is_short
 
     @property
     def sentence(self) -> str:
@@ -123,22 +125,22 @@ class Judgement:
         return f"expected to lose {self.regret:.1%} of what training learns"
 
 
-def judge(lr: float, found: float, reading: float, rests_on: Evidence) -> Judgement:
-    """Judge a rate by how far it lies from the calibrated reading, beside the rate that was found.
+def judge(lr: float, found: float, known: float, rests_on: Evidence) -> Judgement:
+    """Judge a rate by how far it lies from the calibrated one, beside the rate that was found.
 
     Args:
         lr: The rate to judge.
         found: The rate that was found, by whatever method.
-        reading: The calibrated reading of the same records.
+        known: The calibrated one of the same records.
         rests_on: What that rests on.
     """
     table = TABLES[INSTEAD.get(rests_on, rests_on)]
-    regret, worse = expected(lr, reading, table)
-    than, others = expected(found, reading, table)
+    regret, worse = expected(lr, known, table)
+    than, others = expected(found, known, table)
     if abs(regret - than) <= CLOSE:
         return Judgement(lr, found, "as good", regret, 1 - max(worse, others))
     if regret > than:
-        return Judgement(lr, found, "worse", regret, worse if found == reading else max(worse - others, 0.0))
+        return Judgement(lr, found, "worse", regret, worse if found == known else max(worse - others, 0.0))
     return Judgement(lr, found, "better", regret, max(others - worse, 0.0))
 
 

@@ -10,12 +10,10 @@ import numpy as np
 
 from lrfind.curves import Curve
 from lrfind.suggest.replies import is_adaptive
+from lrfind.suggest.training import Training
 
 ANNEALED, STEADY = -6.85, -8.4
 """Logarithms to the base 2 of the usual peak of a rate that falls to zero, and of the usual constant rate."""
-
-SPREAD = 4.0
-"""Best rates lie mostly within this factor of the usual one."""
 
 RISEN = 2.0
 """A trend this many times the noise above the start has risen; less is what a flat curve shows by chance."""
@@ -26,27 +24,20 @@ def has_prior(curve: Curve) -> bool:
     return is_adaptive(curve) if curve.is_fresh else curve.used > 0
 
 
-def prior_rate(final_fraction: float) -> float:
-    """Return the usual rate under a schedule whose rate ends at ``final_fraction``, in [0, 1], of its peak.
+def prior_rate(training: Training) -> float:
+    """Return the usual rate under the schedule of a training.
 
     Example:
-        >>> [round(prior_rate(final_fraction), 4) for final_fraction in (0.0, 1.0)]
+        >>> [round(prior_rate(Training(final_fraction=left)), 4) for left in (0.0, 1.0)]
         [0.0087, 0.003]
 
     Source:
         docs/decisions/0006-edge-or-prior.md; ``python -m benchmarks.calibrate`` fits the constants.
     """
-    return float(2 ** (ANNEALED + (STEADY - ANNEALED) * final_fraction))
-
-
-def allows(curve: Curve, lr: float) -> bool:
-    """Say whether a curve that shows no fall speaks against a rate: not probed, or worse there than at the start."""
-    at = float(np.interp(np.log(lr), curve.log_lrs, curve.smooth))
-    is_probed = curve.lrs[0] <= lr <= curve.lrs[-1]
-    return bool(is_probed and curve.noise > 0 and at <= curve.level + curve.noise)
+    return float(2 ** training.between(ANNEALED, STEADY))
 
 
 def rules_out(curve: Curve, lr: float) -> bool:
-    """Say whether a curve with an edge had risen above its start at a rate, or ended before it."""
+    """Say whether a curve had risen above its start at a rate, or ended before it."""
     at = float(np.interp(np.log(lr), curve.log_lrs, curve.smooth))
     return bool(lr > curve.lrs[-1] or at > curve.level + RISEN * curve.noise)

@@ -57,18 +57,6 @@ def in_training(curve: Curve, lr: float, steps: float | None) -> float:
     return lr * reply.gain(at) / reply.gain(_middle(steps)) if lr < reply.cap(at) else math.inf
 
 
-def in_probe(curve: Curve, lr: float, steps: float | None) -> float:
-    """Return where in a probe steps are as long as those of a rate in the middle of training: ``in_training`` undone.
-
-    Rates below the ramp and above it are taken to lie as far from its ends.
-    """
-    reply = reply_to(curve)
-    gains = np.array([reply.gain(step) for step in range(1, len(curve.lrs) + 1)])
-    lengths = np.log(np.maximum.accumulate(curve.lrs * gains / reply.gain(_middle(steps))))
-    beyond = max(math.log(lr) - lengths[-1], 0.0) + min(math.log(lr) - lengths[0], 0.0)
-    return float(np.exp(np.interp(math.log(lr), lengths, curve.log_lrs) + beyond))
-
-
 def as_adam(curve: Curve, lr: float, steps: float | None) -> float:
     """Return the rate whose steps, in the middle of training, are as long as those of Adam at a rate."""
     return lr * ADAM / reply_to(curve).gain(_middle(steps))

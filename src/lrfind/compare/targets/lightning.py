@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -23,9 +23,7 @@ from lrfind.isolation import seed_all
 from lrfind.lightning import find
 from lrfind.lightning.framework import TALKERS, callback_bases, fit, package_of
 from lrfind.lightning.loop import ProbeCallback
-from lrfind.loop import ignore, quiet
-from lrfind.optim import Optimizers
-from lrfind.ranks import Ranks
+from lrfind.loop import quiet
 from lrfind.records import Finding, Probe
 
 OURS = (
@@ -74,7 +72,7 @@ class LightningTraining(ABC):
                 callbacks = [*self.callbacks(arm, seed), recording]
                 trainer = _trainer(module, steps, options, callbacks, logger=logger or False)
                 fit(trainer, module, **data.fit)
-            return recording.recorder.run(arm, data.test(trainer, module))
+            return recording.run(arm, data.test(trainer, module))
 
     @contextmanager
     def _built(self, seed: int) -> Iterator[tuple[Any, _Data, Mapping[str, Any]]]:
@@ -194,17 +192,11 @@ class _Data:
         return {name: float(value) for name, value in found.items()}
 
 
-class RunCallback(ProbeCallback):
-    """Drives a run's recorder from inside the trainer, and logs what the module does not."""
+class RunCallback(RunRecorder, ProbeCallback):
+    """Records a run from inside the trainer, and logs what the module does not."""
 
     def __init__(self, probe: Probe, told: Told) -> None:
-        super().__init__(probe, ignore, None, Ranks())
-        self._told = told
-
-    @property
-    def recorder(self) -> RunRecorder:
-        """The recorder, once training has begun."""
-        return cast(RunRecorder, super().recorder)
+        super().__init__(probe, self._end_of_interval, told)
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Take over the rate: the module's own schedulers are not stepped."""
@@ -215,26 +207,23 @@ class RunCallback(ProbeCallback):
         """Keep the numbers of a batch; stop after the last step, which Lightning ends with an evaluation."""
         scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
         values = {name: value * scale if name == "loss" else value for name, value in _scalars(outputs).items()}
-        if self.recorder.observe(values.get("loss", math.nan), values):
+        if self.observe(values.get("loss", math.nan), values):
             trainer.should_stop = True
         # Lightning counts the steps of all optimizers, also those that a scaler skips: move its end as far away.
-        trainer.fit_loop.epoch_loop.max_steps = trainer.global_step + self.recorder.left
+        trainer.fit_loop.epoch_loop.max_steps = trainer.global_step + self.left
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Keep a row."""
-        self._add_row(_scalars(trainer.callback_metrics))
+        self._log_row(_scalars(trainer.callback_metrics))
 
-    def _recorder_for(self, optimizers: Optimizers) -> RunRecorder:
-        return RunRecorder(self.probe, optimizers, self._evaluate, self._told)
-
-    def _evaluate(self) -> None:
+    def _end_of_interval(self) -> None:
         if not self._trainer.enable_validation:  # which else comes by itself
-            self._add_row({})
+            self._log_row({})
 
-    def _add_row(self, metrics: dict[str, float]) -> None:
-        if row := self.recorder.add_row(metrics):
+    def _log_row(self, metrics: dict[str, float]) -> None:
+        if row := self.add_row(metrics):
             for logger in self._trainer.loggers:
-                logger.log_metrics(row, step=self.recorder.steps)
+                logger.log_metrics(row, step=self.steps)
 
 
 class _Surveyor(*callback_bases()):  # type: ignore[misc]

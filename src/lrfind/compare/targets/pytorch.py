@@ -143,7 +143,7 @@ class PyTorchTarget:
                 it.model.train()
 
             it.model.train()
-            with RunRecorder(probe_of(arm, seed, steps), it.optimizer, evaluate, told) as recorder:
+            with RunRecorder(probe_of(arm, seed, steps), evaluate, told).start(it.optimizer) as recorder:
                 loop.train(recorder, it.loader)
             return recorder.run(arm, _evaluated(it, "test", it.test))
 

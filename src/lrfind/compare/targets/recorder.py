@@ -11,7 +11,7 @@ from lrfind.compare.arms import rates
 from lrfind.compare.runs import Arm, Row, Run
 from lrfind.compare.targets.protocol import Told, evaluation_steps
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.optim import CLOSE, Optimizers, differing
+from lrfind.optim import CLOSE, differing
 from lrfind.recorder import Recorder
 from lrfind.records import Probe, Stop
 
@@ -26,15 +26,14 @@ class RunRecorder(Recorder):
 
     Args:
         probe: The rate of each step.
-        optimizers: As ``Recorder`` takes them.
         evaluate: Called when an evaluation is due, after the step.
         told: Told how far the run is.
     """
 
     is_probe = False
 
-    def __init__(self, probe: Probe, optimizers: Optimizers, evaluate: Callable[[], None], told: Told) -> None:
-        super().__init__(probe, optimizers)
+    def __init__(self, probe: Probe, evaluate: Callable[[], None], told: Told) -> None:
+        super().__init__(probe)
         self._evaluate, self._told = evaluate, told
         self._every = evaluation_steps(len(probe.lrs))
         self._rows: list[Row] = []
@@ -48,7 +47,7 @@ class RunRecorder(Recorder):
         before = self.steps
         stop = super().observe(loss)
         if self.steps > before:
-            held, wanted = self._lrs[-1], self._probe.lrs[self.steps - 1]
+            held, wanted = self._lrs[-1], self.probe.lrs[self.steps - 1]
             if differing([held], [wanted], CLOSE) is not None:
                 raise RateNotAppliedError(
                     f"step {self.steps} was made with lr={held}, not {wanted}: the step itself changes the rate, so "
@@ -67,17 +66,17 @@ class RunRecorder(Recorder):
         epoch = self.batches / self._length if self._length else math.nan
         self._rows.append(Row(self.steps, epoch, self._lrs[-1], {**metrics, **trained}))
         self._trained = {}
-        self._seconds = perf_counter() - self._start
+        self._seconds = perf_counter() - self._begun
         return {"lr": self._lrs[-1], **trained}
 
     @property
     def left(self) -> int:
         """How many steps are still to be made."""
-        return len(self._probe.lrs) - self.steps
+        return len(self.probe.lrs) - self.steps
 
     def run(self, arm: Arm, tested: Mapping[str, Any]) -> Run:
         """Return the run."""
         if not self._rows:
             raise BadInputError("the training data gave no batch; check the loader, its batch_size and drop_last.")
         span = min(self._lrs), max(self._lrs)
-        return Run(arm.name, self._probe.seed, span, self.steps, self._seconds, tuple(self._rows), tested)
+        return Run(arm.name, self.probe.seed, span, self.steps, self._seconds, tuple(self._rows), tested)

@@ -1,0 +1,78 @@
+"""The readings of other finders, as they are published. They know nothing of the training that the rate is for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lrfind.curves import Curve
+from lrfind.errors import ProbeError
+from lrfind.suggest.training import Training
+
+DECADES = 1.2
+"""How far apart ``slide`` compares two slopes: fastai's 15 steps of 100 over 8 decades."""
+
+TOLERANCE = 0.03
+"""How alike they must be, as a share of the whole fall per decade: fastai's 0.005 a step on a fall of about 2."""
+
+
+def minimum(curve: Curve, _: Training) -> float:
+    """Return a tenth of the rate at which the smoothed loss is least.
+
+    Source:
+        fastai's ``minimum``.
+    """
+    return float(curve.lrs[np.argmin(curve.smooth)]) / 10.0
+
+
+def steepest(curve: Curve, _: Training) -> float:
+    """Return the rate at which the smoothed loss falls most per unit of log-rate.
+
+    Source:
+        The rule of most finders (for example fastai's ``steep``), with the slope taken per log-rate: taken per
+        rate, an exponential ramp divides the noise of its first steps by next to nothing.
+    """
+    return float(curve.lrs[np.argmin(np.gradient(curve.smooth, curve.log_lrs))])
+
+
+def valley(curve: Curve, _: Training) -> float:
+    """Return the rate half the longest decreasing subsequence of the smoothed loss before its end.
+
+    Raises:
+        ProbeError: If the smoothed loss never falls.
+
+    Source:
+        fastai's ``valley``, which counts by index; here the curve is first read at even log-rates, so that it is
+        the same for an exponential ramp and stays right for a linear one.
+    """
+    even = np.linspace(curve.log_lrs[0], curve.log_lrs[-1], len(curve.lrs))
+    smooth = np.interp(even, curve.log_lrs, curve.smooth)
+    lengths = np.ones(len(smooth), dtype=int)
+    for end in range(1, len(smooth)):
+        above = lengths[:end][smooth[:end] > smooth[end]]
+        lengths[end] += above.max(initial=0)
+    end = int(np.argmax(lengths))
+    length = int(lengths[end])
+    if length < 2:
+        raise ProbeError("the smoothed loss never falls, so there is no valley; lower min_lr or take more steps.")
+    return float(np.exp(even[end - length + length // 3 + length // 6]))
+
+
+def slide(curve: Curve, _: Training) -> float:
+    """Return the rate found by sliding an interval down from the highest rate until its ends slope alike.
+
+    Args:
+        curve: A curve; where no interval has ends that slope alike, the lowest rate it reached is returned.
+
+    Source:
+        fastai's ``slide`` (after Novetta's interval slide rule), with slopes per log-rate and the tolerance
+        relative to the fall, so that neither the number of steps nor the scale of the loss matters.
+    """
+    decades = np.log10(curve.lrs)
+    slopes = np.gradient(curve.smooth, decades)
+    tolerance = TOLERANCE * float(curve.level - curve.smooth.min())
+    right = len(decades) - 1
+    left = int(np.searchsorted(decades, decades[right] - DECADES))
+    while left > 0 and abs(slopes[right] - slopes[left]) > tolerance:
+        right -= 1
+        left = int(np.searchsorted(decades, decades[right] - DECADES))
+    return float(curve.lrs[left])

@@ -1,0 +1,71 @@
+"""What lies around a reading: the interval of the best rate, and the range for a cyclical schedule."""
+
+from __future__ import annotations
+
+from math import log2
+
+from lrfind.curves import Curve
+from lrfind.suggest.calibrated import Evidence
+from lrfind.suggest.edges import edge
+from lrfind.suggest.training import HORIZON
+
+WIDTHS: dict[Evidence, tuple[float, float]] = {
+    "edge": (3.8, 6.3),
+    "edge, adaptive": (1.3, 3.9),
+    "prior": (1.6, 4.0),
+    "saturated, adaptive": (3.0, 9.0),
+    "weak": (2.9, 4.8),
+    "in use": (3.0, 4.8),
+    "capped": (3.2, 5.9),
+    "none": (3.2, 5.9),
+}
+"""Octaves below and above the reading between which the best rate lay for 97 % of the benchmark's tasks, so that it
+does for nine in ten of those left out; ``python -m benchmarks.widths`` prints them."""
+
+LONGER = 0.5
+"""Octaves that the interval is wider below for each doubling of the steps above ``HORIZON``: a guess, longer trainings
+are not measured."""
+
+CEILING = 2.0
+"""Octaves from the edge down to ``max_lr``: cycles that reach the edge itself end some trainings in divergence."""
+
+FLOOR = 5.0
+"""Octaves from ``max_lr`` down to ``base_lr``."""
+
+SPREAD = 4.0
+"""Best rates lie mostly within this factor of the usual one: the range where no edge is known."""
+
+
+def around(lr: float, rests_on: Evidence, steps: float | None = None) -> tuple[float, float]:
+    """Return the rates between which the best one lies, for about 90 % of the benchmark's tasks.
+
+    Args:
+        lr: The reading.
+        rests_on: What it rests on.
+        steps: How many optimizer steps training takes; None where that is not known.
+
+    Example:
+        >>> [round(end, 2) for end in around(1.0, "edge, adaptive")]
+        [0.41, 14.93]
+        >>> [round(end, 2) for end in around(1.0, "edge, adaptive", steps=16_000)]
+        [0.14, 14.93]
+    """
+    below, above = WIDTHS[rests_on]
+    longer = max(log2(steps / HORIZON), 0.0) if steps else 0.0
+    return lr / 2 ** (below + LONGER * longer), lr * 2**above
+
+
+def cyclical_range(curve: Curve) -> tuple[float, float]:
+    """Return ``base_lr`` and ``max_lr`` for a cyclical schedule.
+
+    Smith reads both off the curve: where the accuracy starts to rise, and where it slows, turns ragged or falls. A
+    short test comes further than a training may; so both are taken below its edge, as far as was measured to be best.
+
+    Raises:
+        ProbeError: If the loss never falls.
+
+    Source:
+        Smith, arXiv 1506.01186, section 3.3; docs/decisions/0010-range-below-the-edge.md (measured).
+    """
+    max_lr = edge(curve) / 2**CEILING
+    return max_lr / 2**FLOOR, max_lr

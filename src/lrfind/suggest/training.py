@@ -1,0 +1,96 @@
+"""What a rate is for: a schedule and a length, worked out here from whatever is known of them, and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import log2
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lrfind.records import Record
+
+SHORT = 480
+"""Fewer steps than this are a short training: a tenth of it is no range test that can be read, and one octave off its
+best rate costs more than in a longer one (docs/benchmark.md, *Other kinds of training*)."""
+
+HORIZON = 2_000
+"""Steps of the trainings that most constants are fitted on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What is known of a training.
+
+    Attributes:
+        total_steps: How many optimizer steps it takes; None where that is not said.
+        epochs: How often it goes over the data, likewise; of both, the lesser counts.
+        steps_per_epoch: Optimizer steps in one pass over the data; 0 where that is not known.
+        schedule: What its schedule is called.
+        final_fraction: Mean of rate / peak over the last fifth of it, in [0, 1]; ``lrfind.schedules.remaining``.
+    """
+
+    total_steps: int | None = None
+    epochs: float | None = None
+    steps_per_epoch: float = 0.0
+    schedule: str = "constant"
+    final_fraction: float = 1.0
+
+    @property
+    def passes(self) -> float | None:
+        """How often it goes over the data."""
+        by_steps = self.total_steps / self.steps_per_epoch if self.total_steps and self.steps_per_epoch else None
+        return min((known for known in (by_steps, self.epochs) if known is not None), default=None)
+
+    @property
+    def steps(self) -> float | None:
+        """How many optimizer steps it takes."""
+        passes = self.passes
+        return self.total_steps if passes is None or not self.steps_per_epoch else passes * self.steps_per_epoch
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is known to be too short for a finder to be sure."""
+        return self.steps is not None and self.steps < SHORT
+
+    @property
+    def halvings(self) -> float:
+        """How often ``HORIZON`` is halved to give it; 0 for a longer training.
+
+        Example:
+            >>> [Training(steps).halvings for steps in (500, 2_000, 8_000, None)]
+            [2.0, 0.0, 0.0, 0.0]
+        """
+        return max(log2(HORIZON / self.steps), 0.0) if self.steps else 0.0
+
+    def between(self, annealed: float, steady: float) -> float:
+        """Return a constant for its schedule, from those for a rate that falls to zero and for a constant one.
+
+        Example:
+            >>> [Training(final_fraction=left).between(2.0, 3.0) for left in (0.0, 0.5, 1.0)]
+            [2.0, 2.5, 3.0]
+        """
+        return annealed + (steady - annealed) * self.final_fraction
+
+    def over(self, record: Record) -> Training:
+        """Return the same with what a record knows of it: how long a pass over the data is."""
+        return replace(self, steps_per_epoch=record.steps_per_epoch or self.steps_per_epoch)
+
+
+def with_own(training: Training, schedule: Any) -> Training:
+    """Return a training with the length that its schedule has by itself, where nothing else is said.
+
+    A scheduler does not say whether it is stepped per batch or per epoch. One that would end within the first pass
+    over the data is taken to be stepped per epoch; where it is not known how long a pass is, its length says nothing.
+
+    Args:
+        training: What is said.
+        schedule: Read for ``length``, how often it is stepped, and ``unit``, what it counts, if it has them.
+    """
+    own, unit = getattr(schedule, "length", None), getattr(schedule, "unit", None)
+    if own is None or training.total_steps is not None or training.epochs is not None:
+        return training
+    if unit is None and not training.steps_per_epoch:  # nobody knows which
+        return training
+    if unit == "epoch" or (unit is None and own < training.steps_per_epoch):
+        return replace(training, epochs=own)
+    return replace(training, total_steps=own)
