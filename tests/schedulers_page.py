@@ -44,7 +44,8 @@ scheduler sees its optimizer through a proxy that scales what it writes. It must
 resume, and its own `get_last_lr` still returns unscaled rates. A scheduler that is neither torch's nor transformers' is
 tried on a copy first. If it cannot be stepped, it is refused with an error; then search with `schedule=` as a function
 of the fraction of training done, and set the rates yourself. Accelerate's wrapper is unwrapped, and ignite's handlers
-are scaled by what they write. `CyclicLR` and `OneCycleLR` get absolute rates; the found rate is their peak.
+are scaled by what they write. `CyclicLR` and `OneCycleLR` get absolute rates; the found rate becomes their peak, but
+one that was built with `finding.max_lr` as its peak is left as it was built.
 
 A function that you give to `LambdaLR` may count its calls: it is called only by the training, and where it is tried,
 its state is put back. The optimizer may be in a wrapper that shares its param groups (apex's `LARC`, timm's

@@ -33,7 +33,7 @@ from transformers import (
 import lrfind.huggingface as lrh
 from lrfind.curves import GAPS
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
-from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
+from lrfind.huggingface.loop import HuggingFaceLoop
 from lrfind.records import Cost, Finding, Probe
 from lrfind.schedules import name_of, ramp
 
@@ -958,7 +958,7 @@ def test_the_page_runs(capsys):
 )
 def test_a_search_knows_how_long_the_trainer_will_train(lasts, given, known):
     args = TrainingArguments("out", use_cpu=True, report_to=[], **lasts)
-    plan = with_plan(given, Trainer(net(), args, train_dataset=Rows()))
+    plan = HuggingFaceLoop(Trainer(net(), args, train_dataset=Rows())).planned(given)
     assert {**plan, "schedule": name_of(plan["schedule"])} == known
 
 

@@ -16,7 +16,6 @@ import lrfind.lightning as lrl
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.lightning.attributes import trace
 from lrfind.lightning.framework import fit
-from lrfind.lightning.functions import with_plan
 from lrfind.lightning.loop import LightningLoop
 from lrfind.records import Probe
 from lrfind.strategies.range_test import RangeTest
@@ -390,7 +389,7 @@ class TestOtherCallbacks:
             def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
                 trainer.optimizers[0].param_groups[0]["lr"] = 0.7
 
-        with pytest.raises(RateNotAppliedError, match=r"Meddler\.on_train_batch_start changed it"):
+        with pytest.raises(RateNotAppliedError, match=r"Meddler\.on_train_batch_start may have changed it"):
             trained(pl, module(pl), lrl.LRFinder(), Meddler())
 
 
@@ -597,7 +596,8 @@ class TestBadInput:
 )
 def test_a_search_knows_how_long_the_trainer_will_train(pl, options, given, known):
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, **options)
-    assert with_plan(given, trainer, []) == (given if known is None else known)
+    loop = LightningLoop(trainer, module(pl)(), loader(), is_fitting=True)
+    assert loop.planned(given) == (given if known is None else known)
 
 
 @pytest.mark.parametrize("source", ["loader", "module", "datamodule"])

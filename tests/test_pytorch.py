@@ -178,6 +178,29 @@ def test_a_short_loader_is_begun_again_and_the_record_says_how_often():
     assert "begun" not in str(finding)
 
 
+class SAM(torch.optim.Optimizer):
+    """As published for sharpness-aware minimization: two moves make a step, which another optimizer makes."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+        self.base_optimizer = torch.optim.SGD(self.param_groups)
+        self.param_groups = self.base_optimizer.param_groups
+
+    @torch.no_grad()
+    def climb(self):
+        for one in self.param_groups[0]["params"]:
+            self.state[one]["before"] = one.clone()
+            one.add_(0.05 * one.grad / (one.grad.norm() + 1e-12))
+        self.zero_grad()
+
+    @torch.no_grad()
+    def descend(self):
+        for one in self.param_groups[0]["params"]:
+            one.copy_(self.state[one]["before"])
+        self.base_optimizer.step()
+        self.zero_grad()
+
+
 class TestWhatWasMeant:
     """Calls that are mistaken: one sentence that names what was meant."""
 
@@ -398,6 +421,23 @@ class TestAnyStep:
         assert count == 0
         assert by_hand.records[0].losses == pytest.approx(by_option.records[0].losses, rel=1e-5)
         assert by_hand.records[0].epochs == by_option.records[0].epochs > 4
+
+    def test_the_optimizer_that_a_sharpness_aware_one_steps_is_named_and_searched(self):
+        model, _, batches = setup()
+        sam = SAM(model.parameters(), lr=0.1)
+
+        def step(model, optimizer, batch):
+            for move in (sam.climb, sam.descend):
+                loss = F.mse_loss(model(batch[0]), batch[1])
+                loss.backward()
+                move()
+            return loss
+
+        with pytest.raises(BadInputError, match=r"SAM was not stepped .*; pass its base_optimizer, which may be what"):
+            find(model, sam, batches, None, step=step)
+        before = [one.tolist() for one in model.parameters()]
+        assert find(model, sam.base_optimizer, batches, None, step=step, steps=32).lr > 0
+        assert [one.tolist() for one in model.parameters()] == before
 
     def test_a_step_that_never_steps(self):
         with pytest.raises(BadInputError, match="Adam was not stepped in 1000 batches"):

@@ -260,15 +260,26 @@ class Grouped(Trainer):
 
 
 def train(
-    model, *callbacks, lr=1e-4, epochs=1, resume=None, schedule="constant", make=None, is_passed=False, **options
+    model,
+    *callbacks,
+    lr=1e-4,
+    epochs=1,
+    resume=None,
+    schedule="constant",
+    make=None,
+    is_passed=False,
+    late=None,
+    **options,
 ):
     quiet = {"report_to": [], "disable_tqdm": True, "save_strategy": "epoch", "use_cpu": True, "output_dir": "out"}
     how = {"learning_rate": lr, "num_train_epochs": epochs, "lr_scheduler_type": schedule, "data_seed": 3}
     args = TrainingArguments(**{**quiet, **how, **options}, per_device_train_batch_size=16, logging_steps=1)
     data = [{"x": x, "labels": y} for x, y in rows()]
     optimizers = (make(model.net, lr) if is_passed else None, None)
-    kind = Grouped if make else Trainer
+    kind = Grouped if make and not is_passed else Trainer
     trainer = kind(model=model, args=args, train_dataset=data, callbacks=list(callbacks), optimizers=optimizers)
+    if late:
+        trainer.add_callback(late)
     trainer.train(resume_from_checkpoint=resume)
     return trainer
 
@@ -423,6 +434,20 @@ class TestGroups:
         assert second.findings == first.findings
         with pytest.raises(RateNotAppliedError, match="the checkpoint that training resumes from has"):
             train(Model(), lrh.VerifyLR(0.1 * lr), lr=0.1 * lr, resume="out/checkpoint-20", **how)
+
+    @pytest.mark.parametrize("schedule", ["constant", "cosine"])
+    def test_hugging_face_where_the_callback_comes_late_and_the_optimizer_is_passed(self, schedule):
+        """The Trainer tells it nothing of the optimizer as it was built: the rate may be that of any group."""
+        how = {"epochs": 2, "schedule": schedule, "make": in_groups, "is_passed": True}
+        whole = train(Model(), lr=1e-2, **how)
+        for lr, least in ((1e-2, 0), (1e-3, 0)):
+            late = lrh.VerifyLR(lr)
+            trainer = train(Model(), late=late, lr=1e-4, resume="out/checkpoint-20", **how)
+            assert group_rates(trainer) == group_rates(whole)
+            assert late.applied.steps == 20
+            assert least < late.span[0] <= late.span[1] <= lr
+        with pytest.raises(RateNotAppliedError, match="the checkpoint that training resumes from has"):
+            train(Model(), late=lrh.VerifyLR(5e-2), lr=1e-4, resume="out/checkpoint-20", **how)
 
 
 OTHER = (

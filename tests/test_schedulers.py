@@ -13,7 +13,7 @@ from schedulers_page import FOUND, PAGE, RATIOS, both, made, optimizer_at, page,
 import lrfind.huggingface as lrh
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.lightning import LRFinder
-from lrfind.optim import AppliedRate, Scheduled, apply_rate
+from lrfind.optim import AppliedRate, Scheduled, apply_rate, to_schedule
 from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.strategies.range_test import RangeTest
 
@@ -160,6 +160,114 @@ def test_ignites_handlers_of_groups_and_with_warmup_train_as_if_built_with_the_r
         optimizer.step()
 
 
+class GradualWarmup(torch.optim.lr_scheduler.LRScheduler):
+    """As the package pytorch-gradual-warmup-lr has it: a warmup, then another scheduler, which it holds."""
+
+    def __init__(self, optimizer, multiplier, total_epoch, after_scheduler=None):
+        self.multiplier, self.total_epoch, self.after_scheduler = multiplier, total_epoch, after_scheduler
+        self.finished = False
+        super().__init__(optimizer)
+
+    def get_lr(self):
+        if self.last_epoch > self.total_epoch:
+            if self.after_scheduler:
+                if not self.finished:
+                    self.after_scheduler.base_lrs = [rate * self.multiplier for rate in self.base_lrs]
+                    self.finished = True
+                return self.after_scheduler.get_last_lr()
+            return [rate * self.multiplier for rate in self.base_lrs]
+        done = self.last_epoch / self.total_epoch
+        height = done if self.multiplier == 1.0 else (self.multiplier - 1.0) * done + 1.0
+        return [rate * height for rate in self.base_lrs]
+
+    def step(self, epoch=None, metrics=None):
+        if self.finished and self.after_scheduler:
+            self.after_scheduler.step(None if epoch is None else epoch - self.total_epoch)
+            self._last_lr = self.after_scheduler.get_last_lr()
+        else:
+            super().step(epoch)
+
+
+AFTER = {
+    "nothing": lambda one: None,
+    "cosine": lambda one: torch.optim.lr_scheduler.CosineAnnealingLR(one, 12),
+    "steps": lambda one: torch.optim.lr_scheduler.StepLR(one, 4, 0.5),
+    "a table": lambda one: torch.optim.lr_scheduler.LambdaLR(one, lambda step: 1 / (1 + step)),
+}
+
+
+@pytest.mark.parametrize("ratios", RATIOS.values(), ids=RATIOS)
+@pytest.mark.parametrize("multiplier", [1.0, 4.0])
+@pytest.mark.parametrize("after", AFTER.values(), ids=AFTER)
+@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
+def test_a_warmup_that_holds_another_scheduler_trains_as_if_built_with_the_rate(after, multiplier, ratios):
+    def make(optimizer):
+        return GradualWarmup(optimizer, multiplier, 5, after(optimizer))
+
+    wanted, rates, watch = both(make, ratios, 1)
+    assert [rate for row in rates for rate in row] == pytest.approx(
+        [rate for row in wanted for rate in row], rel=1e-12, abs=1e-15
+    )
+    assert watch.steps == STEPS
+
+
+def test_a_warmup_that_holds_another_scheduler_ends_when_that_does():
+    optimizer = optimizer_at(0.1, (1.0,))
+    assert Scheduled(GradualWarmup(optimizer, 1.0, 5, AFTER["cosine"](optimizer))).length == 17
+
+
+@pytest.mark.parametrize("length", [STEPS, STEPS + 1])
+def test_a_table_need_not_be_longer_than_training(length):
+    table = [(1 + step) / (2 + step) if step < 5 else 1.0 for step in range(length)]
+
+    def make(optimizer):
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: table[step])
+
+    optimizer = optimizer_at(0.5, (1.0, 0.1))
+    scheduler = make(optimizer)
+    for read in (Scheduled, to_schedule):
+        shape = read(scheduler).over(STEPS)
+        assert [shape((step + 0.5) / STEPS) for step in range(STEPS)] == pytest.approx(table[:STEPS])
+    watch = apply_rate(optimizer, FOUND, scheduler)
+    for multiplier in table[:STEPS]:
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(FOUND * multiplier)
+        optimizer.step()
+        if watch.steps < STEPS:
+            scheduler.step()
+
+
+RANGE = Finding(0.02, 0.005, 0.05, (0.01, 0.03), "told", "constant", (), Cost(1, 0.1))
+CYCLES = {
+    "CyclicLR": lambda one, base, peak: torch.optim.lr_scheduler.CyclicLR(one, base, peak, 4, cycle_momentum=False),
+    "OneCycleLR": lambda one, base, peak: torch.optim.lr_scheduler.OneCycleLR(one, peak, STEPS, cycle_momentum=False),
+    "in a sequence": lambda one, base, peak: torch.optim.lr_scheduler.SequentialLR(
+        one, [CYCLES["CyclicLR"](one, base, peak), torch.optim.lr_scheduler.ConstantLR(one, 0.5)], [STEPS]
+    ),
+}
+
+
+@pytest.mark.parametrize("ratios", RATIOS.values(), ids=RATIOS)
+@pytest.mark.parametrize("make", CYCLES.values(), ids=CYCLES)
+@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
+def test_a_cycle_that_was_built_from_the_range_is_left_as_it_was_built(make, ratios):
+    def build():
+        optimizer = optimizer_at(0.1, ratios)
+        return optimizer, make(optimizer, *([end * ratio for ratio in ratios] for end in (RANGE.base_lr, RANGE.max_lr)))
+
+    optimizer, scheduler = build()
+    watch = RANGE.apply(optimizer, scheduler)
+    assert train(optimizer, scheduler) == train(*build())
+    assert (watch.steps, watch.greatest) == (
+        STEPS,
+        pytest.approx(RANGE.max_lr, rel=0.01),
+    )  # the peak may be between two steps
+    optimizer = optimizer_at(0.1, ratios)
+    scheduler = make(optimizer, *([end * ratio for ratio in ratios] for end in (0.001, 0.01)))
+    other = RANGE.apply(optimizer, scheduler)
+    train(optimizer, scheduler)
+    assert other.greatest == pytest.approx(RANGE.lr, rel=0.01)
+
+
 def test_ignites_plateau_keeps_the_rate_until_it_acts():
     optimizer = optimizer_at(0.5, (1.0,))
     trainer = ignite.Engine(lambda engine, batch: optimizer.step())
@@ -285,7 +393,7 @@ def test_a_scheduler_may_be_given_as_lightning_is_told_of_it_and_a_name_is_refus
     apply_rate(optimizer, FOUND, [{"scheduler": scheduler, "interval": "step"}])
     assert scheduler.base_lrs == [FOUND]
     for name in ("cosine", {"interval": "step"}):
-        with pytest.raises(BadInputError, match=r"str is no scheduler"):
+        with pytest.raises(BadInputError, match="str has no attribute optimizer"):
             apply_rate(optimizer, 0.02, name)
 
 
@@ -346,6 +454,22 @@ def test_rates_that_are_set_by_hand_are_caught_with_the_way_out_and_left_alone_a
         optimizer.step()
     watch.remove()
     optimizer.step()
+
+
+def test_a_scheduler_that_is_only_alive_is_not_blamed_for_what_was_set_by_hand():
+    optimizer = optimizer_at(0.1, (1.0, 0.5))
+    ended = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    for given in (None, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 9)):
+        watch = AppliedRate(optimizer, [given] if given else ())
+        optimizer.param_groups[0]["lr"] = 0.03
+        with pytest.raises(RateNotAppliedError, match=": your own code, maybe, changed it;"):
+            optimizer.step()
+        watch.remove()
+        optimizer.param_groups[0]["lr"] = 0.1
+    AppliedRate(optimizer)
+    ended.step()
+    with pytest.raises(RateNotAppliedError, match=r"StepLR may have changed it; pass the scheduler"):
+        optimizer.step()
 
 
 @pytest.mark.parametrize("make", [*TIMM.values(), *OWN.values(), *TORCH.values()], ids=[*TIMM, *OWN, *TORCH])

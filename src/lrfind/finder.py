@@ -1,11 +1,11 @@
-"""What the callbacks of every framework share: when to search, and that the rate that was found is what trains."""
+"""What the trainers of every framework share: when to search, and that the rate that was found is what trains."""
 
 from __future__ import annotations
 
 import inspect
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -14,39 +14,51 @@ from typing_extensions import Unpack
 from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.isolation import generators_kept
 from lrfind.loggers import Metrics, log_search
+from lrfind.loop import Loop
 from lrfind.optim import (
     CLOSE,
     AppliedRate,
     Optimizers,
     apply_rate,
+    as_list,
     differing,
     groups_of,
     handling_groups,
     rates_of,
-    set_default,
 )
 from lrfind.options import NAMES, SearchOptions, to_strategy, with_names
 from lrfind.progress import announce
 from lrfind.records import Finding
+from lrfind.search import find_with
 
 
-def planned(options: SearchOptions, schedule: Callable[[], Any], *, total_steps: float, epochs: float) -> SearchOptions:
-    """Return the options of a search with what training will do, where the user does not say: schedule and length.
+class TrainerLoop(Loop):
+    """A loop in a framework's own trainer, which knows what it will do with the rate and for how long."""
 
-    Args:
-        options: What the user says.
-        schedule: Returns the framework's own; None where nothing drives the rate.
-        total_steps: The optimizer steps that are left by the framework's settings; 0 or less where they do not say.
-        epochs: The epochs, likewise.
-    """
-    if not isinstance(options.get("strategy", "auto"), str):
-        return options
-    plan: dict[str, Any] = {}
-    if "schedule" not in options and (known := schedule()) is not None:
-        plan["schedule"] = known
-    if not {"total_steps", "epochs"} & set(options):
-        plan |= {name: left for name, left in (("total_steps", total_steps), ("epochs", epochs)) if left > 0}
-    return cast(SearchOptions, {**plan, **options})
+    @abstractmethod
+    def schedule(self) -> Any:
+        """Return what drives the rate in training; None where nothing does."""
+
+    @abstractmethod
+    def left(self) -> tuple[float, float]:
+        """Return the optimizer steps and the epochs that are left; 0 or less where the settings do not say."""
+
+    def find(self, options: SearchOptions) -> Finding:
+        """Search under these options; where the user does not say, schedule and length are the trainer's."""
+        with self:
+            return find_with(self, **self.planned(options))
+
+    def planned(self, options: SearchOptions) -> SearchOptions:
+        """Return the options of a search with schedule and length."""
+        if not isinstance(options.get("strategy", "auto"), str):
+            return options
+        plan: dict[str, Any] = {}
+        if "schedule" not in options and (known := self.schedule()) is not None:
+            plan["schedule"] = known
+        if not {"total_steps", "epochs"} & set(options):
+            lengths = zip(("total_steps", "epochs"), self.left(), strict=True)
+            plan |= {name: left for name, left in lengths if left > 0}
+        return cast(SearchOptions, {**plan, **options})
 
 
 class Training(NamedTuple):
@@ -96,14 +108,20 @@ class Verifier(ABC):
 
     def _begin(self, trainer: Any, *, is_resumed: bool = False) -> None:
         """Compare the rate with the one that training starts, or goes on, with; watch it from now on."""
-        used = rates_of(*self._training(trainer)[:2], self._ratios).lr
-        if self.lr is not None and differing([used], [self.lr], CLOSE) is not None:
-            if not is_resumed:
-                raise self._refusal(trainer, used)
-            raise RateNotAppliedError(
-                f"the checkpoint that training resumes from has lr={used}, not lr={self.lr}, and training goes on with "
-                f"what it has; if that is meant, verify VerifyLR({used}), else begin a new training from its weights."
-            )
+        rates = rates_of(*self._training(trainer)[:2], self._ratios)
+        if self.lr is not None:
+            is_told = len(set(self._ratios)) > 1 or not is_resumed  # which group's rate it is; else any may have it
+            held = [rates.lr] if is_told else rates.peaks
+            if all(differing([one], [self.lr], CLOSE) is not None for one in held):
+                if not is_resumed:
+                    raise self._refusal(trainer, rates.lr)
+                raise RateNotAppliedError(
+                    f"the checkpoint that training resumes from has lr={rates.lr}, not lr={self.lr}, and training goes "
+                    f"on with what it has; if that is meant, verify VerifyLR({rates.lr}), else begin a new training "
+                    f"from its weights."
+                )
+            if not is_told:
+                self._ratios = tuple(one / self.lr for one in held)
         self._watch(trainer)
 
     def _watch(self, trainer: Any) -> None:
@@ -154,8 +172,8 @@ class Finder(Verifier):
         self._is_new = False
 
     @abstractmethod
-    def _search(self, trainer: Any) -> Finding:
-        """Find a rate for what is left of training; check first whatever can be checked without."""
+    def _loop(self, trainer: Any) -> TrainerLoop:
+        """Return the loop of a search for what is left of training; check first whatever can be checked without."""
 
     @abstractmethod
     def _write(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
@@ -178,7 +196,7 @@ class Finder(Verifier):
         else:
             if is_resumed and self._apply:  # into an optimizer that was built with another rate
                 optimizers, schedulers, *_ = self._training(trainer)
-                set_default(optimizers, rates_of(optimizers, schedulers, self._ratios).lr)
+                as_list(optimizers)[0].defaults["lr"] = rates_of(optimizers, schedulers, self._ratios).lr
             self._find(trainer, is_fresh=not is_resumed)
 
     def _find_again(self, trainer: Any, epoch: float) -> None:
@@ -199,7 +217,7 @@ class Finder(Verifier):
                 "with find(trainer, ...) before, without the callback that freezes them, and train with VerifyLR(lr)."
             )
         with generators_kept():  # first of all
-            self.findings.append(self._search(trainer))
+            self.findings.append(self._loop(trainer).find(self._options))
             for logger in self._loggers(trainer):
                 log_search(logger, self.findings[-1], self._training(trainer).steps)
         self._use(trainer, is_fresh=is_fresh)
@@ -213,7 +231,7 @@ class Finder(Verifier):
             self._ratios = finding.ratios or self._ratios
             if rates_of(optimizers, schedulers, self._ratios).lr != finding.lr:
                 apply_rate(optimizers, finding.lr, schedulers, ratios=self._ratios).remove()
-            set_default(optimizers, finding.lr)
+            as_list(optimizers)[0].defaults["lr"] = finding.lr
             self._watch(trainer)
         announce(finding, is_applied=self._apply, shown=bool(self._options.get("progress", True)))
 

@@ -180,9 +180,11 @@ class Recorder:
         if self._stepping.read is None and is_bad and (self._bad >= GAPS or not self._is_sound()):
             self.stop = self.stop or "non-finite"
         if len(self._open) > IDLE:
+            inner = next((name for name, one in vars(self._lead).items() if hasattr(one, "param_groups")), "")
+            other = f"pass its {inner}, which may be what is stepped" if inner else "step this one, or name the other"
             raise BadInputError(
                 f"{type(self._lead).__name__} was not stepped in {IDLE} batches: its gradients may never be finite, or "
-                f"another optimizer is stepped; step this one, or name the other."
+                f"another optimizer is stepped; {other}."
             )
 
     def _is_sound(self) -> bool:

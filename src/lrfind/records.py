@@ -250,8 +250,9 @@ class Finding(Plain):
 
         Args:
             optimizer: The optimizer to train with, or those that were searched together.
-            scheduler: The scheduler (or schedulers) that drives it, if any, whoever wrote it; rebased so that the rate
-                survives. An earlier watch of this method over the optimizer ends.
+            scheduler: The scheduler (or schedulers) that drives it, if any, whoever wrote it; scaled so that its peak
+                is ``lr``, but for a ``CyclicLR`` or ``OneCycleLR`` that was built with ``max_lr``: that is left as it
+                was built. An earlier watch of this method over the optimizer ends.
 
         Returns:
             The watch over the rate: ``.least`` and ``.greatest`` rate used so far, ``.remove()`` to stop.
@@ -270,7 +271,7 @@ class Finding(Plain):
                 f"else; search with {given}.",
                 stacklevel=2,
             )
-        return apply_rate(optimizer, self.lr, scheduler, ratios=self.ratios)
+        return apply_rate(optimizer, self.lr, scheduler, ratios=self.ratios, max_lr=self.max_lr)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the loss against the rate, with the found rate and the range marked; return the axes."""

@@ -22,7 +22,7 @@ from lrfind.compare.targets.specs import faults_of, name_of_builder, setting_of
 from lrfind.errors import BadInputError
 from lrfind.isolation import generators_kept, seed_all
 from lrfind.lightning.attributes import trace
-from lrfind.lightning.framework import PACKAGES, TALKERS, package_of_module
+from lrfind.lightning.framework import PACKAGES, TALKERS, package_of
 from lrfind.loop import quiet
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Described(LightningTraining):
         model, kind = _checked(self.model, "--model", "LightningModule")
         data, data_kind = _checked(self.data, "--data", "LightningDataModule")
         with quiet(*TALKERS), generators_kept():
-            return _parse(package_of_module(kind or data_kind), model, data, self.arguments)
+            return _parse(package_of(kind or data_kind), model, data, self.arguments)
 
     def build(self) -> tuple[Any, Any, dict[str, Any]]:
         """Build the module, its datamodule and the trainer's options, with what the random number generators hold."""

@@ -12,13 +12,12 @@ from typing import Any
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.finder import Finder, Training, Verifier
 from lrfind.huggingface.framework import callback_base, trainer_of
-from lrfind.huggingface.loop import HuggingFaceLoop, with_plan
+from lrfind.huggingface.loop import HuggingFaceLoop
 from lrfind.isolation import generators_kept
 from lrfind.loggers import Metrics
 from lrfind.optim import held_by, rates_of, unwrapped
 from lrfind.options import with_meanings
 from lrfind.records import Finding
-from lrfind.search import find_with
 
 _KEY = "lrfind"
 """Where the finding is kept in the state that the Trainer saves with its checkpoints."""
@@ -34,7 +33,8 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
 
     Args:
         lr: The rate that the optimizer must start with, under a schedule its peak; a finding's ``lr``, say. Where
-            ``train`` resumes from a checkpoint, the rate that the checkpoint has.
+            ``train`` resumes from a checkpoint, the rate that the checkpoint has; of any of its param groups, where
+            this comes by ``add_callback`` to a Trainer with an optimizer of your own.
 
     Raises:
         RateNotAppliedError: At the start of ``train`` if the optimizer has another rate; at a step, if something
@@ -114,9 +114,8 @@ class LRFinder(Finder, VerifyLR):
         self._find_again(trainer_of(self), self._passes)
         self._passes = math.floor(self._passes) + 1
 
-    def _search(self, trainer: Any) -> Finding:
-        loop = HuggingFaceLoop(trainer, is_training=True)
-        return find_with(loop, **with_plan(self._options, trainer))
+    def _loop(self, trainer: Any) -> HuggingFaceLoop:
+        return HuggingFaceLoop(trainer, is_training=True)
 
     def _loggers(self, trainer: Any) -> Sequence[Metrics]:
         each = trainer.callback_handler.callbacks
@@ -159,14 +158,12 @@ def _ratios_as_built(trainer: Any) -> tuple[float, ...]:
         return ()
     twin = copy.copy(trainer)
     twin.optimizer = None
-    if (chosen := getattr(trainer, "optimizer_cls_and_kwargs", None)) is not None:
+    if chosen := getattr(trainer, "optimizer_cls_and_kwargs", None):
         twin.optimizer_cls_and_kwargs = (chosen[0], dict(chosen[1]))
-    try:
-        with generators_kept():
-            twin.create_optimizer()
-            return rates_of(twin.optimizer).ratios
-    except Exception:  # noqa: BLE001, whatever the user's own method needs
-        return ()
+    with suppress(Exception), generators_kept():  # whatever the user's own method needs
+        twin.create_optimizer()
+        return _ratios_of(twin.optimizer)
+    return ()
 
 
 def _is_restored(trainer: Any) -> bool:

@@ -14,11 +14,7 @@ TALKERS = ("transformers.trainer", "accelerate")
 
 
 def transformers() -> Any:
-    """Return the transformers package.
-
-    Raises:
-        MissingExtraError: If it, or accelerate, which its Trainer stands on, is not installed.
-    """
+    """Return the transformers package; its Trainer stands on accelerate."""
     for library in ("transformers", "accelerate"):
         if find_spec(library) is None:
             raise MissingExtraError(library, "huggingface")
@@ -26,21 +22,13 @@ def transformers() -> Any:
 
 
 def callback_base() -> type[Any]:
-    """Return the class that every callback of a Trainer derives from.
-
-    Raises:
-        MissingExtraError: If transformers or accelerate is not installed.
-    """
+    """Return the class that every callback of a Trainer derives from."""
     base: type[Any] = transformers().TrainerCallback
     return base
 
 
 def check_trainer(trainer: Any) -> None:
-    """Check that a Trainer can be searched.
-
-    Raises:
-        BadInputError: If it is none, or if it spreads training in a way that is not known to be put back.
-    """
+    """Check that this is a Trainer, and that it spreads training in no way that is not known to be put back."""
     if not isinstance(trainer, transformers().Trainer):
         raise BadInputError(f"trainer must be a transformers Trainer, got {type(trainer).__name__}.")
     if means := _spread(trainer):
@@ -52,11 +40,7 @@ def check_trainer(trainer: Any) -> None:
 
 
 def trainer_of(callback: Any) -> Any:
-    """Return the Trainer that is calling a callback: transformers tells its callbacks everything but that.
-
-    Raises:
-        BadInputError: If no Trainer that has this callback is calling.
-    """
+    """Return the Trainer that is calling a callback: transformers tells its callbacks everything but that."""
     frame = sys._getframe()
     base = transformers().Trainer
     while frame := frame.f_back:  # type: ignore[assignment]
@@ -81,9 +65,7 @@ def _spread(trainer: Any) -> str:
         return "DeepSpeed"
     if getattr(trainer, "is_fsdp_xla_enabled", False):
         return "FSDP on TPUs"
-    if getattr(trainer, "is_model_parallel", False) or getattr(
-        trainer, "is_distributed_loading_by_transformers", False
-    ):
+    if any(getattr(trainer, name, False) for name in ("is_model_parallel", "is_distributed_loading_by_transformers")):
         return "splitting the model over devices"
     if trainer.args.n_gpu > 1:
         return f"DataParallel over {trainer.args.n_gpu} devices"

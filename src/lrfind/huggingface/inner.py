@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from types import MethodType
@@ -37,56 +36,32 @@ _SPARE = 2
 """The inner Trainer may take this many times the probe's steps, for those that a gradient scaler skips."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a probe moves, apart from data.
-
-    Attributes:
-        model: The model.
-        optimizer: Its optimizer; None where the Trainer will make it.
-        loss: The user's ``compute_loss_func``, or None.
-        choice: The keyword arguments of the optimizer that the user chose the class of.
-    """
-
-    model: nn.Module
-    optimizer: Optimizer | None
-    loss: Any
-    choice: dict[str, Any]
-
-
-def parts_of(trainer: Any, *, is_training: bool) -> Parts:
-    """Return what training with a Trainer would move, in the state that training starts from."""
+def parts_of(trainer: Any, *, is_training: bool) -> tuple[nn.Module, Optimizer | None]:
+    """Return the model and the optimizer, unless the Trainer will make it, in the state that training starts from."""
     model, optimizer = trainer.model, trainer.optimizer
     if trainer.model_init is not None and not is_training:
         transformers().set_seed(trainer.args.seed)
         model, optimizer = trainer.call_model_init(), None
         if trainer.place_model_on_device:
             trainer._move_model_to_device(model, trainer.args.device)
-    chosen = getattr(trainer, "optimizer_cls_and_kwargs", None)
-    return Parts(
-        model=model,
-        optimizer=optimizer if optimizer is None or is_training else unwrapped(optimizer),
-        loss=getattr(trainer, "compute_loss_func", None),
-        choice=dict(chosen[1]) if chosen and optimizer is None else {},
-    )
+    return model, optimizer if optimizer is None or is_training else unwrapped(optimizer)
 
 
-def inner_trainer(outer: Any, parts: Parts, *, steps: int, seed: int, is_training: bool) -> Any:
+def inner_trainer(
+    outer: Any, model: nn.Module, optimizer: Optimizer | None, *, steps: int, seed: int, is_training: bool
+) -> Any:
     """Return a Trainer that trains the parts as the outer one would, says nothing and writes nothing."""
-    inner = copy.copy(outer)
-    _rebind(inner, outer)
+    inner, package = copy.copy(outer), transformers()
+    for name, value in vars(outer).items():
+        if isinstance(value, MethodType) and value.__self__ is outer:  # that was put on the outer Trainer itself
+            setattr(inner, name, MethodType(value.__func__, inner))
     inner.args = _args(outer.args, steps=steps, seed=seed, is_training=is_training)
     inner.accelerator = _accelerator(outer.accelerator, seed, is_training=is_training)
-    inner.model = parts.model
-    inner.model_wrapped = outer.model_wrapped if is_training else parts.model  # by DDP or FSDP, or yet to be
-    inner.model_init = None
-    inner.optimizer, inner.compute_loss_func = parts.optimizer, parts.loss
-    if parts.choice:
-        inner.optimizer_cls_and_kwargs = (outer.optimizer_cls_and_kwargs[0], parts.choice)
+    inner.model, inner.optimizer, inner.model_init = model, optimizer, None
+    inner.model_wrapped = outer.model_wrapped if is_training else model  # by DDP or FSDP, or yet to be
     inner.lr_scheduler, inner._created_lr_scheduler = _Still(inner), False
     inner.callback_handler = copy.copy(outer.callback_handler)
     inner.callback_handler.callbacks, inner.callback_handler.train_dataloader = [], None
-    package = transformers()
     inner.state, inner.control = package.TrainerState(), package.TrainerControl()
     inner._memory_tracker = import_module("transformers.trainer_utils").TrainerMemoryTracker(skip_memory_metrics=True)
     inner.log, inner.push_in_progress, inner.hp_search_backend = _nothing, None, None
@@ -154,13 +129,6 @@ def _prepared(accelerator: Any, prepare: Callable[..., Any], *args: Any, **kwarg
     for each in args:
         (accelerator._models if isinstance(each, nn.Module) else accelerator._optimizers).append(each)
     return args if len(args) > 1 else args[0]
-
-
-def _rebind(inner: Any, outer: Any) -> None:
-    """Make methods that were put on the outer Trainer itself belong to the inner one."""
-    for name, value in vars(outer).items():
-        if isinstance(value, MethodType) and value.__self__ is outer:
-            setattr(inner, name, MethodType(value.__func__, inner))
 
 
 def _nothing(*_: Any, **__: Any) -> None:

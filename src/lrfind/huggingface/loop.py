@@ -11,41 +11,55 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
+from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
-from lrfind.finder import planned
+from lrfind.finder import TrainerLoop
 from lrfind.huggingface.framework import TALKERS, callback_base, check_trainer, sharded, transformers
-from lrfind.huggingface.inner import Parts, base_of, begin_again, inner_trainer, parts_of
-from lrfind.isolation import Kept, end_workers, length_of, seed_all
-from lrfind.loop import Loop, OnStep, quiet
+from lrfind.huggingface.inner import base_of, begin_again, inner_trainer, parts_of
+from lrfind.isolation import Kept, end_workers, generators_kept, length_of, seed_all
+from lrfind.loop import OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
-from lrfind.options import SearchOptions
+from lrfind.options import SearchOptions, with_options
 from lrfind.ranks import Ranks
 from lrfind.recorder import Recorder
-from lrfind.records import Probe, Record
+from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import AsConstant, Shape
 
 _SOME = 1_000
 """Steps of a training for which it is tried whether its scheduler can be read."""
 
 
-class HuggingFaceLoop(Loop):
-    """Probes a model inside the training that a Trainer would give it.
+@with_options
+def find(trainer: Any, **options: Unpack[SearchOptions]) -> Finding:
+    """Find a learning rate for the training that a Trainer would give its model; nothing is applied, nothing moves.
 
     Args:
-        trainer: The Trainer that will train, or is training; it is only read.
-        is_training: Whether the Trainer is within ``train``.
+        trainer: The Trainer, or a subclass's; its model, data, optimizer, precision, accumulation, clipping, loss
+            and ``training_step`` are used.
+        **options: Those of every search, see ``lrfind.SearchOptions``; ``schedule``, ``total_steps`` and ``epochs``
+            are by default the Trainer's own; a schedule that cannot be read counts as constant, and that is said.
+
+    Returns:
+        The finding; train with ``learning_rate=finding.lr`` in the ``TrainingArguments``.
 
     Raises:
-        BadInputError: If the Trainer, or an argument, cannot be used.
+        BadInputError: If an argument cannot be used; the message says what to change.
+        ProbeError: If the losses cannot be read.
     """
+    with generators_kept():  # first of all
+        return HuggingFaceLoop(trainer, is_training=bool(getattr(trainer, "is_in_train", False))).find(options)
+
+
+class HuggingFaceLoop(TrainerLoop):
+    """Probes a model inside the training that a Trainer would give it, or is within ``train`` giving it."""
 
     def __init__(self, trainer: Any, *, is_training: bool = False) -> None:
         check_trainer(trainer)
         if not any(True for _ in trainer.model.parameters()):
             raise BadInputError(f"{type(trainer.model).__name__} has no parameters, so there is nothing to train.")
         self._trainer, self._is_training = trainer, is_training
-        self._parts: Parts
+        self._parts: Any = None
         self._loader: Any = None
         self._ranks = Ranks.all() if trainer.accelerator.num_processes > 1 else Ranks()
 
@@ -59,22 +73,40 @@ class HuggingFaceLoop(Loop):
             batches = math.ceil(length_of(trainer.train_dataset) / (args.train_batch_size * args.world_size))
         return float(math.ceil(batches / args.gradient_accumulation_steps))
 
+    def left(self) -> tuple[float, float]:
+        """See ``TrainerLoop``."""
+        args, state = self._trainer.args, self._trainer.state
+        steps, epochs = (state.global_step, state.epoch or 0) if self._is_training else (0, 0)
+        return args.max_steps - steps, 0 if args.max_steps > 0 else args.num_train_epochs - epochs
+
+    def schedule(self) -> str | Scheduled | Planned | AsConstant:
+        """Return what the Trainer's scheduler does: the one that it has, or the one that it will make."""
+        trainer, kind = self._trainer, self._trainer.args.lr_scheduler_type
+        name = str(getattr(kind, "value", kind))
+        if trainer.lr_scheduler is None:
+            return "constant" if name == "constant" and _makes_its_own(trainer) else Planned(trainer, name)
+        schedule = to_schedule(trainer.lr_scheduler)
+        if isinstance(schedule, Scheduled) and trainer._created_lr_scheduler and _makes_its_own(trainer):
+            schedule.__name__ = name
+        return schedule
+
     def _begin(self, stack: ExitStack) -> Kept:
         stack.enter_context(self._ranks.together())
         stack.enter_context(quiet(*TALKERS))
         trainer = self._trainer
         if trainer.model_init is not None and not self._is_training:  # which may move what it reaches
             stack.enter_context(Kept((trainer, sharded())))
-        self._parts = parts = parts_of(trainer, is_training=self._is_training)
+        self._parts = parts_of(trainer, is_training=self._is_training)
         self._loader = None
         stack.callback(lambda: end_workers(base_of(self._loader)))
-        return Kept((trainer, parts.model, parts.choice, sharded()))
+        return Kept((trainer, self._parts, sharded()))
 
     def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
         steps, is_training = len(probe.lrs), self._is_training
-        inner = inner_trainer(self._trainer, self._parts, steps=steps, seed=probe.seed, is_training=is_training)
+        inner = inner_trainer(self._trainer, *self._parts, steps=steps, seed=probe.seed, is_training=is_training)
         inner.get_train_dataloader = partial(self._loader_of, inner.get_train_dataloader, probe.seed)
-        with _ProbeCallback(probe, on_step, self._ranks, self._trainer.lr_scheduler) as recorder:
+        with _ProbeCallback(probe, on_step, self._ranks) as recorder:
+            recorder.scheduler = self._trainer.lr_scheduler
             inner.callback_handler.callbacks = [recorder]
             inner.training_step = recorder.watched(inner.training_step)
             transformers().Trainer.train(inner)
@@ -95,15 +127,12 @@ class HuggingFaceLoop(Loop):
 class _ProbeCallback(Recorder, callback_base()):  # type: ignore[misc]
     """Records a probe from inside the inner Trainer."""
 
+    scheduler: Any = None
     nothing_ran = "the Trainer did not begin to train; check its train_dataset and its subclass."
-
-    def __init__(self, probe: Probe, on_step: OnStep | None, ranks: Ranks, scheduler: Any) -> None:
-        super().__init__(probe, on_step, ranks)
-        self._scheduler = scheduler
-        self._parts: list[torch.Tensor] = []
 
     def watched(self, training_step: Callable[..., Any]) -> Callable[..., Any]:
         """Return a training step that also keeps its loss, which the Trainer has scaled to its share of a step."""
+        self._parts: list[torch.Tensor] = []
 
         def step(*args: Any, **kwargs: Any) -> Any:
             loss = training_step(*args, **kwargs)
@@ -115,7 +144,7 @@ class _ProbeCallback(Recorder, callback_base()):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin to set rates."""
         seed_all(self.probe.seed)
-        self.start(kwargs["optimizer"], self._scheduler)
+        self.start(kwargs["optimizer"], self.scheduler)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Count that the data is begun."""
@@ -128,40 +157,12 @@ class _ProbeCallback(Recorder, callback_base()):  # type: ignore[misc]
             control.should_training_stop = True
 
 
-def with_plan(options: SearchOptions, trainer: Any) -> SearchOptions:
-    """Return the options of a search with what a Trainer will do, where the user does not say: schedule and length.
-
-    In the middle of training, these are what is left of it.
-    """
-    args, is_begun = trainer.args, bool(getattr(trainer, "is_in_train", False))
-    steps, epochs = (trainer.state.global_step, trainer.state.epoch or 0) if is_begun else (0, 0)
-    left = 0 if args.max_steps > 0 else args.num_train_epochs - epochs
-    return planned(options, lambda: schedule_of(trainer), total_steps=args.max_steps - steps, epochs=left)
-
-
-def schedule_of(trainer: Any) -> str | Scheduled | Planned | AsConstant:
-    """Return what a Trainer's scheduler does: the one that it has, or the one that it will make."""
-    kind = trainer.args.lr_scheduler_type
-    name = str(getattr(kind, "value", kind))
-    if trainer.lr_scheduler is None:
-        return "constant" if name == "constant" and _makes_its_own(trainer) else Planned(trainer, name)
-    schedule = to_schedule(trainer.lr_scheduler)
-    if isinstance(schedule, Scheduled) and trainer._created_lr_scheduler and _makes_its_own(trainer):
-        schedule.__name__ = name
-    return schedule
-
-
 def _makes_its_own(trainer: Any) -> bool:
     return type(trainer).create_scheduler is transformers().Trainer.create_scheduler
 
 
 class Planned:
-    """The schedule that a Trainer will make once it knows how many steps it takes; made for a dummy optimizer.
-
-    Args:
-        trainer: The Trainer.
-        name: What the schedule is called.
-    """
+    """The schedule, so called, that a Trainer will make once it knows how many steps it takes."""
 
     def __init__(self, trainer: Any, name: str) -> None:
         self.__name__ = name
@@ -177,19 +178,17 @@ class Planned:
         return self._made(steps).over(steps, epochs)
 
     def _made(self, steps: int) -> Scheduled | AsConstant:
-        """Return what the scheduler does that the Trainer would make for so many steps."""
-        if _makes_its_own(self._trainer):
-            return self._made_by(self._trainer, steps)
-        with Kept((self._trainer,)) as kept, kept.probe(0):  # the user's own method, which may count
-            return self._made_by(self._trainer, steps)
-
-    def _made_by(self, trainer: Any, steps: int) -> Scheduled | AsConstant:
-        twin, dummy = copy.copy(trainer), torch.optim.SGD([torch.zeros(1)], lr=trainer.args.learning_rate)
+        """Return what the scheduler does that the Trainer would make for so many steps, on a dummy optimizer."""
+        twin, dummy = copy.copy(self._trainer), torch.optim.SGD([torch.zeros(1)], lr=self._trainer.args.learning_rate)
         twin.lr_scheduler, twin.optimizer = None, dummy
-        try:
-            schedule = to_schedule(twin.create_scheduler(steps, dummy))
-        except Exception as error:  # noqa: BLE001, whatever the user's own method needs
-            return AsConstant(self.__name__, f"making it before training ends in: {error}")
+        with ExitStack() as stack:
+            if not _makes_its_own(self._trainer):  # the user's own method, which may count
+                kept = stack.enter_context(Kept((self._trainer,)))
+                stack.enter_context(kept.probe(0))
+            try:
+                schedule = to_schedule(twin.create_scheduler(steps, dummy))
+            except Exception as error:  # noqa: BLE001, whatever the user's own method needs
+                return AsConstant(self.__name__, f"making it before training ends in: {error}")
         if isinstance(schedule, Scheduled):
             schedule.__name__ = self.__name__
         return schedule

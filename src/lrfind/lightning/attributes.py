@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lrfind.errors import RateNotAppliedError
 from lrfind.isolation import Kept, generators_kept
-from lrfind.lightning.framework import TALKERS, package_of_module
+from lrfind.lightning.framework import TALKERS, package_of
 from lrfind.loop import quiet
 from lrfind.optim import driving, rates_of, unwrapped
+from lrfind.records import Finding
 
 _USUAL = ("lr", "learning_rate")
 
@@ -20,22 +21,51 @@ _STEPS = 1_000
 """How long training is for a module that asks, where it has no trainer to ask."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wiring:
-    """Where a module keeps learning rates.
+def apply(finding: Finding, model: Any, *, attr: str | None = None) -> None:
+    """Write a found rate to the attribute that the module's optimizer reads.
 
-    Attributes:
-        read: Attributes that the optimizer's rate follows, such as ``"lr"`` or ``"hparams.lr"``.
-        unread: Attributes of the usual names that it does not follow.
-        lr: The rate the optimizer is built with; NaN where it cannot be built without its training.
-        values: What to write, by attribute, for the optimizer to be built with the rate that was asked about, to the
-            last bit; None where no value gives it.
+    Args:
+        finding: What ``find`` returned.
+        model: The module, before ``fit``.
+        attr: The attribute (``"lr"``, ``"hparams.lr"``); by default those the optimizer is seen to read. Where the
+            module scales it, it is given the value with which the optimizer has the found rate.
+
+    Raises:
+        RateNotAppliedError: If the optimizer does not read it; the message names what it does read.
+
+    Warns:
+        UserWarning: If it could not be told what the optimizer reads.
     """
+    wiring = trace(model, finding.lr, attr=attr)
+    values, name = wiring.values, attr or (*wiring.read, *wiring.unread, "lr")[0]
+    if not wiring.is_known:
+        warnings.warn(
+            f"The rate is written to self.{name}, and it could not be told whether the optimizer reads it: "
+            f"{type(model).__name__}.configure_optimizers asks for what only training has. Train with "
+            f"VerifyLR({finding.lr!r}), or with LRFinder(), which sets the optimizer itself.",
+            stacklevel=2,
+        )
+        values = {name: finding.lr}
+    elif name not in wiring.read:
+        raise unread_error(model, name, wiring)
+    if values is None:
+        raise RateNotAppliedError(
+            f"no value of self.{name} gives the optimizer of {type(model).__name__} lr={finding.lr!r}; let "
+            f"configure_optimizers use the attribute as it is, or train with LRFinder(), which sets the optimizer."
+        )
+    for each, value in values.items():
+        put(model, each, value)
 
-    read: tuple[str, ...]
-    unread: tuple[str, ...]
-    lr: float
+
+class Wiring(NamedTuple):
+    """Where a module keeps learning rates."""
+
+    read: tuple[str, ...]  # attributes that the optimizer's rate follows, such as "lr" or "hparams.lr"
+    unread: tuple[str, ...]  # attributes of the usual names that it does not follow
+    lr: float  # that the optimizer is built with; NaN where it cannot be built without its training
     values: dict[str, float] | None
+    """What to write, by attribute, for the optimizer to be built with the rate that was asked about, to the last bit;
+    None where no value gives it."""
 
     @property
     def is_known(self) -> bool:
@@ -47,11 +77,10 @@ def trace(module: Any, lr: float | None = None, *, attr: str | None = None, opti
     """Find out what a module's optimizer reads, by changing each candidate, building the optimizer and putting it back.
 
     Args:
-        module: The module; it is not changed.
-        lr: The rate that the optimizer is to have. A module that scales its attribute (``lr=self.lr * 4``) has it
-            divided by that.
+        module: The module.
+        lr: The rate that the optimizer, of several the one with this index, is to have.
         attr: The attribute that the rate is to be written to; by default those that the optimizer reads.
-        optimizer: Which of several optimizers is meant.
+        optimizer: The index.
     """
     with _trials(module, optimizer) as built_with:
         built = built_with({})
@@ -104,12 +133,11 @@ def put(module: Any, name: str, value: float) -> None:
 
 def unread_error(module: Any, wanted: str, wiring: Wiring) -> RateNotAppliedError:
     """Return the error for an attribute that the optimizer does not read; it names both places."""
-    name = type(module).__name__
     source = f"self.{wiring.read[0]}" if wiring.read else "something else, perhaps a literal"
     remedy = f'use attr="{wiring.read[0]}"' if wiring.read else f"read self.{wanted} there"
     return RateNotAppliedError(
-        f"a rate written to self.{wanted} would not train: the optimizer that {name}.configure_optimizers builds does "
-        f"not read it; it has lr={wiring.lr} from {source}; {remedy}."
+        f"a rate written to self.{wanted} would not train: the optimizer that {type(module).__name__}."
+        f"configure_optimizers builds does not read it; it has lr={wiring.lr} from {source}; {remedy}."
     )
 
 
@@ -126,17 +154,6 @@ def mismatch_error(module: Any, wanted: float | None, used: float) -> RateNotApp
         f"the optimizer of {type(module).__name__} starts with lr={used}{source}, not with lr={wanted}; {remedy} "
         f"before fit, which lrfind.lightning.apply(finding, model) does with a finding."
     )
-
-
-def notes_on_unread(module: Any, lr: float, wiring: Wiring) -> list[str]:
-    """Say of each attribute of a usual name that it is not what trains."""
-    fate = (
-        "which its optimizer does not read" if wiring.is_known else "and it could not be told what its optimizer reads"
-    )
-    return [
-        f"{type(module).__name__} also has self.{name}={get(module, name)}, {fate}: it trains with {lr:.3g}."
-        for name in wiring.unread
-    ]
 
 
 def _hparams(module: Any) -> Any:
@@ -164,7 +181,7 @@ def _trials(module: Any, optimizer: int) -> Iterator[Callable[[dict[str, float]]
                 if getattr(module, "_trainer", None) is None:
                     module.trainer = _trainer_to_ask(module)
                     module.configure_model()  # which makes the layers, where that is left to it
-                configure = package_of_module(module).core.optimizer._configure_optimizers
+                configure = package_of(module).core.optimizer._configure_optimizers
                 optimizers, schedulers, _ = configure(module.configure_optimizers())
                 known = [one["scheduler"] if isinstance(one, dict) else one for one in schedulers]
                 chosen = optimizers[optimizer]
@@ -177,7 +194,7 @@ def _trials(module: Any, optimizer: int) -> Iterator[Callable[[dict[str, float]]
 
 def _trainer_to_ask(module: Any) -> Any:
     """Return a trainer that answers how long training is, for a module that has none yet."""
-    base: Any = package_of_module(module).Trainer
+    base: Any = package_of(module).Trainer
 
     class Asked(base):  # type: ignore[misc, unused-ignore]
         estimated_stepping_batches = num_training_batches = _STEPS

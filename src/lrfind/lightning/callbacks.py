@@ -13,16 +13,13 @@ from typing_extensions import Unpack
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.finder import Finder, Training, Verifier
 from lrfind.isolation import generators_kept
-from lrfind.lightning.attributes import Wiring, mismatch_error, notes_on_unread, put, trace, unread_error
-from lrfind.lightning.framework import callback_bases
-from lrfind.lightning.functions import with_plan
-from lrfind.lightning.launchers import send_back
-from lrfind.lightning.loop import LightningLoop, chosen_optimizers, data_of
+from lrfind.lightning.attributes import Wiring, get, mismatch_error, put, trace, unread_error
+from lrfind.lightning.framework import callback_bases, send_back
+from lrfind.lightning.loop import LightningLoop, chosen_optimizers
 from lrfind.loggers import Metrics
 from lrfind.optim import counts, driving, rates_of
 from lrfind.options import SearchOptions, with_meanings
 from lrfind.records import Finding
-from lrfind.search import find_with
 
 _BASES = r"\.(core\.module|core\.hooks|callbacks\.callback)$"  # whose methods are nobody's doing
 
@@ -147,13 +144,12 @@ class LRFinder(Finder, VerifyLR):
         """Find again, every so many epochs."""
         self._find_again(trainer, trainer.current_epoch)
 
-    def _search(self, trainer: Any) -> Finding:
+    def _loop(self, trainer: Any) -> LightningLoop:
         module = trainer.lightning_module
         chosen_optimizers(trainer, self._optimizer)
         if self._attr is not None:
             self._wiring(module)
-        loop = LightningLoop(trainer, module, data_of(trainer), optimizer=self._optimizer, is_fitting=True)
-        return find_with(loop, **with_plan(self._options, trainer, trainer.lr_scheduler_configs))
+        return LightningLoop(trainer, module, data_of(trainer), optimizer=self._optimizer, is_fitting=True)
 
     def _loggers(self, trainer: Any) -> Sequence[Metrics]:
         return trainer.loggers if trainer.is_global_zero else ()
@@ -161,20 +157,34 @@ class LRFinder(Finder, VerifyLR):
     def _write(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         """Write the rate where the optimizer reads it; build a fresh one anew, set one in training in place."""
         module, schedulers = trainer.lightning_module, self._training(trainer).schedulers
-        wiring = self._wiring(module, finding.lr)
-        notes = [*finding.notes, *notes_on_unread(module, finding.lr, wiring)]
-        for name, value in (wiring.values or {}).items():
-            put(module, name, value)
+        wiring, name = self._wiring(module, finding.lr), type(module).__name__
+        fate = "which its optimizer does not read"
+        if not wiring.is_known:
+            fate = "and it could not be told what its optimizer reads"
+        notes = [
+            f"{name} also has self.{each}={get(module, each)}, {fate}: it trains with {finding.lr:.3g}."
+            for each in wiring.unread
+        ]
+        for each, value in (wiring.values or {}).items():
+            put(module, each, value)
         if wiring.values is None:
-            name = self._attr or wiring.read[0]
-            notes.append(f"No value of self.{name} gives the found rate: the optimizer was set, the attribute not.")
+            written = self._attr or wiring.read[0]
+            notes.append(f"No value of self.{written} gives the found rate: the optimizer was set, the attribute not.")
         elif wiring.values and wiring.is_known and is_fresh and len(trainer.optimizers) == 1 and not counts(schedulers):
             with generators_kept():
                 trainer.strategy.setup_optimizers(trainer)
-        return replace(finding, notes=tuple(dict.fromkeys(notes)))
+        return replace(finding, notes=tuple(dict.fromkeys([*finding.notes, *notes])))
 
     def _wiring(self, module: Any, lr: float | None = None) -> Wiring:
         wiring = trace(module, lr, attr=self._attr, optimizer=self._optimizer or 0)
         if self._attr is not None and wiring.is_known and self._attr not in wiring.read:
             raise unread_error(module, self._attr, wiring)
         return wiring
+
+
+def data_of(trainer: Any) -> Any:
+    """Return what a trainer that is in ``fit`` trains on: a datamodule, loaders, or None for the module's own."""
+    if trainer.datamodule is not None:
+        return trainer.datamodule
+    source = trainer.fit_loop._data_source.instance
+    return None if source is trainer.lightning_module else source

@@ -7,7 +7,7 @@ from pydoc import locate
 from typing import Any, Literal
 
 from lrfind.lightning.attributes import trace
-from lrfind.lightning.functions import find
+from lrfind.lightning.loop import find
 from lrfind.records import Finding
 
 

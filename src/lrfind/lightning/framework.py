@@ -1,14 +1,16 @@
-"""Which Lightning: ``lightning`` and ``pytorch_lightning`` are twins whose classes do not know each other."""
+"""Lightning itself: which of its twins, ``lightning`` or ``pytorch_lightning``, how it fits, and its launchers."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from lrfind.errors import BadInputError, MissingExtraError
+from lrfind.errors import MissingExtraError
+from lrfind.records import Finding
 
 PACKAGES = {"lightning": "lightning.pytorch", "pytorch_lightning": "pytorch_lightning"}
 
@@ -17,20 +19,12 @@ TALKERS = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")
 
 
 def callback_bases() -> tuple[type[Any], ...]:
-    """Return the ``Callback`` class of every Lightning that is installed.
-
-    Raises:
-        MissingExtraError: If there is none.
-    """
+    """Return the ``Callback`` class of every Lightning that is installed."""
     return tuple(module.Callback for module in _installed())
 
 
 def lightning_package() -> Any:
-    """Return the Lightning package that is installed; ``lightning`` where both are.
-
-    Raises:
-        MissingExtraError: If there is none.
-    """
+    """Return the Lightning package that is installed; ``lightning`` where both are."""
     return _installed()[0]
 
 
@@ -41,21 +35,9 @@ def _installed() -> list[Any]:
     return modules
 
 
-def package_of(trainer: Any) -> Any:
-    """Return the Lightning package that a trainer, or a subclass of one, comes from."""
-    for kind in type(trainer).__mro__:
-        for module in PACKAGES.values():
-            if kind.__module__.startswith(f"{module}.trainer"):
-                return import_module(module)
-    raise BadInputError(
-        f"trainer must be a Lightning Trainer, as in find(trainer, model), got the {type(trainer).__name__} of "
-        f"{type(trainer).__module__.partition('.')[0]}."
-    )
-
-
-def package_of_module(module: Any) -> Any:
-    """Return the Lightning package that a module, or its class, comes from; the one installed for anything else."""
-    for kind in (module if isinstance(module, type) else type(module)).__mro__:
+def package_of(part: Any) -> Any:
+    """Return the Lightning package that a module, its class or a trainer comes from; else the one installed."""
+    for kind in (part if isinstance(part, type) else type(part)).__mro__:
         for package in PACKAGES.values():
             if kind.__module__.startswith(f"{package}."):
                 return import_module(package)
@@ -76,3 +58,38 @@ def fit(trainer: Any, module: Any, **data: Any) -> None:
             signal.signal(signal.SIGINT, handler)
     if trainer.interrupted:
         raise KeyboardInterrupt
+
+
+def send_back(trainer: Any, callback: Any) -> None:
+    """Let what a callback finds reach that of the caller, where a launcher trains copies of both in its processes.
+
+    So do ``ddp_spawn``, ``ddp_fork`` and ``ddp_notebook``; rank 0 sends back what its launcher collects.
+    """
+    launcher = trainer.strategy.launcher
+    collect = getattr(launcher, "get_extra_results", None)
+    if collect is not None:
+        launcher.get_extra_results = lambda trainer: {
+            **collect(trainer),
+            "lrfind": _Parcel(type(callback), callback.findings),
+        }
+
+
+class _Parcel:
+    """Findings on their way, which are given to the callback of that class, of the caller's, where they arrive."""
+
+    def __init__(self, kind: type, findings: list[Finding]) -> None:
+        self._contents = kind, [finding.to_dict() for finding in findings]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrive, self._contents
+
+
+def _arrive(kind: type, findings: list[dict[str, Any]]) -> None:
+    """Give findings to the callback of the trainer that waits for its processes, further up on the stack."""
+    frame = sys._getframe()
+    while frame := frame.f_back:  # type: ignore[assignment]
+        trainer: Any = frame.f_locals.get("trainer")
+        if hasattr(trainer, "callbacks"):
+            callback: Any = next(one for one in trainer.callbacks if type(one) is kind)
+            callback.findings = [Finding.from_dict(each) for each in findings]
+            return

@@ -8,52 +8,126 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
+from typing_extensions import Unpack
 
 from lrfind.curves import PATIENCE
 from lrfind.errors import BadInputError
-from lrfind.isolation import Kept, end_workers, fresh, length_of, loaders_in, seed_all
-from lrfind.lightning.framework import TALKERS, callback_bases, fit
-from lrfind.lightning.probing import check_strategy, make_ready
-from lrfind.loop import Loop, OnStep, quiet
+from lrfind.finder import TrainerLoop
+from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in, seed_all
+from lrfind.lightning.framework import TALKERS, callback_bases, fit, package_of
+from lrfind.loop import OnStep, quiet
+from lrfind.optim import Scheduled, to_schedule
+from lrfind.options import SearchOptions, with_options
 from lrfind.ranks import Ranks
 from lrfind.recorder import Recorder
-from lrfind.records import Probe, Record
+from lrfind.records import Finding, Probe, Record
+from lrfind.schedules import AsConstant
 
 
-class LightningLoop(Loop):
+@with_options
+def find(
+    trainer: Any,
+    model: Any,
+    train_dataloaders: Any = None,
+    *,
+    datamodule: Any = None,
+    optimizer: int | None = None,
+    **options: Unpack[SearchOptions],
+) -> Finding:
+    """Find a learning rate for a module as a trainer would train it; nothing is applied and nothing moves.
+
+    Args:
+        trainer: The trainer; its precision, accumulation, clipping, limits and device are used.
+        model: The module.
+        train_dataloaders: What ``trainer.fit`` would be given; by default the module's own ``train_dataloader``.
+        datamodule: Instead, a datamodule.
+        optimizer: Of several optimizers, the index of the one to search; by default all move together.
+        **options: Those of every search, see ``lrfind.SearchOptions``; ``total_steps``, ``epochs`` and ``schedule``
+            are by default the trainer's and its module's own.
+
+    Returns:
+        The finding; ``lrfind.lightning.apply(finding, model)`` sets the rate.
+
+    Raises:
+        BadInputError: If an argument cannot be used; the message says what to change.
+        ProbeError: If the losses cannot be read.
+    """
+    if train_dataloaders is not None and datamodule is not None:
+        raise BadInputError("give train_dataloaders or datamodule, not both.")
+    data = datamodule if datamodule is not None else train_dataloaders
+    with generators_kept():  # first of all
+        return LightningLoop(trainer, model, data, optimizer=optimizer).find(options)
+
+
+class LightningLoop(TrainerLoop):
     """Probes a module with its own trainer, which is put back like everything else.
 
     Args:
-        trainer: The trainer that will train, or is training.
-        module: The module, in the state that training starts from.
-        data: What training reads: a datamodule, a loader, or None for the module's own ``train_dataloader``.
-        optimizer: Which of several optimizers to probe, by index; None moves all of them together.
+        trainer: As ``find`` takes it.
+        module: Likewise ``model``.
+        data: A datamodule, a loader, or None for the module's own ``train_dataloader``.
+        optimizer: As ``find`` takes it.
         is_fitting: Whether the trainer is within ``fit``: its optimizers exist, setup hooks have run.
     """
 
     def __init__(
         self, trainer: Any, module: Any, data: Any = None, *, optimizer: int | None = None, is_fitting: bool = False
     ) -> None:
-        check_strategy(trainer, is_fitting=is_fitting)
-        _check_module(module)
+        _check_trainer(trainer, is_fitting=is_fitting)
+        if isinstance(module, type):
+            raise BadInputError(f"model must be a LightningModule, got the class {module.__name__}; make one of it.")
+        if not hasattr(module, "training_step"):
+            raise BadInputError(f"model must be a LightningModule, got a {type(module).__name__}.")
         self._trainer, self._module, self._data = trainer, module, data
         self._optimizer, self._is_fitting = optimizer, is_fitting
         self._twin: Any = None
         self._made: Any = None
-        self._survey: _Survey | None = None
+        self._seen: tuple[list[Any], float] | None = None
         self._ranks = Ranks.all() if trainer.world_size > 1 else Ranks()
 
     @property
     def steps_per_epoch(self) -> float:
         """Optimizer steps in one pass over the data; 0 where that is not known."""
         if _gives_loaders(self._data):
-            batches: float = self.survey().batches
+            batches: float = self._survey()[1]
         elif isinstance(self._data, (dict, list, tuple)):  # of several loaders, the first record knows
             batches = 0
         else:
             length, limit = length_of(self._data), self._trainer.limit_train_batches
             batches = min(length, limit) if isinstance(limit, int) else int(length * limit)
         return float(math.ceil(batches / self._trainer.accumulate_grad_batches))
+
+    def left(self) -> tuple[float, float]:
+        """See ``TrainerLoop``."""
+        trainer = self._trainer
+        return trainer.max_steps - trainer.global_step, (trainer.max_epochs or -1) - trainer.current_epoch
+
+    def schedule(self) -> Scheduled | AsConstant | None:
+        """Return the schedule that drives the first optimizer; None where nothing does."""
+        for config in self._trainer.lr_scheduler_configs if self._is_fitting else self._survey()[0]:
+            if config.interval != "epoch":
+                return to_schedule(config.scheduler, every=config.frequency)
+            steps = self.left()[1] // config.frequency
+            if steps < 1:
+                name = type(config.scheduler).__name__
+                return AsConstant(name, "how many epochs training takes is not known before it")
+            return to_schedule(config.scheduler, int(steps))
+        return None
+
+    def _survey(self) -> tuple[list[Any], float]:
+        """Return the schedulers' configurations and the batches of a pass of training; nothing is trained."""
+        if self._seen is None:
+            configs: list[Any] = []
+
+            def look(trainer: Any, module: Any) -> None:
+                configs.extend(trainer.lr_scheduler_configs)
+                trainer.should_stop = True
+
+            with self, self.kept.probe(0):
+                self._fit(package_of(self._trainer).callbacks.LambdaCallback(on_fit_start=look))
+                batches = self._trainer.num_training_batches
+            self._seen = configs, batches if math.isfinite(batches) else 0
+        return self._seen
 
     def _begin(self, stack: ExitStack) -> Kept:
         stack.enter_context(self._ranks.together())
@@ -68,35 +142,20 @@ class LightningLoop(Loop):
             self._fit(recorder)
         return recorder.record()
 
-    def survey(self) -> _Survey:
-        """Return what training would have, its schedulers and the length of its data; nothing is trained."""
-        if self._survey is None:
-            survey = _Survey()
-            with self, self.kept.probe(0):
-                self._fit(survey)
-                batches = self._trainer.num_training_batches
-            survey.batches = batches if math.isfinite(batches) else 0
-            self._survey = survey
-        return self._survey
-
     def _fit(self, callback: Any) -> None:
         """Train with one callback, which ends it."""
-        trainer, module = self._trainer, self._module
+        trainer, module, data = self._trainer, self._module, self._data if self._twin is None else self._twin
         source = trainer.fit_loop._data_source
-        make_ready(trainer, module, callback)
+        _make_ready(trainer, module, callback)
         if self._twin is None:
-            giver = module if self._data is None else self._data
+            giver = module if data is None else data
             giver.train_dataloader = self._lasting(giver.train_dataloader)
         if not self._is_fitting:
-            if self._data is not None and self._twin is None:
-                self._data.on_exception = _nothing
-            data = self._data if self._twin is None else self._twin
-            name = "datamodule" if hasattr(data, "train_dataloader") else "train_dataloaders"
-            fit(trainer, module, **{name: data})
+            if hasattr(data, "on_exception"):
+                data.on_exception = _nothing
+            fit(trainer, module, **{"datamodule" if hasattr(data, "train_dataloader") else "train_dataloaders": data})
             return
-        if self._twin is not None:
-            source = type(source)(self._twin, "train_dataloader")
-        trainer.fit_loop._data_source = source
+        trainer.fit_loop._data_source = source if self._twin is None else type(source)(data, "train_dataloader")
         callback.on_fit_start(trainer, module)
         module.zero_grad()
         with torch.autograd.set_detect_anomaly(trainer._detect_anomaly):
@@ -114,24 +173,6 @@ class LightningLoop(Loop):
             return self._made
 
         return train_dataloader
-
-
-class _Survey(*callback_bases()):  # type: ignore[misc]
-    """Notes what a fit has that is given no batch.
-
-    Attributes:
-        configs: Lightning's configurations of its schedulers.
-        batches: Batches in one pass over its data; 0 where that is not known.
-    """
-
-    def __init__(self) -> None:
-        self.configs: list[Any] = []
-        self.batches = 0
-
-    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Note the schedulers, and end the fit."""
-        self.configs = list(trainer.lr_scheduler_configs)
-        trainer.should_stop = True
 
 
 class ProbeCallback(Recorder, *callback_bases()):  # type: ignore[misc]
@@ -172,50 +213,82 @@ class ProbeCallback(Recorder, *callback_bases()):  # type: ignore[misc]
 
     def _loss(self, trainer: Any, module: Any, outputs: Any) -> float:
         """The loss of one batch; Lightning has divided it by the batches of a step."""
-        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-        is_automatic = module.automatic_optimization
+        loss, name = outputs.get("loss") if isinstance(outputs, dict) else outputs, type(module).__name__
+        if loss is None and not module.automatic_optimization:
+            raise BadInputError(f"{name} optimizes manually and its training_step returns no loss; return it.")
         if loss is None:
-            if not is_automatic:
-                raise BadInputError(
-                    f"{type(module).__name__} optimizes manually and its training_step returns no loss; return it."
-                )
             self._silent += 1
             if self._silent >= PATIENCE and self._silent > self.batches:
-                raise BadInputError(f"training_step of {type(module).__name__} returns no loss; return it.")
-            loss = math.nan
-        scale = trainer.accumulate_grad_batches if is_automatic else 1
-        return float(loss) * scale
-
-
-def _check_module(module: Any) -> None:
-    if isinstance(module, type):
-        raise BadInputError(f"model must be a LightningModule, got the class {module.__name__}; make one of it.")
-    if not hasattr(module, "training_step"):
-        raise BadInputError(f"model must be a LightningModule, got a {type(module).__name__}.")
+                raise BadInputError(f"training_step of {name} returns no loss; return it.")
+            return math.nan
+        return float(loss) * (trainer.accumulate_grad_batches if module.automatic_optimization else 1)
 
 
 def chosen_optimizers(trainer: Any, index: int | None = None) -> list[torch.optim.Optimizer]:
-    """Return the trainer's optimizers that are searched: one by its index, or all.
-
-    Raises:
-        BadInputError: If there is none, or not so many.
-    """
+    """Return the trainer's optimizers that are searched: one by its index, or all."""
     optimizers: list[torch.optim.Optimizer] = [one for one in trainer.optimizers if one.param_groups]
     if not optimizers:
         raise BadInputError("configure_optimizers returned no optimizer, so there is no rate to find; return one.")
-    if index is None:
-        return optimizers
-    if not 0 <= index < len(optimizers):
+    if index is not None and not 0 <= index < len(optimizers):
         raise BadInputError(f"optimizer={index} was asked for, and configure_optimizers returned {len(optimizers)}.")
-    return [optimizers[index]]
+    return optimizers if index is None else [optimizers[index]]
 
 
-def data_of(trainer: Any) -> Any:
-    """Return what a trainer that is in ``fit`` trains on: a datamodule, loaders, or None for the module's own."""
-    if trainer.datamodule is not None:
-        return trainer.datamodule
-    source = trainer.fit_loop._data_source.instance
-    return None if source is trainer.lightning_module else source
+def _check_trainer(trainer: Any, *, is_fitting: bool) -> None:
+    """Check that this is a trainer whose strategy is known to be put back, on devices that are running."""
+    package, strategy = package_of(trainer), getattr(trainer, "strategy", None)
+    if not isinstance(trainer, package.Trainer):
+        raise BadInputError(
+            f"trainer must be a Lightning Trainer, as in find(trainer, model), got the {type(trainer).__name__} of "
+            f"{type(trainer).__module__.partition('.')[0]}."
+        )
+    names = ("SingleDeviceStrategy", "DDPStrategy", "FSDPStrategy", "ModelParallelStrategy")
+    known = tuple(getattr(package.strategies, name) for name in names if hasattr(package.strategies, name))
+    if isinstance(strategy, package.strategies.DeepSpeedStrategy) or not isinstance(strategy, known):
+        raise BadInputError(
+            f"the search does not run under {type(strategy).__name__}, whose engine keeps weights to itself; "
+            f'search with strategy="ddp", "fsdp" or on one device, then pass the rate on with lrfind.lightning.apply.'
+        )
+    if trainer.world_size > 1 and not is_fitting:
+        raise BadInputError(
+            f"this trainer has {trainer.world_size} devices, which run only within fit; search there with "
+            f"Trainer(callbacks=[LRFinder(apply=False)]), or search with Trainer(devices=1)."
+        )
+
+
+def _make_ready(trainer: Any, module: Any, callback: Any) -> None:
+    """Let a trainer train as ever, but that only one callback hears of it, and ends it; a loop puts it back."""
+    package = package_of(trainer)
+    accumulation = [one for one in trainer.callbacks if hasattr(one, "get_accumulate_grad_batches")]
+    if accumulation:
+        trainer.accumulate_grad_batches = accumulation[0].get_accumulate_grad_batches(trainer.current_epoch)
+    trainer.callbacks = [callback]
+    trainer.loggers = [package.loggers.logger.DummyLogger()]
+    trainer.log_every_n_steps = trainer.limit_val_batches = trainer.num_sanity_val_steps = 0
+    trainer.profiler = package.profilers.PassThroughProfiler()
+    trainer.should_stop = False
+    module.configure_callbacks = list
+    trainer.fit_loop = _endless(trainer)
+
+
+def _endless(trainer: Any) -> Any:
+    """Return a loop like the trainer's own, with its limits for all to read, which goes on until it is told to stop."""
+    old = trainer.fit_loop
+
+    class Epoch(type(old.epoch_loop)):  # type: ignore[misc]
+        _is_training_done = property(lambda self: self._num_ready_batches_reached())
+
+    class Endless(type(old)):  # type: ignore[misc]
+        done = property(lambda self: self.max_batches == 0 or self.trainer.should_stop)
+        _can_stop_early = True
+
+        def teardown(self) -> None:
+            """Leave the workers of the loader to the next probe."""
+            self.epoch_loop.teardown()
+
+    loop = Endless(trainer, min_epochs=old.min_epochs, max_epochs=old.max_epochs)
+    loop.epoch_loop = Epoch(trainer, min_steps=old.min_steps, max_steps=old.max_steps)
+    return loop
 
 
 def _gives_loaders(data: Any) -> bool:

@@ -1,14 +1,11 @@
 """Read, set and verify learning rates on optimizers, whatever their param groups and schedulers."""
 
 from lrfind.optim.apply import apply_rate
-from lrfind.optim.peaks import rates_of
-from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, groups_of, held_by, set_default
+from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, groups_of, held_by
 from lrfind.optim.reply import reply_of
 from lrfind.optim.schedulers import check_hooks, driving, is_scheduler, outermost, unwrapped
-from lrfind.optim.shapes import Scheduled, to_schedule
-from lrfind.optim.stepping import Stepping
-from lrfind.optim.trial import counts
-from lrfind.optim.watch import AppliedRate, handling_groups, living_schedulers
+from lrfind.optim.stepping import AppliedRate, Stepping, handling_groups, living_schedulers
+from lrfind.optim.trajectory import Scheduled, counts, rates_of, to_schedule
 
 __all__ = [
     "CLOSE",
@@ -30,7 +27,6 @@ __all__ = [
     "outermost",
     "rates_of",
     "reply_of",
-    "set_default",
     "to_schedule",
     "unwrapped",
 ]

@@ -27,9 +27,7 @@ CLOSE = 1e-6
 
 def as_list(optimizers: Optimizers) -> list[Optimizer]:
     """Return one optimizer, or several, as a list; a wrapper (Accelerate's) gives way to what it wraps."""
-    if isinstance(optimizers, Optimizer):  # the usual case, at every step
-        return [unwrapped(optimizers)]
-    each = list(optimizers) if isinstance(optimizers, Sequence) else [optimizers]
+    each = optimizers if isinstance(optimizers, (list, tuple)) else [optimizers]
     return [unwrapped(one) for one in each]
 
 
@@ -46,11 +44,6 @@ def write(group: Any, value: float, name: str = "lr") -> None:
         group[name] = value
 
 
-def set_default(optimizers: Optimizers, lr: float) -> None:
-    """Set the rate that names the param group whose rate is meant, and that groups get which are added later."""
-    as_list(optimizers)[0].defaults["lr"] = lr
-
-
 def held_by(groups: Sequence[Any]) -> list[float]:
     """Return the rate that each param group holds."""
     return [float(group["lr"]) for group in groups]
@@ -59,10 +52,7 @@ def held_by(groups: Sequence[Any]) -> list[float]:
 def differing(held: Sequence[float], wanted: Sequence[float], close: float = 0.0) -> int | None:
     """Return the index of the first param group that does not hold the rate wanted of it; None if all do.
 
-    Args:
-        held: The rate of each group.
-        wanted: Likewise; groups beyond these were added since, and may hold any.
-        close: How far, relatively, two rates may be apart; by default not at all.
+    Groups beyond those wanted were added since, and may hold any. Two rates may be ``close`` apart, relatively.
     """
     pairs = enumerate(zip(held, wanted, strict=False))
     return next((index for index, (one, other) in pairs if not math.isclose(one, other, rel_tol=close)), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections import UserDict
 from typing import Any
 
 from torch.optim import Optimizer
@@ -11,42 +11,28 @@ from lrfind.optim.rates import RATES, Group, held_by, write
 from lrfind.optim.schedulers import drives, optimizer_of, unwrapped, with_inner
 
 
-class _Group(MutableMapping[str, Any]):
+class _Group(UserDict[str, Any]):
     """A param group whose rates are divided by the factor when read, and multiplied by it when written."""
 
     def __init__(self, view: Scaled, group: Group) -> None:
-        self.view, self.group = view, group
+        self.view, self.data = view, group
         self.written: float | None = None
 
     def __getitem__(self, name: str) -> Any:
-        value, factor = self.group[name], self.view.factor
+        value, factor = self.data[name], self.view.factor
         return value / factor if name in RATES and factor != 1 else value
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name not in RATES:
-            self.group[name] = value
+            self.data[name] = value
             return
-        write(self.group, float(value) * self.view.factor, name)
+        write(self.data, float(value) * self.view.factor, name)
         if name == "lr":
-            (self.written,) = held_by([self.group])
-
-    def __delitem__(self, name: str) -> None:
-        del self.group[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.group)
-
-    def __len__(self) -> int:
-        return len(self.group)
+            (self.written,) = held_by([self.data])
 
 
 class Scaled:
-    """An optimizer as its scheduler sees it: with rates that are a factor below those that it trains with.
-
-    Args:
-        optimizer: The optimizer, or the wrapper that the scheduler holds.
-        factor: What the scheduler's rates are multiplied by.
-    """
+    """An optimizer, or its wrapper, as its scheduler sees it: with rates a factor below those that it trains with."""
 
     def __init__(self, optimizer: Any, factor: float = 1.0) -> None:
         self.optimizer, self.factor = optimizer, factor
@@ -58,15 +44,13 @@ class Scaled:
         real = unwrapped(self.optimizer).param_groups
         self._groups = [*self._groups[: len(real)], *(_Group(self, one) for one in real[len(self._groups) :])]
         for view, group in zip(self._groups, real, strict=True):
-            view.group = group  # load_state_dict makes new ones
+            view.data = group  # load_state_dict makes new ones
         return self._groups
 
     @property
     def written(self) -> list[float]:
         """The rates that the scheduler has last written, or that the groups hold where it has not."""
-        groups = self.param_groups
-        held = held_by([one.group for one in groups])
-        return [rate if one.written is None else one.written for one, rate in zip(groups, held, strict=True)]
+        return [held_by([one.data])[0] if one.written is None else one.written for one in self.param_groups]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("__", "_optimizer_step_")) or name == "optimizer":

@@ -4,41 +4,29 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from torch.optim import Optimizer
 
 from lrfind.errors import BadInputError
-
-_INNER = ("_schedulers", "schedulers", "lr_scheduler", "scheduler")
-"""Where schedulers keep others: torch's two containers, ignite's, timm's plateau, ignite's and other wrappers."""
 
 _WRAPPING = ("lightning.", "lightning_fabric.", "pytorch_lightning.", "accelerate.")
 """Where wrappers of optimizers come from that share the attributes of what they wrap."""
 
 _METRICS = ("metric", "loss", "score", "accuracy")
 _LENGTHS = ("total_steps", "T_max", "num_training_steps", "max_steps", "max_iters")
-_ENDS = ("num_warmup_steps", "num_stable_steps", "num_decay_steps")
-"""The phases of transformers' warmup-stable-decay schedule."""
+_PHASES = ("num_warmup_steps", "num_stable_steps", "num_decay_steps")
+"""Of transformers' warmup-stable-decay schedule."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepCall:
-    """How a scheduler is stepped.
+class StepCall(NamedTuple):
+    """How a scheduler is stepped."""
 
-    Attributes:
-        make: Steps it, given how many steps have been made before.
-        needs_metric: Whether it is given a metric, so that nobody knows beforehand when it will act.
-        is_ahead: Whether it is called before the step that it is for, also the first.
-        unit: What it counts, where its arguments say so.
-    """
-
-    make: Callable[[int], object]
-    needs_metric: bool = False
-    is_ahead: bool = False
-    unit: Literal["step", "epoch"] | None = None
+    make: Callable[[int], object]  # given how many steps have been made before
+    needs_metric: bool = False  # so that nobody knows beforehand when it will act
+    is_ahead: bool = False  # called before the step that it is for, also the first
+    unit: Literal["step", "epoch"] | None = None  # that it counts, where its arguments say so
 
 
 def unwrapped(optimizer: Any) -> Optimizer:
@@ -55,11 +43,7 @@ def _calls_hooks(optimizer: Any) -> bool:
 
 
 def check_hooks(optimizer: Any) -> None:
-    """Check that an optimizer calls torch's step hooks, within which its rate is set and watched.
-
-    Raises:
-        BadInputError: If it does not.
-    """
+    """Check that an optimizer calls torch's step hooks, within which its rate is set and watched."""
     if not _calls_hooks(optimizer):
         raise BadInputError(
             f"{type(optimizer).__name__} calls no step hooks of torch's, within which a rate is set and watched; pass "
@@ -111,17 +95,19 @@ def outermost(scheduler: Any) -> tuple[Any, ...]:
     return tuple(one for key, one in each.items() if key not in held)
 
 
-def with_inner(schedulers: Iterable[Any]) -> Iterator[Any]:
-    """Yield schedulers with those that they hold, inner ones first."""
+def with_inner(schedulers: Iterable[Any]) -> list[Any]:
+    """Return schedulers with those that they hold, inner ones first, each once."""
+    found: dict[int, Any] = {}
     for one in schedulers:
-        yield from with_inner(inner_of(one))
-        yield one
+        found |= {id(each): each for each in (*with_inner(inner_of(one)), one)}
+    return list(found.values())
 
 
 def inner_of(scheduler: Any) -> list[Any]:
-    """Return the schedulers that one holds."""
-    held = (vars(scheduler).get(name) for name in _INNER if hasattr(scheduler, "__dict__"))
-    return [one for value in held for one in flatten(value) if is_scheduler(one)]
+    """Return the schedulers that one holds in attributes that are named for that."""
+    held = [value for name, value in getattr(scheduler, "__dict__", {}).items() if "schedul" in name]
+    each = [one for value in held for one in (value if isinstance(value, (list, tuple)) else [value])]
+    return list({id(one): one for one in map(without_wrapper, filter(is_scheduler, each))}.values())
 
 
 def is_scheduler(value: Any) -> bool:
@@ -129,6 +115,11 @@ def is_scheduler(value: Any) -> bool:
     value = without_wrapper(value)
     acts = hasattr(value, "step") or callable(value)
     return acts and hasattr(value, "optimizer") and not hasattr(value, "param_groups")
+
+
+def is_known(scheduler: Any) -> bool:
+    """Say whether a scheduler, and all that it holds, come from torch or transformers."""
+    return all(type(one).__module__.split(".")[0] in ("torch", "transformers") for one in with_inner([scheduler]))
 
 
 def optimizer_of(scheduler: Any) -> Any:
@@ -189,10 +180,6 @@ def _required(function: Any) -> list[str] | None:
 
 def known_length(scheduler: Any) -> int | None:
     """Return after how many of its steps a scheduler ends; None where it does not say."""
-    inner = inner_of(scheduler)
-    if inner and (milestones := getattr(scheduler, "_milestones", None)):
-        last = known_length(inner[-1])
-        return None if last is None else milestones[-1] + last
     found = [getattr(scheduler, name, None) for name in _LENGTHS]
     if type(scheduler).__name__ == "PolynomialLR":
         found.append(scheduler.total_iters)
@@ -200,8 +187,12 @@ def known_length(scheduler: Any) -> int | None:
         found.append(scheduler.get_cycle_length())
     for one in getattr(scheduler, "lr_lambdas", ()):
         given = one.keywords if isinstance(one, partial) else {}
-        ends = [given[name] for name in _ENDS if name in given]
-        found.append(given.get("num_training_steps", sum(ends) if len(ends) == len(_ENDS) else None))
-    found += map(known_length, inner)
+        phases = [given[name] for name in _PHASES if name in given]
+        found.append(given.get("num_training_steps", sum(phases) if len(phases) == len(_PHASES) else None))
+    inner = inner_of(scheduler)
+    if inner and (begun := getattr(scheduler, "_milestones", None) or [getattr(scheduler, "total_epoch", 0)])[-1]:
+        found += [begun[-1] + last for last in map(known_length, inner[-1:]) if last]  # in a row, or after a warmup
+    else:
+        found += map(known_length, inner)
     lengths = [int(one) for one in found if isinstance(one, (int, float)) and not isinstance(one, bool) and one > 0]
     return max(lengths, default=None)

@@ -1,16 +1,25 @@
-"""The one place where the rate of every step is set and read back, inside ``step()``."""
+"""The one place where the rate of every step is set, read back, counted and verified, inside ``step()``."""
 
 from __future__ import annotations
 
+import dis
+import gc
+import math
+import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from types import CodeType
 from typing import Any, cast
 
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import Self
 
-from lrfind.errors import BadInputError
-from lrfind.optim.peaks import rates_of
-from lrfind.optim.rates import Group, Optimizers, as_list, read_rate, set_rate
+from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.optim.rates import Group, Optimizers, as_list, differing, held_by, read_rate, set_rate
+from lrfind.optim.scaled import Scaled, remove_view, view_of
+from lrfind.optim.schedulers import drives, flatten, optimizer_of, with_inner
+from lrfind.optim.trajectory import rates_of
 
 
 class Stepping:
@@ -78,3 +87,175 @@ class Stepping:
     def _end(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Read the rate of a step back."""
         self.read = float(self._groups[0]["lr"]) if self._is_usual else read_rate(self._groups, self.ratios)
+
+
+class AppliedRate(Stepping):
+    """Watches the rate an optimizer really uses, at every step; ``steps``, ``least`` and ``greatest`` say what it saw.
+
+    Args:
+        optimizers: What is watched: one optimizer, or several that move together.
+        schedulers: What may change its rate; without any, the rate must stay as it is now.
+        suspects: Asked, when the rate was changed, for the names of what may have done it.
+        is_replaceable: Whether the watch ends where another rate is applied.
+        groups: How many param groups of each optimizer are watched; those added since may hold any rate. By default
+            all that there are now.
+        ratios: Of the param groups, as ``rates_of`` takes them.
+    """
+
+    watches_only = True
+
+    def __init__(
+        self,
+        optimizers: Optimizers,
+        schedulers: Sequence[Any] = (),
+        *,
+        suspects: Callable[[], Sequence[str]] = tuple,
+        is_replaceable: bool = False,
+        groups: Sequence[int] = (),
+        ratios: Sequence[float] = (),
+    ) -> None:
+        super().__init__(optimizers, scheduler=schedulers, known=ratios)
+        self.steps, self.least, self.greatest = 0, math.inf, 0.0
+        self._first, self._is_within = self.ratios.index(1.0), False
+        self.is_replaceable, self._suspects = is_replaceable, suspects
+        self._schedulers: tuple[Any, ...] = ()
+        self._drivers: dict[int, list[tuple[Any, Callable[[], Sequence[Any]]]]] = {}
+        self.schedulers = tuple(schedulers)
+        now = [len(one.param_groups) for one in self.optimizers]
+        self.groups = list(groups) if len(groups) == len(now) else now
+        counts = zip(self.optimizers, self.groups, strict=True)
+        self._held = {id(one): held_by(one.param_groups[:count]) for one, count in counts}
+        self.__enter__()
+
+    def __repr__(self) -> str:
+        names = ", ".join(type(one).__name__ for one in self.optimizers)
+        used = f"rates used {self.least:.3g} to {self.greatest:.3g}" if self.steps else "no step yet"
+        return f"<AppliedRate of {names}: {self.steps} steps, {used}>"
+
+    @property
+    def schedulers(self) -> tuple[Any, ...]:
+        """What may change the rate."""
+        return self._schedulers
+
+    @schedulers.setter
+    def schedulers(self, schedulers: Sequence[Any]) -> None:
+        given = tuple(flatten(schedulers))
+        if list(map(id, given)) != list(map(id, self._schedulers)):
+            self._schedulers = given
+            self._drivers = {
+                id(optimizer): [(one, _latest_rates(one, optimizer)) for one in given if drives(one, optimizer)]
+                for optimizer in self.optimizers
+            }
+
+    def verify(self) -> None:
+        """Check that every param group holds the rate that was applied, or that its scheduler last set.
+
+        Raises:
+            RateNotAppliedError: If one does not; names the step, the group, the rate wanted, the rate held and,
+                where it can be known, who set it.
+        """
+        for optimizer in self.optimizers:
+            self._verify(optimizer)
+
+    def __exit__(self, *_: object) -> None:
+        """Stop watching."""
+        super().__exit__()
+        for one in self.schedulers:
+            remove_view(one)
+
+    def remove(self) -> None:
+        """Stop watching."""
+        self.__exit__()
+
+    def _begin(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """Verify the rate that a step is about to be made with."""
+        self._verify(optimizer)
+        self._is_within |= optimizer is self._lead
+
+    def _end(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """Count a step once, where it calls its parent's, too; verify that its rate is the one it was begun with."""
+        self.read = float(self._lead.param_groups[self._first]["lr"])
+        self.least, self.greatest = min(self.least, self.read), max(self.greatest, self.read)
+        self.steps, self._is_within = self.steps + self._is_within, False
+        self._verify(self._lead, self.steps)
+
+    def _verify(self, optimizer: Optimizer, step: int | None = None) -> None:
+        drivers = self._drivers.get(id(optimizer), [])
+        applied = self._held[id(optimizer)]
+        wanted = [list(map(float, rates_of())) for _, rates_of in drivers] or [applied]
+        held = held_by(optimizer.param_groups[: len(applied)])
+        found = [differing(held, rates) for rates in wanted]
+        if None not in found:
+            index = found[-1] or 0
+            message = self._complaint(optimizer, index, held[index], wanted[-1][index], [one for one, _ in drivers])
+            raise RateNotAppliedError(f"at step {self.steps + 1 if step is None else step} {message}")
+
+    def _complaint(self, optimizer: Optimizer, index: int, rate: float, wanted: float, drivers: list[Any]) -> str:
+        driver = ", ".join(type(scheduler).__name__ for scheduler in drivers)
+        known = list(map(id, with_inner(self.schedulers)))
+        strangers = [one for one in living_schedulers(optimizer) if id(one) not in known and _has_set(one, index, rate)]
+        names = [type(one).__name__ for one in strangers] or self._suspects()
+        culprit = f"{' or '.join(names)} may have changed it" if names else "your own code, maybe, changed it"
+        remedy = (
+            "if a scheduler drives it, pass it: finding.apply(optimizer, scheduler); if your own code sets it, "
+            "search with schedule= as a function and call remove() on the watch"
+        )
+        if driver:
+            remedy = "set the rate through the scheduler only, or call remove() on the watch"
+        elif strangers:
+            remedy = "pass the scheduler: finding.apply(optimizer, scheduler)"
+        return (
+            f"param group {index} of {type(optimizer).__name__} has lr={rate}, "
+            f"not {wanted} {f'as set by {driver}' if driver else 'as applied'}: {culprit}; {remedy}."
+        )
+
+
+def _has_set(scheduler: Any, index: int, rate: float) -> bool:
+    """Say whether a scheduler may have set the rate of a group: it has, or does not say what it has set."""
+    latest = getattr(scheduler, "_last_lr", None)
+    return latest is None or float(latest[index]) == rate
+
+
+def handling_groups(holders: Iterable[Any], framework: str) -> list[str]:
+    """Name the methods of callbacks, modules, trainers that set something in param groups, and may have changed a rate.
+
+    Those of classes in modules that match a pattern are the framework's own, and nobody's doing.
+    """
+    names = []
+    for kind in map(type, holders):
+        kinds = [one for one in reversed(kind.__mro__) if not re.search(framework, one.__module__)]
+        methods = {name: value for one in kinds for name, value in vars(one).items()}
+        codes = {name: getattr(method, "__code__", None) for name, method in methods.items()}
+        names += [f"{kind.__name__}.{name}" for name, code in codes.items() if code and _sets_in_groups(code)]
+    return names
+
+
+def _sets_in_groups(code: CodeType) -> bool:
+    sets = "update" in code.co_names or any(one.opname == "STORE_SUBSCR" for one in dis.get_instructions(code))
+    return "param_groups" in code.co_names and sets
+
+
+def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
+    """Return the watches over optimizers that end where another rate is applied."""
+    hooks = [hook for one in optimizers for hook in one._optimizer_step_pre_hooks.values()]
+    watches = {id(one): one for hook in hooks if isinstance(one := getattr(hook, "__self__", None), AppliedRate)}
+    return [one for one in watches.values() if one.is_replaceable]
+
+
+def _latest_rates(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence[Any]]:
+    """Return what tells the rates that a scheduler has last set."""
+    if hasattr(scheduler, "get_last_lr") and not isinstance(optimizer_of(scheduler), Scaled):
+        return scheduler.get_last_lr  # type: ignore[no-any-return]
+    view = view_of(scheduler, optimizer)
+    return lambda: view.written
+
+
+def living_schedulers(optimizer: Optimizer) -> list[Any]:
+    """Return the living schedulers that drive an optimizer; slow, for error messages."""
+    named = [one for one in gc.get_objects() if _is_named_scheduler(type(one))]
+    return [one for one in named if vars(one).get("optimizer") is optimizer]
+
+
+def _is_named_scheduler(kind: type) -> bool:
+    is_one = issubclass(kind, LRScheduler) or "schedule" in kind.__name__.lower()
+    return is_one and "__dict__" in dir(kind)

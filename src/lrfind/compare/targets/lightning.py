@@ -21,7 +21,7 @@ from lrfind.compare.targets.specs import Builder, build, name_of_builder, settin
 from lrfind.errors import BadInputError
 from lrfind.isolation import seed_all
 from lrfind.lightning import find
-from lrfind.lightning.framework import TALKERS, callback_bases, fit, package_of_module
+from lrfind.lightning.framework import TALKERS, callback_bases, fit, package_of
 from lrfind.lightning.loop import ProbeCallback
 from lrfind.loop import quiet
 from lrfind.records import Finding, Probe
@@ -167,7 +167,7 @@ def _trainer(module: Any, steps: int, given: Mapping[str, Any], callbacks: list[
         "logger": False,
         **changes,
     }
-    return package_of_module(module).Trainer(**options)
+    return package_of(module).Trainer(**options)
 
 
 class _Data:

@@ -1,0 +1,295 @@
+"""What a scheduler makes of the rates, seen on a copy of it that drives a dummy: its trajectory, peak and shape."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lrfind.errors import BadInputError
+from lrfind.isolation import Kept
+from lrfind.optim.rates import CLOSE, RATES, Optimizers, as_list, differing, held_by
+from lrfind.optim.schedulers import (
+    drives,
+    flatten,
+    is_known,
+    is_scheduler,
+    known_length,
+    needs_metric,
+    optimizer_of,
+    step_call,
+    steps_per_call,
+    unwrapped,
+    with_inner,
+    without_wrapper,
+)
+from lrfind.schedules import AsConstant, Shape, constant
+
+ENOUGH, _SHORT = 1_000, 20
+"""By so many steps a scheduler that does not say how long it goes has shown what it does; whether it sets rates."""
+
+REMEDY = (
+    "search with schedule= as a function of the fraction of training done, and set the rates yourself: apply without "
+    "it and call remove() on the watch"
+)
+
+_BASE = re.compile("lr|base|init|peak")
+"""What a number is called that may be the rate that an optimizer had."""
+
+_LEAST, _MOST = 0.5, 1.1
+"""A schedule whose peak is between these multiples of the optimizer's rate is taken to have that rate as its peak."""
+
+
+def on_dummy(scheduler: Any, factor: float = 1.0) -> Any:
+    """Return a copy of a scheduler on an optimizer of one number per group, at the rates of its own times a factor."""
+    name, seen, optimizer = type(scheduler).__name__, optimizer_of(scheduler), unwrapped(optimizer_of(scheduler))
+    dummy = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    dummy.defaults, dummy.param_groups = dict(optimizer.defaults), []
+    memo: dict[int, Any] = {id(optimizer): dummy, id(optimizer.param_groups): dummy.param_groups}
+    if not hasattr(seen, "written"):  # a view that scales comes along
+        memo[id(seen)] = dummy
+    for group in optimizer.param_groups:
+        kept = copy.deepcopy({name: value for name, value in group.items() if name != "params"})
+        kept |= {name: kept[name] * factor for name in RATES if name in kept and factor != 1}
+        memo[id(group)] = {"params": [torch.zeros(1)], **kept}
+        dummy.param_groups.append(memo[id(group)])
+    try:
+        twin = copy.deepcopy(scheduler, memo)
+    except Exception as error:
+        raise BadInputError(f"{name} cannot be copied to see what it does ({error}); {REMEDY}.") from error
+    if step_call(twin) is None:
+        raise BadInputError(f"how {name} is to be stepped cannot be told from its arguments; {REMEDY}.")
+    return twin
+
+
+def trajectory(twin: Any, steps: int) -> list[list[float]]:
+    """Return the rates of the groups at each step of what ``on_dummy`` returned; fewer where it ends earlier.
+
+    The copy, random numbers, and what its functions reach (a counter that a lambda keeps, say) are put back.
+    """
+    call, groups, rates = step_call(twin), unwrapped(optimizer_of(twin)).param_groups, list[list[float]]()
+    with warnings.catch_warnings(), Kept((twin,)) as kept, kept.probe(0):
+        warnings.simplefilter("ignore")
+        for done in range(steps):
+            try:
+                if call and (call.is_ahead or done):
+                    call.make(done if call.is_ahead else done - 1)
+            except Exception as error:
+                if len(rates) > 1:  # a table is at its end, or OneCycleLR, or CyclicLR's powers of two
+                    break
+                name = type(twin).__name__
+                raise BadInputError(f"{name} cannot be stepped to see what it does ({error}); {REMEDY}.") from error
+            rates.append(held_by(groups))
+    return rates
+
+
+def counts(schedulers: Any) -> bool:
+    """Say whether functions of schedulers give other numbers when they are asked again, as those that count do."""
+    functions = [each for one in with_inner(flatten(schedulers)) for each in getattr(one, "lr_lambdas", ())]
+    try:
+        with Kept(functions) as kept, kept.probe(0):
+            return any(len({float(each(0)) for _ in range(ENOUGH)}) > 1 for each in functions)
+    except Exception:  # noqa: BLE001, a table that is at its end, say
+        return True
+
+
+class Change(NamedTuple):
+    """A change of all rates: each is multiplied by a factor, and a group's peak is the new one to the last bit."""
+
+    factor: float
+    new: Mapping[float, float]  # peak of each group by the old one
+
+    def of(self, rate: float) -> float:
+        """Return what a rate becomes."""
+        return self.new.get(rate, rate * self.factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """The learning rate of an optimizer and what each param group makes of it.
+
+    Attributes:
+        lr: A rate that a param group has, under a schedule its peak: the optimizer's ``defaults["lr"]`` where a group
+            has that, else the first group's that is not 0. Of several optimizers, the first one's.
+        peaks: Each group's rate, under a schedule its peak; the groups of several optimizers in a row.
+    """
+
+    lr: float
+    peaks: tuple[float, ...]
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Each group's rate as a multiple of ``lr``."""
+        return tuple(peak / self.lr for peak in self.peaks)
+
+    def to(self, lr: float) -> Change:
+        """Return the change to another rate."""
+        new = {peak: lr * ratio for peak, ratio in zip(self.peaks, self.ratios, strict=True)}
+        return Change(lr / self.lr, new)
+
+
+def rates_of(optimizers: Optimizers, scheduler: Any = None, ratios: Sequence[float] = ()) -> Rates:
+    """Return the rate of an optimizer and of its param groups.
+
+    Args:
+        optimizers: One, or several.
+        scheduler: The schedulers that drive them, as far as they are known; without them a cycle's peak is not known
+            but where its scheduler leaves it in the groups.
+        ratios: Each group's rate as a multiple of ``lr``, where that is known from before. The state of an optimizer
+            has no ``defaults``: loaded into one that was built with another rate, the groups' ratios tell whose it is.
+
+    Raises:
+        BadInputError: If the optimizer has no positive learning rate to measure the ratios against.
+    """
+    each, schedulers = as_list(optimizers), with_inner(flatten(scheduler))
+    first, *others = [_peaks(one, schedulers) for one in each]
+    peaks = [*first, *(peak for some in others for peak in some)]
+    usual, known = float(each[0].defaults.get("lr") or 0.0), _rate_in(ratios, peaks)
+    named = (peak for peak in first if peak and differing([peak], [usual], CLOSE) is None)
+    is_same = len(ratios) == len(peaks)
+    lr = (is_same and known) or next(named, known or next(filter(None, first), 0.0))
+    if not 0 < lr < math.inf:
+        raise BadInputError(
+            f"{type(each[0]).__name__} has lr={lr}, so the ratios of its param groups are unknown; "
+            f"construct it with a positive lr (any will do)."
+        )
+    return Rates(lr, tuple(peaks))
+
+
+def _rate_in(ratios: Sequence[float], peaks: Sequence[float]) -> float:
+    """Return the rate of which the groups hold these multiples; 0 where they hold others, or all are alike."""
+    if len(set(ratios)) < 2 or 1.0 not in ratios[: len(peaks)]:
+        return 0.0
+    rate = peaks[ratios.index(1.0)]
+    return rate if differing(peaks, [rate * ratio for ratio in ratios], CLOSE) is None else 0.0
+
+
+def _peaks(optimizer: Optimizer, schedulers: Sequence[Any]) -> list[float]:
+    """Return the peak of each param group under the schedulers that drive an optimizer."""
+    drivers = [one for one in schedulers if drives(one, optimizer)]
+    cycles = [one for one in drivers if hasattr(one, "max_lrs") and not needs_metric(one)]
+    if cycles:
+        return [float(peak) for peak in cycles[-1].max_lrs]
+    if drivers and _is_absolute(drivers[-1]):
+        steps = known_length(drivers[-1]) or ENOUGH
+        return [max(rates) for rates in zip(*trajectory(on_dummy(drivers[-1]), steps), strict=True)]
+    names: tuple[str, ...] = ("initial_lr", "lr")
+    if not schedulers or any(hasattr(one, "_schedule_phases") for one in drivers):  # OneCycleLR, which may be over
+        names = ("max_lr", *names)
+    return [float(next(group[name] for name in names if name in group)) for group in optimizer.param_groups]
+
+
+def _is_absolute(scheduler: Any) -> bool:
+    """Say whether a scheduler sets rates that do not depend on those of its optimizer, as ignite's do."""
+    if is_known(scheduler) or needs_metric(scheduler) or _keeps_rates(scheduler):
+        return False
+    once, twice = (trajectory(on_dummy(scheduler, factor), _SHORT) for factor in (1.0, 2.0))
+    return once[1:] == twice[1:] and len(once) > 1
+
+
+def _keeps_rates(scheduler: Any) -> bool:
+    """Say whether a scheduler, or one that it holds, has noted the rates that its optimizer had."""
+    groups = unwrapped(optimizer_of(scheduler)).param_groups
+    rates = [held_by(groups), [float(group["initial_lr"]) for group in groups if "initial_lr" in group]]
+    kept = [(name, value) for one in with_inner([scheduler]) for name, value in vars(one).items()]
+    lists = [value for _, value in kept if isinstance(value, (list, tuple)) and len(value) == len(groups)]
+    lists += [[value] * len(groups) for name, value in kept if isinstance(value, float) and _BASE.search(name)]
+    numbers = [list(map(float, one)) for one in lists if all(isinstance(each, (int, float, Tensor)) for each in one)]
+    return any(differing(one, each, 1e-9) is None for one in numbers for each in rates if each)
+
+
+class Scheduled:
+    """What a scheduler will make of the rate; it and its optimizer are only read.
+
+    Args:
+        scheduler: Whoever wrote it, before training or in the middle of it.
+        steps: How often training will step it, where that does not depend on the number of optimizer steps
+            (once per epoch, say).
+        every: Otherwise, after how many optimizer steps it is stepped.
+
+    Attributes:
+        length: After how many steps of training, or epochs, it ends; None where it does not say.
+        unit: ``"epoch"`` or ``"step"``, where its arguments say what it counts; else None.
+        is_given: Whether the user gave it, who is told what is wrong with it; else it is read as constant then.
+
+    Raises:
+        BadInputError: If it is no scheduler, or cannot be stepped.
+    """
+
+    def __init__(self, scheduler: Any, steps: int | None = None, every: int = 1) -> None:
+        if not is_scheduler(scheduler):
+            raise BadInputError(f"schedule must be a name, a callable or a scheduler, got {scheduler!r}.")
+        self._steps_per_call, scheduler = steps_per_call(scheduler), without_wrapper(scheduler)
+        self.__name__ = type(scheduler).__name__
+        self._steps, self._every, self.is_given, self._has_no_peak = steps, every, True, False
+        self._twin = on_dummy(scheduler)
+        call = step_call(self._twin)
+        self._is_constant, self.unit = (call.needs_metric, call.unit) if call else (True, None)
+        done = max(getattr(scheduler, "last_epoch", 0), 0)
+        left = (known_length(scheduler) or 0) - done
+        is_told = left > 0 and steps is None and not self._is_constant
+        self.length = max(left * every // self._steps_per_call, 1) if is_told else None
+        self._is_begun = done > 0
+        self._peaks = rates_of(unwrapped(optimizer_of(scheduler)), None if self._is_constant else scheduler).peaks
+
+    @property
+    def note(self) -> str:
+        """What a person should know about how it is read."""
+        if self._is_constant:
+            return f"{self.__name__} was read as constant: when it will change the rate is not known."
+        return f"{self.__name__} was read as constant: training does not reach its peak." if self._has_no_peak else ""
+
+    def over(self, steps: int, epochs: float | None = None) -> Shape:
+        """Return the shape over a training of so many optimizer steps, which go so often over the data.
+
+        A scheduler that waits for a metric counts as constant: nobody knows when it will act.
+
+        Raises:
+            BadInputError: If its peak is not the rate that the optimizer is given.
+        """
+        if self._is_constant:
+            return constant
+        times = self._steps or self._epochs(steps, epochs) or max(steps // self._every, 1)
+        rates = trajectory(self._twin, times * self._steps_per_call)[:: self._steps_per_call]
+        multipliers = [max(one / peak for one, peak in zip(row, self._peaks, strict=True) if peak) for row in rates]
+        peak = 1.0 if self._is_begun else max(multipliers)
+        self._has_no_peak = not _LEAST <= peak <= _MOST
+        if not self._has_no_peak:
+            return lambda fraction: multipliers[min(int(fraction * times), len(multipliers) - 1)] / peak
+        if not self.is_given:
+            return constant
+        raise BadInputError(
+            f"{self.__name__} takes the rate to {peak:.3g} times the optimizer's, so that no rate is its peak; "
+            f"pass schedule= as a function of the fraction of training done, with 1 at its peak."
+        )
+
+    def _epochs(self, steps: int, epochs: float | None) -> int | None:
+        """Return how often it is stepped if that is once per epoch; None if it is not."""
+        if epochs is None or self.unit == "step":
+            return None
+        count = max(round(epochs), 1)
+        is_per_epoch = self.unit == "epoch" or (self.length == count and count != steps)
+        return count if is_per_epoch else None
+
+
+def to_schedule(scheduler: Any, steps: int | None = None, every: int = 1) -> Scheduled | AsConstant:
+    """Return what ``Scheduled`` is, or a constant rate, with the reason, where that cannot be read."""
+    name = type(without_wrapper(scheduler)).__name__
+    try:
+        schedule = Scheduled(scheduler, steps, every)
+    except BadInputError:
+        return AsConstant(name, "how it is stepped cannot be told")
+    try:
+        schedule.over(schedule.length or 10 * ENOUGH)
+    except BadInputError:
+        return AsConstant(name, "its peak is not the rate that the optimizer is given")
+    schedule.is_given = False
+    return schedule
