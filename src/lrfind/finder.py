@@ -112,7 +112,7 @@ class Verifier(ABC):
         if self.lr is not None:
             is_told = len(set(self._ratios)) > 1 or not is_resumed  # which group's rate it is; else any may have it
             held = [rates.lr] if is_told else rates.peaks
-            if all(differing([one], [self.lr], CLOSE) is not None for one in held):
+            if all(differing([each], [self.lr], CLOSE) is not None for each in held):
                 if not is_resumed:
                     raise self._refusal(trainer, rates.lr)
                 raise RateNotAppliedError(
@@ -121,14 +121,14 @@ class Verifier(ABC):
                     f"from its weights."
                 )
             if not is_told:
-                self._ratios = tuple(one / self.lr for one in held)
+                self._ratios = tuple(each / self.lr for each in held)
         self._watch(trainer)
 
     def _watch(self, trainer: Any) -> None:
         """Watch the optimizer from now on; param groups that come later than the first watch may hold any rate."""
         self._unwatch()
         optimizers, schedulers, self._begun, holders, framework = self._training(trainer)
-        suspects = partial(handling_groups, [one for one in holders if one is not self], framework)
+        suspects = partial(handling_groups, [each for each in holders if each is not self], framework)
         self.applied = AppliedRate(optimizers, schedulers, suspects=suspects, groups=self._groups, ratios=self._ratios)
         self._groups = self.applied.groups
 
@@ -211,7 +211,7 @@ class Finder(Verifier):
 
     def _find(self, trainer: Any, *, is_fresh: bool) -> None:
         groups = groups_of(self._training(trainer).optimizers)
-        if not any(one.requires_grad for group in groups for one in group["params"]):
+        if not any(each.requires_grad for group in groups for each in group["params"]):
             raise BadInputError(
                 "every parameter of the optimizer is frozen when the search begins, so nothing would learn; search "
                 "with find(trainer, ...) before, without the callback that freezes them, and train with VerifyLR(lr)."

@@ -180,7 +180,7 @@ class Recorder:
         if self._stepping.read is None and is_bad and (self._bad >= GAPS or not self._is_sound()):
             self.stop = self.stop or "non-finite"
         if len(self._open) > IDLE:
-            inner = next((name for name, one in vars(self._lead).items() if hasattr(one, "param_groups")), "")
+            inner = next((name for name, each in vars(self._lead).items() if hasattr(each, "param_groups")), "")
             other = f"pass its {inner}, which may be what is stepped" if inner else "step this one, or name the other"
             raise BadInputError(
                 f"{type(self._lead).__name__} was not stepped in {IDLE} batches: its gradients may never be finite, or "

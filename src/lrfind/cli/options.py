@@ -161,7 +161,7 @@ def parse_settings(settings: list[str]) -> dict[str, tuple[str, ...]]:
             raise UsageError(f"--set: {key} is given twice; write its values with commas.")
         words = re.split(r",(?![^\[({]*[\])}])", values)  # not at the commas within brackets
         each[key] = [(f"{key.rpartition('.')[2]}={value}", f"--{key}={value}") for value in words]
-    named = {" ".join(name for name, _ in one): tuple(word for _, word in one) for one in product(*each.values())}
+    named = {" ".join(name for name, _ in item): tuple(word for _, word in item) for item in product(*each.values())}
     if len(named) < math.prod(map(len, each.values())):
         raise UsageError(f"--set: a value is given twice, or two names end alike, in {' '.join(settings)}.")
     return named

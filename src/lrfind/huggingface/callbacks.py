@@ -119,7 +119,9 @@ class LRFinder(Finder, VerifyLR):
 
     def _loggers(self, trainer: Any) -> Sequence[Metrics]:
         each = trainer.callback_handler.callbacks
-        return [_Report(trainer, one) for one in each if type(one).__module__.startswith("transformers.integrations")]
+        return [
+            _Report(trainer, item) for item in each if type(item).__module__.startswith("transformers.integrations")
+        ]
 
     def _write(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         trainer.args.learning_rate = finding.lr

@@ -44,9 +44,9 @@ def trainer_of(callback: Any) -> Any:
     frame = sys._getframe()
     base = transformers().Trainer
     while frame := frame.f_back:  # type: ignore[assignment]
-        one = frame.f_locals.get("self") if frame.f_code.co_varnames[:1] == ("self",) else None
-        if isinstance(one, base) and callback in one.callback_handler.callbacks:
-            return one
+        each = frame.f_locals.get("self") if frame.f_code.co_varnames[:1] == ("self",) else None
+        if isinstance(each, base) and callback in each.callback_handler.callbacks:
+            return each
     raise BadInputError(
         f"{type(callback).__name__} must be called by a Trainer that has it: pass it as "
         f"Trainer(..., callbacks=[...]), and let the Trainer call it."

@@ -31,7 +31,7 @@ def fresh(loader: Any) -> Any:
         object.__setattr__(twin, "persistent_workers", loader.num_workers > 0)
         return twin
     if type(loader) is dict:
-        return {name: fresh(one) for name, one in loader.items()}
+        return {name: fresh(each) for name, each in loader.items()}
     if type(loader) in (list, tuple) and loader and isinstance(loader[0], DataLoader):
         return type(loader)(map(fresh, loader))
     if not isinstance(loader, Iterable):
@@ -57,7 +57,7 @@ def length_of(loader: Any) -> int:
 def loaders_in(data: Any) -> list[Any]:
     """Return the loaders in one loader, or in a dictionary or list of them; subclasses of these are not read."""
     each = data.values() if type(data) is dict else data if type(data) in (list, tuple) else [data]
-    return [one for one in each if isinstance(one, DataLoader)]
+    return [item for item in each if isinstance(item, DataLoader)]
 
 
 def end_workers(twin: Any) -> None:
@@ -65,7 +65,7 @@ def end_workers(twin: Any) -> None:
 
     They would wait for the garbage collector, and it for them: 5 s for each.
     """
-    for one in loaders_in(twin):
-        iterator, one._iterator = one._iterator, None
+    for each in loaders_in(twin):
+        iterator, each._iterator = each._iterator, None
         if hasattr(iterator, "_shutdown_workers"):
             iterator._shutdown_workers()

@@ -183,7 +183,7 @@ def _trials(module: Any, optimizer: int) -> Iterator[Callable[[dict[str, float]]
                     module.configure_model()  # which makes the layers, where that is left to it
                 configure = package_of(module).core.optimizer._configure_optimizers
                 optimizers, schedulers, _ = configure(module.configure_optimizers())
-                known = [one["scheduler"] if isinstance(one, dict) else one for one in schedulers]
+                known = [each["scheduler"] if isinstance(each, dict) else each for each in schedulers]
                 chosen = optimizers[optimizer]
                 return rates_of(chosen, driving([unwrapped(chosen)], known)).lr
             except Exception:  # noqa: BLE001, the user's own code, which may ask for what only training has

@@ -50,7 +50,7 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin, but where a checkpoint will be put in place."""
-        names = [kind.__name__ for one in trainer.callbacks for kind in type(one).__mro__]
+        names = [kind.__name__ for each in trainer.callbacks for kind in type(each).__mro__]
         if self._apply and "LearningRateFinder" in names:
             ours = type(self).__name__
             raise BadInputError(f"Lightning's LearningRateFinder also sets the rate; leave it or {ours} out.")

@@ -90,6 +90,6 @@ def _arrive(kind: type, findings: list[dict[str, Any]]) -> None:
     while frame := frame.f_back:  # type: ignore[assignment]
         trainer: Any = frame.f_locals.get("trainer")
         if hasattr(trainer, "callbacks"):
-            callback: Any = next(one for one in trainer.callbacks if type(one) is kind)
+            callback: Any = next(item for item in trainer.callbacks if type(item) is kind)
             callback.findings = [Finding.from_dict(each) for each in findings]
             return

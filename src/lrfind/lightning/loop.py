@@ -167,7 +167,7 @@ class LightningLoop(TrainerLoop):
         def train_dataloader() -> Any:
             if self._made is None:
                 made = make()
-                if not any(one.num_workers for one in loaders_in(made)):
+                if not any(each.num_workers for each in loaders_in(made)):
                     return made
                 self._made = fresh(made)
             return self._made
@@ -226,7 +226,7 @@ class ProbeCallback(Recorder, *callback_bases()):  # type: ignore[misc]
 
 def chosen_optimizers(trainer: Any, index: int | None = None) -> list[torch.optim.Optimizer]:
     """Return the trainer's optimizers that are searched: one by its index, or all."""
-    optimizers: list[torch.optim.Optimizer] = [one for one in trainer.optimizers if one.param_groups]
+    optimizers: list[torch.optim.Optimizer] = [each for each in trainer.optimizers if each.param_groups]
     if not optimizers:
         raise BadInputError("configure_optimizers returned no optimizer, so there is no rate to find; return one.")
     if index is not None and not 0 <= index < len(optimizers):
@@ -259,7 +259,7 @@ def _check_trainer(trainer: Any, *, is_fitting: bool) -> None:
 def _make_ready(trainer: Any, module: Any, callback: Any) -> None:
     """Let a trainer train as ever, but that only one callback hears of it, and ends it; a loop puts it back."""
     package = package_of(trainer)
-    accumulation = [one for one in trainer.callbacks if hasattr(one, "get_accumulate_grad_batches")]
+    accumulation = [each for each in trainer.callbacks if hasattr(each, "get_accumulate_grad_batches")]
     if accumulation:
         trainer.accumulate_grad_batches = accumulation[0].get_accumulate_grad_batches(trainer.current_epoch)
     trainer.callbacks = [callback]

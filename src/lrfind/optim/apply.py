@@ -78,23 +78,23 @@ def apply_rate(
     change = old.to(lr)
     if any(map(_is_cycle, with_inner(schedulers))) and differing([old.lr], [max_lr], CLOSE) is None:
         lr, change = old.lr, Change(1.0, {})
-    rebases = [_rebase_of(one, change.factor) for one in schedulers]
+    rebases = [_rebase_of(item, change.factor) for item in schedulers]
     for watch in watches_over(each):
         watch.remove()
-    for one, rebase in zip(schedulers, rebases, strict=True):
-        rebase(one, change)
+    for item, rebase in zip(schedulers, rebases, strict=True):
+        rebase(item, change)
     for group, ratio in zip(groups_of(each), old.ratios, strict=True):
         for name in RATES:
             if name in group:
                 write(group, change.of(float(group[name])), name)
         if all(map(_is_idle, schedulers)):  # no schedule, which would go on from where it is
             write(group, lr * ratio)
-    for one in each:
-        if one is each[0] or one.defaults.get("lr"):
-            one.defaults["lr"] = lr if one is each[0] else one.defaults["lr"] * change.factor
-        _begin_again([driver for driver in schedulers if drives(driver, one)])
-    for one in schedulers:
-        _note_rates(one)
+    for item in each:
+        if item is each[0] or item.defaults.get("lr"):
+            item.defaults["lr"] = lr if item is each[0] else item.defaults["lr"] * change.factor
+        _begin_again([driver for driver in schedulers if drives(driver, item)])
+    for item in schedulers:
+        _note_rates(item)
     return AppliedRate(each, schedulers, is_replaceable=True, ratios=old.ratios)
 
 
@@ -117,18 +117,18 @@ def _check(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
                 f"lrfind.lightning.apply(finding, model)."
             )
         check_hooks(optimizer)
-    for one in schedulers:
-        name = type(one).__name__
-        if not is_scheduler(one):
+    for item in schedulers:
+        name = type(item).__name__
+        if not is_scheduler(item):
             raise BadInputError(f"{name} has no attribute optimizer, which says whose rates it changes; {REMEDY}.")
-        if not any(drives(one, optimizer) for optimizer in each):
+        if not any(drives(item, optimizer) for optimizer in each):
             raise BadInputError(
-                f"{name} drives another {type(unwrapped(optimizer_of(one))).__name__}, not this "
+                f"{name} drives another {type(unwrapped(optimizer_of(item))).__name__}, not this "
                 f"{type(each[0]).__name__}; build the scheduler on the optimizer that trains, or leave it out."
             )
     for optimizer in each:
         is_driven = any("initial_lr" in group for group in optimizer.param_groups)
-        if is_driven and not any(drives(one, optimizer) for one in schedulers) and living_schedulers(optimizer):
+        if is_driven and not any(drives(item, optimizer) for item in schedulers) and living_schedulers(optimizer):
             raise RateNotAppliedError(
                 f"a scheduler drives this {type(optimizer).__name__} and would undo the rate at its next step; "
                 f"pass it too: finding.apply(optimizer, scheduler)."
@@ -137,9 +137,9 @@ def _check(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
 
 def _by_names(names: re.Pattern[str], scheduler: Any, change: Change) -> None:
     """Change the attributes of these names."""
-    for one in with_inner([scheduler]):
-        for name in filter(names.search, tuple(vars(one))):
-            setattr(one, name, _changed(getattr(one, name), change))
+    for each in with_inner([scheduler]):
+        for name in filter(names.search, tuple(vars(each))):
+            setattr(each, name, _changed(getattr(each, name), change))
 
 
 def _by_view(scheduler: Any, change: Change) -> None:
@@ -161,7 +161,7 @@ def _rebase_of(scheduler: Any, factor: float) -> Rebase:
     for rebase in (*ways, _by_view):
         rebase(twin := on_dummy(scheduler, factor), Change(factor, {}))
         rates = [rate for row in trajectory(twin, steps) for rate in row]
-        if len(rates) == len(goals) and all(abs(one - goal) <= most for one, goal in zip(rates, goals, strict=True)):
+        if len(rates) == len(goals) and all(abs(each - goal) <= most for each, goal in zip(rates, goals, strict=True)):
             return rebase
     name = type(scheduler).__name__
     raise BadInputError(f"{name} sets rates that do not scale with anything that it keeps; {REMEDY}.")
@@ -172,18 +172,18 @@ def _begin_again(schedulers: Sequence[Any]) -> None:
 
     A function of the user's is not called again, which it may count: what came of it is put back, scaled as it is.
     """
-    leaves = [leaf for one in schedulers for leaf in _first_ones(one)]
+    leaves = [leaf for each in schedulers for leaf in _first_ones(each)]
     if not leaves or not all(map(_is_unstepped, leaves)):
         return
     for group in leaves[0].optimizer.param_groups:
         write(group, float(group["initial_lr"]))
-    for one in leaves:
-        if hasattr(one, "lr_lambdas") and not isinstance(one, MultiplicativeLR):
-            for group, rate in zip(one.optimizer.param_groups, one._last_lr, strict=True):
+    for each in leaves:
+        if hasattr(each, "lr_lambdas") and not isinstance(each, MultiplicativeLR):
+            for group, rate in zip(each.optimizer.param_groups, each._last_lr, strict=True):
                 write(group, float(rate))
         else:
-            one.last_epoch -= 1
-            one._initial_step()
+            each.last_epoch -= 1
+            each._initial_step()
 
 
 def _first_ones(scheduler: Any) -> list[Any]:
@@ -191,7 +191,7 @@ def _first_ones(scheduler: Any) -> list[Any]:
     inner = inner_of(scheduler) if is_known(scheduler) else []
     if hasattr(scheduler, "_milestones"):
         inner = inner[bisect_right(scheduler._milestones, 0) :][:1]
-    return [first for one in inner for first in _first_ones(one)] or [scheduler]
+    return [first for each in inner for first in _first_ones(each)] or [scheduler]
 
 
 def _is_unstepped(scheduler: Any) -> bool:
@@ -201,15 +201,15 @@ def _is_unstepped(scheduler: Any) -> bool:
 
 def _note_rates(scheduler: Any) -> None:
     """Let torch's schedulers say what the groups hold when they are asked for their latest rates."""
-    for one in with_inner([scheduler]) if is_known(scheduler) else [scheduler]:
-        if "_last_lr" in vars(one):
-            one._last_lr = held_by(one.optimizer.param_groups)
+    for each in with_inner([scheduler]) if is_known(scheduler) else [scheduler]:
+        if "_last_lr" in vars(each):
+            each._last_lr = held_by(each.optimizer.param_groups)
 
 
 def _changed(value: Any, change: Change) -> Any:
     """Return what becomes of a rate, or of a list of rates; anything else as it is."""
     if isinstance(value, (list, tuple)):
-        changed = [_changed(one, change) for one in value]
+        changed = [_changed(each, change) for each in value]
         return changed if isinstance(value, list) else tuple(changed)
     if isinstance(value, torch.Tensor):
         return torch.full_like(value, change.of(float(value)))

@@ -28,7 +28,7 @@ CLOSE = 1e-6
 def as_list(optimizers: Optimizers) -> list[Optimizer]:
     """Return one optimizer, or several, as a list; a wrapper (Accelerate's) gives way to what it wraps."""
     each = optimizers if isinstance(optimizers, (list, tuple)) else [optimizers]
-    return [unwrapped(one) for one in each]
+    return [unwrapped(item) for item in each]
 
 
 def groups_of(optimizers: Optimizers) -> list[Group]:
@@ -55,7 +55,7 @@ def differing(held: Sequence[float], wanted: Sequence[float], close: float = 0.0
     Groups beyond those wanted were added since, and may hold any. Two rates may be ``close`` apart, relatively.
     """
     pairs = enumerate(zip(held, wanted, strict=False))
-    return next((index for index, (one, other) in pairs if not math.isclose(one, other, rel_tol=close)), None)
+    return next((index for index, (each, other) in pairs if not math.isclose(each, other, rel_tol=close)), None)
 
 
 def set_rate(groups: Sequence[Group], lr: float, ratios: Sequence[float]) -> None:

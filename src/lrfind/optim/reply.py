@@ -71,11 +71,11 @@ def _measured(kind: Any, options: tuple[tuple[str, Any], ...]) -> Reply | None:
     """Return how another optimizer of that kind replies; None where it does not move."""
     steps, raised = _stepped(kind, dict(options))
     usual, loud, huge = [[_around(steps, 2**power, of) for power in range(DOUBLINGS + 1)] for of in range(3)]
-    if not all(math.isfinite(one) and one > 0 for one in (*usual, *loud, *huge, raised)):
+    if not all(math.isfinite(each) and each > 0 for each in (*usual, *loud, *huge, raised)):
         return None
     caps = [RATE * far / near for far, near in zip(huge, usual, strict=True)]
     return Reply(
-        gains=tuple(_short(one / RATE) for one in usual),
+        gains=tuple(_short(each / RATE) for each in usual),
         caps=tuple(map(_short, caps)) if caps[-1] <= HIGHEST_CAP else (math.inf,) * len(caps),
         is_scale_free=loud[-1] < LOUD**0.5 * usual[-1],
         follows=raised > 3 * usual[-1],
@@ -94,7 +94,7 @@ def _stepped(kind: Any, options: dict[str, Any]) -> tuple[list[list[float]], flo
 
     start, trend = SIZE * drawn(), SHARE * drawn().sign()
     numbers: list[torch.Tensor] = [torch.nn.Parameter(start.clone()) for _ in range(3)]
-    groups = [{"params": [one], "lr": lr} for one, lr in zip(numbers, (RATE, RATE, HUGE), strict=True)]
+    groups = [{"params": [each], "lr": lr} for each, lr in zip(numbers, (RATE, RATE, HUGE), strict=True)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = kind(groups, lr=RATE, **options)
@@ -122,10 +122,10 @@ def _short(value: float) -> float:
 def _around(steps: list[list[float]], step: int, of: int) -> float:
     """The mean step of one parameter over the steps nearest to one, by a quarter to either side."""
     low, high = step - step // 4, min(step + step // 4, len(steps))
-    return sum(one[of] for one in steps[low - 1 : high]) / (high - low + 1)
+    return sum(each[of] for each in steps[low - 1 : high]) / (high - low + 1)
 
 
 def _age(optimizer: Optimizer) -> int:
     """How many steps it has taken, as far as its state says so."""
     counts = [state["step"] for state in optimizer.state.values() if isinstance(state, dict) and "step" in state]
-    return max((int(one) for one in counts[:1]), default=0)
+    return max((int(each) for each in counts[:1]), default=0)

@@ -42,7 +42,7 @@ class Scaled:
     def param_groups(self) -> list[_Group]:
         """Views of the param groups, those included that were added since."""
         real = unwrapped(self.optimizer).param_groups
-        self._groups = [*self._groups[: len(real)], *(_Group(self, one) for one in real[len(self._groups) :])]
+        self._groups = [*self._groups[: len(real)], *(_Group(self, each) for each in real[len(self._groups) :])]
         for view, group in zip(self._groups, real, strict=True):
             view.data = group  # load_state_dict makes new ones
         return self._groups
@@ -50,7 +50,7 @@ class Scaled:
     @property
     def written(self) -> list[float]:
         """The rates that the scheduler has last written, or that the groups hold where it has not."""
-        return [held_by([one.data])[0] if one.written is None else one.written for one in self.param_groups]
+        return [held_by([each.data])[0] if each.written is None else each.written for each in self.param_groups]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("__", "_optimizer_step_")) or name == "optimizer":
@@ -62,15 +62,15 @@ def view_of(scheduler: Any, optimizer: Optimizer) -> Scaled:
     """Let a scheduler, with those that it holds, see its optimizer through a view; return the view."""
     seen = optimizer_of(scheduler)
     view = seen if isinstance(seen, Scaled) else Scaled(seen)
-    for one in with_inner([scheduler]):
-        if drives(one, optimizer) and "optimizer" in vars(one):
-            one.optimizer = view
+    for each in with_inner([scheduler]):
+        if drives(each, optimizer) and "optimizer" in vars(each):
+            each.optimizer = view
     return view
 
 
 def remove_view(scheduler: Any) -> None:
     """Let a scheduler see its optimizer itself again, where the view changes nothing."""
     view = optimizer_of(scheduler)
-    for one in with_inner([scheduler]) if isinstance(view, Scaled) and view.factor == 1 else ():
-        if optimizer_of(one) is view:
-            one.optimizer = view.optimizer
+    for each in with_inner([scheduler]) if isinstance(view, Scaled) and view.factor == 1 else ():
+        if optimizer_of(each) is view:
+            each.optimizer = view.optimizer

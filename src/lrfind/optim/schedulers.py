@@ -60,7 +60,7 @@ def _wrapped_by(optimizer: Any) -> Any:
     if (groups := getattr(optimizer, "param_groups", None)) is None:
         return None
     held = getattr(optimizer, "__dict__", {}).values()
-    return next((one for one in held if getattr(one, "param_groups", None) is groups), None)
+    return next((each for each in held if getattr(each, "param_groups", None) is groups), None)
 
 
 def flatten(scheduler: Any) -> Iterator[Any]:
@@ -68,8 +68,8 @@ def flatten(scheduler: Any) -> Iterator[Any]:
     if isinstance(scheduler, Mapping):  # Lightning's way to say how one is stepped
         scheduler = scheduler.get("scheduler", list(scheduler.values()))
     if isinstance(scheduler, Iterable) and not isinstance(scheduler, str):
-        for one in scheduler:
-            yield from flatten(one)
+        for each in scheduler:
+            yield from flatten(each)
     elif scheduler is not None:
         yield without_wrapper(scheduler)
 
@@ -90,24 +90,24 @@ def steps_per_call(scheduler: Any) -> int:
 
 def outermost(scheduler: Any) -> tuple[Any, ...]:
     """Return the schedulers in nested containers, each once, and none that another one holds."""
-    each = {id(one): one for one in flatten(scheduler)}
-    held = {id(one) for holder in each.values() for one in with_inner(inner_of(holder))}
-    return tuple(one for key, one in each.items() if key not in held)
+    each = {id(item): item for item in flatten(scheduler)}
+    held = {id(item) for holder in each.values() for item in with_inner(inner_of(holder))}
+    return tuple(item for key, item in each.items() if key not in held)
 
 
 def with_inner(schedulers: Iterable[Any]) -> list[Any]:
     """Return schedulers with those that they hold, inner ones first, each once."""
     found: dict[int, Any] = {}
-    for one in schedulers:
-        found |= {id(each): each for each in (*with_inner(inner_of(one)), one)}
+    for item in schedulers:
+        found |= {id(each): each for each in (*with_inner(inner_of(item)), item)}
     return list(found.values())
 
 
 def inner_of(scheduler: Any) -> list[Any]:
     """Return the schedulers that one holds in attributes that are named for that."""
     held = [value for name, value in getattr(scheduler, "__dict__", {}).items() if "schedul" in name]
-    each = [one for value in held for one in (value if isinstance(value, (list, tuple)) else [value])]
-    return list({id(one): one for one in map(without_wrapper, filter(is_scheduler, each))}.values())
+    each = [item for value in held for item in (value if isinstance(value, (list, tuple)) else [value])]
+    return list({id(item): item for item in map(without_wrapper, filter(is_scheduler, each))}.values())
 
 
 def is_scheduler(value: Any) -> bool:
@@ -119,7 +119,7 @@ def is_scheduler(value: Any) -> bool:
 
 def is_known(scheduler: Any) -> bool:
     """Say whether a scheduler, and all that it holds, come from torch or transformers."""
-    return all(type(one).__module__.split(".")[0] in ("torch", "transformers") for one in with_inner([scheduler]))
+    return all(type(each).__module__.split(".")[0] in ("torch", "transformers") for each in with_inner([scheduler]))
 
 
 def optimizer_of(scheduler: Any) -> Any:
@@ -135,8 +135,8 @@ def drives(scheduler: Any, optimizer: Optimizer) -> bool:
 
 def driving(optimizers: Iterable[Optimizer], scheduler: Any) -> tuple[Any, ...]:
     """Return those of some schedulers that are built on one of these optimizers."""
-    each, known = list(optimizers), (one for one in flatten(scheduler) if is_scheduler(one))
-    return tuple(one for one in known if any(drives(one, optimizer) for optimizer in each))
+    each, known = list(optimizers), (item for item in flatten(scheduler) if is_scheduler(item))
+    return tuple(item for item in known if any(drives(item, optimizer) for optimizer in each))
 
 
 def step_call(scheduler: Any) -> StepCall | None:
@@ -146,7 +146,7 @@ def step_call(scheduler: Any) -> StepCall | None:
     elif hasattr(scheduler, "step"):
         step = scheduler.step
     else:  # ignite's handlers, called with the engine
-        waiting = (call for one in inner_of(scheduler) if (call := step_call(one)) and call.needs_metric)
+        waiting = (call for each in inner_of(scheduler) if (call := step_call(each)) and call.needs_metric)
         if (call := next(waiting, None)) is not None:
             return call
         names = _required(scheduler)
@@ -175,7 +175,7 @@ def _required(function: Any) -> list[str] | None:
     except (TypeError, ValueError):
         return None
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [one.name for one in parameters if one.default is inspect.Parameter.empty and one.kind in kinds]
+    return [each.name for each in parameters if each.default is inspect.Parameter.empty and each.kind in kinds]
 
 
 def known_length(scheduler: Any) -> int | None:
@@ -185,8 +185,8 @@ def known_length(scheduler: Any) -> int | None:
         found.append(scheduler.total_iters)
     if hasattr(scheduler, "get_cycle_length"):  # timm's
         found.append(scheduler.get_cycle_length())
-    for one in getattr(scheduler, "lr_lambdas", ()):
-        given = one.keywords if isinstance(one, partial) else {}
+    for each in getattr(scheduler, "lr_lambdas", ()):
+        given = each.keywords if isinstance(each, partial) else {}
         phases = [given[name] for name in _PHASES if name in given]
         found.append(given.get("num_training_steps", sum(phases) if len(phases) == len(_PHASES) else None))
     inner = inner_of(scheduler)
@@ -194,5 +194,7 @@ def known_length(scheduler: Any) -> int | None:
         found += [begun[-1] + last for last in map(known_length, inner[-1:]) if last]  # in a row, or after a warmup
     else:
         found += map(known_length, inner)
-    lengths = [int(one) for one in found if isinstance(one, (int, float)) and not isinstance(one, bool) and one > 0]
+    lengths = [
+        int(each) for each in found if isinstance(each, (int, float)) and not isinstance(each, bool) and each > 0
+    ]
     return max(lengths, default=None)

@@ -57,7 +57,7 @@ class Stepping:
         """Begin, if that has not been done."""
         if self._hooks:
             return self
-        self._hooks = [one.register_step_pre_hook(self._begin) for one in self.optimizers]
+        self._hooks = [each.register_step_pre_hook(self._begin) for each in self.optimizers]
         post = self._lead.register_step_post_hook(self._end)
         hooks = cast(OrderedDict[int, Any], self._lead._optimizer_step_post_hooks)
         hooks.move_to_end(post.id, last=False)  # before a scheduler that is stepped in such a hook
@@ -76,7 +76,7 @@ class Stepping:
         if self._is_usual and len(groups) == 1 and type(groups[0]["lr"]) is float:  # the usual case, kept short
             groups[0]["lr"] = self.rate
             return
-        groups = self._groups = [group for one in self.optimizers for group in one.param_groups]
+        groups = self._groups = [group for each in self.optimizers for group in each.param_groups]
         if len(groups) != len(self.ratios):
             raise BadInputError(
                 f"the optimizers had {len(self.ratios)} param groups at the start and have {len(groups)} now, "
@@ -121,14 +121,14 @@ class AppliedRate(Stepping):
         self._schedulers: tuple[Any, ...] = ()
         self._drivers: dict[int, list[tuple[Any, Callable[[], Sequence[Any]]]]] = {}
         self.schedulers = tuple(schedulers)
-        now = [len(one.param_groups) for one in self.optimizers]
+        now = [len(each.param_groups) for each in self.optimizers]
         self.groups = list(groups) if len(groups) == len(now) else now
         counts = zip(self.optimizers, self.groups, strict=True)
-        self._held = {id(one): held_by(one.param_groups[:count]) for one, count in counts}
+        self._held = {id(each): held_by(each.param_groups[:count]) for each, count in counts}
         self.__enter__()
 
     def __repr__(self) -> str:
-        names = ", ".join(type(one).__name__ for one in self.optimizers)
+        names = ", ".join(type(each).__name__ for each in self.optimizers)
         used = f"rates used {self.least:.3g} to {self.greatest:.3g}" if self.steps else "no step yet"
         return f"<AppliedRate of {names}: {self.steps} steps, {used}>"
 
@@ -143,7 +143,7 @@ class AppliedRate(Stepping):
         if list(map(id, given)) != list(map(id, self._schedulers)):
             self._schedulers = given
             self._drivers = {
-                id(optimizer): [(one, _latest_rates(one, optimizer)) for one in given if drives(one, optimizer)]
+                id(optimizer): [(each, _latest_rates(each, optimizer)) for each in given if drives(each, optimizer)]
                 for optimizer in self.optimizers
             }
 
@@ -160,8 +160,8 @@ class AppliedRate(Stepping):
     def __exit__(self, *_: object) -> None:
         """Stop watching."""
         super().__exit__()
-        for one in self.schedulers:
-            remove_view(one)
+        for each in self.schedulers:
+            remove_view(each)
 
     def remove(self) -> None:
         """Stop watching."""
@@ -187,14 +187,16 @@ class AppliedRate(Stepping):
         found = [differing(held, rates) for rates in wanted]
         if None not in found:
             index = found[-1] or 0
-            message = self._complaint(optimizer, index, held[index], wanted[-1][index], [one for one, _ in drivers])
+            message = self._complaint(optimizer, index, held[index], wanted[-1][index], [each for each, _ in drivers])
             raise RateNotAppliedError(f"at step {self.steps + 1 if step is None else step} {message}")
 
     def _complaint(self, optimizer: Optimizer, index: int, rate: float, wanted: float, drivers: list[Any]) -> str:
         driver = ", ".join(type(scheduler).__name__ for scheduler in drivers)
         known = list(map(id, with_inner(self.schedulers)))
-        strangers = [one for one in living_schedulers(optimizer) if id(one) not in known and _has_set(one, index, rate)]
-        names = [type(one).__name__ for one in strangers] or self._suspects()
+        strangers = [
+            each for each in living_schedulers(optimizer) if id(each) not in known and _has_set(each, index, rate)
+        ]
+        names = [type(each).__name__ for each in strangers] or self._suspects()
         culprit = f"{' or '.join(names)} may have changed it" if names else "your own code, maybe, changed it"
         remedy = (
             "if a scheduler drives it, pass it: finding.apply(optimizer, scheduler); if your own code sets it, "
@@ -223,23 +225,23 @@ def handling_groups(holders: Iterable[Any], framework: str) -> list[str]:
     """
     names = []
     for kind in map(type, holders):
-        kinds = [one for one in reversed(kind.__mro__) if not re.search(framework, one.__module__)]
-        methods = {name: value for one in kinds for name, value in vars(one).items()}
+        kinds = [each for each in reversed(kind.__mro__) if not re.search(framework, each.__module__)]
+        methods = {name: value for each in kinds for name, value in vars(each).items()}
         codes = {name: getattr(method, "__code__", None) for name, method in methods.items()}
         names += [f"{kind.__name__}.{name}" for name, code in codes.items() if code and _sets_in_groups(code)]
     return names
 
 
 def _sets_in_groups(code: CodeType) -> bool:
-    sets = "update" in code.co_names or any(one.opname == "STORE_SUBSCR" for one in dis.get_instructions(code))
+    sets = "update" in code.co_names or any(each.opname == "STORE_SUBSCR" for each in dis.get_instructions(code))
     return "param_groups" in code.co_names and sets
 
 
 def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
     """Return the watches over optimizers that end where another rate is applied."""
-    hooks = [hook for one in optimizers for hook in one._optimizer_step_pre_hooks.values()]
-    watches = {id(one): one for hook in hooks if isinstance(one := getattr(hook, "__self__", None), AppliedRate)}
-    return [one for one in watches.values() if one.is_replaceable]
+    hooks = [hook for each in optimizers for hook in each._optimizer_step_pre_hooks.values()]
+    watches = {id(each): each for hook in hooks if isinstance(each := getattr(hook, "__self__", None), AppliedRate)}
+    return [each for each in watches.values() if each.is_replaceable]
 
 
 def _latest_rates(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence[Any]]:
@@ -252,8 +254,8 @@ def _latest_rates(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence
 
 def living_schedulers(optimizer: Optimizer) -> list[Any]:
     """Return the living schedulers that drive an optimizer; slow, for error messages."""
-    named = [one for one in gc.get_objects() if _is_named_scheduler(type(one))]
-    return [one for one in named if vars(one).get("optimizer") is optimizer]
+    named = [each for each in gc.get_objects() if _is_named_scheduler(type(each))]
+    return [each for each in named if vars(each).get("optimizer") is optimizer]
 
 
 def _is_named_scheduler(kind: type) -> bool:

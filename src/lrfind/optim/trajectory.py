@@ -93,7 +93,7 @@ def trajectory(twin: Any, steps: int) -> list[list[float]]:
 
 def counts(schedulers: Any) -> bool:
     """Say whether functions of schedulers give other numbers when they are asked again, as those that count do."""
-    functions = [each for one in with_inner(flatten(schedulers)) for each in getattr(one, "lr_lambdas", ())]
+    functions = [each for item in with_inner(flatten(schedulers)) for each in getattr(item, "lr_lambdas", ())]
     try:
         with Kept(functions) as kept, kept.probe(0):
             return any(len({float(each(0)) for _ in range(ENOUGH)}) > 1 for each in functions)
@@ -150,7 +150,7 @@ def rates_of(optimizers: Optimizers, scheduler: Any = None, ratios: Sequence[flo
         BadInputError: If the optimizer has no positive learning rate to measure the ratios against.
     """
     each, schedulers = as_list(optimizers), with_inner(flatten(scheduler))
-    first, *others = [_peaks(one, schedulers) for one in each]
+    first, *others = [_peaks(item, schedulers) for item in each]
     peaks = [*first, *(peak for some in others for peak in some)]
     usual, known = float(each[0].defaults.get("lr") or 0.0), _rate_in(ratios, peaks)
     named = (peak for peak in first if peak and differing([peak], [usual], CLOSE) is None)
@@ -174,15 +174,15 @@ def _rate_in(ratios: Sequence[float], peaks: Sequence[float]) -> float:
 
 def _peaks(optimizer: Optimizer, schedulers: Sequence[Any]) -> list[float]:
     """Return the peak of each param group under the schedulers that drive an optimizer."""
-    drivers = [one for one in schedulers if drives(one, optimizer)]
-    cycles = [one for one in drivers if hasattr(one, "max_lrs") and not needs_metric(one)]
+    drivers = [each for each in schedulers if drives(each, optimizer)]
+    cycles = [each for each in drivers if hasattr(each, "max_lrs") and not needs_metric(each)]
     if cycles:
         return [float(peak) for peak in cycles[-1].max_lrs]
     if drivers and _is_absolute(drivers[-1]):
         steps = known_length(drivers[-1]) or ENOUGH
         return [max(rates) for rates in zip(*trajectory(on_dummy(drivers[-1]), steps), strict=True)]
     names: tuple[str, ...] = ("initial_lr", "lr")
-    if not schedulers or any(hasattr(one, "_schedule_phases") for one in drivers):  # OneCycleLR, which may be over
+    if not schedulers or any(hasattr(each, "_schedule_phases") for each in drivers):  # OneCycleLR, which may be over
         names = ("max_lr", *names)
     return [float(next(group[name] for name in names if name in group)) for group in optimizer.param_groups]
 
@@ -199,11 +199,11 @@ def _keeps_rates(scheduler: Any) -> bool:
     """Say whether a scheduler, or one that it holds, has noted the rates that its optimizer had."""
     groups = unwrapped(optimizer_of(scheduler)).param_groups
     rates = [held_by(groups), [float(group["initial_lr"]) for group in groups if "initial_lr" in group]]
-    kept = [(name, value) for one in with_inner([scheduler]) for name, value in vars(one).items()]
+    kept = [(name, value) for item in with_inner([scheduler]) for name, value in vars(item).items()]
     lists = [value for _, value in kept if isinstance(value, (list, tuple)) and len(value) == len(groups)]
     lists += [[value] * len(groups) for name, value in kept if isinstance(value, float) and _BASE.search(name)]
-    numbers = [list(map(float, one)) for one in lists if all(isinstance(each, (int, float, Tensor)) for each in one)]
-    return any(differing(one, each, 1e-9) is None for one in numbers for each in rates if each)
+    numbers = [list(map(float, item)) for item in lists if all(isinstance(each, (int, float, Tensor)) for each in item)]
+    return any(differing(item, each, 1e-9) is None for item in numbers for each in rates if each)
 
 
 class Scheduled:
@@ -259,7 +259,7 @@ class Scheduled:
             return constant
         times = self._steps or self._epochs(steps, epochs) or max(steps // self._every, 1)
         rates = trajectory(self._twin, times * self._steps_per_call)[:: self._steps_per_call]
-        multipliers = [max(one / peak for one, peak in zip(row, self._peaks, strict=True) if peak) for row in rates]
+        multipliers = [max(each / peak for each, peak in zip(row, self._peaks, strict=True) if peak) for row in rates]
         peak = 1.0 if self._is_begun else max(multipliers)
         self._has_no_peak = not _LEAST <= peak <= _MOST
         if not self._has_no_peak:

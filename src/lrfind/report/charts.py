@@ -140,10 +140,10 @@ def _steps(lines: Iterable[Series]) -> Axis:
 def _metric_name(comparison: Comparison, family: str) -> str:
     """Return a name with nothing in it that a file system or a shell could trip over; two never get the same."""
     names: list[str] = []
-    for one in families(comparison):
-        name = re.sub(r"[^A-Za-z0-9]+", "-", one).strip("-").lower()[:40] or "unnamed"
+    for each in families(comparison):
+        name = re.sub(r"[^A-Za-z0-9]+", "-", each).strip("-").lower()[:40] or "unnamed"
         names.append(f"{name}-{len(names)}" if name in names else name)
-        if one == family:
+        if each == family:
             break
     return f"metric-{names[-1]}"
 

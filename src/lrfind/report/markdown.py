@@ -22,7 +22,9 @@ def to_markdown(comparison: Comparison) -> str:
         " ".join([f"**{verdict}**", *remarks]),
         _arms(comparison),
         "\n".join(map(_pair, comparison.verdict.pairs)),
-        "\n".join(f"- Failed: {escape(one.arm)}, seed {one.seed}: {escape(one.error)}" for one in comparison.failures),
+        "\n".join(
+            f"- Failed: {escape(each.arm)}, seed {each.seed}: {escape(each.error)}" for each in comparison.failures
+        ),
         _how(comparison),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -90,8 +90,8 @@ def labelled(comparison: Comparison) -> Comparison:
     def of(name: str) -> str:
         return labels.get(name, name)
 
-    def pair(one: Pair) -> Pair:
-        return replace(one, first=of(one.first), second=of(one.second))
+    def pair(each: Pair) -> Pair:
+        return replace(each, first=of(each.first), second=of(each.second))
 
     said, about = comparison.verdict, (comparison.metric, comparison.mode)
     verdict = replace(

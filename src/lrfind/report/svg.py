@@ -42,7 +42,10 @@ def strip(place: int) -> Axis:
 def hover(chart: Chart) -> dict[str, Any]:
     """Return what the page's script says at a place along a chart."""
     x = {"label": chart.x.label, "low": chart.x.low, "high": chart.x.high, "log": chart.x.is_log}
-    return {"x": x, "series": [[one.arm, one.colour, one.label, _json(one.xs), _json(one.ys)] for one in _read(chart)]}
+    return {
+        "x": x,
+        "series": [[each.arm, each.colour, each.label, _json(each.xs), _json(each.ys)] for each in _read(chart)],
+    }
 
 
 def table(chart: Chart) -> list[list[str]]:

@@ -29,7 +29,7 @@ def reply_to(curve: Curve) -> Reply:
     if curve.reply is not None:
         return curve.reply
     name = curve.optimizer.lower()
-    is_free = any(one in name for one in _NAMES) and "adamax" not in name
+    is_free = any(each in name for each in _NAMES) and "adamax" not in name
     return Reply((ADAM if is_free else 1.0,), (math.inf,), is_free)
 
 
