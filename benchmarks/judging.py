@@ -18,7 +18,7 @@ import numpy.typing as npt
 from benchmarks.scoring import Stored
 from benchmarks.widths import findings
 from lrfind.suggest.calibrated import Evidence
-from lrfind.suggest.judging import CLOSE, INSTEAD, PLACES, SURE, expected
+from lrfind.suggest.judging import CLOSE, JUDGED_AS, PLACES, SURE, expected
 
 Array = npt.NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def pairs(stored: Stored) -> Iterator[Pair]:
     """Yield every rate of every grid, for every stored search."""
     for one in findings(stored):
         truth = stored.truths[one.task.name, one.schedule]
-        least, kind = truth.regret(one.lr), INSTEAD.get(one.rests_on, one.rests_on)
+        least, kind = truth.regret(one.lr), JUDGED_AS.get(one.rests_on, one.rests_on)
         for octave, regret in zip(truth.octaves, truth.regrets, strict=True):
             place = float(octave) - log2(one.lr)
             of = (one.task.family, one.task.group, one.task.name, kind)
@@ -74,7 +74,7 @@ def tables(known: Sequence[Pair]) -> Tables:
     Every task counts alike. Farther from the reading neither gets less. Evidence without a pair is judged as an edge.
     """
     found = {kind: _table([one for one in known if one.rests_on == kind]) for kind in {one.rests_on for one in known}}
-    return {kind: found.get(kind, found["edge"]) for kind in get_args(Evidence) if kind not in INSTEAD}
+    return {kind: found.get(kind, found["edge"]) for kind in get_args(Evidence) if kind not in JUDGED_AS}
 
 
 def _table(known: Sequence[Pair]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -44,13 +44,13 @@ Fabric and Accelerate use plain loops and have their own tests (`tests/test_fabr
 """
 
 IN_THREES = ("pytorch",)
-TALKERS = ("lightning", "lightning.pytorch", "pytorch_lightning", "transformers", "torch._dynamo")
+LOGGER_NAMES = ("lightning", "lightning.pytorch", "pytorch_lightning", "transformers", "torch._dynamo")
 
 
 def main() -> int:
     """Run all, write the page; 1 if a cell moved or failed."""
     torch.set_num_threads(1)
-    for name in TALKERS:
+    for name in LOGGER_NAMES:
         logging.getLogger(name).setLevel(logging.ERROR)
     counts = {}
     os.chdir(tempfile.mkdtemp())

@@ -11,7 +11,7 @@ from torch.optim import lr_scheduler as torchs
 import lrfind
 from lrfind.records import Record
 from lrfind.search import find_with
-from lrfind.suggest.training import Training, with_own
+from lrfind.suggest.training import Training, with_length_of
 
 PER_EPOCH, EPOCHS = 40, 5
 STEPS = PER_EPOCH * EPOCHS
@@ -118,7 +118,7 @@ class Own:
     ],
 )
 def test_the_length_is_worked_out_from_what_is_known(said, schedule, steps, passes):
-    length = with_own(said, schedule)
+    length = with_length_of(said, schedule)
     assert length.steps == steps
     assert length.passes == passes
 

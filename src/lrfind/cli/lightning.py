@@ -17,12 +17,12 @@ from lrfind import lightning
 from lrfind.cli.faults import UsageError, condensed, refusals
 from lrfind.cli.options import load_named
 from lrfind.compare.targets.identity import identity_of
-from lrfind.compare.targets.lightning import OURS, LightningTraining
+from lrfind.compare.targets.lightning import SET_BY_COMPARISON, LightningTraining
 from lrfind.compare.targets.specs import faults_of, name_of_builder, setting_of
 from lrfind.errors import BadInputError
 from lrfind.isolation import generators_kept, seed_all
 from lrfind.lightning.attributes import trace
-from lrfind.lightning.framework import PACKAGES, TALKERS, package_of
+from lrfind.lightning.framework import LOGGER_NAMES, PACKAGES, package_of
 from lrfind.loop import quiet
 
 if TYPE_CHECKING:
@@ -61,13 +61,13 @@ class Described(LightningTraining):
         """The LightningCLI that has read the arguments and built nothing."""
         model, kind = _checked(self.model, "--model", "LightningModule")
         data, data_kind = _checked(self.data, "--data", "LightningDataModule")
-        with quiet(*TALKERS), generators_kept():
+        with quiet(*LOGGER_NAMES), generators_kept():
             return _parse(package_of(kind or data_kind), model, data, self.arguments)
 
     def build(self) -> tuple[Any, Any, dict[str, Any]]:
         """Build the module, its datamodule and the trainer's options, with what the random number generators hold."""
         parsed = self.parsed
-        with quiet(*TALKERS), faults_of(_BUILDING):
+        with quiet(*LOGGER_NAMES), faults_of(_BUILDING):
             model, data, trainer = parsed.build()
         is_overridden = import_module(f"{parsed.package.__name__}.utilities.model_helpers").is_overridden
         if not is_overridden("train_dataloader", source := data or model):
@@ -79,7 +79,7 @@ class Described(LightningTraining):
 
     def build_trainer(self, options: Mapping[str, Any]) -> Any:
         """Build the trainer."""
-        with quiet(*TALKERS), faults_of(_BUILDING):
+        with quiet(*LOGGER_NAMES), faults_of(_BUILDING):
             return self.parsed.package.Trainer(**options)
 
     @property
@@ -99,14 +99,16 @@ class Described(LightningTraining):
         trainer = self.build_trainer(trainer_options)
         if not (self.length or {"total_steps", "epochs"} & set(options)):
             options = {**options, "epochs": None}  # else the trainer's own default, a thousand, would pass for a wish
-        with quiet(*TALKERS), refusals():
+        with quiet(*LOGGER_NAMES), refusals():
             finding = lightning.find(trainer, model, datamodule=data, **options)
             read = trace(model).read
         return finding, f"Train with it: the optimizer reads self.{read[0]} of {type(model).__name__}." if read else ""
 
     def target(self) -> tuple[Target, dict[str, Any], str]:
         """Return it for a comparison; see ``lrfind.cli.named.Named``."""
-        names = ", ".join(name for name in OURS if name in self._given and name not in ("max_epochs", "max_steps"))
+        names = ", ".join(
+            name for name in SET_BY_COMPARISON if name in self._given and name not in ("max_epochs", "max_steps")
+        )
         note = f"The comparison sets {names} of the trainer itself; what was given is not used." if names else ""
         return self, self.length, note
 
@@ -125,21 +127,23 @@ class Described(LightningTraining):
             for name, value in parsed.config.items()
             if name not in _NOT_TRAINED and value is not None and defaults.get(name) != value
         }
-        return setting_of({name: value for name, value in changed.items() if name not in (*OURS, "class_path")})
+        return setting_of(
+            {name: value for name, value in changed.items() if name not in (*SET_BY_COMPARISON, "class_path")}
+        )
 
     def identity(self) -> Mapping[str, Any]:
         """Return plain data that names what is trained."""
         parsed = self.parsed
         config = json.loads(parsed.parser.dump(parsed.config, format="json", skip_link_targets=False))
         kept = {name: value for name, value in config.items() if name not in _NOT_TRAINED}
-        kept["trainer"] = {name: value for name, value in config["trainer"].items() if name not in OURS}
+        kept["trainer"] = {name: value for name, value in config["trainer"].items() if name not in SET_BY_COMPARISON}
         code = {name: identity_of(locate(path.replace(":", "."))) for name, path in self._paths.items()}
         return {"model": self.model, "data": self.data, "code": code, "config": kept}
 
     def parts(self) -> tuple[Any, Any, Mapping[str, Any]]:
         """Build the module, its data, and the trainer's options that were given."""
         model, data, options = self.build()
-        return model, data, {name: options[name] for name in self._given if name not in OURS}
+        return model, data, {name: options[name] for name in self._given if name not in SET_BY_COMPARISON}
 
     @property
     def _given(self) -> list[str]:

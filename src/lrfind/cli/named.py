@@ -59,13 +59,13 @@ class BuiltIn:
         from lrfind.demo.experiment import BATCH_SIZE
         from lrfind.demo.lenet import LeNet
         from lrfind.isolation import seed_all
-        from lrfind.lightning.framework import TALKERS, lightning_package
+        from lrfind.lightning.framework import LOGGER_NAMES, lightning_package
         from lrfind.loop import quiet
 
         images = load(self.name)
         seed_all(options["seed"])
         length = {} if {"total_steps", "epochs"} & set(options) else {"epochs": images.epochs}
-        with quiet(*TALKERS):
+        with quiet(*LOGGER_NAMES):
             trainer = lightning_package().Trainer(logger=False, enable_checkpointing=False)
             loader = images.loaders(batch_size=BATCH_SIZE, seed=0)[0]
             return lightning.find(trainer, LeNet(), loader, **{**options, **length}), ""

@@ -9,7 +9,7 @@ from typing import Any
 
 from lrfind.errors import BadInputError, MissingExtraError
 
-TALKERS = ("transformers.trainer", "accelerate")
+LOGGER_NAMES = ("transformers.trainer", "accelerate")
 """The loggers that tell of a training."""
 
 

@@ -75,7 +75,7 @@ def base_of(loader: Any) -> Any:
     return getattr(loader, "base_dataloader", loader)
 
 
-def begin_again(loader: Any, seed: int) -> None:
+def restart(loader: Any, seed: int) -> None:
     """Let a loader that has been gone over begin as if it were made anew with a seed; its workers stay."""
     base = base_of(loader)
     samplers = (base.sampler, base.batch_sampler, getattr(base.batch_sampler, "sampler", None))

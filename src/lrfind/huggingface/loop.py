@@ -15,8 +15,8 @@ from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
 from lrfind.finder import TrainerLoop
-from lrfind.huggingface.framework import TALKERS, callback_base, check_trainer, sharded, transformers
-from lrfind.huggingface.inner import base_of, begin_again, inner_trainer, parts_of
+from lrfind.huggingface.framework import LOGGER_NAMES, callback_base, check_trainer, sharded, transformers
+from lrfind.huggingface.inner import base_of, inner_trainer, parts_of, restart
 from lrfind.isolation import Kept, end_workers, generators_kept, length_of, seed_all
 from lrfind.loop import OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
@@ -92,7 +92,7 @@ class HuggingFaceLoop(TrainerLoop):
 
     def _begin(self, stack: ExitStack) -> Kept:
         stack.enter_context(self._ranks.together())
-        stack.enter_context(quiet(*TALKERS))
+        stack.enter_context(quiet(*LOGGER_NAMES))
         trainer = self._trainer
         if trainer.model_init is not None and not self._is_training:  # which may move what it reaches
             stack.enter_context(Kept((trainer, sharded())))
@@ -115,7 +115,7 @@ class HuggingFaceLoop(TrainerLoop):
     def _loader_of(self, make: Callable[[], Any], seed: int) -> Any:
         """Return the loader of a probe: the first one's, with its workers, where it has any; else one made anew."""
         if self._loader is not None and base_of(self._loader).num_workers:
-            begin_again(self._loader, seed)
+            restart(self._loader, seed)
             return self._loader
         self._loader = make()
         base = base_of(self._loader)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from lrfind.errors import RateNotAppliedError
 from lrfind.isolation import Kept, generators_kept
-from lrfind.lightning.framework import TALKERS, package_of
+from lrfind.lightning.framework import LOGGER_NAMES, package_of
 from lrfind.loop import quiet
 from lrfind.optim import driving, rates_of, unwrapped
 from lrfind.records import Finding
@@ -168,7 +168,7 @@ def _is_rate(value: Any) -> bool:
 @contextmanager
 def _trials(module: Any, optimizer: int) -> Iterator[Callable[[dict[str, float]], float]]:
     """Yield what builds the optimizer with some attributes changed and returns its rate; all is put back each time."""
-    with generators_kept(), Kept((module,)) as kept, quiet(*TALKERS):
+    with generators_kept(), Kept((module,)) as kept, quiet(*LOGGER_NAMES):
 
         def built_with(values: dict[str, float]) -> float:
             with kept.probe(0):

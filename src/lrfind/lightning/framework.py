@@ -14,7 +14,7 @@ from lrfind.records import Finding
 
 PACKAGES = {"lightning": "lightning.pytorch", "pytorch_lightning": "pytorch_lightning"}
 
-TALKERS = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")
+LOGGER_NAMES = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")
 """The loggers that give advice on devices, workers, log intervals."""
 
 

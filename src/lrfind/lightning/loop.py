@@ -14,7 +14,7 @@ from lrfind.curves import PATIENCE
 from lrfind.errors import BadInputError
 from lrfind.finder import TrainerLoop
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in, seed_all
-from lrfind.lightning.framework import TALKERS, callback_bases, fit, package_of
+from lrfind.lightning.framework import LOGGER_NAMES, callback_bases, fit, package_of
 from lrfind.loop import OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.options import SearchOptions, with_options
@@ -131,7 +131,7 @@ class LightningLoop(TrainerLoop):
 
     def _begin(self, stack: ExitStack) -> Kept:
         stack.enter_context(self._ranks.together())
-        stack.enter_context(quiet(*TALKERS))
+        stack.enter_context(quiet(*LOGGER_NAMES))
         self._twin = None if _gives_loaders(self._data) else fresh(self._data)
         self._made = None
         stack.callback(lambda: end_workers([*loaders_in(self._twin), *loaders_in(self._made)]))

@@ -13,7 +13,7 @@ from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import Ramp, Shape, Stretched, constant, name_of, ramp, remaining, to_shape
 from lrfind.strategies.reading import combined, read, read_all
 from lrfind.suggest import to_rule
-from lrfind.suggest.training import Training, with_own
+from lrfind.suggest.training import Training, with_length_of
 
 _KINDS = (
     ("min_lr", Real, "a number"),
@@ -116,7 +116,7 @@ class RangeTest:
         """Return the same without ``final_fraction``, with a record at hand or before the first."""
         steps_per_epoch = self.steps_per_epoch if record is None else record.steps_per_epoch or self.steps_per_epoch
         known = Training(self.total_steps, self.epochs, steps_per_epoch, schedule=name_of(self.schedule))
-        return with_own(known, self.schedule)
+        return with_length_of(known, self.schedule)
 
     def _shape(self, known: Training) -> Shape:
         if not isinstance(self.schedule, Stretched):

@@ -50,7 +50,7 @@ TABLES: dict[Evidence, tuple[Table, Table]] = {
 """By what the reading rests on: the mean regret at each place, and the share of trainings that lose more there than at
 the reading. ``python -m benchmarks.judging`` prints them."""
 
-INSTEAD: dict[Evidence, Evidence] = {"saturated, adaptive": "edge", "capped": "edge", "none": "edge"}
+JUDGED_AS: dict[Evidence, Evidence] = {"saturated, adaptive": "edge", "capped": "edge", "none": "edge"}
 """What is too rare for a table of its own is judged by another."""
 
 CLOSE = 0.01
@@ -134,7 +134,7 @@ def judge(lr: float, found: float, known: float, rests_on: Evidence) -> Judgemen
         known: The calibrated one of the same records.
         rests_on: What that rests on.
     """
-    table = TABLES[INSTEAD.get(rests_on, rests_on)]
+    table = TABLES[JUDGED_AS.get(rests_on, rests_on)]
     regret, worse = expected(lr, known, table)
     than, others = expected(found, known, table)
     if abs(regret - than) <= CLOSE:

@@ -76,7 +76,7 @@ class Training:
         return replace(self, steps_per_epoch=record.steps_per_epoch or self.steps_per_epoch)
 
 
-def with_own(training: Training, schedule: Any) -> Training:
+def with_length_of(training: Training, schedule: Any) -> Training:
     """Return a training with the length that its schedule has by itself, where nothing else is said.
 
     A scheduler does not say whether it is stepped per batch or per epoch. One that would end within the first pass

@@ -21,12 +21,12 @@ from lrfind.compare.targets.specs import Builder, build, name_of_builder, settin
 from lrfind.errors import BadInputError
 from lrfind.isolation import seed_all
 from lrfind.lightning import find
-from lrfind.lightning.framework import TALKERS, callback_bases, fit, package_of
+from lrfind.lightning.framework import LOGGER_NAMES, callback_bases, fit, package_of
 from lrfind.lightning.loop import ProbeCallback
 from lrfind.loop import quiet
 from lrfind.records import Finding, Probe
 
-OURS = (
+SET_BY_COMPARISON = (
     *("max_steps", "max_epochs", "max_time", "min_steps", "min_epochs", "val_check_interval"),
     *("check_val_every_n_epoch", "num_sanity_val_steps", "enable_checkpointing", "logger"),
 )
@@ -77,7 +77,7 @@ class LightningTraining(ABC):
     @contextmanager
     def _built(self, seed: int) -> Iterator[tuple[Any, _Data, Mapping[str, Any]]]:
         """Build everything for a run of one seed, which goes on without advice and on one thread."""
-        with quiet(*TALKERS), one_thread():
+        with quiet(*LOGGER_NAMES), one_thread():
             seed_all(seed)
             module, made, options = self.parts()
             if not hasattr(module, "training_step"):
@@ -115,7 +115,7 @@ class LightningTarget(LightningTraining):
         to_callable(self.model, "model")
         if self.data is not None:
             to_callable(self.data, "data")
-        if taken := sorted(set(OURS) & set(self.trainer)):
+        if taken := sorted(set(SET_BY_COMPARISON) & set(self.trainer)):
             raise BadInputError(f"the comparison sets {', '.join(taken)} of the trainer itself; leave it out.")
 
     @property
