@@ -17,7 +17,7 @@ from lrfind import lightning
 from lrfind.cli.faults import UsageError, condensed, refusals
 from lrfind.cli.options import load_named
 from lrfind.compare.targets.identity import identity_of
-from lrfind.compare.targets.lightning import SET_BY_COMPARISON, LightningTraining
+from lrfind.compare.targets.lightning import RESERVED, LightningTraining
 from lrfind.compare.targets.specs import faults_of, name_of_builder, setting_of
 from lrfind.errors import BadInputError
 from lrfind.isolation import generators_kept, seed_all
@@ -106,9 +106,7 @@ class Described(LightningTraining):
 
     def target(self) -> tuple[Target, dict[str, Any], str]:
         """Return it for a comparison; see ``lrfind.cli.named.Named``."""
-        names = ", ".join(
-            name for name in SET_BY_COMPARISON if name in self._given and name not in ("max_epochs", "max_steps")
-        )
+        names = ", ".join(name for name in RESERVED if name in self._given and name not in ("max_epochs", "max_steps"))
         note = f"The comparison sets {names} of the trainer itself; what was given is not used." if names else ""
         return self, self.length, note
 
@@ -127,23 +125,21 @@ class Described(LightningTraining):
             for name, value in parsed.config.items()
             if name not in _NOT_TRAINED and value is not None and defaults.get(name) != value
         }
-        return setting_of(
-            {name: value for name, value in changed.items() if name not in (*SET_BY_COMPARISON, "class_path")}
-        )
+        return setting_of({name: value for name, value in changed.items() if name not in (*RESERVED, "class_path")})
 
     def identity(self) -> Mapping[str, Any]:
         """Return plain data that names what is trained."""
         parsed = self.parsed
         config = json.loads(parsed.parser.dump(parsed.config, format="json", skip_link_targets=False))
         kept = {name: value for name, value in config.items() if name not in _NOT_TRAINED}
-        kept["trainer"] = {name: value for name, value in config["trainer"].items() if name not in SET_BY_COMPARISON}
+        kept["trainer"] = {name: value for name, value in config["trainer"].items() if name not in RESERVED}
         code = {name: identity_of(locate(path.replace(":", "."))) for name, path in self._paths.items()}
         return {"model": self.model, "data": self.data, "code": code, "config": kept}
 
     def parts(self) -> tuple[Any, Any, Mapping[str, Any]]:
         """Build the module, its data, and the trainer's options that were given."""
         model, data, options = self.build()
-        return model, data, {name: options[name] for name in self._given if name not in SET_BY_COMPARISON}
+        return model, data, {name: options[name] for name in self._given if name not in RESERVED}
 
     @property
     def _given(self) -> list[str]:

@@ -26,7 +26,7 @@ from lrfind.lightning.loop import ProbeCallback
 from lrfind.loop import quiet
 from lrfind.records import Finding, Probe
 
-SET_BY_COMPARISON = (
+RESERVED = (
     *("max_steps", "max_epochs", "max_time", "min_steps", "min_epochs", "val_check_interval"),
     *("check_val_every_n_epoch", "num_sanity_val_steps", "enable_checkpointing", "logger"),
 )
@@ -115,7 +115,7 @@ class LightningTarget(LightningTraining):
         to_callable(self.model, "model")
         if self.data is not None:
             to_callable(self.data, "data")
-        if taken := sorted(set(SET_BY_COMPARISON) & set(self.trainer)):
+        if taken := sorted(set(RESERVED) & set(self.trainer)):
             raise BadInputError(f"the comparison sets {', '.join(taken)} of the trainer itself; leave it out.")
 
     @property
