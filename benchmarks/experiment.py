@@ -17,6 +17,7 @@ from lrfind.demo.experiment import Experiment, run
 from lrfind.records import Finding
 
 SEEDS = (0, 1, 2, 3, 4)
+EPOCHS = 5
 LRS = (1e-5, 1e-4, 1e-3, 2e-3, 1e-1)
 RESULTS = HERE / "experiment.json"
 PAGE, README = HERE.parent / "docs" / "experiment.md", HERE.parent / "README.md"
@@ -98,7 +99,7 @@ def readme_table(results: list[dict[str, Any]]) -> str:
 
 
 def _train(seed: int, out: Path, jobs: int) -> Comparison:
-    return run(Experiment(dataset="fashion-mnist", seed=seed), lrs=LRS, out=out, jobs=jobs)
+    return run(Experiment(dataset="fashion-mnist", seed=seed), lrs=LRS, epochs=EPOCHS, out=out, jobs=jobs)
 
 
 def _results(comparison: Comparison) -> dict[str, Any]:
