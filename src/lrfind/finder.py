@@ -33,7 +33,10 @@ from lrfind.search import find_with
 
 
 class TrainerLoop(Loop):
-    """A loop in a framework's own trainer, which knows what it will do with the rate and for how long."""
+    """The base of the loop of a framework with a trainer of its own, which knows its schedule and its length.
+
+    A subclass gives ``_run`` and what is abstract here; the framework's callback is a ``Finder``.
+    """
 
     @abstractmethod
     def schedule(self) -> Any:

@@ -1,5 +1,6 @@
 """Ranks: what the processes of one training must agree on; on one process nothing is done.
 
+The recorder asks them at each loss and each record, the resume file once.
 Every rank judges the same losses and reads the same records, so that each of them stops, proposes and answers alike.
 Where one fails, all do.
 """

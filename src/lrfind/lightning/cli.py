@@ -76,7 +76,7 @@ def lr_find(
         model: The module.
         train_dataloaders: What ``fit`` would be given.
         datamodule: Instead, a datamodule.
-        schedule: What the rate will do in training: constant, linear or cosine; by default what the module's own
+        schedule: What the rate will do in training: a name, as `find` takes it; by default what the module's own
             scheduler does.
         total_steps: How many optimizer steps training will take; by default what the trainer says.
         epochs: Or how many passes over the data.

@@ -1,4 +1,4 @@
-"""The pages of a comparison and of a finding: each one self-contained file that asks no other place for anything."""
+"""Fills in the templates of page/, for a comparison and for a finding: a page is one file that loads nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report says, as rows: the page, the Markdown and the terminal only write them down."""
+"""What a report says, as rows. Which of it is shown is said by page/*.jinja, markdown.py and cli/views.py."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The replicated range test: one ramp over all rates, then shorter ones over the part where something happened.
 
-Where training is short, and the first ramp with it, a slower one looks closer.
+All of them take no more steps than the budget allows. Where training is short, a slower ramp looks closer.
 """
 
 from __future__ import annotations
