@@ -19,6 +19,7 @@ from lrfind.optim import (
     CLOSE,
     AppliedRate,
     Optimizers,
+    Rates,
     apply_rate,
     as_list,
     differing,
@@ -72,6 +73,7 @@ class Training(NamedTuple):
     steps: int  # that the optimizer has made
     holders: Sequence[Any]  # of code that may change a rate: callbacks, modules
     framework: str  # a pattern of the modules whose classes are the framework's own
+    named: Sequence[float]  # what it calls its rate, in attributes or arguments
 
 
 class Verifier(ABC):
@@ -111,7 +113,7 @@ class Verifier(ABC):
 
     def _begin(self, trainer: Any, *, is_resumed: bool = False) -> None:
         """Compare the rate with the one that training starts, or goes on, with; watch it from now on."""
-        rates = rates_of(*self._training(trainer)[:2], self._ratios)
+        rates = self._rates(trainer)
         if self.lr is not None:
             is_told = len(set(self._ratios)) > 1 or not is_resumed  # which group's rate it is; else any may have it
             held = [rates.lr] if is_told else rates.peaks
@@ -123,14 +125,18 @@ class Verifier(ABC):
                     f"on with what it has; if that is meant, verify VerifyLR({rates.lr}), else begin a new training "
                     f"from its weights."
                 )
-            if not is_told:
-                self._ratios = tuple(each / self.lr for each in held)
+            self._ratios = rates.ratios if is_told else tuple(each / self.lr for each in held)
         self._watch(trainer)
+
+    def _rates(self, trainer: Any) -> Rates:
+        """Return the rates of what trains."""
+        training = self._training(trainer)
+        return rates_of(training.optimizers, training.schedulers, self._ratios, training.named)
 
     def _watch(self, trainer: Any) -> None:
         """Watch the optimizer from now on; param groups that come later than the first watch may hold any rate."""
         self._unwatch()
-        optimizers, schedulers, self._begun, holders, framework = self._training(trainer)
+        optimizers, schedulers, self._begun, holders, framework, _ = self._training(trainer)
         suspects = partial(handling_groups, [each for each in holders if each is not self], framework)
         self.applied = AppliedRate(optimizers, schedulers, suspects=suspects, groups=self._groups, ratios=self._ratios)
         self._groups = self.applied.groups
@@ -198,8 +204,7 @@ class Finder(Verifier):
             self._use(trainer, is_fresh=False)
         else:
             if is_resumed and self._apply:  # into an optimizer that was built with another rate
-                optimizers, schedulers, *_ = self._training(trainer)
-                as_list(optimizers)[0].defaults["lr"] = rates_of(optimizers, schedulers, self._ratios).lr
+                as_list(self._training(trainer).optimizers)[0].defaults["lr"] = self._rates(trainer).lr
             self._find(trainer, is_fresh=not is_resumed)
 
     def _find_again(self, trainer: Any, epoch: float) -> None:
@@ -232,7 +237,7 @@ class Finder(Verifier):
             self.findings[-1] = self._write(trainer, finding, is_fresh=is_fresh)
             optimizers, schedulers, *_ = self._training(trainer)
             self._ratios = finding.ratios or self._ratios
-            if rates_of(optimizers, schedulers, self._ratios).lr != finding.lr:
+            if self._rates(trainer).lr != finding.lr:
                 apply_rate(optimizers, finding.lr, schedulers, ratios=self._ratios).remove()
             as_list(optimizers)[0].defaults["lr"] = finding.lr
             self._watch(trainer)

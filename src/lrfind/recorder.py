@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 from time import perf_counter
 from typing import Any
@@ -60,14 +61,15 @@ class Recorder:
         self._open: list[float] = []
         self._watch = DivergenceWatch()
 
-    def start(self, optimizers: Optimizers, scheduler: Any = None) -> Self:
+    def start(self, optimizers: Optimizers, scheduler: Any = None, named: Sequence[float] = ()) -> Self:
         """Begin to set rates.
 
         Args:
             optimizers: What is stepped; of several, the first one counts the steps and the others move with it.
             scheduler: What drives their rates in training, as far as it is known.
+            named: What training calls its rate, in attributes or arguments.
         """
-        self._stepping = Stepping(optimizers, self.probe.lrs[0], scheduler=scheduler)
+        self._stepping = Stepping(optimizers, self.probe.lrs[0], scheduler=scheduler, named=named)
         self._lead = self._stepping.optimizers[0]
         self._is_fresh = not self._lead.state
         is_torchs = type(self._lead).__module__.startswith("torch.optim.")  # whose optimizers draw no random numbers

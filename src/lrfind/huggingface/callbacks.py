@@ -43,7 +43,8 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Note the ratios of an optimizer that the Trainer is given, before a checkpoint's state is loaded into it."""
-        self._ratios = _ratios_of(trainer_of(self).optimizer)
+        trainer = trainer_of(self)
+        self._ratios = _ratios_of(trainer.optimizer, args.learning_rate)
 
     @property
     def state_key(self) -> str:
@@ -69,7 +70,8 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
     def _training(self, trainer: Any) -> Training:
         holders = [*trainer.callback_handler.callbacks, trainer]
         schedulers, steps = (trainer.lr_scheduler,), trainer.state.global_step
-        return Training(trainer.optimizer, schedulers, steps, holders, r"^transformers\.")
+        named = (trainer.args.learning_rate,)
+        return Training(trainer.optimizer, schedulers, steps, holders, r"^transformers\.", named)
 
     def _refusal(self, trainer: Any, used: float) -> RateNotAppliedError:
         return RateNotAppliedError(
@@ -147,10 +149,10 @@ class _Report:
         self._callback.on_log(trainer.args, state, trainer.control, logs=dict(metrics), model=trainer.model)
 
 
-def _ratios_of(optimizer: Any) -> tuple[float, ...]:
+def _ratios_of(optimizer: Any, named: float) -> tuple[float, ...]:
     """Return the ratios of an optimizer's param groups; none where there is no optimizer yet, or no rate."""
     with suppress(BadInputError):
-        return rates_of(optimizer).ratios if optimizer is not None else ()
+        return rates_of(optimizer, named=(named,)).ratios if optimizer is not None else ()
     return ()
 
 
@@ -164,7 +166,7 @@ def _ratios_as_built(trainer: Any) -> tuple[float, ...]:
         twin.optimizer_cls_and_kwargs = (chosen[0], dict(chosen[1]))
     with suppress(Exception), generators_kept():  # whatever the user's own method needs
         twin.create_optimizer()
-        return _ratios_of(twin.optimizer)
+        return _ratios_of(twin.optimizer, trainer.args.learning_rate)
     return ()
 
 

@@ -144,7 +144,7 @@ class _ProbeCallback(Recorder, callback_base()):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin to set rates."""
         seed_all(self.probe.seed)
-        self.start(kwargs["optimizer"], self.scheduler)
+        self.start(kwargs["optimizer"], self.scheduler, (args.learning_rate,))
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Count that the data is begun."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -36,7 +36,7 @@ def apply(finding: Finding, model: Any, *, attr: str | None = None) -> None:
     Warns:
         UserWarning: If it could not be told what the optimizer reads.
     """
-    wiring = trace(model, finding.lr, attr=attr)
+    wiring = trace(model, finding.lr, finding.ratios, attr=attr)
     values, name = wiring.values, attr or (*wiring.read, *wiring.unread, "lr")[0]
     if not wiring.is_known:
         warnings.warn(
@@ -73,16 +73,19 @@ class Wiring(NamedTuple):
         return math.isfinite(self.lr)
 
 
-def trace(module: Any, lr: float | None = None, *, attr: str | None = None, optimizer: int = 0) -> Wiring:
+def trace(
+    module: Any, lr: float | None = None, ratios: Sequence[float] = (), *, attr: str | None = None, optimizer: int = 0
+) -> Wiring:
     """Find out what a module's optimizer reads, by changing each candidate, building the optimizer and putting it back.
 
     Args:
         module: The module.
         lr: The rate that the optimizer, of several the one with this index, is to have.
+        ratios: Each param group's rate as a multiple of it, where that is known.
         attr: The attribute that the rate is to be written to; by default those that the optimizer reads.
         optimizer: The index.
     """
-    with _trials(module, optimizer) as built_with:
+    with _trials(module, optimizer, ratios) as built_with:
         built = built_with({})
         usual = [name for prefix in ("", "hparams.") for name in (prefix + usual for usual in _USUAL)]
         kept = {**vars(module), **{f"hparams.{name}": value for name, value in _hparams(module).items()}}
@@ -156,6 +159,13 @@ def mismatch_error(module: Any, wanted: float | None, used: float) -> RateNotApp
     )
 
 
+def named_rates(module: Any) -> list[float]:
+    """Return the rates that a module keeps under names that say so, the usual names first."""
+    kept = {**vars(module), **_hparams(module)}
+    names = dict.fromkeys([*_USUAL, *(name for name in kept if "lr" in name or "learning_rate" in name)])
+    return [float(kept[name]) for name in names if _is_rate(kept.get(name))]
+
+
 def _hparams(module: Any) -> Any:
     """The module's hyperparameters, without the property that makes an empty set of them on asking."""
     return getattr(module, "_hparams", {})
@@ -166,7 +176,7 @@ def _is_rate(value: Any) -> bool:
 
 
 @contextmanager
-def _trials(module: Any, optimizer: int) -> Iterator[Callable[[dict[str, float]], float]]:
+def _trials(module: Any, optimizer: int, ratios: Sequence[float]) -> Iterator[Callable[[dict[str, float]], float]]:
     """Yield what builds the optimizer with some attributes changed and returns its rate; all is put back each time."""
     with generators_kept(), Kept((module,)) as kept, quiet(*LOGGER_NAMES):
 
@@ -185,7 +195,7 @@ def _trials(module: Any, optimizer: int) -> Iterator[Callable[[dict[str, float]]
                 optimizers, schedulers, _ = configure(module.configure_optimizers())
                 known = [each["scheduler"] if isinstance(each, dict) else each for each in schedulers]
                 chosen = optimizers[optimizer]
-                return rates_of(chosen, driving([unwrapped(chosen)], known)).lr
+                return rates_of(chosen, driving([unwrapped(chosen)], known), ratios, named_rates(module)).lr
             except Exception:  # noqa: BLE001, the user's own code, which may ask for what only training has
                 return math.nan
 

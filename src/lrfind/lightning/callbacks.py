@@ -13,11 +13,11 @@ from typing_extensions import Unpack
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.finder import Finder, Training, Verifier
 from lrfind.isolation import generators_kept
-from lrfind.lightning.attributes import Wiring, get, mismatch_error, put, trace, unread_error
+from lrfind.lightning.attributes import Wiring, get, mismatch_error, named_rates, put, trace, unread_error
 from lrfind.lightning.framework import callback_bases, send_back
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers
 from lrfind.loggers import Metrics
-from lrfind.optim import counts, driving, rates_of
+from lrfind.optim import counts, driving
 from lrfind.options import SearchOptions, with_meanings
 from lrfind.records import Finding
 
@@ -59,7 +59,7 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
         self._ratios = ()
         if self._is_resumed:  # the optimizer is still as it was built
             with suppress(BadInputError):  # with no rate, maybe
-                self._ratios = rates_of(*self._training(trainer)[:2]).ratios
+                self._ratios = self._rates(trainer).ratios
         if not self._is_resumed:
             self.load_state_dict({})
             self._begin(trainer)
@@ -85,7 +85,8 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
     def _training(self, trainer: Any) -> Training:
         chosen, holders = chosen_optimizers(trainer, self._optimizer), [*trainer.callbacks, trainer.lightning_module]
         schedulers = driving(chosen, (config.scheduler for config in trainer.lr_scheduler_configs))
-        return Training(chosen, schedulers, trainer.global_step, holders, _BASES)
+        named = named_rates(trainer.lightning_module)
+        return Training(chosen, schedulers, trainer.global_step, holders, _BASES, named)
 
     def _refusal(self, trainer: Any, used: float) -> RateNotAppliedError:
         return mismatch_error(trainer.lightning_module, self.lr, used)
@@ -157,7 +158,7 @@ class LRFinder(Finder, VerifyLR):
     def _write(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         """Write the rate where the optimizer reads it; build a fresh one anew, set one in training in place."""
         module, schedulers = trainer.lightning_module, self._training(trainer).schedulers
-        wiring, name = self._wiring(module, finding.lr), type(module).__name__
+        wiring, name = self._wiring(module, finding.lr, finding.ratios), type(module).__name__
         fate = "which its optimizer does not read"
         if not wiring.is_known:
             fate = "and it could not be told what its optimizer reads"
@@ -175,8 +176,8 @@ class LRFinder(Finder, VerifyLR):
                 trainer.strategy.setup_optimizers(trainer)
         return replace(finding, notes=tuple(dict.fromkeys([*finding.notes, *notes])))
 
-    def _wiring(self, module: Any, lr: float | None = None) -> Wiring:
-        wiring = trace(module, lr, attr=self._attr, optimizer=self._optimizer or 0)
+    def _wiring(self, module: Any, lr: float | None = None, ratios: Sequence[float] = ()) -> Wiring:
+        wiring = trace(module, lr, ratios, attr=self._attr, optimizer=self._optimizer or 0)
         if self._attr is not None and wiring.is_known and self._attr not in wiring.read:
             raise unread_error(module, self._attr, wiring)
         return wiring

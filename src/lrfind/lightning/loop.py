@@ -14,6 +14,7 @@ from lrfind.curves import PATIENCE
 from lrfind.errors import BadInputError
 from lrfind.finder import TrainerLoop
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in, seed_all
+from lrfind.lightning.attributes import named_rates
 from lrfind.lightning.framework import LOGGER_NAMES, callback_bases, fit, package_of
 from lrfind.loop import OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
@@ -195,7 +196,7 @@ class ProbeCallback(Recorder, *callback_bases()):  # type: ignore[misc]
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
         if pl_module.automatic_optimization:
             trainer.strategy.lr_scheduler_configs = []
-        self.start(chosen_optimizers(trainer, self._index), schedulers)
+        self.start(chosen_optimizers(trainer, self._index), schedulers, named_rates(pl_module))
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Seed the processes."""

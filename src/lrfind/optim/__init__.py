@@ -5,12 +5,13 @@ from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, groups_of,
 from lrfind.optim.reply import reply_of
 from lrfind.optim.schedulers import check_hooks, driving, is_scheduler, outermost, unwrapped
 from lrfind.optim.stepping import AppliedRate, Stepping, handling_groups, living_schedulers
-from lrfind.optim.trajectory import Scheduled, counts, rates_of, to_schedule
+from lrfind.optim.trajectory import Rates, Scheduled, counts, rates_of, to_schedule
 
 __all__ = [
     "CLOSE",
     "AppliedRate",
     "Optimizers",
+    "Rates",
     "Scheduled",
     "Stepping",
     "apply_rate",

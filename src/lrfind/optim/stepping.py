@@ -30,6 +30,7 @@ class Stepping:
         rate: Of the next step.
         scheduler: What drives it, as ``rates_of`` takes it.
         known: The ratios of the param groups, likewise.
+        named: What training calls its rate, likewise.
 
     Attributes:
         rate: The rate that the next step is given.
@@ -42,12 +43,18 @@ class Stepping:
     """Whether the rate is somebody else's, and is only read. Probes are not training, and are not watched."""
 
     def __init__(
-        self, optimizers: Optimizers, rate: float = 0.0, *, scheduler: Any = None, known: Sequence[float] = ()
+        self,
+        optimizers: Optimizers,
+        rate: float = 0.0,
+        *,
+        scheduler: Any = None,
+        known: Sequence[float] = (),
+        named: Sequence[float] = (),
     ) -> None:
         self.rate = rate
         self.read: float | None = None
         self.optimizers = as_list(optimizers)
-        self.lr, self.ratios = (rates := rates_of(self.optimizers, scheduler, known)).lr, rates.ratios
+        self.lr, self.ratios = (rates := rates_of(self.optimizers, scheduler, known, named)).lr, rates.ratios
         self._lead = self.optimizers[0]
         self._is_usual = self.ratios == (1.0,)
         self._groups: list[Group] = []

@@ -117,8 +117,9 @@ class Rates:
     """The learning rate of an optimizer and what each param group makes of it.
 
     Attributes:
-        lr: A rate that a param group has, under a schedule its peak: the optimizer's ``defaults["lr"]`` where a group
-            has that, else the first group's that is not 0. Of several optimizers, the first one's.
+        lr: A rate that a param group has, under a schedule its peak: what training calls its rate where a group has
+            that, else the optimizer's ``defaults["lr"]`` likewise, else the first group's that is not 0. Of several
+            optimizers, the first one's.
         peaks: Each group's rate, under a schedule its peak; the groups of several optimizers in a row.
     """
 
@@ -136,7 +137,9 @@ class Rates:
         return Change(lr / self.lr, new)
 
 
-def rates_of(optimizers: Optimizers, scheduler: Any = None, ratios: Sequence[float] = ()) -> Rates:
+def rates_of(
+    optimizers: Optimizers, scheduler: Any = None, ratios: Sequence[float] = (), named: Sequence[float] = ()
+) -> Rates:
     """Return the rate of an optimizer and of its param groups.
 
     Args:
@@ -145,6 +148,7 @@ def rates_of(optimizers: Optimizers, scheduler: Any = None, ratios: Sequence[flo
             but where its scheduler leaves it in the groups.
         ratios: Each group's rate as a multiple of ``lr``, where that is known from before. The state of an optimizer
             has no ``defaults``: loaded into one that was built with another rate, the groups' ratios tell whose it is.
+        named: What training calls its rate, in attributes or arguments; one that no group has is passed over.
 
     Raises:
         BadInputError: If the optimizer has no positive learning rate to measure the ratios against.
@@ -152,10 +156,10 @@ def rates_of(optimizers: Optimizers, scheduler: Any = None, ratios: Sequence[flo
     each, schedulers = as_list(optimizers), with_inner(flatten(scheduler))
     first, *others = [_peaks(item, schedulers) for item in each]
     peaks = [*first, *(peak for some in others for peak in some)]
-    usual, known = float(each[0].defaults.get("lr") or 0.0), _rate_in(ratios, peaks)
-    named = (peak for peak in first if peak and differing([peak], [usual], CLOSE) is None)
-    is_same = len(ratios) == len(peaks)
-    lr = (is_same and known) or next(named, known or next(filter(None, first), 0.0))
+    known, is_same = _rate_in(ratios, peaks), len(ratios) == len(peaks)
+    wanted = [*named, float(each[0].defaults.get("lr") or 0.0)]
+    held = (peak for rate in wanted for peak in first if peak and differing([peak], [rate], CLOSE) is None)
+    lr = (is_same and known) or next(held, known or next(filter(None, first), 0.0))
     if not 0 < lr < math.inf:
         raise BadInputError(
             f"{type(each[0]).__name__} has lr={lr}, so the ratios of its param groups are unknown; "
