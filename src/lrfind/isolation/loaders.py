@@ -50,7 +50,7 @@ def length_of(loader: Any) -> int:
     """Return how many batches one pass over a loader gives; 0 where it does not say."""
     try:
         return len(loader)
-    except (TypeError, NotImplementedError):
+    except (TypeError, NotImplementedError, RuntimeError):  # of Lightning's CombinedLoader, before it is begun
         return 0
 
 

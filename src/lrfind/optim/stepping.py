@@ -207,7 +207,7 @@ class AppliedRate(Stepping):
         culprit = f"{' or '.join(names)} may have changed it" if names else "your own code, maybe, changed it"
         remedy = (
             "if a scheduler drives it, pass it: finding.apply(optimizer, scheduler); if your own code sets it, "
-            "search with schedule= as a function and call remove() on the watch"
+            "search with schedule= as a function, and call remove() on the watch or use LRFinder(apply=False)"
         )
         if driver:
             remedy = "set the rate through the scheduler only, or call remove() on the watch"
