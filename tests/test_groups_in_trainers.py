@@ -81,15 +81,45 @@ def trained(trainer):
     return [group["initial_lr"] for group in trainer.optimizer.param_groups]
 
 
-@pytest.mark.parametrize("name", ["lr", "learning_rate", "base_lr"])
+@pytest.mark.parametrize("name", ["lr", "learning_rate"])
 @pytest.mark.parametrize("lr", RATES)
 def test_in_lightning_it_is_the_attribute(lr, name):
     module, finder = Module(lr, name), lrl.LRFinder(**OPTIONS)
     rates = fitted(module, finder)
     assert rates == [finder.finding.lr / 2, finder.finding.lr]
-    if name != "base_lr":  # which the search has no reason to try
-        assert getattr(module, name) == finder.finding.lr
-        assert fitted(module, lrl.VerifyLR(finder.finding.lr)) == rates
+    assert getattr(module, name) == finder.finding.lr
+    assert fitted(module, lrl.VerifyLR(finder.finding.lr)) == rates
+
+
+def test_the_rate_of_a_lesser_group_is_not_the_rate_because_of_its_name():
+    class TwoRates(Module):
+        def __init__(self):
+            super().__init__(1e-2, "rate")
+            self.head_lr = 1e-3
+
+        def configure_optimizers(self):
+            head = {"params": self.head.parameters(), "lr": self.head_lr}
+            return torch.optim.AdamW([{"params": self.body.parameters()}, head], lr=self.rate)
+
+    assert fitted(TwoRates(), lrl.VerifyLR(1e-2)) == [1e-2, 1e-3]
+
+
+def test_training_in_which_only_the_second_optimizer_steps_is_watched_to_its_end():
+    class Second(Module):
+        def __init__(self):
+            super().__init__(1e-2)
+            self.automatic_optimization = False
+
+        def configure_optimizers(self):
+            return [torch.optim.SGD(self.body.parameters(), lr=1e-2), torch.optim.SGD(self.head.parameters(), lr=1e-2)]
+
+        def training_step(self, batch, batch_idx):
+            second = self.optimizers()[1]
+            second.zero_grad()
+            self.manual_backward(super().training_step(batch, batch_idx))
+            second.step()
+
+    assert fitted(Second(), lrl.VerifyLR(1e-2)) == [1e-2]
 
 
 @pytest.mark.parametrize("lr", RATES)

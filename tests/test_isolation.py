@@ -2,7 +2,9 @@
 
 import asyncio
 import functools
+import gc
 import importlib
+import io
 import itertools
 import logging
 import mmap
@@ -19,7 +21,7 @@ from array import array
 from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict, deque
 from dataclasses import dataclass, field
 from io import BytesIO, StringIO
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -1351,3 +1353,87 @@ def test_a_container_that_notices_being_read_is_not_moved_by_being_noted(kind):
     probed(lambda: made.clear(), [made])
     assert made.read == 0
     assert len(made) == 2
+
+
+def test_a_search_that_fails_to_begin_leaves_the_generators_alone_from_then_on():
+    class Raises:
+        @property
+        def __dict__(self):
+            raise KeyboardInterrupt
+
+    torch.manual_seed(0)
+    expected = torch.rand(3).tolist()
+    torch.manual_seed(0)
+    drawn = [torch.rand(1).item()]
+    with pytest.raises(KeyboardInterrupt):
+        Kept((Raises(),)).__enter__()
+    drawn += torch.rand(1).tolist()
+    gc.collect()
+    assert [*drawn, *torch.rand(1).tolist()] == expected
+
+
+def test_an_array_is_put_back_while_others_look_into_its_memory():
+    numbers = array("d", [0.0, 0.0])
+    view = memoryview(numbers)
+    assert put_back_after(numbers, lambda: numbers.__setitem__(0, 1.0))
+    assert view[0] == numbers[0] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("thing", "move", "look"),
+    [
+        (defaultdict(list), lambda it: setattr(it, "default_factory", set), lambda it: it.default_factory),
+        (ValueError(1), lambda it: setattr(it, "args", (2,)), lambda it: it.args),
+        (ModuleType("mine"), lambda it: setattr(it, "added", 1), lambda it: hasattr(it, "added")),
+    ],
+)
+def test_what_lies_in_no_dictionary_is_put_back(thing, move, look):
+    before = look(thing)
+    assert put_back_after(thing, lambda: move(thing))
+    assert look(thing) == before
+
+
+def put_back_after(thing, move):
+    with Kept((Holder(thing),)) as kept, kept.probe(0):
+        move()
+    return True
+
+
+class Holder:
+    def __init__(self, thing):
+        self.thing = thing
+
+
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_an_array_of_objects_beside_an_iterator(shape):
+    holder = Holder(np.empty(shape, dtype=object))
+    holder.thing[...] = None
+    holder.iterator, holder.lists = iter([1, 2]), [[1]]
+    with Kept((holder,)) as kept, kept.probe(0):
+        next(holder.iterator)
+        holder.thing[...] = 3
+    assert next(holder.iterator) == 1
+    assert (holder.thing == np.full(shape, None)).all()
+
+
+@pytest.mark.parametrize("length", [3, MOST + 1])
+def test_what_an_iterator_goes_over_is_not_copied(length):
+    items = tuple(Holder(index) for index in range(length))
+    holder = Holder(iter(items))
+    with Kept((holder,)) as kept, kept.probe(0):
+        assert next(holder.thing) is items[0]
+    assert next(holder.thing) is items[0]
+
+
+@pytest.mark.parametrize("within", [lambda it: it, lambda it: zip(it, it, strict=False)])
+def test_a_stream_of_the_users_is_refused(within):
+    class Stream(io.RawIOBase):
+        def readable(self):
+            return True
+
+        def readinto(self, buffer):
+            raise AssertionError("it was read")
+
+    holder = Holder(within(Stream()))
+    with pytest.raises(BadInputError, match=r"reads on in Holder\.thing"), Kept((holder,)) as kept, kept.probe(0):
+        next(holder.thing)

@@ -56,7 +56,7 @@ class Plain:
             return cls.from_dict(data)
         except BadInputError as error:
             why = str(error).rstrip(".")
-            raise BadInputError(f"{path} cannot be read as {what} ({why}); give another file, or delete it.") from error
+            raise BadInputError(f"{path} cannot be read as {what} ({why}); give another file.") from error
 
 
 def encode(value: Any) -> Any:
@@ -126,7 +126,7 @@ def read_json(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
     except OSError as error:
         raise BadInputError(f"{path} cannot be read as {what} ({error.strerror}); give another file.") from error
     except ValueError as error:
-        raise BadInputError(f"{path} cannot be read as {what} ({error}); give another file, or delete it.") from error
+        raise BadInputError(f"{path} cannot be read as {what} ({error}); give another file.") from error
     if not isinstance(data, dict):
         raise BadInputError(f"{path} does not hold {what} but a {type(data).__name__}.")
     return data

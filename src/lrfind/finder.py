@@ -149,7 +149,7 @@ class Verifier(ABC):
     def _end(self, trainer: Any) -> None:
         """Stop watching, and check that the optimizer that was watched is the one that trained."""
         self._unwatch()
-        if self.applied is not None and not self.applied.steps and self._training(trainer).steps > self._begun:
+        if self.applied is not None and not self.applied.has_begun and self._training(trainer).steps > self._begun:
             raise RateNotAppliedError(
                 "the optimizer that trained is not the one that the trainer had when training began, so its rate was "
                 "never verified; do not replace the trainer's optimizer during training."
@@ -167,10 +167,13 @@ class Verifier(ABC):
 class Finder(Verifier):
     """Finds a rate when training starts, applies it, and verifies it to the end; without a framework."""
 
+    _depth = 3
+    """How many calls below the user's own options are read, for the line that a warning names."""
+
     def __init__(self, *, apply: bool = True, every: int | None = None, **options: Unpack[SearchOptions]) -> None:
         super().__init__(None)
         names = {*inspect.signature(type(self)).parameters, *NAMES}
-        options = cast(SearchOptions, with_names(options, names, stacklevel=4))
+        options = cast(SearchOptions, with_names(options, names, stacklevel=self._depth))
         to_strategy(**options)
         if every is not None and every < 1:
             raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, Protocol
 
+from lrfind.errors import LRFindError
 from lrfind.plots import curve_figure
 from lrfind.records import Finding
 
@@ -36,7 +37,7 @@ def log_curve(logger: Metrics, finding: Finding, step: int = 0) -> None:
     tried = [pair for record in finding.records for pair in zip(record.lrs, record.losses, strict=True)]
     for at, (lr, loss) in enumerate(tried, step):
         logger.log_metrics({"range_test/lr": lr, "range_test/loss": loss}, step=at)
-    with suppress(ImportError):  # matplotlib's: training goes on without the picture
+    with suppress(ImportError, LRFindError):  # no matplotlib, or no curve: training goes on without the picture
         _log_figure(logger, finding, step)
 
 

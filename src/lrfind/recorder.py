@@ -185,8 +185,8 @@ class Recorder:
             inner = next((name for name, each in vars(self._lead).items() if hasattr(each, "param_groups")), "")
             other = f"pass its {inner}, which may be what is stepped" if inner else "step this one, or name the other"
             raise BadInputError(
-                f"{type(self._lead).__name__} was not stepped in {IDLE} batches: its gradients may never be finite, or "
-                f"another optimizer is stepped; {other}."
+                f"{type(self._lead).__name__} was not stepped in {IDLE} batches: step() may be missing, its gradients "
+                f"may never be finite, or another optimizer is stepped; {other}."
             )
 
     def _is_sound(self) -> bool:

@@ -251,8 +251,8 @@ class Finding(Plain):
         Args:
             optimizer: The optimizer to train with, or those that were searched together.
             scheduler: The scheduler (or schedulers) that drives it, if any, whoever wrote it; scaled so that its peak
-                is ``lr``, but for a ``CyclicLR`` or ``OneCycleLR`` that was built with ``max_lr``: that is left as it
-                was built. An earlier watch of this method over the optimizer ends.
+                is ``lr``, but for a ``CyclicLR`` or ``OneCycleLR`` whose peak is the finding's ``max_lr``: that is left
+                as it was built. An earlier watch of this method over the optimizer ends.
 
         Returns:
             The watch over the rate: ``.least`` and ``.greatest`` rate used so far, ``.remove()`` to stop.

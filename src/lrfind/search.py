@@ -117,6 +117,8 @@ def reread(finding: Finding, **training: Any) -> Finding:
     else:
         found = read_all(finding.records, finding.method, replace(finding.length, **length))
     notes = (*found.notes, *_about(finding, is_inherited="schedule" not in given))
+    if finding.is_calibrated and found.length.halvings > finding.length.halvings:
+        notes = (*notes, "A search told of so short a training would take a second, slower range test: search again.")
     return _checked(replace(found, cost=finding.cost, notes=notes))
 
 

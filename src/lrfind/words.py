@@ -55,7 +55,8 @@ def as_html(finding: Finding, picture: str) -> str:
 def announcement(finding: Finding, *, is_applied: bool) -> str:
     """Return the line that a callback says: the rate, what it cost and whether training uses it."""
     cost = f"{_steps(finding.cost.steps)} ({finding.cost.seconds:.1f} s)"
-    return f"lrfind: lr {finding.lr:.3g} found in {cost}; training {'uses' if is_applied else 'does not use'} it."
+    sure = " (unsure: print the finding)" if certainty(finding).startswith("unsure") else ""
+    return f"lrfind: lr {finding.lr:.3g}{sure} found in {cost}; training {'uses' if is_applied else 'does not use'} it."
 
 
 def _rate(finding: Finding) -> str:
@@ -78,8 +79,8 @@ def certainty(finding: Finding) -> str:
     except LRFindError:
         return f"interval: {where}"
     if not judged.is_read:
-        is_kept = finding.used is not None and abs(finding.used / finding.lr - 1) < _SAME
-        usual = "the rate that it has" if is_kept else f"what is usual for {finding.records[0].optimizer}"
+        first = finding.records[0]
+        usual = f"what is usual for {first.optimizer}" if first.is_fresh else f"the {first.used:.2g} that training has"
         return f"unsure: it rests on {usual}, not on your training; {where}"
     words = (word for word, loses, wide in _CERTAINTY if judged.regret <= loses and high <= wide * low)
     word = "unsure" if finding.length.is_short else next(words, "unsure")

@@ -98,6 +98,13 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _targets(given: Mapping[str, Any], arguments: tuple[str, ...]) -> tuple[dict[str, Target], dict[str, Any]]:
     """Return what is to be trained, by name, and how long it trains by itself."""
+    trainer = {text.partition("=")[0] for text in given["settings"] if text.startswith("trainer.")}
+    if trainer:
+        from lrfind.compare.targets.lightning import RESERVED
+
+        if taken := sorted(trainer & {f"trainer.{name}" for name in RESERVED}):
+            names = ", ".join(taken)
+            raise UsageError(f"--set: a comparison sets {names} itself; all arms train for --epochs or --steps.")
     made = {
         name: named(given, (*arguments, *words)).target() for name, words in parse_settings(given["settings"]).items()
     }

@@ -15,7 +15,7 @@ from lrfind.errors import BadInputError
 from lrfind.optim import CLOSE, differing
 from lrfind.records import Finding
 
-SCHEMA = "lrfind/runs/1"
+SCHEMA = "lrfind/runs/2"
 FOLDER = "runs"
 
 
@@ -72,7 +72,11 @@ def _check_same(folder: Path, name: str, plan: dict[str, Any]) -> None:
     file = folder / f"{quote(name, safe='')}.json"
     if not file.exists():
         write_json(file, plan)
-    elif change := _first_change(read_json(file, "the plan of a comparison"), plan, "" if name == "plan" else name):
+        return
+    kept = read_json(file, "the plan of a comparison")
+    if kept.get("schema") != SCHEMA:
+        raise BadInputError(f"{folder.parent} was kept by another version of lrfind; choose another folder.")
+    if change := _first_change(kept, plan, "" if name == "plan" else name):
         what, was, now = change
         raise BadInputError(
             f"{folder.parent} holds the runs of another comparison: its {what} is {_short(was)}, not {_short(now)}; "

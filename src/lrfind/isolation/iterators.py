@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
-from types import BuiltinMethodType, FunctionType, MethodWrapperType
+from types import BuiltinMethodType, FunctionType, GeneratorType, MethodWrapperType
 from typing import Any, NoReturn
 
 from torch.utils.data.dataloader import _BaseDataLoaderIter
@@ -49,27 +49,44 @@ def stand_ins(found: Found) -> dict[int, Any]:
     iterators = [each for kind in kinds for each in found.by_type[kind] if is_half_consumed(each)]
     if not iterators:
         return {}
-    copied = {tuple, *map(type, iterators)}  # tuples for what is in them; all else stays the same object
-    known = {key: each for key, (each, _) in found.items() if type(each) not in copied}
-    copies = {id(each): _copied(each, known) for each in iterators}
+    copies: dict[int, Any] = {}
     for each in iterators:
-        if copies[id(each)] is None:
+        with suppress(Exception):  # it cannot be copied, or one in it
+            _copied(each, copies)
+        if id(each) not in copies:
             copies[id(each)] = Refusal(path_to(each, found), type(each).__name__)
     return copies
 
 
-def _copied(iterator: Any, known: dict[int, Any]) -> Any:
-    """Copy an iterator of Python's own, and the iterators in it; return None where one cannot be."""
+def _copied(iterator: Any, copies: dict[int, Any]) -> Any:
+    """Copy an iterator of Python's own, and the iterators in it; all else in it stays the same object.
+
+    Raises:
+        TypeError: If it, or one in it, cannot be copied: a generator.
+    """
+    if id(iterator) in copies:
+        return copies[id(iterator)]
+    if isinstance(iterator, (GeneratorType, _BaseDataLoaderIter, io.IOBase)):
+        raise TypeError(f"cannot copy a {type(iterator).__name__}")
     if isinstance(iterator, CACHES):
-        return lru_cache(**iterator.cache_parameters())(iterator.__wrapped__)
-    if isinstance(iterator, _METHODS):
-        return getattr(_copied(iterator.__self__, known), iterator.__name__, None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of itertools, from Python 3.12
-        try:
-            return copy.deepcopy(iterator, known)
-        except (TypeError, AttributeError, NotImplementedError):
-            return None
+        twin: Any = lru_cache(**iterator.cache_parameters())(iterator.__wrapped__)
+    elif isinstance(iterator, _METHODS):
+        twin = getattr(_copied(iterator.__self__, copies), iterator.__name__)
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of itertools, from Python 3.12
+            make, given, *states = iterator.__reduce__()
+        twin = make(*_inner(given, copies))
+        for state in states if states != [None] else ():  # an accumulate that is not begun
+            twin.__setstate__(_inner(state, copies))
+    return copies.setdefault(id(iterator), twin)
+
+
+def _inner(part: Any, copies: dict[int, Any]) -> Any:
+    """Return a part of an iterator with copies of the iterators in it."""
+    if type(part) is tuple:  # of several: what a chain goes over
+        return tuple(_inner(each, copies) for each in part)
+    return _copied(part, copies) if is_half_consumed(part) else part
 
 
 class Refusal:

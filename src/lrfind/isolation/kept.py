@@ -56,34 +56,28 @@ class Kept:
         self._state, self._data, self._skip = list(state), list(data), list(skip)
         self._found = Found()
         self._notes: list[Note] = []
-        self._shared: list[Any] = []
+        self._shared: list[tuple[Any, str]] = []
         self._sharded: list[Any] = []
         self._wrappers: list[tuple[Any, Any]] = []
-        self._generators = generators_kept()  # not with the notes: to read and to compare the state of NumPy's is slow
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
         """Note everything."""
-        self._generators.__enter__()
-        self._state += global_state()
-        self._skip += [*threading.enumerate(), *global_generators()]
-        with _undisturbed():
-            state, data = self._walk()
-            if self._prepare():
-                state, data = self._walk()
-            things = [each for each, _ in self._found.values()]
-            self._note_memory(state, data)
-            self._notes += notes_of([os.environ, *things])
-            wrappers = {id(vars(each)) for each in instances(state, DistributedDataParallel)}
-            self._wrappers = [(it, kept) for _, it, kept in self._notes if id(it) in wrappers]
+        with ExitStack() as stack:
+            stack.enter_context(generators_kept())  # apart from the notes: to compare the state of NumPy's is slow
+            self._state += global_state()
+            self._skip += [*threading.enumerate(), *global_generators()]
+            with _undisturbed():
+                self._note_everything()
+            self._open = stack.pop_all()
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         """Check that everything is as it was when it was noted."""
-        with _undisturbed():
+        with _undisturbed(), self._open:
             if names := self._moved():  # since the last probe
                 self._put_back()
                 names = self._moved()
-            self._generators.__exit__(None, None, None)
         if not names:
             return
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -138,11 +132,21 @@ class Kept:
         self._found = Found({**data, **state})
         return state, data
 
+    def _note_everything(self) -> None:
+        state, data = self._walk()
+        if self._prepare():
+            state, data = self._walk()
+        things = [each for each, _ in self._found.values()]
+        self._note_memory(state, data)
+        self._notes += notes_of([os.environ, *things])
+        wrappers = {id(vars(each)) for each in instances(state, DistributedDataParallel)}
+        self._wrappers = [(it, kept) for _, it, kept in self._notes if id(it) in wrappers]
+
     def _prepare(self) -> bool:
         """Bring what was found into the form in which it is noted; say whether that changes what is found."""
         found = self._found
-        self._shared = shared_with_threads(found)
-        self._skip += self._shared
+        self._shared = [(each, path_to(each, found)) for each in shared_with_threads(found)]
+        self._skip += [each for each, _ in self._shared]
         self._sharded = instances(found, _sharded_kinds())
         for each in self._sharded:
             each.reshard()
@@ -187,12 +191,17 @@ def _exchanged(kept: Any, given: dict[int, Any], kinds: Any = (tuple, frozenset)
     """
     if id(kept) in given or not isinstance(kept, kinds):
         return given.get(id(kept), kept)
-    if isinstance(kept, np.ndarray):
-        return np.frompyfunc(lambda each: _exchanged(each, given), 1, 1)(kept) if kept.dtype.hasobject else kept
-    before = list(kept.values() if isinstance(kept, dict) else kept)
+    if isinstance(kept, np.ndarray) and kept.dtype != object:
+        return kept
+    before = list(kept.values() if isinstance(kept, dict) else kept.flat if isinstance(kept, np.ndarray) else kept)
     after = [_exchanged(each, given) for each in before]
     if not any(map(is_not, after, before)):
         return kept
+    if isinstance(kept, np.ndarray):
+        elements = np.empty(len(after), dtype=object)
+        for index, each in enumerate(after):  # one by one, since a sequence would be taken for several
+            elements[index] = each
+        return elements.reshape(kept.shape)
     if isinstance(kept, dict):
         return dict(zip(kept, after, strict=True))
     return kept._make(after) if hasattr(kept, "_make") else type(kept)(after)

@@ -10,7 +10,7 @@ import pickle
 import random
 import weakref
 from array import array
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -116,7 +116,7 @@ def _get(it: Any, name: str) -> Any:
         return vars(it).get(name, _MISSING)
     try:
         return object.__getattribute__(it, name)
-    except (AttributeError, ValueError):  # a cell that is empty yet
+    except Exception:  # noqa: BLE001, a cell that is empty yet, or a property of the user's
         return _MISSING
 
 
@@ -133,7 +133,11 @@ def _named(names: Callable[[Any], Iterable[str]]) -> Rule:
             else:
                 owner.__setattr__(it, name, value)
 
-    return Rule(lambda it: {name: _get(it, name) for name in names(it)} or None, put_back)
+    def keep(it: Any) -> dict[str, Any] | None:
+        found = {name: _get(it, name) for name in names(it)}
+        return found if found or isinstance(it, ModuleType) else None
+
+    return Rule(keep, put_back)
 
 
 def _globals(it: FunctionType) -> dict[str, Any] | None:
@@ -251,8 +255,11 @@ def _put_environment(it: Any, kept: frozenset[tuple[Any, Any]]) -> None:
 
 
 def _put_in_array(it: array[Any], kept: bytes) -> None:
-    del it[:]
-    it.frombytes(kept)
+    if it.typecode != "u" and len(it) * it.itemsize == len(kept):  # in place: others may look into its memory
+        memoryview(it).cast("B")[:] = kept
+    else:
+        del it[:]
+        it.frombytes(kept)
 
 
 _NAMES = _named(lambda it: _names_in_object(type(it)))
@@ -260,7 +267,7 @@ _RULES: tuple[tuple[Any, Rule], ...] = (
     (torch.Generator, _state(torch.Generator.get_state, torch.Generator.set_state)),
     (np.random.RandomState, _state(methodcaller("get_state", legacy=False), np.random.RandomState.set_state)),
     (np.random.BitGenerator, _state(attrgetter("state"), lambda it, kept: setattr(it, "state", kept))),
-    (np.random.SeedSequence, _state(_seeds, lambda it, kept: it.__setstate_cython__(tuple(kept.values())))),
+    (np.random.SeedSequence, _state(_seeds, lambda it, kept: it.__setstate__(tuple(kept.values())))),
     (random.Random, Rule(random.Random.getstate, random.Random.setstate)),
     (dict, Rule(_items, _put_items)),
     (list, _elements(list, list, list.extend)),
@@ -281,8 +288,10 @@ _RULES: tuple[tuple[Any, Rule], ...] = (
     (io.IOBase, Rule(place_of, _put_place)),
     (type(os.environ), Rule(lambda it: frozenset(it._data.items()), _put_environment)),
     (CellType, _named(lambda it: ("cell_contents",))),
+    (defaultdict, _named(lambda it: ("default_factory",))),
+    (BaseException, _named(lambda it: ("args",))),
     (FunctionType, _named(lambda it: ("__defaults__", "__kwdefaults__"))),
     (FunctionType, Rule(_globals, _put_globals)),
     ((type, ModuleType), _named(_names_in)),
-    (torch.jit.ScriptModule, Rule(attrgetter("training"), torch.jit.ScriptModule.train)),
+    (torch.jit.ScriptModule, Rule(attrgetter("training"), lambda it, kept: setattr(it, "training", kept))),
 )

@@ -63,28 +63,24 @@ def _of_other_threads() -> Iterator[Any]:
 
 
 @contextmanager
-def reading_refused(found: Found, shared: list[Any]) -> Iterator[None]:
+def reading_refused(found: Found, shared: list[tuple[Any, str]]) -> Iterator[None]:
     """Refuse this thread what other threads and processes fill, which it would use up.
 
     Args:
         found: What training reaches.
-        shared: What of it other threads have at hand, too.
+        shared: What other threads have at hand, too, each with its name.
     """
-    by_threads = [each for each in shared if isinstance(each, queue.Queue)]
+    by_threads = [(each, name) for each, name in shared if isinstance(each, queue.Queue)]
     by_processes = [each for each in instances(found, tuple(_READS)) if not isinstance(each, queue.Queue)]
-    filled = [
-        (each, method)
-        for each in (*by_threads, *by_processes)
-        for kind, method in _READS.items()
-        if isinstance(each, kind)
-    ]
-    for each, method in filled:
+    filled = []
+    for each, name in (*by_threads, *((each, path_to(each, found)) for each in by_processes)):
+        method = next(method for kind, method in _READS.items() if isinstance(each, kind))
         message = (
-            f"training takes from {path_to(each, found)}, a {type(each).__name__} that another thread or process "
-            f"fills: a search would use up what is in it; pass a step that reads a list of the same batches to the "
-            f"search."
+            f"training takes from {name}, a {type(each).__name__} that another thread or process fills: a search "
+            f"would use up what is in it; pass a step that reads a list of the same batches to the search."
         )
         setattr(each, method, partial(_read, getattr(each, method), threading.get_ident(), message))
+        filled.append((each, method))
     try:
         yield
     finally:

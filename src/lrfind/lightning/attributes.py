@@ -160,10 +160,9 @@ def mismatch_error(module: Any, wanted: float | None, used: float) -> RateNotApp
 
 
 def named_rates(module: Any) -> list[float]:
-    """Return the rates that a module keeps under names that say so, the usual names first."""
-    kept = {**vars(module), **_hparams(module)}
-    names = dict.fromkeys([*_USUAL, *(name for name in kept if "lr" in name or "learning_rate" in name)])
-    return [float(kept[name]) for name in names if _is_rate(kept.get(name))]
+    """Return the rates that a module keeps under the usual names."""
+    kept = {**_hparams(module), **vars(module)}
+    return [float(kept[name]) for name in _USUAL if _is_rate(kept.get(name))]
 
 
 def _hparams(module: Any) -> Any:

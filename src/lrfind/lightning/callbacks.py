@@ -122,6 +122,8 @@ class LRFinder(Finder, VerifyLR):
         RateNotAppliedError: Before the search, if the optimizer does not read ``attr``; later, as ``VerifyLR``.
     """
 
+    _depth = 4
+
     def __init__(
         self,
         *,

@@ -123,7 +123,8 @@ class AppliedRate(Stepping):
     ) -> None:
         super().__init__(optimizers, scheduler=schedulers, known=ratios)
         self.steps, self.least, self.greatest = 0, math.inf, 0.0
-        self._first, self._is_within = self.ratios.index(1.0), False
+        places = [(each, index) for each in self.optimizers for index in range(len(each.param_groups))]
+        self._first, self._is_within = places[self.ratios.index(1.0)], False
         self.is_replaceable, self._suspects = is_replaceable, suspects
         self._schedulers: tuple[Any, ...] = ()
         self._drivers: dict[int, list[tuple[Any, Callable[[], Sequence[Any]]]]] = {}
@@ -132,7 +133,9 @@ class AppliedRate(Stepping):
         self.groups = list(groups) if len(groups) == len(now) else now
         counts = zip(self.optimizers, self.groups, strict=True)
         self._held = {id(each): held_by(each.param_groups[:count]) for each, count in counts}
+        self.has_begun = False
         self.__enter__()
+        self._hooks += [each.register_step_post_hook(self._verify_after) for each in self.optimizers[1:]]
 
     def __repr__(self) -> str:
         names = ", ".join(type(each).__name__ for each in self.optimizers)
@@ -177,11 +180,17 @@ class AppliedRate(Stepping):
     def _begin(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Verify the rate that a step is about to be made with."""
         self._verify(optimizer)
+        self.has_begun = True
         self._is_within |= optimizer is self._lead
+
+    def _verify_after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """Verify that the rate of another optimizer's step is the one it was begun with."""
+        self._verify(optimizer)
 
     def _end(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Count a step once, where it calls its parent's, too; verify that its rate is the one it was begun with."""
-        self.read = float(self._lead.param_groups[self._first]["lr"])
+        first, index = self._first
+        self.read = float(first.param_groups[index]["lr"])
         self.least, self.greatest = min(self.least, self.read), max(self.greatest, self.read)
         self.steps, self._is_within = self.steps + self._is_within, False
         self._verify(self._lead, self.steps)

@@ -67,6 +67,11 @@ class Replicated:
         budget: object = self.budget
         if not isinstance(budget, (int, float)) or not 0 < budget < math.inf:
             raise BadInputError(f"budget must be a share of the training below 1, or steps, got {self.budget!r}.")
+        if 1 <= self.budget < (fewest := min(FEWEST, self.test.steps)):
+            raise BadInputError(
+                f"budget={self.budget!r} would be {self.budget:g} steps, and the shortest search has {fewest}; give a "
+                f"share of the training below 1, or more steps."
+            )
 
     def propose(self, records: Sequence[Record]) -> list[Probe] | Finding:
         """Return the first ramp, then the shorter ones and the slower one, then the finding."""

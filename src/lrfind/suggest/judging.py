@@ -105,7 +105,7 @@ class Judgement:
     def sentence(self) -> str:
         """The judgement in a sentence."""
         if abs(self.lr / self.found - 1) < SAME:
-            return f"lr {self.lr:.3g} is the found rate, {self.expected}."
+            return f"lr {self.lr:.3g} is the found rate; against the best rate, {self.expected}."
         than = "as" if self.verdict == "as good" else "than"
         right = "" if self.is_short else f" (this was so for {self.certainty:.0%} of the benchmark's trainings)"
         return f"lr {self.lr:.3g} {self.words} {than} the found {self.found:.3g}, {self.expected}{right}."
