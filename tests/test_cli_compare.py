@@ -141,6 +141,11 @@ def test_values_of_an_argument_are_compared_each_at_its_own_rate(folder, monkeyp
     assert report["verdict"]["best"].split(" ")[1] in capsys.readouterr().out
 
 
+def test_how_long_arms_train_cannot_be_set_apart(folder, monkeypatch, capsys):
+    assert run(monkeypatch, f"compare {OF_MINE} --set trainer.max_epochs=1,3 --seeds 1 --out out") == 2
+    assert "a comparison sets trainer.max_epochs itself" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_short_search_names_a_comparison_that_can_be_run(folder, monkeypatch, capsys):
     for what in (f"{OF_MINE} --model.hidden 4 --trainer.max_epochs 1", "--task mine:task --task.hidden 4 --epochs 1"):
         assert run(monkeypatch, f"find {what}") == 0

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 import lrfind
 from lrfind.compare.runs import Arm
 from lrfind.errors import BadInputError, MissingExtraError
+from lrfind.loggers import log_search
 from lrfind.report.loggers import forget_events, log_comparison, log_finding, write_tensorboard
 
 FEW = (ARMS[3], ARMS[5])
@@ -197,6 +199,15 @@ def test_what_a_hugging_face_trainer_reports_to_is_told_what_its_callback_found(
     told(lambda name: [value for _, value in scalars(board, f"train/{name}")], finder.finding)
     assert board.Images("rate curve")[0].encoded_image_string.startswith(b"\x89PNG")
     assert not [row for row in trainer.state.log_history if "lrfind/lr" in row]
+
+
+def test_a_finding_of_too_few_losses_for_a_curve_is_logged_without_its_picture(pl, tmp_path):
+    record = FINDING.records[0]
+    few = replace(record, lrs=record.lrs[:4], losses=record.losses[:4])
+    logger = pl.loggers.TensorBoardLogger(tmp_path)
+    log_search(logger, replace(FINDING, records=(few,)))
+    logger.finalize("success")
+    assert len(scalars(events(logger.log_dir), "range_test/loss")) == 4
 
 
 def test_a_loss_that_is_not_finite_is_logged_as_it_was(tmp_path):

@@ -243,3 +243,11 @@ def test_a_budget_that_is_none_is_refused(budget):
 def test_a_search_may_cost_a_tenth_of_training_by_default():
     (probe,) = Replicated(RangeTest(total_steps=1000)).propose([])
     assert len(probe.lrs) == 100
+
+
+@pytest.mark.parametrize("budget", [1, 1.0, 2.0, 47])
+def test_a_budget_below_the_shortest_search_is_refused(budget):
+    with pytest.raises(BadInputError, match="the shortest search has 48"):
+        Replicated(budget=budget)
+    Replicated(budget=48)
+    Replicated(RangeTest(steps=30), budget=30)
