@@ -6,6 +6,7 @@ from importlib import import_module
 import pytest
 
 import lrfind
+from lrfind.errors import BadInputError
 from lrfind.lightning import with_lr_find
 
 pytestmark = pytest.mark.filterwarnings(  # Lightning's own use of jsonargparse
@@ -18,6 +19,7 @@ import torch
 from torch.nn import functional as F
 import {package} as pl
 from {package}.cli import LightningCLI
+from lrfind.errors import BadInputError
 from lrfind.lightning import with_lr_find
 
 
@@ -112,6 +114,16 @@ def test_what_it_prints_trains_with_the_found_rate(script, monkeypatch, capsys, 
     used = cli.trainer.optimizers[0].defaults
     assert (used["lr"], used.get("momentum", 0.9)) == (finding.lr, 0.9 if more or kind == "Net" else 0)
     assert (finding.epochs, len(finding.records)) == (5, 1)
+
+
+def test_it_reads_a_configuration_that_fit_prints(script, monkeypatch, capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        run(script, monkeypatch, "fit", "--trainer.max_epochs=2", *QUIET, "--print_config")
+    (tmp_path / "config.yaml").write_text(capsys.readouterr().out)
+    run(script, monkeypatch, "lr_find", "--config", "config.yaml", "--strategy=range", "--steps=64")
+    assert "To train with it: " in capsys.readouterr().out
+    with pytest.raises(BadInputError, match="leave out ckpt_path last"):
+        run(script, monkeypatch, "lr_find", "--config", "config.yaml", "--ckpt_path=last.ckpt")
 
 
 def test_where_no_argument_is_read_it_says_what_applies_the_rate(script, monkeypatch, capsys):

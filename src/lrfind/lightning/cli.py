@@ -6,6 +6,7 @@ import inspect
 from pydoc import locate
 from typing import Any, Literal
 
+from lrfind.errors import BadInputError
 from lrfind.lightning.attributes import trace
 from lrfind.lightning.loop import find
 from lrfind.records import Finding
@@ -68,6 +69,8 @@ def lr_find(
     optimizer_index: int | None = None,
     resume: str | None = None,
     out: str | None = None,
+    ckpt_path: str | None = None,
+    weights_only: bool | None = None,
 ) -> Finding:
     """Find a learning rate for the model as this trainer would train it; nothing is trained.
 
@@ -90,7 +93,16 @@ def lr_find(
         optimizer_index: Of several optimizers, the one to search.
         resume: Keep the search in this file; killed, it goes on from it.
         out: Write the finding to this JSON file.
+        ckpt_path: Only taken so that a configuration of `fit` can be read; must not be set.
+        weights_only: Likewise; not used.
+
+    Raises:
+        BadInputError: If there is a checkpoint.
     """
+    if ckpt_path is not None:
+        raise BadInputError(
+            f"a search starts where training starts, not at a checkpoint; leave out ckpt_path {ckpt_path}."
+        )
     options: Any = {"method": method, "min_lr": min_lr, "max_lr": max_lr, "steps": steps, "strategy": strategy}
     given = {"schedule": schedule, "total_steps": total_steps, "epochs": epochs, "budget": budget, "resume": resume}
     options |= {name: value for name, value in given.items() if value is not None}
