@@ -21,6 +21,7 @@ from lrfind.pytorch import PyTorchLoop
 from lrfind.records import Probe, Record
 from lrfind.schedules import ramp
 from lrfind.suggest.published import steepest
+from lrfind.suggest.training import Training
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
@@ -36,7 +37,7 @@ class TestReading:
         for seed in range(20):
             noise = np.random.default_rng(seed).normal(0, 0.01, 100)
             losses = 2.3 - 1.5 / (1 + np.exp(-2 * np.log(lrs / 1e-3))) + noise
-            assert 2.5e-4 < steepest(to_curve(record(lrs, losses))) < 4e-3
+            assert 2.5e-4 < steepest(to_curve(record(lrs, losses)), Training()) < 4e-3
 
     def test_the_first_smoothed_losses_are_not_biased(self):
         """Lightning #14167: an off-by-one in the correction halved the first smoothed loss."""

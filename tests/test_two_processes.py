@@ -27,7 +27,7 @@ SLOW = {
 
 
 @cache
-def launched(group, is_slow=False):
+def launched(group, is_slow):
     """Run the cases of a group that are slow, or the others; return the lines of each by its name, by ranks."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT / "src")}
     names = [name for name in all_of(group) if (name in SLOW.get(group, ())) is is_slow]
@@ -126,7 +126,7 @@ def test_where_one_rank_fails_shards_are_put_back(group, how):
 
 def test_a_rank_that_waits_for_one_that_failed_and_stays_says_so_and_raises_when_it_goes():
     assert_one_failed("pytorch", "rank 1 fails and stays", 1, "in its loss")
-    waiting = launched("pytorch")["rank 1 fails and stays"][0]
+    waiting = launched("pytorch", False)["rank 1 fails and stays"][0]
     assert "lrfind: rank 1 failed with ValueError: rank 1 fails in its loss. Rank 0 waits for it" in waiting["said"]
 
 
