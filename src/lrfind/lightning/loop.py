@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, cast
 
 import torch
 from typing_extensions import Unpack
@@ -81,8 +81,7 @@ class LightningLoop(TrainerLoop):
             raise BadInputError(f"model must be a LightningModule, got a {type(module).__name__}.")
         self._trainer, self._module, self._data = trainer, module, data
         self._optimizer, self._is_fitting = optimizer, is_fitting
-        self._twin: Any = None
-        self._made: Any = None
+        self._twin = self._made = cast(Any, None)
         self._seen: tuple[list[Any], float] | None = None
         self._ranks = Ranks.all() if trainer.world_size > 1 else Ranks()
 
