@@ -291,7 +291,7 @@ def test_arms_can_be_added_and_left_out(tmp_path, in_turn):
 def test_a_run_that_cannot_be_read_is_named(tmp_path):
     compare(PLAIN, **{**WHAT, "seeds": 1}, out=tmp_path)
     (tmp_path / "runs" / "run-found-seed-0.json").write_text("{}")
-    with pytest.raises(BadInputError, match=r"run-found-seed-0.json cannot be read as a run .* delete it"):
+    with pytest.raises(BadInputError, match=r"run-found-seed-0.json cannot be read as a run .* give another file"):
         compare(PLAIN, **{**WHAT, "seeds": 1}, out=tmp_path)
 
 

@@ -184,7 +184,7 @@ def test_steps_that_a_scaler_skips_are_not_counted():
     run = train(skipped(2), LINEAR)
     assert run.steps == STEPS
     assert run.lr_applied == (min(rates(LINEAR, STEPS)), max(rates(LINEAR, STEPS)))
-    with pytest.raises(BadInputError, match="was not stepped in 1000 batches: its gradients may never be finite"):
+    with pytest.raises(BadInputError, match=r"was not stepped in 1000 batches: .* its gradients may never be finite"):
         train(skipped(2000))
 
 

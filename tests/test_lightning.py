@@ -310,7 +310,8 @@ class TestWhenItSearches:
             finder = lrl.LRFinder(strategy="range", **options)
             trained(pl, module(pl), finder, max_epochs=1)
             said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lrfind:")]
-            start = f"lrfind: lr {finder.finding.lr:.3g} found in {finder.finding.cost.steps} steps ("
+            lr, steps = finder.finding.lr, finder.finding.cost.steps
+            start = f"lrfind: lr {lr:.3g} (unsure: print the finding) found in {steps} steps ("  # training is short
             assert [(line.startswith(start), line.endswith(fate or "")) for line in said] == [(True, True)] * bool(fate)
 
     @pytest.mark.filterwarnings("ignore:.*Running in `fast_dev_run` mode")

@@ -15,7 +15,7 @@ from lrfind.curves import GAPS, PATIENCE, DivergenceWatch
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.isolation import generators_kept
 from lrfind.loop import OnStep
-from lrfind.optim import Optimizers, Stepping, groups_of, reply_of
+from lrfind.optim import Optimizers, Stepping, as_list, groups_of, reply_of
 from lrfind.ranks import Ranks, local
 from lrfind.records import Probe, Record, Stop
 
@@ -67,8 +67,10 @@ class Recorder:
         Args:
             optimizers: What is stepped; of several, the first one counts the steps and the others move with it.
             scheduler: What drives their rates in training, as far as it is known.
-            named: What training calls its rate, in attributes or arguments.
+            named: What training calls its rate, in attributes or arguments; used where it has not begun.
         """
+        is_under_way = bool(as_list(optimizers)[0].state)  # with the rate of a checkpoint, maybe, whatever it is called
+        named = () if is_under_way else named
         self._stepping = Stepping(optimizers, self.probe.lrs[0], scheduler=scheduler, named=named)
         self._lead = self._stepping.optimizers[0]
         self._is_fresh = not self._lead.state
