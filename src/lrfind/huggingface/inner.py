@@ -66,7 +66,7 @@ def inner_trainer(
     inner._memory_tracker = import_module("transformers.trainer_utils").TrainerMemoryTracker(skip_memory_metrics=True)
     inner.log, inner.push_in_progress, inner.hp_search_backend = _nothing, None, None
     if optimizer is not None:  # which a subclass's own method might make anew
-        inner.create_optimizer, inner.create_optimizer_and_scheduler = lambda *_: optimizer, _nothing
+        inner.create_optimizer, inner.create_optimizer_and_scheduler = (lambda *_, **__: optimizer), _nothing
     if is_training:
         inner.neftune_noise_alpha = None
     return inner

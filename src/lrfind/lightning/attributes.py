@@ -161,8 +161,8 @@ def mismatch_error(module: Any, wanted: float | None, used: float) -> RateNotApp
 
 def named_rates(module: Any) -> list[float]:
     """Return the rates that a module keeps under the usual names."""
-    kept = {**_hparams(module), **vars(module)}
-    return [float(kept[name]) for name in _USUAL if _is_rate(kept.get(name))]
+    kept = [holder.get(name) for holder in (vars(module), _hparams(module)) for name in _USUAL]
+    return [float(value) for value in kept if _is_rate(value)]
 
 
 def _hparams(module: Any) -> Any:
