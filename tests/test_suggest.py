@@ -363,6 +363,14 @@ def test_the_first_valley_counts_and_not_a_lower_one_behind_a_hill():
     assert 1e-3 < edge(curve) < 0.1
 
 
+@pytest.mark.parametrize("away", [-0.03, 0.03])
+def test_a_loss_that_settles_before_the_rate_matters_has_no_valley_there(away):
+    record = replace(
+        made_up(noise=0.0), losses=tuple(loss + away * 0.9**at for at, loss in enumerate(made_up(noise=0.0).losses))
+    )
+    assert edge(to_curve(record)) == pytest.approx(edge(to_curve(made_up(noise=0.0))), rel=0.3)
+
+
 @pytest.mark.parametrize(
     ("losses", "is_spiky"), [([2.0, 2.2, 1.8, 2.1, 1.9, 30.0] * 10, True), ([2.0, 2.2, 1.8, 2.1, 1.9, 2.6] * 10, False)]
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrfind.curves import PATIENCE, START, Array, Curve
+from lrfind.curves import PATIENCE, START, Array, Curve, spread_of
 from lrfind.errors import ProbeError
 
 SHARE = 0.05
@@ -145,11 +145,13 @@ def _last_as_low(curve: Curve, least: float) -> int:
 def _known(curve: Curve) -> Array:
     """The trend up to the last finite loss, or to where it turns up after its first valley: beyond is nothing to read.
 
-    A loss that saturates may fall again where the model is lost, to what a constant answer earns.
+    A loss that saturates may fall again where the model is lost, to what a constant answer earns. What lies within the
+    range of the losses at the start is no valley yet: a loss may drift before the rate matters.
     """
     known = curve.smooth[: int(np.flatnonzero(np.isfinite(curve.losses))[-1]) + 1]
     fallen = curve.level - np.minimum.accumulate(known)
     risen = known - curve.level + fallen
-    has_fallen = fallen > max(AGAIN * curve.noise, 1e-9 * abs(curve.level))
+    drift = spread_of(curve.losses[np.isfinite(curve.losses)][:START])
+    has_fallen = fallen > max(AGAIN * curve.noise, drift, 1e-9 * abs(curve.level))
     turns = np.flatnonzero(has_fallen & (risen > np.maximum(TURN * fallen, AGAIN * curve.noise)))
     return known[: int(turns[0]) + 1] if len(turns) else known
