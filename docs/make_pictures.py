@@ -28,7 +28,7 @@ import lrfind
 import lrfind.lightning
 from lrfind.curves import START, to_curve
 from lrfind.demo.data import load
-from lrfind.demo.lenet import LeNet
+from lrfind.demo.experiment import LeNet
 from lrfind.schedules import constant, linear, remaining
 from lrfind.suggest.calibrated import calibrated, prior_weight
 from lrfind.suggest.edges import edge

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrfind.charts import Axis, finding_chart
-from lrfind.cli.charts import braille, interval_bar, rate_chart
+from lrfind.cli.views import braille, interval_bar, rate_chart
 from lrfind.compare.comparison import Comparison, Interval, Verdict
 from lrfind.compare.runs import Arm, Row, Run
 from lrfind.report import charts as report_charts
-from lrfind.report.charts import charts, finals_chart
+from lrfind.report.charts import charts_of, finals_chart
 
 
 def ended(means, mode="min"):
@@ -41,7 +41,8 @@ def test_one_bad_arm_does_not_squash_the_good_ones(means, mode, span, beyond):
     chart = finals_chart(ended(means, mode))
     margin = 0.05 * (span[1] - span[0])
     assert (chart.x.low, chart.x.high) == pytest.approx((span[0] - margin, span[1] + margin))
-    assert [row.beyond for row in chart.rows] == beyond
+    arrows = {mark.arm: -1 if "←" in mark.label else 1 for mark in chart.marks if mark.kind == "beyond"}
+    assert [arrows.get(name, 0) for name in chart.y.names] == beyond
 
 
 def test_arms_that_end_alike_have_an_axis():
@@ -65,7 +66,7 @@ def test_an_interval_is_drawn_to_scale_and_points_beyond_the_chart(interval, bar
     whole = ended([1.0])
     whole = replace(whole, runs=(*whole.runs, replace(whole.runs[0], seed=1)))
     chart = finals_chart(replace(whole, summaries={"arm 0": Interval(*interval)} if interval else {}))
-    assert interval_bar(chart, chart.rows[0], 9).plain.rstrip() == bar
+    assert interval_bar(chart, "arm 0", 9).plain.rstrip() == bar
 
 
 @given(st.floats(1e-9, 1e9), st.floats(1.001, 1e6), st.booleans())
@@ -77,14 +78,14 @@ def test_ticks_lie_on_the_axis(low, ratio, is_log):
 
 def test_every_value_that_a_chart_is_to_show_lies_on_its_axis():
     whole = made_up_comparison(failed=None)
-    for chart in charts(whole)[1:]:
+    for chart in charts_of(whole)[1:]:
         lines = [mark for mark in chart.marks if mark.kind in ("line", "best")]
         inside = [chart.y.low <= value <= chart.y.high for line in lines for value in line.ys if value == value]
         assert sum(inside) > 0.9 * len(inside)  # all but an arm that blew up and the end of a schedule
 
 
 def test_the_terminal_shows_curve_rate_and_range():
-    lines = rate_chart(FINDING, finding_chart(FINDING), 80).plain.splitlines()
+    lines = rate_chart(finding_chart(FINDING), 80).plain.splitlines()
     assert max(map(len, lines)) <= 80
     axis, labels = lines[-3:-1]
     assert axis.count("▲") == 1
@@ -94,9 +95,8 @@ def test_the_terminal_shows_curve_rate_and_range():
 
 
 def test_the_line_of_the_terminal_has_no_holes():
-    lines = rate_chart(replace(FINDING, records=FINDING.records[:1]), finding_chart(FINDING), 80).plain.splitlines()[
-        1:-3
-    ]
+    once = replace(FINDING, records=FINDING.records[:1])
+    lines = rate_chart(finding_chart(once), 80).plain.splitlines()[1:-3]
     drawn = {column for line in lines for column, character in enumerate(line) if 0x2800 < ord(character) < 0x2900}
     assert drawn == set(range(min(drawn), max(drawn) + 1))
 

@@ -19,7 +19,7 @@ from lrfind.cli import faults
 from lrfind.cli.options import parse_lrs
 from lrfind.compare import Arm
 from lrfind.demo import data, experiment
-from lrfind.demo.lenet import LeNet
+from lrfind.demo.experiment import LeNet
 from lrfind.errors import BadInputError, RateNotAppliedError
 
 PROGRAM = str(Path(sys.executable).with_name("lrfind"))

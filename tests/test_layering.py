@@ -53,6 +53,7 @@ DOORS = {
     ("records", "length", "suggest"),
     ("records", "plot", "plots"),
     ("records", "_repr_html_", "plots"),
+    ("compare", "_repr_html_", "report"),
 }
 """Methods that open a higher room when called; docs/decisions/0001-finding-has-doors.md says why."""
 

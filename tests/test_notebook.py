@@ -1,4 +1,6 @@
-"""A search in a notebook: the bar while it goes on in a kernel of Jupyter, and what the cell shows at its end."""
+"""What a kernel of Jupyter shows of a search, its finding and a comparison."""
+
+from pathlib import Path
 
 import pytest
 from jupyter_client.manager import run_kernel
@@ -52,3 +54,13 @@ def test_a_cell_shows_a_judgement_and_a_plot(kernel):
     assert "0.01" in shown["text/plain"]
     said = run(kernel, "figure = finding.plot()")
     assert [content for kind, content in said if kind == "display_data" and "image/png" in content["data"]]
+
+
+def test_a_cell_shows_a_comparison(kernel):
+    tests = str(Path(__file__).parent)
+    code = (
+        f"import sys; sys.path.insert(0, {tests!r})\nfrom comparisons import made_up_comparison\nmade_up_comparison()"
+    )
+    (shown,) = (content["data"] for kind, content in run(kernel, code) if kind == "execute_result")
+    assert "linear 0.0024 wins" in shown["text/html"]
+    assert "<img" in shown["text/html"]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from lrfind.compare.comparison import Comparison, Verdict
 from lrfind.compare.runs import Arm, Row, Run
-from lrfind.report.charts import ceiling, falls, needs_log_axis
-from lrfind.report.series import families, schedules_of, series_of, thinned
+from lrfind.report.charts import ceiling, falls, needs_log_axis, schedules_of, series_of, thinned
+from lrfind.report.rows import families, metric_names
 
 ARM = Arm("a", 0.1)
 
@@ -28,7 +28,7 @@ def comparison(*curves, metric="val_loss", arms=(ARM,)):
 
 def test_seeds_are_averaged_step_by_step():
     (series,) = series_of(comparison({4: 1.0, 8: 0.5}, {4: 3.0, 8: 1.5}), "val_loss")
-    assert (series.arm, [*series.steps]) == ("a", [4, 8])
+    assert (series.row.name, [*series.steps]) == ("a", [4, 8])
     assert series.seeds.tolist() == [[1.0, 0.5], [3.0, 1.5]]
     assert series.mean.tolist() == [2.0, 1.0]
 
@@ -47,7 +47,7 @@ def test_one_seed_that_is_not_finite_makes_a_gap(bad):
 
 def test_an_arm_without_a_run_or_the_metric_has_no_curve():
     one = comparison({4: 1.0}, arms=(ARM, Arm("b", 0.2)))
-    assert [series.arm for series in series_of(one, "val_loss")] == ["a"]
+    assert [series.row.name for series in series_of(one, "val_loss")] == ["a"]
     assert series_of(one, "accuracy") == []
 
 
@@ -61,10 +61,15 @@ def test_the_mean_lies_among_the_seeds(values):
 
 def test_metrics_of_a_kind_are_together_and_the_judged_one_is_first():
     whole = made_up_comparison()
-    loss, accuracy = ("val_loss", "train_loss"), ("val_accuracy", "train_accuracy")
+    loss, accuracy = ["val_loss", "train_loss"], ["val_accuracy", "train_accuracy"]
     assert list(families(whole).items()) == [("loss", loss), ("accuracy", accuracy)]
     judged = families(replace(whole, metric="train_accuracy"))
     assert list(judged.items()) == [("accuracy", accuracy[::-1]), ("loss", loss)]
+
+
+def test_the_judged_metric_is_named_first_and_training_last_and_what_was_only_tested_too():
+    names = ["val_loss", "val_accuracy", "test_loss", "test_accuracy", "train_loss", "train_accuracy"]
+    assert metric_names(made_up_comparison()) == names
 
 
 @pytest.mark.parametrize(
@@ -92,7 +97,7 @@ def test_what_has_blown_up_does_not_flatten_the_rest(values, top):
 
 
 def test_no_value_has_no_ceiling():
-    assert math.isnan(ceiling([math.nan]))
+    assert ceiling([math.nan]) == math.inf
 
 
 def test_losses_fall_and_accuracies_rise():
@@ -103,11 +108,10 @@ def test_losses_fall_and_accuracies_rise():
 
 def test_the_schedule_is_what_the_optimizer_had():
     whole = made_up_comparison(failed=None)
-    planned = {series.arm: dict(zip(series.steps, series.mean, strict=True)) for series in schedules_of(whole)}
+    planned = {series.row.name: dict(zip(series.steps, series.mean, strict=True)) for series in schedules_of(whole)}
     for used in series_of(whole):
-        both = [
-            (planned[used.arm][at], lr) for at, lr in zip(used.steps, used.mean, strict=True) if at in planned[used.arm]
-        ]
+        asked = planned[used.row.name]
+        both = [(asked[at], lr) for at, lr in zip(used.steps, used.mean, strict=True) if at in asked]
         assert len(both) > 5
         assert all(lr == pytest.approx(other, rel=1e-12) for lr, other in both)
 

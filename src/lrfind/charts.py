@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lrfind.curves import to_curve
 from lrfind.errors import ProbeError
-from lrfind.numbers import Show, figure, rate, span
+from lrfind.numbers import Show, counted, figure, rate, span
 from lrfind.records import Finding
 from lrfind.strategies.reading import readings
 from lrfind.suggest import METHODS
@@ -22,36 +22,39 @@ Numbers: TypeAlias = Sequence[float] | NDArray[Any]
 
 FindingKind = Literal["losses", "trend", "again", "interval", "yours", "found", "readings"]
 CurveKind = Literal["band", "dashed", "line", "best", "dots"]
-ResultKind = Literal["whisker", "mean", "seed"]
+ResultKind = Literal["whisker", "mean", "seed", "beyond", "result"]
 Kind: TypeAlias = FindingKind | CurveKind | ResultKind
 """What a mark is, which decides its look: ``plots.LOOKS`` in matplotlib, a class of ``page.css`` in the page."""
 
 DOTTED = ("losses", "readings", "dots", "mean", "seed")
 """Kinds whose points are not joined."""
 
+TEXTS = ("beyond", "result")
+"""Kinds of which the label is drawn: at an end of the axis, and outside of it."""
 
 PALETTE = (
     *("#d1495b", "#30638e", "#b9770e", "#4f7d39", "#7b5ea7", "#00798c"),
     *("#8a5a44", "#c2558f", "#5b6b7f", "#2f8f6b", "#5a6fd8", "#8f8216"),
 )
-"""The colours by their places; the first one is for what was found and for the best arm."""
+"""The colours, by number; the first is for what was found and for the best arm."""
 
 ON_DARK = (
     *("#ff8b9b", "#86b6e3", "#eab765", "#a3cf85", "#bfa8ea", "#63c3d3"),
     *("#d3aa8f", "#f0a3cb", "#aab7c7", "#83d3b2", "#a6b5ff", "#d4c967"),
 )
-"""The same colours for a dark ground."""
+"""The same colours for a dark background."""
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """An axis: its label, its ends, whether it is logarithmic, and how a value on it is written."""
+    """An axis: its label, its ends, whether it is logarithmic, how a value on it is written; or names at 0, 1, ..."""
 
     label: str
     low: float
     high: float
     is_log: bool = False
     show: Show = figure
+    names: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -70,7 +73,7 @@ class Axis:
         return math.log(value / self.low) / math.log(self.high / self.low) if value > 0 else -math.inf
 
     def ticks(self) -> dict[float, str]:
-        """Return the values to name, and their names.
+        """Return the values to label, and their labels.
 
         Example:
             >>> Axis("loss", 0.0, 1.1).ticks()
@@ -80,6 +83,8 @@ class Axis:
         """
         from matplotlib.ticker import LogLocator, MaxNLocator
 
+        if self.names:
+            return dict(enumerate(self.names))
         if not self.is_log:
             places = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
         else:
@@ -92,77 +97,44 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Points, and what they are.
-
-    Attributes:
-        kind: What is drawn.
-        xs: Where the points lie along.
-        ys: Where they lie upward; NaN makes a gap.
-        label: What it is called in a legend and where it is pointed at; may be empty.
-        colour: Its place among the colours; None where its kind decides.
-        arm: The arm of a comparison that it belongs to, if any.
-    """
+    """Points, and what they are."""
 
     kind: Kind
-    xs: Numbers
-    ys: Numbers
-    label: str = ""
-    colour: int | None = None
-    arm: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """An arm in a chart of results.
-
-    Attributes:
-        arm: Its name.
-        colour: Its place among the colours.
-        seeds: The result of each seed.
-        result: The mean in words.
-        note: What else to say of it; may be empty.
-        beyond: Whether the mean lies above the axis (1), below it (-1) or on it.
-    """
-
-    arm: str
-    colour: int
-    seeds: tuple[float, ...]
-    result: str
-    note: str
-    beyond: int = 0
+    xs: Numbers  # places on the horizontal axis
+    ys: Numbers  # places on the vertical axis; NaN makes a gap
+    label: str = ""  # in a legend and under the pointer
+    colour: int | None = None  # its number in the palette; None where the kind decides
+    arm: str | None = None  # the arm of a comparison that it belongs to
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart.
+    """A chart: two axes, and marks from the back to the front."""
 
-    Attributes:
-        name: What it is called in a page and as a file.
-        title: What it shows, in a few words.
-        caption: How to read it.
-        x: The axis along.
-        y: The axis upward.
-        marks: What is drawn, from the back to the front.
-        read: The kinds of marks whose values are said where a reader points, and in a table.
-        rows: The arms from the top, where the chart has a row for each; ``y`` counts them.
-    """
-
-    name: str
+    name: str  # in a page, and as a file
     title: str
-    caption: str
+    caption: str  # how to read it
     x: Axis
     y: Axis
     marks: tuple[Mark, ...]
-    read: tuple[Kind, ...] = ()
-    rows: tuple[Result, ...] = ()
+    read: tuple[Kind, ...] = ()  # kinds of marks whose values are shown under the pointer, and in a table
+
+
+def finding_charts(finding: Finding | None) -> list[Chart]:
+    """Return the chart of a finding in a list, which is empty where there is no curve to draw."""
+    with suppress(ProbeError):
+        return [] if finding is None else [finding_chart(finding)]
+    return []
 
 
 def finding_chart(finding: Finding) -> Chart:
     """Return the loss against the rate for every range test, what each reads, and what is found.
 
     Raises:
-        ProbeError: If the first range test has too few losses to be drawn.
+        ProbeError: If there is no range test, or the first has too few losses to be drawn.
     """
+    if not finding.records:
+        raise ProbeError("the finding holds no range test, so that there is no curve to draw; search again.")
     curves = [to_curve(finding.records[0])]
     for record in finding.records[1:]:
         with suppress(ProbeError):
@@ -173,51 +145,33 @@ def finding_chart(finding: Finding) -> Chart:
     y = Axis("training loss", low - margin, high + 2 * margin)
     tried = [lr for curve in curves for lr in curve.lrs]
     x = Axis("learning rate", float(curves[0].lrs[0]) / 1.5, float(max(tried)) * 1.5, is_log=True, show=rate)
-    marks = [Mark("band", *_box(finding.base_lr, finding.max_lr, y), f"cycles {_cycles(finding)}", 1)]
+    low, high = finding.base_lr, finding.max_lr
+    cycles, tests = span(low, high), counted(len(curves), "range test")
+    marks = [Mark("band", (low, low, high, high), (y.low, y.high, y.high, y.low), f"cycles {cycles}", 1)]
     for number, curve in reversed([*enumerate(curves)]):
-        colour = 1 + number % (len(PALETTE) - 1)
-        repeated = ", repeated" if number else ""
+        colour, repeated = 1 + number % (len(PALETTE) - 1), ", repeated" if number else ""
         marks.append(Mark("losses", curve.lrs, curve.losses, f"loss of each step{repeated}", colour))
         marks.append(Mark("again" if number else "trend", curve.lrs, curve.smooth, f"smoothed{repeated}", colour))
-    interval = span(*finding.interval)
-    marks.append(Mark("interval", *_bracket(*finding.interval, y), f"interval {interval}", 0))
-    caption = (
-        f"Dots: the training loss at each rate of the range test"
-        f"{f' and of {len(curves) - 1} more' if len(curves) > 1 else ''}; curves: smoothed. "
-        f"Upright line: the found rate, {rate(finding.lr)}; line across it: its interval, {interval}; "
-        f"shaded: the range, {_cycles(finding)}."
-    )
-    used = finding.used
-    if used is not None and min(tried) <= used <= max(tried):
-        marks.append(Mark("yours", (used, used), (y.low, y.high), f"yours {rate(used)}", 8))
-        caption += f" Dashed line: the rate of your optimizer, {rate(used)}."
+    rates, how = _rates(finding, y, in_use=finding.used if min(tried) <= (finding.used or 0) <= max(tried) else None)
+    caption = f"Dots: the training loss at each rate of {tests}; curves: smoothed. Shaded: the range, {cycles}. {how}"
+    title = f"Loss against learning rate, {tests}"
+    return Chart("finding", title, caption, x, y, (*marks, *rates), ("losses", "trend"))
+
+
+def _rates(finding: Finding, y: Axis, in_use: float | None) -> tuple[list[Mark], str]:
+    """Return the marks of the rates that are found and in use, and how to read them."""
+    (low, high), interval, height = finding.interval, span(*finding.interval), y.high - y.low
+    middle, top, bottom = y.high - 0.08 * height, y.high - 0.06 * height, y.high - 0.1 * height
+    across = (low, low, math.nan, low, high, math.nan, high, high)
+    bracket = (top, bottom, math.nan, middle, middle, math.nan, top, bottom)
+    marks = [Mark("interval", across, bracket, f"interval {interval}", 0)]
+    caption = f"Vertical line: the found rate, {rate(finding.lr)}; line across it: its interval, {interval}."
+    if in_use is not None:
+        marks.append(Mark("yours", (in_use, in_use), (y.low, y.high), f"yours {rate(in_use)}", 8))
+        caption += f" Dashed line: the rate of your optimizer, {rate(in_use)}."
     marks.append(Mark("found", (finding.lr, finding.lr), (y.low, y.high), f"found {rate(finding.lr)}", 0))
-    if each := _readings(finding):
-        marks.append(Mark("readings", each, [y.low + 0.03 * (y.high - y.low)] * len(each), "each test's rate", 0))
-        caption += " Dots at the bottom: the rate that each range test gives for itself."
-    several = f", {len(curves)} range tests" if len(curves) > 1 else ""
-    title = f"Loss against learning rate{several}"
-    return Chart("finding", title, caption, x, y, tuple(marks), ("losses", "trend"))
-
-
-def _cycles(finding: Finding) -> str:
-    return span(finding.base_lr, finding.max_lr)
-
-
-def _readings(finding: Finding) -> list[float]:
-    """Return the rate that each range test gives for itself; none where there is only one."""
-    if finding.final_fraction is None or finding.method not in METHODS or len(finding.records) < 2:
-        return []
-    return readings(finding.records, finding.method, finding.length)
-
-
-def _box(low: float, high: float, y: Axis) -> tuple[Numbers, Numbers]:
-    """Return the outline of all that lies between two values of the other axis."""
-    return (low, low, high, high), (y.low, y.high, y.high, y.low)
-
-
-def _bracket(low: float, high: float, y: Axis) -> tuple[Numbers, Numbers]:
-    """Return a line with two ends near the top of a chart."""
-    middle, end = y.high - 0.08 * (y.high - y.low), 0.02 * (y.high - y.low)
-    upright = (middle - end, middle + end)
-    return (low, low, math.nan, low, high, math.nan, high, high), (*upright, 0.0, middle, middle, 0.0, *upright)
+    if finding.final_fraction is not None and finding.method in METHODS and len(finding.records) > 1:
+        each = readings(finding.records, finding.method, finding.length)
+        marks.append(Mark("readings", each, [y.low + 0.03 * height] * len(each), "each test's rate", 0))
+        caption += " Dots at the bottom: the rate that each range test gives by itself."
+    return marks, caption

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from lrfind.charts import DOTTED, PALETTE, Axis, Chart, Kind, finding_chart
+from lrfind.charts import DOTTED, PALETTE, TEXTS, Axis, Chart, Kind, Mark, finding_chart
 from lrfind.errors import LRFindError, from_extra
 from lrfind.records import Finding
 
@@ -21,6 +22,7 @@ SIZE = (5.6, 4.4)
 
 _DOTS = {"marker": ".", "ms": 5}
 _SHORT_DASHES = (0, (2, 1.5))
+_TEXT = {"fontsize": "small", "va": "center", "parse_math": False}
 LOOKS: dict[Kind, dict[str, Any]] = {
     "losses": {**_DOTS, "alpha": 0.55, "mew": 0},
     "trend": {"lw": 2.2},
@@ -37,6 +39,8 @@ LOOKS: dict[Kind, dict[str, Any]] = {
     "whisker": {"lw": 2.5, "solid_capstyle": "round"},
     "mean": {"marker": "o", "ms": 8},
     "seed": _DOTS,
+    "beyond": _TEXT,
+    "result": {**_TEXT, "color": "black"},
 }
 
 
@@ -47,26 +51,23 @@ def draw(chart: Chart, ax: Axes | None = None) -> Axes:
         chart: What to draw.
         ax: Where; by default a new figure of pyplot.
     """
-    ax = ax or _new_axes()
+    if ax is None:
+        with from_extra("plot"):
+            from matplotlib import pyplot
+        ax = pyplot.subplots(figsize=SIZE, layout="constrained")[1]
     labels: set[str] = set()
     for mark in chart.marks:
-        label = None if mark.label in labels else mark.label or None
+        _draw_mark(ax, mark, None if mark.label in labels else mark.label or None)
         labels.add(mark.label)
-        look = {"color": GREY if mark.colour is None else PALETTE[mark.colour], **LOOKS[mark.kind]}
-        look |= {"ls": ""} if mark.kind in DOTTED else {}
-        (ax.fill if mark.kind == "band" else ax.plot)(mark.xs, mark.ys, label=label, **look)
     ax.set(xscale="log" if chart.x.is_log else "linear", yscale="log" if chart.y.is_log else "linear")
     ax.set(xlim=(chart.x.low, chart.x.high), ylim=(chart.y.low, chart.y.high))
-    _name(ax.xaxis, chart.x, chart.x.ticks())
-    _name(ax.yaxis, chart.y, {place: row.arm for place, row in enumerate(chart.rows)} or chart.y.ticks())
-    for place, row in enumerate(chart.rows):
-        said = f"{row.result} {row.note}".strip() if row.note else ""
-        ax.annotate(said, (0.99, place), xycoords=("axes fraction", "data"), ha="right", va="center")
+    _label(ax.xaxis, chart.x)
+    _label(ax.yaxis, chart.y)
     ax.set_title(chart.title, parse_math=False)
-    ax.grid(axis="x" if chart.rows else "both", color="#e5e5e5", lw=0.8)
+    ax.grid(axis="x" if chart.y.names else "both", color="#e5e5e5", lw=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
-    if not chart.rows:
+    if not chart.y.names:
         legend = ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False, fontsize="small")
         for text in legend.get_texts():
             text.set_parse_math(False)
@@ -74,48 +75,53 @@ def draw(chart: Chart, ax: Axes | None = None) -> Axes:
 
 
 def plot_finding(finding: Finding, ax: Axes | None = None) -> Axes:
-    """Draw the loss against the rate for every range test, what each reads, and what is found.
-
-    Args:
-        finding: A finding of one range test or of several.
-        ax: Where to draw; by default a new figure of pyplot.
-    """
+    """Draw the chart of a finding; see ``draw``."""
     return draw(finding_chart(finding), ax)
 
 
-def curve_figure(finding: Finding) -> Figure:
-    """Return the plot as a figure of matplotlib's, without pyplot."""
+def to_figure(chart: Chart, size: tuple[float, float] = SIZE) -> Figure:
+    """Return a chart as a figure of matplotlib's, without pyplot; it is higher where there are many arms."""
     with from_extra("plot"):
         from matplotlib.figure import Figure
 
-    figure = Figure(figsize=SIZE, layout="constrained", facecolor="white")
-    plot_finding(finding, figure.subplots())
+    width, height = size
+    arms = {mark.arm for mark in chart.marks}
+    figure = Figure((width, height + 0.12 * max(0, len(arms) - 6)), layout="constrained", facecolor="white")
+    draw(chart, figure.subplots())
     return figure
 
 
-def picture(finding: Finding) -> str:
-    """Return the plot as an HTML image that holds its data; empty where it cannot be drawn."""
-    if not finding.records:
-        return ""
+def curve_figure(finding: Finding) -> Figure:
+    """Return the plot of a finding as a figure of matplotlib's, without pyplot."""
+    return to_figure(finding_chart(finding))
+
+
+def picture(drawn: Finding | Chart) -> str:
+    """Return a plot as an HTML image that holds its data; empty where it cannot be drawn."""
     file = BytesIO()
     try:
-        curve_figure(finding).savefig(file, format="png", dpi=110)
+        chart = finding_chart(drawn) if isinstance(drawn, Finding) else drawn
+        to_figure(chart).savefig(file, format="png", dpi=110)
     except (ImportError, LRFindError):
         return ""
-    data = b64encode(file.getvalue()).decode("ascii")
-    return f'<img alt="Loss against learning rate" style="max-width: 100%" src="data:image/png;base64,{data}">'
+    source = f"data:image/png;base64,{b64encode(file.getvalue()).decode('ascii')}"
+    return f'<img alt="{escape(chart.title)}" style="max-width: 100%" src="{source}">'
 
 
-def _new_axes() -> Axes:
-    with from_extra("plot"):
-        from matplotlib import pyplot
+def _draw_mark(ax: Axes, mark: Mark, label: str | None) -> None:
+    look = {"color": GREY if mark.colour is None else PALETTE[mark.colour], **LOOKS[mark.kind]}
+    if mark.kind in TEXTS:
+        side = "right" if mark.label.endswith("→") else "left"  # where the arrow is the text ends
+        ax.text(mark.xs[0], mark.ys[0], mark.label, ha=side, **look)
+    elif mark.kind == "band":
+        ax.fill(mark.xs, mark.ys, label=label, **look)
+    else:
+        ax.plot(mark.xs, mark.ys, label=label, **look, **({"ls": ""} if mark.kind in DOTTED else {}))
 
-    ax: Axes = pyplot.subplots(figsize=SIZE, layout="constrained")[1]
-    return ax
 
-
-def _name(side: Side, axis: Axis, ticks: dict[float, str]) -> None:
-    """Write the names of an axis, none of them as mathematics."""
+def _label(side: Side, axis: Axis) -> None:
+    """Write the labels of an axis, none of them as mathematics."""
+    ticks = axis.ticks()
     side.set_ticks([*ticks], [*ticks.values()], parse_math=False)
     side.set_ticks([], minor=True)
     side.set_label_text(axis.title, parse_math=False)

@@ -28,11 +28,12 @@ _SAME = 0.05
 
 def sentences(finding: Finding) -> list[str]:
     """Return the rate and what it is for, then a line each: how sure, the rate in use, cycles, cost, and the notes."""
+    used = in_use(finding)
     return [
         _rate(finding),
         *_groups(finding),
         certainty(finding),
-        *in_use(finding),
+        *([f"yours: {used}"] if used else []),
         f"cycles: {finding.base_lr:.2g} to {finding.max_lr:.2g}",
         f"cost: {_steps(finding.cost.steps)}, {finding.cost.seconds:.1f} s",
         *(f"note: {note}" for note in finding.notes),
@@ -62,45 +63,55 @@ def announcement(finding: Finding, *, is_applied: bool) -> str:
 def _rate(finding: Finding) -> str:
     """The rate, the optimizer and the training that it is for."""
     name = finding.records[0].optimizer if finding.records else ""
+    return f"lr {finding.lr:.3g}{' for ' + name if name else ''}, {purpose(finding)}"
+
+
+def purpose(finding: Finding) -> str:
+    """Return the training that the rate is for: its schedule and its length."""
     schedule = "held constant" if finding.schedule == "constant" else f"the peak of {finding.schedule}"
     epochs = f"{finding.epochs:,g} epoch{'' if finding.epochs == 1 else 's'}" if finding.epochs else ""
     length = " or ".join(filter(None, (_steps(finding.total_steps) if finding.total_steps else "", epochs)))
-    return f"lr {finding.lr:.3g}{' for ' + name if name else ''}, {schedule}{', ' + length if length else ''}"
+    return f"{schedule}, {length}" if length else schedule
 
 
 def certainty(finding: Finding) -> str:
     """Say how sure the rate is, and where the best one should lie."""
+    return ": ".join(how_sure(finding))
+
+
+def how_sure(finding: Finding) -> tuple[str, str]:
+    """Return how sure the rate is in a word ("interval" where that is not known), and where the best should lie."""
     low, high = finding.interval
     if not finding.is_calibrated:
-        return f"interval: with other seeds the {finding.method} reading mostly lies in {low:.2g} to {high:.2g}"
+        return "interval", f"with other seeds the {finding.method} reading mostly lies in {low:.2g} to {high:.2g}"
     where = f"the best rate should lie in {low:.2g} to {high:.2g}"
     try:
         judged = finding.judge(finding.lr)
     except LRFindError:
-        return f"interval: {where}"
+        return "interval", where
     if not judged.is_read:
         first = finding.records[0]
         usual = f"what is usual for {first.optimizer}" if first.is_fresh else f"the {first.used:.2g} that training has"
-        return f"unsure: it rests on {usual}, not on your training; {where}"
+        return "unsure", f"it rests on {usual}, not on your training; {where}"
     words = (word for word, loses, wide in _CERTAINTY if judged.regret <= loses and high <= wide * low)
     word = "unsure" if finding.length.is_short else next(words, "unsure")
-    return f"{word}: {where}, and most of that is often as good"
+    return word, f"{where}, and most of that is often as good"
 
 
-def in_use(finding: Finding) -> list[str]:
-    """Say where the rate lies that the optimizer has, and what that means."""
+def in_use(finding: Finding) -> str:
+    """Say where the rate lies that the optimizer has, and what that means; nothing where it is not known."""
     used, (low, high) = finding.used, finding.interval
     if used is None:
-        return []
+        return ""
     if abs(used / finding.lr - 1) < _SAME:
-        return [f"yours: {used:.3g}, the same"]
+        return f"{used:.3g}, the same"
     place = "below" if used < low else "above" if used > high else "within"
-    said = f"yours: {used:.3g} is {place} the interval"
+    said = f"{used:.3g} is {place} the interval"
     try:
         judged = finding.judge(used)
     except LRFindError:
-        return [said]
-    return [f"{said}; it {judged.words}, {judged.expected}"]
+        return said
+    return f"{said}; it {judged.words}, {judged.expected}"
 
 
 def _groups(finding: Finding) -> list[str]:

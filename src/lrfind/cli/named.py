@@ -56,8 +56,7 @@ class BuiltIn:
         """Search a rate; see ``Named``."""
         from lrfind import lightning
         from lrfind.demo.data import load
-        from lrfind.demo.experiment import BATCH_SIZE
-        from lrfind.demo.lenet import LeNet
+        from lrfind.demo.experiment import BATCH_SIZE, LeNet
         from lrfind.isolation import seed_all
         from lrfind.lightning.framework import LOGGER_NAMES, lightning_package
         from lrfind.loop import quiet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -12,10 +12,6 @@ from rich.console import Console
 from lrfind.cli.faults import UsageError, spoken_faults
 from lrfind.cli.options import Json
 from lrfind.errors import BadInputError
-
-if TYPE_CHECKING:
-    from lrfind.compare.comparison import Comparison
-    from lrfind.records import Finding
 
 
 def show(
@@ -35,40 +31,30 @@ def show(
     with spoken_faults():
         if as_html and as_json:
             raise UsageError("give --html or --json, not both.")
-        from lrfind.cli.views import show_comparison, show_finding
-        from lrfind.records import Finding
-        from lrfind.report import write_finding_page, write_report
-
-        path = file / "report.json" if file.is_dir() else file
-        data, kept = _read(path)
-        console = Console(highlight=False)
-        if as_json:
-            print(json.dumps(data, indent=1))
-        elif isinstance(kept, Finding):
-            if as_html:
-                print(write_finding_page(kept, path.with_suffix(".html")))
-            else:
-                show_finding(console, kept)
-        elif as_html:  # a comparison's page is there already, or is written into its folder
-            page = path.with_name("report.html")
-            print(page if page.exists() else write_report(kept, path.parent))
-        else:
-            show_comparison(console, kept)
+        _show(file / "report.json" if file.is_dir() else file, as_html=as_html, as_json=as_json)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Finding | Comparison]:
-    """Return what a file holds, as it stands there and as what it is."""
+def _show(path: Path, *, as_html: bool, as_json: bool) -> None:
+    from lrfind.cli.views import show_comparison, show_finding
     from lrfind.codec import read_json
     from lrfind.compare.comparison import Comparison
     from lrfind.records import Finding
+    from lrfind.report import write_finding_page, write_report
 
     data = read_json(path, "a finding or a comparison")
-    if "schema" not in data:
-        raise BadInputError(f"{path} holds neither a finding nor a comparison: it has no schema.")
-    for kind in (Finding, Comparison):
-        if data["schema"] == kind.schema:
-            return data, kind.from_dict(data)
-    raise BadInputError(
-        f"{path} has the schema {data['schema']!r}; lrfind show understands {Finding.schema!r} and "
-        f"{Comparison.schema!r}."
-    )
+    schema = data.get("schema")
+    if schema not in (Finding.schema, Comparison.schema):
+        what = f"has the schema {schema!r}" if schema else "has no schema"
+        raise BadInputError(f"{path} {what}; lrfind show understands {Finding.schema!r} and {Comparison.schema!r}.")
+    kept = (Finding if schema == Finding.schema else Comparison).from_dict(data)
+    if as_json:
+        print(json.dumps(data, indent=1))
+    elif isinstance(kept, Finding) and as_html:
+        print(write_finding_page(kept, path.with_suffix(".html")))
+    elif isinstance(kept, Finding):
+        show_finding(Console(highlight=False), kept)
+    elif as_html:  # a comparison's page is there already, or is written into its folder
+        page = path.with_name("report.html")
+        print(page if page.exists() else write_report(kept, path.parent))
+    else:
+        show_comparison(Console(highlight=False), kept)

@@ -1,21 +1,34 @@
-"""What a finding and a comparison look like in a terminal."""
+"""What a finding and a comparison look like in a terminal.
+
+Charts are of characters, legible without colour, at 80 columns; docs/decisions/0018 says why they are drawn here.
+"""
 
 from __future__ import annotations
 
-from rich.console import Console, RenderableType
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lrfind.charts import finding_chart
-from lrfind.cli.charts import interval_bar, rate_chart
+from lrfind.charts import Axis, Chart, Mark, Numbers, finding_charts
 from lrfind.compare.comparison import Comparison
-from lrfind.errors import LRFindError
+from lrfind.numbers import rate, rough
 from lrfind.records import Finding
 from lrfind.report.charts import finals_chart
-from lrfind.report.rows import ArmRow, arm_rows, labelled
+from lrfind.report.rows import arm_rows, labelled, rates_of
 
-_CHART = 24
-"""Columns of the chart of intervals, at least."""
+_BRAILLE = 0x2800
+_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+"""What each dot of a braille character adds to its code point, by row and column."""
+
+_WIDEST = 100  # columns of the chart of a finding, at most
+_BAR = 24  # columns of the chart of intervals, at least
+_FINE = 50  # a line is so many dots for each column of dots, so that it has no holes where it is steep
+
+Layer = tuple[Numbers, Numbers, str]  # places as shares of width and height, and the style of the dots there
+Part = tuple[int, str, str]  # a column, what begins there, and its style
 
 
 def say(console: Console, words: str, style: str = "") -> None:
@@ -29,12 +42,9 @@ def show_finding(console: Console, finding: Finding) -> None:
     say(console, first, "bold")
     for line in rest:
         say(console, line)
-    try:
-        chart = rate_chart(finding, finding_chart(finding), console.width)
-    except LRFindError:
-        return
-    console.print()
-    console.print(chart, no_wrap=True, crop=False)
+    for chart in finding_charts(finding):
+        console.print()
+        console.print(rate_chart(chart, console.width), no_wrap=True, crop=False)
 
 
 def show_comparison(console: Console, comparison: Comparison) -> None:
@@ -49,27 +59,108 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     for note in comparison.notes:
         say(console, note)
     if comparison.finding is not None:
-        say(console, f"The search says: {comparison.finding.headline}")
-        for note in comparison.finding.notes:
-            say(console, note)
+        for words in (f"The search says: {comparison.finding.headline}", *comparison.finding.notes):
+            say(console, words)
 
 
-def _table(comparison: Comparison, width: int) -> RenderableType:
-    rows = [(row, (_name(row), row.result, str(len(row.seeds)))) for row in arm_rows(comparison)]
-    headings = ("arm", comparison.metric, "runs")
-    widths = [max(map(len, column)) for column in zip(headings, *(cells for _, cells in rows), strict=True)]
-    room = max(width - sum(widths) - 2 * (len(widths) + 1), _CHART)
-    chart = finals_chart(comparison)
-    bars = {row.arm: interval_bar(chart, row, min(room, 3 * _CHART)) for row in chart.rows}
+def _table(comparison: Comparison, width: int) -> Table:
+    """Return a row for each arm, with its interval drawn in the columns that are left."""
+    arms, chart = arm_rows(comparison), finals_chart(comparison)
+    names = [row.name if rates_of(row.arm) in row.name else f"{row.name} ({rates_of(row.arm)})" for row in arms]
+    cells = [(name, row.result, str(len(row.runs))) for name, row in zip(names, arms, strict=True)]
+    titles = ("arm", comparison.metric, "runs")
+    taken = sum(2 + max(map(len, column)) for column in zip(titles, *cells, strict=True))
+    room = min(max(width - taken - 2, _BAR), 3 * _BAR)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column(headings[0], overflow="fold")
-    for heading in headings[1:]:
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column(titles[0], overflow="fold")
+    for title in titles[1:]:
+        table.add_column(title, justify="right", no_wrap=True)
     table.add_column(f"mean and 95 % interval, {'lowest' if comparison.mode == 'min' else 'highest'} is best")
-    for row, (name, *cells) in rows:
-        table.add_row(Text(name), *cells, bars.get(row.name, ""), style="bold green" if row.is_best else "")
+    for row, (name, *others) in zip(arms, cells, strict=True):
+        bar = interval_bar(chart, row.name, room)
+        table.add_row(Text(name), *others, bar, style="bold green" if row.is_best else "")
     return table
 
 
-def _name(row: ArmRow) -> str:
-    return row.name if row.rates in row.name else f"{row.name} ({row.rates})"
+def interval_bar(chart: Chart, arm: str, width: int) -> Text:
+    """Return an arm's interval as characters: ends, line and mean; an arrow where its mean lies beyond the chart."""
+    places = {mark.kind: [_column(chart.x, x, width) for x in mark.xs] for mark in chart.marks if mark.arm == arm}
+    parts: list[Part] = []
+    if ends := places.get("whisker"):
+        parts.append((ends[0], f"├{'─' * (ends[1] - ends[0] - 1)}┤", ""))
+    parts += [(place, "●", "") for place in places.get("mean", ())]
+    parts += [(place, "→" if place else "←", "") for place in places.get("beyond", ())]
+    return _line(parts, width)
+
+
+def rate_chart(chart: Chart, width: int, height: int = 12) -> Text:
+    """Draw the chart of a finding in so many columns and, beside the axis, rows; rate and range are on the axis."""
+    names = {round((1 - chart.y.share(value)) * (height - 1)): name for value, name in chart.y.ticks().items()}
+    margin = max(map(len, names.values()))
+    width = min(width, _WIDEST) - margin - 2
+    layers: list[Layer] = [(*_shares(chart, mark), "dim") for mark in chart.marks if mark.kind == "losses"]
+    last = {mark.kind: mark for mark in chart.marks}
+    xs, ys = _shares(chart, last["trend"])
+    fine = np.linspace(xs[0], xs[-1], 2 * width * _FINE)
+    rows = braille([*layers, (fine, np.interp(fine, xs, ys), "cyan")], width, height)
+    sides = [f"{names.get(row, ''):>{margin}} {'┤' if row in names else '│'}" for row in range(height)]
+    base, top, found = min(last["band"].xs), max(last["band"].xs), last["found"].xs[0]
+    low, high, at = (_column(chart.x, lr, width) for lr in (base, top, found))
+    axis = [(0, "─" * width, ""), (low, "═" * (high + 1 - low), "bold blue"), (at, "▲", "bold red")]
+    labels = [(found, rate(found), "bold red"), *((end, rough(end), "blue") for end in (base, top))]
+    labels += [(value, name, "") for value, name in chart.x.ticks().items()]
+    return Text("\n").join(
+        [
+            Text(f"{'':>{margin}} loss"),
+            *map(Text.assemble, sides, rows),
+            Text.assemble(" " * margin, " └", _line(axis, width)),
+            Text.assemble(" " * margin, "  ", _line(_spread(labels, chart.x, width), width)),
+            Text(f"{'':>{margin}}  ⠂ loss of a step  ━ smoothed  ▲ found rate  ═ useful range", "dim"),
+        ]
+    )
+
+
+def braille(layers: Sequence[Layer], width: int, height: int) -> list[Text]:
+    """Draw dots, from the back to the front, in rows of characters of 2 by 4 dots; those outside are left out."""
+    dots = np.zeros((4 * height, 2 * width), int)
+    styles = np.full((height, width), "", object)
+    for xs, ys, style in layers:
+        places = np.array([xs, ys])
+        across, up = places[:, ((places >= 0) & (places <= 1)).all(axis=0)]
+        rows, columns = np.rint((1 - up) * (4 * height - 1)).astype(int), np.rint(across * (2 * width - 1)).astype(int)
+        dots[rows, columns] = 1
+        styles[rows // 4, columns // 2] = style
+    codes = np.einsum("rycx,yx->rc", dots.reshape(height, 4, width, 2), _BITS)
+    return [
+        Text.assemble(*((chr(_BRAILLE + code) if code else " ", style) for code, style in zip(*row, strict=True)))
+        for row in zip(codes, styles, strict=True)
+    ]
+
+
+def _shares(chart: Chart, mark: Mark) -> tuple[list[float], list[float]]:
+    return [chart.x.share(x) for x in mark.xs], [chart.y.share(y) for y in mark.ys]
+
+
+def _spread(labels: Sequence[tuple[float, str, str]], x: Axis, width: int) -> list[Part]:
+    """Centre labels under their values, each with its style; one that would meet an earlier one is left out."""
+    parts: list[Part] = []
+    taken: set[int] = set()
+    for value, words, style in labels:
+        start = min(max(_column(x, value, width) - len(words) // 2, 0), width - len(words))
+        cells = range(start - 1, start + len(words) + 1)
+        if taken.isdisjoint(cells):
+            parts.append((start, words, style))
+            taken.update(cells)
+    return parts
+
+
+def _line(parts: Sequence[Part], width: int) -> Text:
+    """Write words at their columns, the later ones over the earlier ones."""
+    line = Text(" " * width)
+    for start, words, style in parts:
+        line = Text.assemble(line[:start], (words, style), line[start + len(words) :])
+    return line
+
+
+def _column(x: Axis, value: float, width: int) -> int:
+    return round(min(max(x.share(value), 0.0), 1.0) * (width - 1))

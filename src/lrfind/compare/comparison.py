@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from lrfind.codec import Plain
 from lrfind.compare.runs import Arm, Failure, Run
+from lrfind.errors import MissingExtraError
 from lrfind.records import Finding
 
 
@@ -111,3 +113,11 @@ class Comparison(Plain):
     def runs_of(self, arm: str) -> tuple[Run, ...]:
         """Return the runs of an arm, by seed."""
         return tuple(run for run in self.runs if run.arm == arm)
+
+    def _repr_html_(self) -> str | None:
+        """Return the verdict, the table of arms and the chart of results, for notebooks."""
+        from lrfind.report.html import notebook_html
+
+        with suppress(MissingExtraError):  # the notebook shows the text then
+            return notebook_html(self)
+        return None

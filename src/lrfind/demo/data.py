@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler, SequentialSampler, TensorDataset
 
 from lrfind.errors import BadInputError, DataError, from_extra
 
@@ -37,32 +37,20 @@ SPLIT_SEED = 7
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Images in memory, split for training, validation and test.
-
-    Attributes:
-        name: ``"fashion-mnist"`` or ``"digits"``.
-        title: The name for people.
-        epochs: How many epochs make a training on it.
-        train: Images (n, 1, 28, 28) in [0, 1] and labels (n,) in 0..9.
-        validation: Likewise.
-        test: Likewise; nothing is chosen by it.
-        note: What a person should know about how it was chosen; may be empty.
-    """
+    """Images in memory: (n, 1, 28, 28) in [0, 1] with labels (n,) in 0..9; nothing is chosen by those of the test."""
 
     name: str
-    title: str
-    epochs: int
+    title: str  # the name for people
+    epochs: int  # the length of a training on it
     train: TensorDataset
     validation: TensorDataset
     test: TensorDataset
-    note: str = ""
+    note: str = ""  # what a person should know of how it was chosen
 
     def loaders(self, *, batch_size: int, seed: int) -> tuple[DataLoader[Any], DataLoader[Any], DataLoader[Any]]:
         """Return the loaders for training (shuffled), validation and test; whole batches are indexed at once."""
-        generator = torch.Generator().manual_seed(seed)
-        shuffled = BatchSampler(RandomSampler(self.train, generator=generator), batch_size, drop_last=False)
-        loader = DataLoader(self.train, batch_size=None, sampler=shuffled)
-        return loader, _in_order(self.validation), _in_order(self.test)
+        shuffled = RandomSampler(self.train, generator=torch.Generator().manual_seed(seed))
+        return _loader(self.train, shuffled, batch_size), _loader(self.validation), _loader(self.test)
 
 
 def load(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
@@ -82,24 +70,15 @@ def load(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> 
         raise BadInputError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}.")
     if name == "digits":
         return digits()
-    if folder := _given_folder(data_dir):
-        return fashion_mnist(folder)
+    for given, place in (("data_dir", data_dir), ("LRFIND_DATA", os.environ.get("LRFIND_DATA"))):
+        if place:
+            return _fashion_mnist(_checked(Path(place) / FOLDER, f"{given} is {os.fspath(place)}"))
     try:
-        return fashion_mnist(_downloaded())
+        return _fashion_mnist(_downloaded())
     except DataError as error:
         if name == "fashion-mnist":
             raise
         return digits(note=f"{error} Running on scikit-learn's digits instead.")
-
-
-def fashion_mnist(folder: Path) -> Dataset:
-    """Read Fashion-MNIST from a folder: 48,000 images to train on, 12,000 for validation, 10,000 for the test.
-
-    Raises:
-        DataError: If a file is missing, truncated or altered.
-    """
-    train, validation = _split(_read_part(folder, "train"), 0.2)
-    return Dataset("fashion-mnist", "Fashion-MNIST", 5, train, validation, _read_part(folder, "t10k"))
 
 
 def digits(note: str = "") -> Dataset:
@@ -110,22 +89,23 @@ def digits(note: str = "") -> Dataset:
     large = np.kron(bunch.images.astype(np.float32) / 16.0, np.ones((3, 3), dtype=np.float32))
     images = np.pad(large, ((0, 0), (2, 2), (2, 2)))[:, None]
     rest, test = _split(_to_dataset(images, bunch.target), 1 / 6)
-    train, validation = _split(rest, 0.2)
-    return Dataset("digits", "digits (scikit-learn)", 30, train, validation, test, note)
+    return Dataset("digits", "digits (scikit-learn)", 30, *_split(rest, 0.2), test, note)
 
 
-def _given_folder(data_dir: str | os.PathLike[str] | None) -> Path | None:
-    """Return the folder of the files that the argument, or else the environment, names; it has them all."""
-    for given, place in (("data_dir", data_dir), ("LRFIND_DATA", os.environ.get("LRFIND_DATA"))):
-        if place:
-            folder = Path(place) / FOLDER
-            if lacking := [name for name in CHECKSUMS if not (folder / name).is_file()]:
-                raise DataError(
-                    f"{given} is {os.fspath(place)}, but {folder} has no {', '.join(lacking)}; "
-                    f"give the folder that holds {FOLDER}, or none to have the files downloaded."
-                )
-            return folder
-    return None
+def _fashion_mnist(folder: Path) -> Dataset:
+    """Read Fashion-MNIST from a folder: 48,000 images to train on, 12,000 for validation, 10,000 for the test."""
+    rest, test = _read_part(folder, "train"), _read_part(folder, "t10k")
+    return Dataset("fashion-mnist", "Fashion-MNIST", 5, *_split(rest, 0.2), test)
+
+
+def _checked(folder: Path, given: str) -> Path:
+    """Return a folder that was given, after checking that all files are in it."""
+    if lacking := [name for name in CHECKSUMS if not (folder / name).is_file()]:
+        raise DataError(
+            f"{given}, but {folder} has no {', '.join(lacking)}; "
+            f"give the folder that holds {FOLDER}, or none to have the files downloaded."
+        )
+    return folder
 
 
 def _downloaded() -> Path:
@@ -155,13 +135,10 @@ def _read(path: Path, header: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
         packed = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
-    checksum = hashlib.md5(packed, usedforsecurity=False).hexdigest()
-    wanted = CHECKSUMS[path.name]
-    if checksum != wanted:
-        raise DataError(
-            f"{path} is truncated or altered: its md5 is {checksum}, not {wanted}; "
-            f"delete it and run again to download it."
-        )
+    had, wanted = hashlib.md5(packed, usedforsecurity=False).hexdigest(), CHECKSUMS[path.name]
+    if had != wanted:
+        what = f"{path} is truncated or altered: its md5 is {had}, not {wanted}"
+        raise DataError(f"{what}; delete it and run again to download it.")
     return np.frombuffer(gzip.decompress(packed), np.uint8, offset=header)
 
 
@@ -176,5 +153,6 @@ def _split(data: TensorDataset, held: float) -> tuple[TensorDataset, TensorDatas
     return TensorDataset(*data[order[:kept]]), TensorDataset(*data[order[kept:]])
 
 
-def _in_order(data: TensorDataset) -> DataLoader[Any]:
-    return DataLoader(data, batch_size=None, sampler=BatchSampler(SequentialSampler(data), 250, drop_last=False))
+def _loader(data: TensorDataset, order: Sampler[int] | None = None, batch_size: int = 250) -> DataLoader[Any]:
+    batches = BatchSampler(order or SequentialSampler(data), batch_size, drop_last=False)
+    return DataLoader(data, batch_size=None, sampler=batches)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 from lrfind.compare.arms import FIXED
 from lrfind.compare.comparison import Comparison
 from lrfind.compare.function import compare
 from lrfind.compare.runs import Arm
-from lrfind.compare.targets.lightning import LightningTarget
+from lrfind.compare.targets.lightning import LightningTraining
 from lrfind.compare.targets.protocol import Survey
-from lrfind.compare.targets.specs import Builder
 from lrfind.demo.data import Dataset, load
-from lrfind.demo.lenet import LeNet
 from lrfind.lightning import LRFinder
 from lrfind.lightning.framework import lightning_package
 from lrfind.report.loggers import forget_events
@@ -27,37 +29,78 @@ LRS = (1e-5, 1e-4, 1e-1)
 """The guesses of the published experiment."""
 
 SCHEDULES = ("constant", "linear")
-"""The found rate as it was, and under linear decay, which was measured to be better here than one-cycle."""
+"""The found rate held constant, and under linear decay, which was measured to be better here than one-cycle."""
+
+
+class LeNet(lightning_package().LightningModule):  # type: ignore[misc]
+    """Two convolutions and three linear layers for images of 28 by 28, trained by Adam at the attribute ``lr``.
+
+    Args:
+        lr: The learning rate.
+
+    Source:
+        LeCun et al., "Gradient-based learning applied to document recognition" (1998), with ReLU and max pooling.
+    """
+
+    def __init__(self, lr: float = 1e-3) -> None:
+        super().__init__()
+        self.lr = lr
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the logits, shape (n, 10), of images, shape (n, 1, 28, 28)."""
+        logits: torch.Tensor = self.layers(images)
+        return logits
+
+    def training_step(self, batch: Any, batch_idx: int) -> dict[str, torch.Tensor]:
+        """Return the mean loss and accuracy of a batch."""
+        images, labels = batch
+        logits = self(images)
+        accuracy = (logits.argmax(dim=1) == labels).float().mean()
+        return {"loss": F.cross_entropy(logits, labels), "accuracy": accuracy}
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Log the mean loss and accuracy over the validation data."""
+        self._log("val", batch)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Log the mean loss and accuracy over the test data."""
+        self._log("test", batch)
+
+    def _log(self, part: str, batch: Any) -> None:
+        measured = self.training_step(batch, 0)
+        self.log_dict({f"{part}_{name}": value for name, value in measured.items()}, batch_size=len(batch[1]))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return Adam at the attribute ``lr``."""
+        return torch.optim.Adam(self.parameters(), lr=self.lr)
 
 
 @dataclass(frozen=True)
-class Experiment(LightningTarget):
+class Experiment(LightningTraining):
     """LeNet on a dataset; a target like any other.
 
     Args:
         dataset: As ``lrfind.demo.data.load`` takes it.
         data_dir: Likewise.
         tensorboard: Where the event files go, a folder per arm and seed.
-        seed: The seed of the search, whose rate the found run with this seed finds anew, and applies itself, as users
-            have it; None gives it its rate as any other arm.
+        seed: The seed of the search. The found run with this seed searches its rate again and applies it itself, as a
+            user's training does; None gives it its rate as any other arm.
     """
 
-    model: Builder = LeNet
     dataset: str = "fashion-mnist"
     data_dir: str | None = None
     tensorboard: Path | None = None
     seed: int | None = None
-    data: Builder | None = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "data", partial(_loaders, self.dataset, self.data_dir))
-        object.__setattr__(self, "loggers", None if self.tensorboard is None else partial(_logger, self.tensorboard))
-        super().__post_init__()
 
     @property
     def title(self) -> str:
         """What is trained on what, for people."""
-        return f"{LeNet.__name__} on {dataset_of(self.dataset, self.data_dir).title}"
+        return f"LeNet on {dataset_of(self.dataset, self.data_dir).title}"
 
     @property
     def setting(self) -> str:
@@ -66,7 +109,12 @@ class Experiment(LightningTarget):
 
     def identity(self) -> Mapping[str, Any]:
         """Return what is trained: wherever the data and the event files are, it is the same."""
-        return {"model": LeNet.__name__, "dataset": self.dataset, "batch_size": BATCH_SIZE}
+        return {"model": "LeNet", "dataset": self.dataset, "batch_size": BATCH_SIZE}
+
+    def parts(self) -> tuple[Any, Any, Mapping[str, Any]]:
+        """Build the module and its loaders."""
+        images = dataset_of(self.dataset, self.data_dir)
+        return LeNet(), images.loaders(batch_size=BATCH_SIZE, seed=0), {}
 
     def survey(self) -> Survey:
         """See ``lrfind.compare.targets.protocol.Target``."""
@@ -74,8 +122,15 @@ class Experiment(LightningTarget):
         note = dataset_of(self.dataset, self.data_dir).note
         return replace(known, notes=(note, *known.notes)) if note else known
 
+    def loggers(self, arm: str, seed: int) -> Any:
+        """Return the logger of a run; None where no event files are wanted."""
+        if self.tensorboard is None:
+            return None
+        kind = lightning_package().loggers.TensorBoardLogger
+        return kind(self.tensorboard, name=arm, version=f"seed-{seed}", default_hp_metric=False)
+
     def callbacks(self, arm: Arm, seed: int) -> list[Any]:
-        """Let the found run find, apply and verify its rate; with another seed than the search's it would be another.
+        """Let the found run find, apply and verify its rate, with the seed of the search: another gives another rate.
 
         Its watch raises at the second step if the arm trains with another rate than this one finds.
         """
@@ -91,7 +146,7 @@ def run(
     Args:
         experiment: What is trained.
         lrs: The guessed rates.
-        epochs: How long each run trains; by default as long as makes a training on the dataset.
+        epochs: The length of each run; by default that of the dataset.
         **options: As ``lrfind.compare.compare`` takes them; ``seeds`` is by default the one of the search.
     """
     images = dataset_of(experiment.dataset, experiment.data_dir)
@@ -105,13 +160,3 @@ def run(
 def dataset_of(name: str, data_dir: str | None) -> Dataset:
     """Load a dataset once for all runs of a process; a run only reads it."""
     return load(name, data_dir)
-
-
-def _loaders(name: str, data_dir: str | None) -> tuple[Any, Any, Any]:
-    return dataset_of(name, data_dir).loaders(batch_size=BATCH_SIZE, seed=0)
-
-
-def _logger(folder: Path, arm: str, seed: int) -> Any:
-    return lightning_package().loggers.TensorBoardLogger(
-        folder, name=arm, version=f"seed-{seed}", default_hp_metric=False
-    )

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from lrfind.charts import finding_charts
 from lrfind.codec import write_json, write_text
 from lrfind.compare.comparison import Comparison
-from lrfind.errors import LRFindError
-from lrfind.report.figures import figure_files, plot_finals, plot_rates, plot_runs, write_figures
+from lrfind.errors import BadInputError, LRFindError
+from lrfind.plots import draw, to_figure
+from lrfind.report.charts import charts_of, family_chart, finals_chart, rate_chart
 from lrfind.report.html import render, write_finding_page
 from lrfind.report.markdown import to_markdown
-from lrfind.report.table import to_csv
+from lrfind.report.rows import families, labelled
+from lrfind.report.runs_csv import to_csv
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = [
     "forget_report",
@@ -23,7 +32,12 @@ __all__ = [
     "write_report",
 ]
 
-PAGE, DATA, SUMMARY, ROWS, FIGURES = "report.html", "report.json", "report.md", "runs.csv", "figures"
+FIGURES = [f"figures/{name}.{kind}" for name in ("finals", "finding", "rates", "metric-*") for kind in ("png", "svg")]
+FILES = ["report.html", "report.json", "report.md", "runs.csv", *FIGURES]
+"""What is written, as patterns."""
+
+SIZE = (7.6, 4.9)
+"""Width and height of a figure, in inches."""
 
 
 def write_report(comparison: Comparison, out: Path) -> Path:
@@ -36,15 +50,16 @@ def write_report(comparison: Comparison, out: Path) -> Path:
         LRFindError: If the folder cannot be written.
         MissingExtraError: If Jinja is not installed; nothing is written then.
     """
-    texts = {PAGE: render(comparison), SUMMARY: to_markdown(comparison), ROWS: to_csv(comparison)}
-    write_json(out / DATA, comparison.to_dict())
+    writers = {"report.html": render, "report.md": to_markdown, "runs.csv": to_csv}
+    texts = {name: write(comparison) for name, write in writers.items()}
+    write_json(out / "report.json", comparison.to_dict())
     for name, text in texts.items():
         write_text(out / name, text)
     try:
-        write_figures(comparison, out / FIGURES)
+        _write_figures(comparison, out)
     except OSError as error:
-        raise LRFindError(f"{out / FIGURES} cannot be written ({error.strerror}); choose another place.") from error
-    return out / PAGE
+        raise LRFindError(f"{error.filename} cannot be written ({error.strerror}); choose another place.") from error
+    return out / "report.html"
 
 
 def forget_report(out: Path) -> None:
@@ -54,7 +69,61 @@ def forget_report(out: Path) -> None:
         LRFindError: If one cannot be removed.
     """
     try:
-        for file in (*(out / name for name in (PAGE, DATA, SUMMARY, ROWS)), *figure_files(out / FIGURES)):
-            file.unlink(missing_ok=True)
+        _remove(out, FILES)
     except OSError as error:
         raise LRFindError(f"{error.filename} cannot be removed ({error.strerror}); choose another --out.") from error
+
+
+def plot_runs(comparison: Comparison, metric: str, ax: Axes | None = None) -> Axes:
+    """Draw a metric over the steps of every arm: the mean over its seeds, the seeds as a band.
+
+    Args:
+        comparison: A comparison.
+        metric: The metric's name. The metrics of its family (``train_loss`` beside ``val_loss``) are drawn with it.
+        ax: Where to draw; by default a new figure of pyplot.
+
+    Raises:
+        BadInputError: If no run has a metric of that name.
+    """
+    known = families(comparison)
+    for family, metrics in known.items():
+        if metric in metrics:
+            return draw(family_chart(labelled(comparison), family), ax)
+    names = ", ".join(name for metrics in known.values() for name in metrics)
+    raise BadInputError(f"metric must be among {names or 'those of a run'}, got {metric!r}.")
+
+
+def plot_rates(comparison: Comparison, ax: Axes | None = None) -> Axes:
+    """Draw the rate in use over the steps of every arm: as scheduled, and as dots what the optimizer had.
+
+    Args:
+        comparison: A comparison.
+        ax: Where to draw; by default a new figure of pyplot.
+    """
+    return draw(rate_chart(labelled(comparison)), ax)
+
+
+def plot_finals(comparison: Comparison, ax: Axes | None = None) -> Axes:
+    """Draw the judged metric at the end of training: each arm's mean, its 95 % interval and its seeds."""
+    return draw(finals_chart(labelled(comparison)), ax)
+
+
+def _write_figures(comparison: Comparison, out: Path) -> None:
+    """Draw the charts of a comparison and of its finding; those of an earlier one are removed."""
+    from matplotlib import rc_context
+
+    _remove(out, FIGURES)
+    folder = out / "figures"
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "lrfind"}):  # the same data, the same file
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a name in a script the font lacks
+        for chart in [*charts_of(labelled(comparison)), *finding_charts(comparison.finding)]:
+            folder.mkdir(exist_ok=True)
+            figure = to_figure(chart, SIZE)
+            figure.savefig(folder / f"{chart.name}.png", dpi=180)
+            figure.savefig(folder / f"{chart.name}.svg", metadata={"Date": None})
+
+
+def _remove(out: Path, patterns: Iterable[str]) -> None:
+    for pattern in patterns:
+        for file in out.glob(pattern):
+            file.unlink()

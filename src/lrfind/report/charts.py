@@ -3,121 +3,129 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lrfind.charts import PALETTE, Axis, Chart, Kind, Mark, Result
+from lrfind.charts import Axis, Chart, Kind, Mark
+from lrfind.compare.arms import rates
 from lrfind.compare.comparison import Comparison
+from lrfind.compare.runs import Row
+from lrfind.errors import BadInputError
 from lrfind.numbers import Show, figure, rate
-from lrfind.report.rows import ArmRow, arm_rows
-from lrfind.report.series import Series, families, schedules_of, series_of
+from lrfind.report.rows import ArmRow, arm_rows, families, file_names
 
 MARGIN = 0.05
 """What an axis leaves free at either end, as a share of what it shows."""
 
+POINTS = 200
+"""A curve is thinned to at most so many points: more than a screen shows."""
 
-def charts(comparison: Comparison) -> list[Chart]:
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """One quantity of one arm over training; where a seed is not finite, all are NaN: their mean would flatter it."""
+
+    row: ArmRow
+    steps: NDArray[np.int64]  # optimizer steps done, shape (steps,): those at which all the arm's runs have it
+    seeds: NDArray[np.float64]  # its values, shape (seeds, steps)
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """The mean over the seeds, shape (steps,)."""
+        mean: NDArray[np.float64] = self.seeds.mean(axis=0)
+        return mean
+
+
+def charts_of(comparison: Comparison) -> list[Chart]:
     """Return every chart of a comparison: the results, each family of metrics over training, and the rate in use."""
     if not comparison.runs:
         return []
-    drawn = [family_chart(comparison, family, names) for family, names in families(comparison).items()]
+    drawn = [family_chart(comparison, family) for family in families(comparison)]
     return [finals_chart(comparison), *drawn, rate_chart(comparison)]
-
-
-def colours(comparison: Comparison) -> dict[str, int]:
-    """Return each arm's place among the colours: the best one's stands out, the others follow in their order."""
-    best = comparison.verdict.best
-    ordered = sorted((arm.name for arm in comparison.arms), key=lambda name: name != best)
-    return {name: (place + (best is None)) % len(PALETTE) for place, name in enumerate(ordered)}
 
 
 def finals_chart(comparison: Comparison) -> Chart:
     """Return the judged metric at the end: each arm's mean, its interval and its seeds, a row for each arm."""
-    rows = [row for row in arm_rows(comparison) if row.seeds]
-    means = [row.mean for row in rows if row.mean is not None]
+    rows = [row for row in arm_rows(comparison) if row.runs]
+    means = [row.summary.mean for row in rows if row.summary]
     ends = [end for row in rows if row.interval for end in (row.interval.low, row.interval.high) if math.isfinite(end)]
     shown = _window(means, [*means, *ends], lower_is_better=comparison.mode == "min") if means else ()
     x = _axis(comparison.metric, shown)
-    results: list[Result] = []
-    marks: list[Mark] = []
-    for place, row in enumerate(rows):
-        beyond = 0 if row.mean is None else (row.mean > x.high) - (row.mean < x.low)
-        result = (row.result, f"{row.result} →", f"← {row.result}")[beyond]
-        note = row.lost or ("beyond the chart" if beyond else "")
-        results.append(Result(row.name, colours(comparison)[row.name], row.seeds, result, note, beyond))
-        marks += [] if beyond else _result_marks(row, colours(comparison)[row.name], place, x)
+    y = Axis("", len(rows) - 0.5, -0.5, names=tuple(row.name for row in rows))
     caption = f"{'Lower' if comparison.mode == 'min' else 'Higher'} is better. "
     caption += (
         "Large dots: the mean over the seeds; lines: its 95 % interval; small dots: the seeds."
         if any(len(row.seeds) > 1 for row in rows)
         else "One seed, so there is no interval."
     )
-    title, y = f"{comparison.metric} at the end", Axis("", len(rows) - 0.5, -0.5)
-    return Chart("finals", title, caption, x, y, tuple(marks), rows=tuple(results))
+    marks = tuple(mark for place, row in enumerate(rows) for mark in _result_marks(row, place, x))
+    return Chart("finals", f"{comparison.metric} at the end", caption, x, y, marks)
 
 
-def _result_marks(row: ArmRow, colour: int, place: int, x: Axis) -> Iterator[Mark]:
-    """Yield an arm's interval, its seeds and its mean, as far as they lie on the axis."""
-    if row.mean is None:
+def _result_marks(row: ArmRow, place: int, x: Axis) -> Iterator[Mark]:
+    """Yield an arm's interval, its seeds and its mean, as far as they lie on the axis, and its result in words."""
+    above, below, end = place - 0.08, place + 0.22, row.interval
+    yield Mark("result", (x.high,), (place,), f" {row.result} {row.lost}", None, row.name)
+    if row.summary is None:
         return
-    above, below = place - 0.08, place + 0.22
-    if row.interval and 0 < row.interval.high - row.interval.low < math.inf:
-        ends = max(row.interval.low, x.low), min(row.interval.high, x.high)
-        yield Mark("whisker", ends, (above, above), "95 % interval", colour, row.name)
-    for number, value in enumerate(row.seeds if len(row.seeds) > 1 else (), 1):
-        if x.low <= value <= x.high:
-            yield Mark("seed", (value,), (below,), f"run {number}: {figure(value)}", None, row.name)
-    yield Mark("mean", (row.mean,), (above,), f"mean: {row.result}", colour, row.name)
+    mean = row.summary.mean
+    if mean > x.high:
+        yield Mark("beyond", (x.high,), (place,), "beyond the chart →", row.colour, row.name)
+    elif mean < x.low:
+        yield Mark("beyond", (x.low,), (place,), "← beyond the chart", row.colour, row.name)
+    else:
+        if end and math.isfinite(end.high - end.low):
+            ends = max(end.low, x.low), min(end.high, x.high)
+            yield Mark("whisker", ends, (above, above), "95 % interval", row.colour, row.name)
+        for number, value in enumerate(row.seeds if len(row.seeds) > 1 else (), 1):
+            if x.low <= value <= x.high:
+                yield Mark("seed", (value,), (below,), f"run {number}: {figure(value)}", None, row.name)
+        yield Mark("mean", (mean,), (above,), f"mean: {row.result}", row.colour, row.name)
 
 
-def family_chart(comparison: Comparison, family: str, metrics: Sequence[str]) -> Chart:
-    """Return a family of metrics over training: the first as lines with the seeds as bands, the others dashed.
-
-    Args:
-        comparison: A comparison.
-        family: What the metrics have in common.
-        metrics: Their names, as ``families`` returns them.
-    """
+def family_chart(comparison: Comparison, family: str) -> Chart:
+    """Return one of ``families`` over training: its first metric as lines with seeds as bands, the others dashed."""
+    known = families(comparison)
+    metrics = known[family]
     lines, *others = (series_of(comparison, metric) for metric in metrics)
     dashed = [series for each in others for series in each]
     bands = [series for series in lines if len(series.seeds) > 1]
-    means = [float(value) for series in (*lines, *dashed) for value in series.mean]
-    values = [*means, *(float(value) for series in bands for value in series.seeds.flat)]
-    y = _axis(family, values, is_log=falls(lines) and needs_log_axis(means), top=ceiling(means))
-    marks = [
-        *_marks(comparison, "band", bands),
-        *_marks(comparison, "dashed", dashed),
-        *_marks(comparison, "line", lines),
-        *(Mark("dashed" if at else "line", (), (), metric) for at, metric in enumerate(metrics) if dashed),
-    ]
+    values = _values((*lines, *dashed))
+    y = _axis(family, values, is_log=falls(lines) and needs_log_axis(values), top=ceiling(values))
+    marks = [*_marks("band", bands), *_marks("dashed", dashed), *_marks("line", lines)]
+    if dashed:
+        marks += [Mark("dashed" if at else "line", (), (), metric) for at, metric in enumerate(metrics)]
     caption = f"Solid: {metrics[0]}." + "".join(f" Dashed: {metric}." for metric in metrics[1:])
     if bands:
         caption += " Lines are means over the seeds, bands reach from the lowest seed to the highest."
-    title, name = f"{family} over training", _metric_name(comparison, family)
+    title, name = f"{family} over training", f"metric-{file_names(known)[family]}"
     return Chart(name, title, caption, _steps(lines), y, tuple(marks), ("line", "best", "dots"))
 
 
 def rate_chart(comparison: Comparison) -> Chart:
     """Return the rate in use over the steps: as scheduled, and as dots what the optimizer had."""
     planned, used = schedules_of(comparison), series_of(comparison)
-    values = [float(value) for series in (*planned, *used) for value in series.mean]
+    values = _values((*planned, *used))
     floor = min((arm.base_lr or arm.lr for arm in comparison.arms), default=1.0) / 10  # schedules end near 0
     y = _axis("learning rate", values, is_log=needs_log_axis(values), floor=floor, show=rate)
-    marks = (*_marks(comparison, "line", planned), *_marks(comparison, "dots", used))
+    marks = (*_marks("line", planned), *_marks("dots", used))
     caption = "Lines: the schedule. Dots: the rate read back from the optimizer at each evaluation."
     return Chart("rates", "The rate in use", caption, _steps([*planned, *used]), y, marks, ("dots",))
 
 
-def _marks(comparison: Comparison, kind: Kind, curves: Iterable[Series]) -> Iterator[Mark]:
+def _marks(kind: Kind, curves: Iterable[Series]) -> Iterator[Mark]:
     """Yield curves as marks, the best arm's over the others'; a curve of one point is a dot."""
-    places, best = colours(comparison), comparison.verdict.best
-    for series in sorted(curves, key=lambda series: series.arm == best):
+    for series in sorted(curves, key=lambda series: series.row.is_best):
+        row, look, label = series.row, kind, series.row.name if kind in ("line", "dots") else ""
         xs, ys = _outline(series) if kind == "band" else (series.steps, series.mean)
-        label = series.arm if kind in ("line", "dots") else ""
-        look: Kind = "best" if kind == "line" and series.arm == best else kind
-        yield Mark("dots" if kind == "line" and len(xs) == 1 else look, xs, ys, label, places[series.arm], series.arm)
+        if kind == "line":
+            look = "dots" if len(xs) == 1 else "best" if row.is_best else "line"
+        yield Mark(look, xs, ys, label, row.colour, row.name)
 
 
 def _outline(series: Series) -> tuple[list[float], list[float]]:
@@ -132,20 +140,47 @@ def _outline(series: Series) -> tuple[list[float], list[float]]:
     return xs, ys
 
 
-def _steps(lines: Iterable[Series]) -> Axis:
-    last = max((int(series.steps[-1]) for series in lines), default=1)
+def _steps(curves: Iterable[Series]) -> Axis:
+    last = max((int(series.steps[-1]) for series in curves), default=1)
     return Axis("optimizer steps", 0.0, 1.01 * last, show="{:,.0f}".format)
 
 
-def _metric_name(comparison: Comparison, family: str) -> str:
-    """Return a name with nothing in it that a file system or a shell could trip over; two never get the same."""
-    names: list[str] = []
-    for each in families(comparison):
-        name = re.sub(r"[^A-Za-z0-9]+", "-", each).strip("-").lower()[:40] or "unnamed"
-        names.append(f"{name}-{len(names)}" if name in names else name)
-        if each == family:
-            break
-    return f"metric-{names[-1]}"
+def _values(curves: Iterable[Series]) -> list[float]:
+    return [float(value) for series in curves for value in series.seeds.flat]
+
+
+def series_of(comparison: Comparison, metric: str | None = None) -> list[Series]:
+    """Return a metric over the steps of every arm that has it; None is the rate read back from the optimizer."""
+
+    def value(row: Row) -> float | None:
+        return row.lr if metric is None else row.metrics.get(metric)
+
+    made = []
+    for arm in arm_rows(comparison):
+        runs = [{row.step: value(row) for row in run.rows} for run in arm.runs]
+        common = [step for step in runs[0] if all(run.get(step) is not None for run in runs)] if runs else []
+        steps = thinned(sorted(common))
+        seeds = np.array([[run[step] for step in steps] for run in runs], float)
+        if len(steps):
+            seeds[:, ~np.isfinite(seeds).all(axis=0)] = math.nan
+            made.append(Series(arm, steps, seeds))
+    return made
+
+
+def schedules_of(comparison: Comparison) -> list[Series]:
+    """Return the rate that its schedule gives each step of every arm with a run, where the name is known here."""
+    made = []
+    for row in arm_rows(comparison):
+        with suppress(KeyError, BadInputError):
+            for run in row.runs[:1]:
+                steps = thinned(range(1, run.steps + 1), 2 * POINTS)
+                made.append(Series(row, steps, np.array([rates(row.arm, run.steps)])[:, steps - 1]))
+    return made
+
+
+def thinned(values: Any, most: int = POINTS) -> NDArray[Any]:
+    """Return at most so many values, a stride apart, the last one among them."""
+    return np.asarray(values)[:: -max(1, math.ceil(len(values) / most))][::-1]
 
 
 def needs_log_axis(values: Iterable[float]) -> bool:
@@ -154,10 +189,10 @@ def needs_log_axis(values: Iterable[float]) -> bool:
     A 0, where a schedule ends or a loss vanishes, is left out: a log axis shows all but that.
     """
     finite = [value for value in values if math.isfinite(value) and value != 0]
-    return bool(finite) and min(finite) > 0 and max(finite) >= 3 * min(finite)
+    return 0 < 3 * min(finite, default=0) <= max(finite, default=0)
 
 
-def falls(lines: Sequence[Series]) -> bool:
+def falls(lines: Iterable[Series]) -> bool:
     """Say whether a quantity falls over training in most of its curves: a loss, not an accuracy."""
     finite = [series.mean[np.isfinite(series.mean)] for series in lines]
     known = [bool(curve[-1] < curve[0]) for curve in finite if len(curve) > 1]
@@ -166,11 +201,9 @@ def falls(lines: Sequence[Series]) -> bool:
 
 def ceiling(values: Iterable[float], medians: float = 10.0) -> float:
     """Return where a chart's axis ends: at the greatest value, but so many medians up where training has blown up."""
-    finite = sorted(value for value in values if math.isfinite(value))
-    if not finite:
-        return math.nan
-    middle = finite[len(finite) // 2]
-    return min(finite[-1], medians * middle) if middle > 0 else finite[-1]
+    finite = sorted(filter(math.isfinite, values)) or [math.inf]
+    limit = medians * finite[len(finite) // 2]
+    return min(finite[-1], limit) if limit > 0 else finite[-1]
 
 
 def _axis(

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from itertools import chain, count
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from types import SimpleNamespace
+from typing import Any
 
 from lrfind.compare.comparison import Comparison
 from lrfind.compare.runs import Arm, Run
 from lrfind.errors import from_extra
-from lrfind.loggers import Metrics, log_curve
+from lrfind.loggers import log_curve
 from lrfind.records import Finding
+from lrfind.report.rows import file_names
 
 SEARCH = "search"
 """What the logger of the search is called; no run is called so."""
 
 
-class Logger(Metrics, Protocol):
-    """The part of a Lightning logger that is used: each of Lightning's own has it."""
-
-    def log_hyperparams(self, params: dict[str, Any]) -> None:
-        """Take the settings of a run."""
-
-    def finalize(self, status: str) -> None:
-        """Write what is not written yet."""
-
-
-def log_comparison(comparison: Comparison, open_logger: Callable[[str], Logger]) -> None:
+def log_comparison(comparison: Comparison, open_logger: Callable[[str], Any]) -> None:
     """Log every run of a comparison, and its search, each to a logger of its own.
 
     A run's logger gets each row's metrics and rate, the arm as hyperparameters, and the metrics at the end as
@@ -39,25 +30,35 @@ def log_comparison(comparison: Comparison, open_logger: Callable[[str], Logger])
     Args:
         comparison: A comparison.
         open_logger: Called with ``"search"`` and with names like ``"found/seed-0"``, that a folder can have; returns
-            the logger, for example ``lambda name: CSVLogger("logs", name=name)``. It is finalized here.
+            a logger with the methods of Lightning's, for example ``lambda name: CSVLogger("logs", name=name)``. It is
+            finalized here.
     """
     if comparison.finding is not None:
         log_finding(open_logger(SEARCH), comparison.finding)
-    names = _folder_names(comparison.arms)
     arms = {arm.name: arm for arm in comparison.arms}
+    names = file_names(arms, taken=[SEARCH])
     for run in comparison.runs:
         log_run(open_logger(f"{names[run.arm]}/seed-{run.seed}"), arms[run.arm], run)
 
 
-def log_run(logger: Logger, arm: Arm, run: Run) -> None:
+def log_run(logger: Any, arm: Arm, run: Run) -> None:
     """Log one run, what it was and its metrics at the end; finalize the logger."""
     for row in run.rows:
         logger.log_metrics({**row.metrics, "lr": row.lr}, step=row.step)
-    about = {"arm": arm.name, "lr": arm.lr, "schedule": arm.schedule, "origin": arm.origin, "seed": run.seed}
-    optional = {"base_lr": arm.base_lr, "cycles": arm.cycles}
-    params = {**about, **{name: value for name, value in optional.items() if value is not None}}
-    last = {**run.tested, **run.last.metrics}
-    _log_settings(logger, params, {f"final/{name}": value for name, value in last.items()}, run.steps)
+    about = {name: value for name, value in asdict(arm).items() if name != "name" and value not in (None, "")}
+    ends = {f"final/{name}": value for name, value in {**run.tested, **run.last.metrics}.items()}
+    _log_settings(logger, {"arm": arm.name, "seed": run.seed, **about}, ends, run.steps)
+    logger.finalize("success")
+
+
+def log_finding(logger: Any, finding: Finding) -> None:
+    """Log a search: what was found, the loss at each rate, and the curve; finalize the logger."""
+    low, high = finding.interval
+    found = {"lr": finding.lr, "base_lr": finding.base_lr, "max_lr": finding.max_lr}
+    about = {"interval_low": low, "interval_high": high, "method": finding.method, "schedule": finding.schedule}
+    cost = {"cost/steps": float(finding.cost.steps), "cost/seconds": finding.cost.seconds}
+    _log_settings(logger, {**found, **about}, cost, 0)
+    log_curve(logger, finding)
     logger.finalize("success")
 
 
@@ -68,7 +69,7 @@ def write_tensorboard(comparison: Comparison, folder: Path) -> None:
         MissingExtraError: If TensorBoard is not installed.
     """
     forget_events(folder)
-    log_comparison(comparison, lambda name: TensorBoard(folder / name))
+    log_comparison(comparison, lambda name: _tensorboard(folder / name))
 
 
 def forget_events(folder: Path) -> None:
@@ -84,48 +85,24 @@ def forget_events(folder: Path) -> None:
                     emptied.rmdir()
 
 
-def log_finding(logger: Logger, finding: Finding) -> None:
-    """Log a search: what was found, the loss at each rate, and the curve; finalize the logger."""
-    low, high = finding.interval
-    found = {"lr": finding.lr, "base_lr": finding.base_lr, "max_lr": finding.max_lr}
-    about = {"interval_low": low, "interval_high": high, "method": finding.method, "schedule": finding.schedule}
-    cost = {"cost/steps": float(finding.cost.steps), "cost/seconds": finding.cost.seconds}
-    _log_settings(logger, {**found, **about}, cost, 0)
-    log_curve(logger, finding)
-    logger.finalize("success")
-
-
-class TensorBoard:
-    """A logger that writes TensorBoard's event files, without Lightning.
-
-    Args:
-        folder: Where they go.
-
-    Raises:
-        MissingExtraError: If TensorBoard is not installed.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        with from_extra("demo"):
-            from torch.utils.tensorboard import SummaryWriter
-        self.experiment: Any = SummaryWriter(str(folder))
-
-    def log_hyperparams(self, params: dict[str, Any], metrics: Mapping[str, float] | None = None) -> None:
-        """Write settings, and the metrics that TensorBoard is to show beside them."""
+def _tensorboard(folder: Path) -> Any:
+    """Return a logger that writes TensorBoard's event files, without Lightning."""
+    with from_extra("demo"):
+        from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
+    writer: Any = SummaryWriter(str(folder))
 
-        for summary in hparams(params, dict(metrics or {})):  # type: ignore[no-untyped-call]
-            self.experiment._get_file_writer().add_summary(summary)
-        self.log_metrics(dict(metrics or {}))
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Write numbers of a step."""
+    def log_metrics(metrics: dict[str, float], step: int | None = None) -> None:
         for name, value in metrics.items():
-            self.experiment.add_scalar(name, value, step)
+            writer.add_scalar(name, value, step)
 
-    def finalize(self, status: str) -> None:
-        """Close the file."""
-        self.experiment.close()
+    def log_hyperparams(params: dict[str, Any], metrics: dict[str, float]) -> None:
+        for summary in hparams(params, metrics):
+            writer._get_file_writer().add_summary(summary)
+        log_metrics(metrics)
+
+    methods = {"log_metrics": log_metrics, "log_hyperparams": log_hyperparams}
+    return SimpleNamespace(experiment=writer, finalize=lambda status: writer.close(), **methods)
 
 
 def _log_settings(logger: Any, params: dict[str, Any], ends: dict[str, float], step: int) -> None:
@@ -135,15 +112,3 @@ def _log_settings(logger: Any, params: dict[str, Any], ends: dict[str, float], s
     else:
         logger.log_hyperparams(params)
         logger.log_metrics(ends, step=step)
-
-
-def _folder_names(arms: tuple[Arm, ...]) -> dict[str, str]:
-    """Return a name for each arm that is safe as a folder's; no two are the same, even where case does not count."""
-    names: dict[str, str] = {}
-    taken = {SEARCH}
-    for number, arm in enumerate(arms):
-        name = re.sub(r"[^\w.+-]+", "-", arm.name).strip("-.")[:60] or "arm"
-        tries = chain((name,), (f"{name}-{other}" for other in count(number)))
-        names[arm.name] = next(free for free in tries if free.lower() not in taken)
-        taken.add(names[arm.name].lower())
-    return names

@@ -4,80 +4,139 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from statistics import fmean
+from typing import Any, NamedTuple, TypeAlias
 
+from lrfind.charts import PALETTE
 from lrfind.compare.arms import FIXED
 from lrfind.compare.comparison import Comparison, Interval, Pair
 from lrfind.compare.runs import Arm, Run
 from lrfind.compare.sentences import closing, in_words
 from lrfind.numbers import as_fine_as, counted, duration, figure, rate, span
 from lrfind.records import Finding
-from lrfind.words import certainty, in_use
+from lrfind.words import how_sure, in_use, purpose
+
+PARTS = ("", "val_", "valid_", "test_", "train_")
+"""What a metric's name may begin with, the most telling first: ``val_loss`` and ``train_loss`` are both ``loss``."""
+
+Card: TypeAlias = tuple[str, str, str]
+"""What to read first: a label, a value, and what it means."""
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One of the first things to read: a label, what it is, and what that means."""
+class Cell(NamedTuple):
+    """A cell of the table of arms: its text, what is said below it, and the number that it is sorted by."""
 
-    label: str
-    value: str
-    meaning: str
+    text: str
+    below: str = ""
+    value: float | None = None
+
+
+Cells: TypeAlias = list[Cell]
 
 
 @dataclass(frozen=True, slots=True)
 class ArmRow:
-    """One line of the table of arms.
+    """An arm and what its runs come to."""
 
-    Attributes:
-        name: The arm's name.
-        rates: Its rate, or the ends of its range.
-        about: Where its rate comes from and its schedule, in words.
-        is_best: Whether it is the best in the mean.
-        mean: The judged metric's mean over the seeds where it is finite; None where it is so in none.
-        interval: Its 95 % interval; None where there is none, as with one seed.
-        seeds: The judged metric of each run.
-        others: The other metrics' means, by name; None where the arm has none.
-        applied: The least and the greatest rate read back from the optimizer; None where no run finished.
-        steps: Optimizer steps of the longest run.
-        seconds: Mean wall time of a run.
-    """
-
-    name: str
-    rates: str
-    about: str
+    arm: Arm
+    runs: tuple[Run, ...]
+    seeds: tuple[float, ...]  # the judged metric at the end of each run
+    summary: Interval | None  # its mean over the seeds where it is finite, with the interval
     is_best: bool
-    mean: float | None
-    interval: Interval | None
-    seeds: tuple[float, ...]
-    others: dict[str, float | None]
-    applied: tuple[float, float] | None
-    steps: int | None
-    seconds: float | None
+    colour: int  # its number in the palette
+
+    @property
+    def name(self) -> str:
+        """The arm's name."""
+        return self.arm.name
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % interval; None where there is none, as with one seed."""
+        return self.summary if self.summary and self.summary.low < self.summary.high else None
 
     @property
     def result(self) -> str:
         """The mean in words."""
-        return figure(math.nan if self.mean is None else self.mean) if self.seeds else "no run finished"
+        return figure(self.summary.mean if self.summary else math.nan) if self.runs else "no run finished"
 
     @property
     def lost(self) -> str:
-        """In how many seeds the metric is not finite; empty where it is so in none."""
+        """In how many seeds the metric is not finite; empty where it is finite in all."""
         count = sum(not math.isfinite(value) for value in self.seeds)
-        return f"{'not finite ' if self.mean is not None else ''}in {count} of {len(self.seeds)}" if count else ""
+        return f"{'not finite ' if self.summary else ''}in {count} of {len(self.seeds)}" if count else ""
 
-    @property
-    def between(self) -> str:
-        """The interval in words; empty where there is none."""
-        if self.interval is None or self.mean is None:
-            return ""
-        return span(self.interval.low, self.interval.high, as_fine_as(self.mean, 4))
+
+def arm_rows(comparison: Comparison) -> list[ArmRow]:
+    """Return the arms in their order; the best one has the first colour, the others follow."""
+    best = comparison.verdict.best
+    names = sorted((arm.name for arm in comparison.arms), key=lambda name: name != best)
+    rows = []
+    for arm in comparison.arms:
+        runs = comparison.runs_of(arm.name)
+        seeds = tuple(run.final(comparison.metric) for run in runs)
+        colour = (names.index(arm.name) + (best is None)) % len(PALETTE)
+        rows.append(ArmRow(arm, runs, seeds, comparison.summaries.get(arm.name), arm.name == best, colour))
+    return rows
+
+
+def metric_names(comparison: Comparison) -> list[str]:
+    """Return the names of all metrics: the judged one, then by part; in each part those of test data last."""
+    names = {name: None for run in comparison.runs for row in run.rows for name in row.metrics}
+    names |= {name: None for run in comparison.runs for name in run.tested}
+    return sorted(names, key=lambda name: (name != comparison.metric, PARTS.index(_part(name))))
+
+
+def families(comparison: Comparison) -> dict[str, list[str]]:
+    """Return the metrics that were evaluated, those of one family together; the judged metric and its family first.
+
+    Example:
+        ``{"loss": ["val_loss", "train_loss"], "accuracy": ["val_accuracy"]}``
+    """
+    evaluated = {name for run in comparison.runs for row in run.rows for name in row.metrics}
+    found: dict[str, list[str]] = {}
+    for name in filter(evaluated.__contains__, metric_names(comparison)):
+        found.setdefault(name.removeprefix(_part(name)), []).append(name)
+    return found
+
+
+def _part(name: str) -> str:
+    return next((part for part in PARTS[1:] if name.startswith(part) and name != part), "")
+
+
+def arm_table(comparison: Comparison, without: tuple[str, ...] = ()) -> tuple[list[str], list[tuple[ArmRow, Cells]]]:
+    """Return the titles of the table of arms, without metrics of some parts, and every arm with its cells."""
+    metrics = [name for name in metric_names(comparison) if name != comparison.metric and not name.startswith(without)]
+    titles = [comparison.metric, *metrics, "Rate applied", "Steps", "Time of a run"]
+    return titles, [(row, _cells(row, metrics)) for row in arm_rows(comparison)]
+
+
+def _cells(row: ArmRow, metrics: list[str]) -> Cells:
+    ends = row.interval
+    between = span(ends.low, ends.high, as_fine_as(ends.mean, 4)) if ends else ""
+    cells = [Cell(row.result, row.lost or between, row.summary and row.summary.mean)]
+    for name in metrics:
+        values = [run.final(name) for run in row.runs if name in run.last.metrics or name in run.tested]
+        cells.append(Cell(figure(fmean(values)), value=fmean(values)) if values else Cell("–"))
+    if not row.runs:
+        return [*cells, *[Cell("–")] * 3]
+    applied = [end for run in row.runs for end in run.lr_applied]
+    low, high, steps = min(applied), max(applied), max(run.steps for run in row.runs)
+    seconds = fmean(run.seconds for run in row.runs)
+    return [
+        *cells,
+        Cell(rate(high), f"from {rate(low)}" if low < high else "", high),
+        Cell(f"{steps:,}", value=steps),
+        Cell(duration(seconds), counted(len(row.runs), "run"), seconds),
+    ]
 
 
 def labelled(comparison: Comparison) -> Comparison:
     """Return the same comparison with arms whose names say their rates, in its sentence too.
 
-    Arms that a person has named keep their names, and all do where two would be called the same.
+    Arms that a person has named keep their names, and all do where two would have the same.
 
     Example:
         >>> [label(arm) for arm in (Arm("0.01", 0.01), Arm("found", 0.0023412), Arm("mine", 0.1))]
@@ -87,30 +146,24 @@ def labelled(comparison: Comparison) -> Comparison:
     if len(set(labels.values())) < len(labels):
         return comparison
 
-    def of(name: str) -> str:
-        return labels.get(name, name)
-
-    def pair(each: Pair) -> Pair:
-        return replace(each, first=of(each.first), second=of(each.second))
+    def renamed(value: Any) -> Any:
+        """Replace the names of arms in a verdict: each of its texts is one, but for the sentence."""
+        if is_dataclass(value) and not isinstance(value, type):
+            return replace(value, **{field.name: renamed(getattr(value, field.name)) for field in fields(value)})
+        if isinstance(value, tuple):
+            return tuple(map(renamed, value))
+        return labels.get(value, value) if isinstance(value, str) else value
 
     said, about = comparison.verdict, (comparison.metric, comparison.mode)
-    verdict = replace(
-        said,
-        winner=said.winner and of(said.winner),
-        best=said.best and of(said.best),
-        pairs=tuple(map(pair, said.pairs)),
-        kinds=said.kinds and pair(said.kinds),
-        lost=tuple(map(of, said.lost)),
-        not_compared=tuple(map(of, said.not_compared)),
-    )
+    verdict = renamed(said)
     if said.sentence == in_words(said, *about):
         verdict = replace(verdict, sentence=in_words(verdict, *about))
     return replace(
         comparison,
-        arms=tuple(replace(arm, name=of(arm.name)) for arm in comparison.arms),
-        runs=tuple(replace(run, arm=of(run.arm)) for run in comparison.runs),
-        failures=tuple(replace(failure, arm=of(failure.arm)) for failure in comparison.failures),
-        summaries={of(name): summary for name, summary in comparison.summaries.items()},
+        arms=tuple(replace(arm, name=labels[arm.name]) for arm in comparison.arms),
+        runs=tuple(replace(run, arm=renamed(run.arm)) for run in comparison.runs),
+        failures=tuple(replace(failure, arm=renamed(failure.arm)) for failure in comparison.failures),
+        summaries={renamed(name): summary for name, summary in comparison.summaries.items()},
         verdict=verdict,
     )
 
@@ -119,11 +172,41 @@ def label(arm: Arm) -> str:
     """Return a name for an arm that says its rate, unless a person has named it."""
     if arm.name == repr(float(arm.lr)):
         return f"lr {rate(arm.lr)}"
-    return f"{arm.name} {_rates(arm)}" if arm.name in (FIXED, arm.schedule) else arm.name
+    return f"{arm.name} {rates_of(arm)}" if arm.name in (FIXED, arm.schedule) else arm.name
 
 
-def _rates(arm: Arm) -> str:
+def rates_of(arm: Arm) -> str:
+    """Return an arm's rate in words, or the ends of its range."""
     return rate(arm.lr) if arm.base_lr is None else span(arm.base_lr, arm.lr)
+
+
+def file_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """Return a name for each text that is safe as a file's or a folder's; no two are the same, even ignoring case.
+
+    Example:
+        >>> file_names(["val/f1", "val f1", "../.."])
+        {'val/f1': 'val-f1', 'val f1': 'val-f1-1', '../..': 'unnamed'}
+    """
+    found: dict[str, str] = {}
+    used = {name.lower() for name in taken}
+    for number, text in enumerate(names):
+        name = re.sub(r"[^\w.+-]+", "-", text).strip("-.")[:60] or "unnamed"
+        while name.lower() in used:
+            name = f"{name}-{number}"
+        used.add(name.lower())
+        found[text] = name
+    return found
+
+
+def about(arm: Arm) -> str:
+    """Return where an arm's rate comes from and its schedule, in words; its rate too where its name lacks it.
+
+    Example:
+        >>> about(Arm("mine", 0.012, "triangular", base_lr=4e-4, cycles=3, origin="found"))
+        'found, 0.0004 to 0.012, triangular, 3 cycles'
+    """
+    rates, cycles = rates_of(arm), counted(arm.cycles, "cycle") if arm.cycles else ""
+    return ", ".join(filter(None, (arm.origin, "" if rates in arm.name else rates, arm.schedule, cycles)))
 
 
 def verdict(comparison: Comparison) -> list[str]:
@@ -139,99 +222,31 @@ def notes(comparison: Comparison) -> list[str]:
 
 def cards(comparison: Comparison) -> list[Card]:
     """Return what to read first: the best arm, the found rate, how sure it is, its range and cost, what was trained."""
-    made = []
-    best, runs = comparison.verdict.best, comparison.runs
-    steps = sum(run.steps for run in runs)
-    if best is not None and best in comparison.summaries:
+    metric, runs = comparison.metric, comparison.runs
+    best = comparison.summaries.get(comparison.verdict.best or "")
+    made = [] if comparison.finding is None else finding_cards(comparison.finding)
+    if best is not None:
         direction = "lower" if comparison.mode == "min" else "higher"
-        meaning = (
-            f"Its {comparison.metric} at the end is {figure(comparison.summaries[best].mean)}; {direction} is better."
-        )
-        made.append(Card("Best arm", best, meaning))
-    if comparison.finding is not None:
-        made += finding_cards(comparison.finding)
+        meaning = f"Its {metric} at the end is {figure(best.mean)}; {direction} is better."
+        made.insert(0, ("Best arm", comparison.verdict.best or "", meaning))
     if runs:
-        took = duration(sum(run.seconds for run in runs))
-        made.append(Card("Trained", counted(steps, "step"), f"In {counted(len(runs), 'run')}, {took} in all."))
+        steps, took = counted(sum(run.steps for run in runs), "step"), duration(sum(run.seconds for run in runs))
+        made.append(("Trained", steps, f"In {counted(len(runs), 'run')}, {took} in all."))
     return made
 
 
 def finding_cards(finding: Finding) -> list[Card]:
     """Return what to read first of a finding: the rate, how sure it is, the rate in use, its range and cost."""
-    purpose = finding.headline.partition(f"{finding.lr:.3g}")[2].lstrip(" ,")
-    word, _, sure = certainty(finding).partition(": ")
-    cycles = span(finding.base_lr, finding.max_lr)
-    cost, took = counted(finding.cost.steps, "step"), duration(finding.cost.seconds)
-    share = f", {100 * finding.cost.steps / finding.total_steps:.2g} % of one training" if finding.total_steps else ""
-    return [
-        Card("Found rate", rate(finding.lr), _sentence(purpose)),
-        Card("Interval", span(*finding.interval), _sentence(sure if word == "interval" else f"{word}: {sure}")),
-        *(Card("Your rate", rate(finding.used or 0), _sentence(line.partition(": ")[2])) for line in in_use(finding)),
-        Card("Range for cycles", cycles, "base_lr and max_lr of a cyclical schedule."),
-        Card("Cost of the search", took, f"{cost}{share}."),
+    (word, sure), used, cost = how_sure(finding), in_use(finding), finding.cost
+    share = f", {100 * cost.steps / finding.total_steps:.2g} % of one training" if finding.total_steps else ""
+    made = [
+        ("Found rate", rate(finding.lr), purpose(finding)),
+        ("Interval", span(*finding.interval), sure if word == "interval" else f"{word}: {sure}"),
+        ("Your rate", rate(finding.used or 0), used),
+        ("Range for cycles", span(finding.base_lr, finding.max_lr), "base_lr and max_lr of a cyclical schedule"),
+        ("Cost of the search", duration(cost.seconds), f"{counted(cost.steps, 'step')}{share}"),
     ]
-
-
-def facts(finding: Finding) -> dict[str, str]:
-    """Return how a rate was found, as far as that is known."""
-    length = ((finding.total_steps, "step"), (finding.epochs, "epoch"))
-    known = {
-        "Optimizer": finding.records[0].optimizer if finding.records else "",
-        "Schedule": finding.schedule,
-        "Training": " or ".join(counted(number, unit) for number, unit in length if number),
-        "Read by": f"{finding.method}, from {counted(len(finding.records), 'range test')}",
-        "Exact rate": repr(finding.lr),
-    }
-    return {name: fact for name, fact in known.items() if fact}
-
-
-def _sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:]}."
-
-
-def arm_rows(comparison: Comparison) -> list[ArmRow]:
-    """Return the table of arms, in the order of the arms."""
-    return [_arm_row(comparison, arm) for arm in comparison.arms]
-
-
-def _arm_row(comparison: Comparison, arm: Arm) -> ArmRow:
-    runs = comparison.runs_of(arm.name)
-    seeds = tuple(run.final(comparison.metric) for run in runs)
-    summary = comparison.summaries.get(arm.name)
-    ends = [end for run in runs for end in run.lr_applied]
-    return ArmRow(
-        name=arm.name,
-        rates=_rates(arm),
-        about=about(arm),
-        is_best=arm.name == comparison.verdict.best,
-        mean=None if summary is None else summary.mean,
-        interval=summary if sum(map(math.isfinite, seeds)) > 1 else None,
-        seeds=seeds,
-        others={name: _mean(runs, name) for name in other_metrics(comparison)},
-        applied=(min(ends), max(ends)) if ends else None,
-        steps=max((run.steps for run in runs), default=None),
-        seconds=sum(run.seconds for run in runs) / len(runs) if runs else None,
-    )
-
-
-def other_metrics(comparison: Comparison) -> list[str]:
-    """Return the names of the metrics at the end of training that are not judged: evaluated ones, then tested ones."""
-    evaluated = {name: None for run in comparison.runs for name in run.last.metrics}
-    tested = {name: None for run in comparison.runs for name in run.tested}
-    ordered = sorted(evaluated, key=lambda name: name.startswith("train"))
-    return [name for name in dict.fromkeys([*ordered, *tested]) if name != comparison.metric]
-
-
-def about(arm: Arm) -> str:
-    """Return where an arm's rate comes from and its schedule, in words; its rate too where its name lacks it.
-
-    Example:
-        >>> about(Arm("mine", 0.012, "triangular", base_lr=4e-4, cycles=3, origin="found"))
-        'found, 0.0004 to 0.012, triangular, 3 cycles'
-    """
-    rates = _rates(arm)
-    words = [arm.origin, *([] if rates in arm.name else [rates]), arm.schedule]
-    return ", ".join([*words, *([counted(arm.cycles, "cycle")] if arm.cycles else [])])
+    return [(name, value, f"{words[:1].upper()}{words[1:]}.") for name, value, words in made if words]
 
 
 def difference(pair: Pair) -> tuple[str, str]:
@@ -246,8 +261,3 @@ def remedy(pair: Pair) -> str:
         return ""
     more = counted(pair.seeds_needed - pair.seeds, "more seed")
     return f"about {more}, {pair.seeds_needed:,} in all, would settle it"
-
-
-def _mean(runs: Sequence[Run], metric: str) -> float | None:
-    values = [run.final(metric) for run in runs if metric in run.last.metrics or metric in run.tested]
-    return sum(value / len(values) for value in values) if values else None
