@@ -1,6 +1,7 @@
 """The report's page in a real browser, with and without a mouse, wide and narrow, light and dark."""
 
 import itertools
+import math
 import re
 import shutil
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import pytest
 from comparisons import ARMS, FINDING, HOSTILE, made_up_comparison, made_up_run
 
 from lrfind.compare.runs import Arm
+from lrfind.compare.statistics import judge
 from lrfind.report.html import render, write_finding_page
 from lrfind.report.rows import label
 
@@ -124,6 +126,31 @@ def test_a_row_of_the_final_values_has_its_name_on_its_mark(browser, report):
                     assert name["y"] + name["height"] <= strip["y"] + 1
                 else:  # beside it
                     assert strip["y"] < middle < strip["y"] + strip["height"]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_words_of_an_arm_beyond_the_chart_are_whole_and_cover_no_other(browser, tmp_path, width):
+    far = tuple(Arm(f"exp_range 9e-5 to 0.0029 at {at}", 0.1 * at, "exp_range", 0.01, 4) for at in range(1, 4))
+    arms = (*far, ARMS[1], *ARMS[3:])
+    runs = [made_up_run(arm, seed, end=2.1 if arm in far else None) for arm in arms for seed in (0, 1)]
+    last = runs[0].rows[-1]
+    lost = replace(last, metrics={**last.metrics, "val_loss": math.nan})
+    runs[0] = replace(runs[0], rows=(*runs[0].rows[:-1], lost))
+    verdict, summaries = judge(arms, runs, "val_loss", "min")
+    changes = {"runs": tuple(runs), "verdict": verdict, "summaries": summaries}
+    whole = made_up_comparison(arms, 2, failed=None, **changes)
+    with opened(browser, written(whole, tmp_path), width=width) as page:
+        beyond = page.locator("#finals .row").filter(has=page.locator(".beyond"))
+        assert beyond.count() == len(far)
+        for row in beyond.all():
+            words = [row.locator(".name > span:last-child"), row.locator(".result"), row.locator(".beyond")]
+            if width < 640:
+                assert words[0].evaluate("name => name.scrollWidth <= name.clientWidth")
+            boxes = [word.bounding_box() for word in words]
+            for one, other in itertools.combinations(boxes, 2):
+                across = min(one["x"] + one["width"], other["x"] + other["width"]) - max(one["x"], other["x"])
+                down = min(one["y"] + one["height"], other["y"] + other["height"]) - max(one["y"], other["y"])
+                assert min(across, down) <= 0
 
 
 def test_pointing_says_the_numbers_there(browser, report):

@@ -243,7 +243,7 @@ def finding_cards(finding: Finding) -> list[Card]:
         ("Found rate", rate(finding.lr), purpose(finding)),
         ("Interval", span(*finding.interval), sure if word == "interval" else f"{word}: {sure}"),
         ("Your rate", rate(finding.used or 0), used),
-        ("Range for cycles", span(finding.base_lr, finding.max_lr), "base_lr and max_lr of a cyclical schedule"),
+        ("Range for cycles", span(finding.base_lr, finding.max_lr), "for a cyclical schedule: base_lr and max_lr"),
         ("Cost of the search", duration(cost.seconds), f"{counted(cost.steps, 'step')}{share}"),
     ]
     return [(name, value, f"{words[:1].upper()}{words[1:]}.") for name, value, words in made if words]
