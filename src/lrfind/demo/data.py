@@ -1,4 +1,4 @@
-"""Fashion-MNIST with its checksums, from wherever it is; scikit-learn's digits where it is nowhere."""
+"""Fashion-MNIST, checked, from a folder, the cache or a mirror; scikit-learn's digits where it cannot be had."""
 
 from __future__ import annotations
 
@@ -121,7 +121,9 @@ def _downloaded() -> Path:
                 pooch.retrieve(mirror + name, f"md5:{checksum}", fname=name, path=folder, downloader=fetch)
                 break
         else:
-            raise DataError(f"Fashion-MNIST is not at hand and {name} could not be downloaded; set LRFIND_DATA.")
+            raise DataError(
+                f"Fashion-MNIST is not on this machine, and {name} could not be downloaded; set LRFIND_DATA."
+            )
     return folder
 
 

@@ -96,16 +96,12 @@ class Experiment(LightningTraining):
     data_dir: str | None = None
     tensorboard: Path | None = None
     seed: int | None = None
+    setting = f"Adam, batches of {BATCH_SIZE}"
 
     @property
     def title(self) -> str:
         """What is trained on what, for people."""
         return f"LeNet on {dataset_of(self.dataset, self.data_dir).title}"
-
-    @property
-    def setting(self) -> str:
-        """What all runs have in common."""
-        return f"Adam, batches of {BATCH_SIZE}"
 
     def identity(self) -> Mapping[str, Any]:
         """Return what is trained: wherever the data and the event files are, it is the same."""

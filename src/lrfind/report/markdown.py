@@ -9,8 +9,8 @@ from lrfind.compare.comparison import Comparison
 from lrfind.report.html import fill
 from lrfind.report.rows import labelled
 
-NOWHERE = "\u200b"
-"""A space of no width: it keeps ``@name`` from calling people, and ``#1`` from linking to anything."""
+ZERO_WIDTH = "\u200b"
+"""A space of zero width: it keeps ``@name`` from calling people, and ``#1`` from linking to anything."""
 
 
 def to_markdown(comparison: Comparison) -> str:
@@ -32,5 +32,5 @@ def escape(value: Any) -> str:
     line = " ".join(str(value).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = re.sub(r"([\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", line)
     line = re.sub(r"^(?=[-+#=])", r"\\", line)  # no list, heading or rule begins with it
-    line = re.sub(r"^\d+(?=[.)]\s)", rf"\g<0>{NOWHERE}", line)
-    return re.sub(r"([@#])(?=\w)", rf"\1{NOWHERE}", line).replace("://", f":{NOWHERE}//")
+    line = re.sub(r"^\d+(?=[.)]\s)", rf"\g<0>{ZERO_WIDTH}", line)
+    return re.sub(r"([@#])(?=\w)", rf"\1{ZERO_WIDTH}", line).replace("://", f":{ZERO_WIDTH}//")

@@ -21,9 +21,6 @@ from lrfind.words import how_sure, in_use, purpose
 PARTS = ("", "val_", "valid_", "test_", "train_")
 """What a metric's name may begin with, the most telling first: ``val_loss`` and ``train_loss`` are both ``loss``."""
 
-Card: TypeAlias = tuple[str, str, str]
-"""What to read first: a label, a value, and what it means."""
-
 
 class Cell(NamedTuple):
     """A cell of the table of arms: its text, what is said below it, and the number that it is sorted by."""
@@ -220,8 +217,8 @@ def notes(comparison: Comparison) -> list[str]:
     return [*comparison.notes, *(comparison.finding.notes if comparison.finding else ())]
 
 
-def cards(comparison: Comparison) -> list[Card]:
-    """Return what to read first: the best arm, the found rate, how sure it is, its range and cost, what was trained."""
+def cards(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """Return what to read first, each as a label, a value and its meaning: the best arm, the search, the training."""
     metric, runs = comparison.metric, comparison.runs
     best = comparison.summaries.get(comparison.verdict.best or "")
     made = [] if comparison.finding is None else finding_cards(comparison.finding)
@@ -235,7 +232,7 @@ def cards(comparison: Comparison) -> list[Card]:
     return made
 
 
-def finding_cards(finding: Finding) -> list[Card]:
+def finding_cards(finding: Finding) -> list[tuple[str, str, str]]:
     """Return what to read first of a finding: the rate, how sure it is, the rate in use, its range and cost."""
     (word, sure), used, cost = how_sure(finding), in_use(finding), finding.cost
     share = f", {100 * cost.steps / finding.total_steps:.2g} % of one training" if finding.total_steps else ""

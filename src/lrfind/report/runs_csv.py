@@ -10,7 +10,7 @@ from lrfind.report.rows import metric_names
 
 HEAD = ("arm", "schedule", "seed", "step", "epoch", "lr")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula."""
+"""What a formula of a spreadsheet begins with."""
 
 
 def to_csv(comparison: Comparison) -> str:
@@ -23,14 +23,14 @@ def to_csv(comparison: Comparison) -> str:
     schedules = {arm.name: arm.schedule for arm in comparison.arms}
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(_tame, (*HEAD, *metrics)))
+    writer.writerow(map(_escaped, (*HEAD, *metrics)))
     for run in comparison.runs:
         for row in run.rows:
             values = {**(run.tested if row is run.last else {}), **row.metrics}
-            about = (_tame(run.arm), _tame(schedules.get(run.arm, "")), run.seed, row.step, row.epoch, row.lr)
+            about = (_escaped(run.arm), _escaped(schedules.get(run.arm, "")), run.seed, row.step, row.epoch, row.lr)
             writer.writerow((*about, *(values.get(name, "") for name in metrics)))
     return text.getvalue()
 
 
-def _tame(text: str) -> str:
+def _escaped(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA) else text
