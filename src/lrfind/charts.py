@@ -36,13 +36,7 @@ PALETTE = (
     *("#d1495b", "#30638e", "#b9770e", "#4f7d39", "#7b5ea7", "#00798c"),
     *("#8a5a44", "#c2558f", "#5b6b7f", "#2f8f6b", "#5a6fd8", "#8f8216"),
 )
-"""The colours, by number; the first is for what was found and for the best arm."""
-
-ON_DARK = (
-    *("#ff8b9b", "#86b6e3", "#eab765", "#a3cf85", "#bfa8ea", "#63c3d3"),
-    *("#d3aa8f", "#f0a3cb", "#aab7c7", "#83d3b2", "#a6b5ff", "#d4c967"),
-)
-"""The same colours for a dark background."""
+"""The colours, by number; the first is for what was found and for the best arm. ``page.css`` has those for the dark."""
 
 
 @dataclass(frozen=True, slots=True)

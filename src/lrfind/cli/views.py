@@ -19,7 +19,6 @@ from lrfind.records import Finding
 from lrfind.report.charts import finals_chart
 from lrfind.report.rows import arm_rows, labelled, rates_of
 
-_BRAILLE = 0x2800
 _BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """What each dot of a braille character adds to its code point, by row and column."""
 
@@ -132,7 +131,7 @@ def braille(layers: Sequence[Layer], width: int, height: int) -> list[Text]:
         styles[rows // 4, columns // 2] = style
     codes = np.einsum("rycx,yx->rc", dots.reshape(height, 4, width, 2), _BITS)
     return [
-        Text.assemble(*((chr(_BRAILLE + code) if code else " ", style) for code, style in zip(*row, strict=True)))
+        Text.assemble(*((chr(0x2800 + code) if code else " ", style) for code, style in zip(*row, strict=True)))
         for row in zip(codes, styles, strict=True)
     ]
 

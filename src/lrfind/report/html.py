@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lrfind import numbers
-from lrfind.charts import DOTTED, ON_DARK, PALETTE, TEXTS, Axis, Chart, Mark, finding_charts
+from lrfind.charts import DOTTED, PALETTE, TEXTS, Axis, Chart, Mark, finding_charts
 from lrfind.codec import write_text
 from lrfind.compare.comparison import Comparison
 from lrfind.errors import from_extra
@@ -44,7 +44,7 @@ def fill(template: str, finalize: Callable[[Any], str] | None = None, **about: A
     environment.filters["sha256"] = lambda text: b64encode(sha256(text.encode()).digest()).decode("ascii")
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     drawing = {"UNITS": UNITS, "grid": grid, "path": path, "table": table, "seeds": seeds}
-    tools = {**drawing, "numbers": numbers, "rows": rows, "palette": {"light": PALETTE, "dark": ON_DARK}}
+    tools = {**drawing, "numbers": numbers, "rows": rows, "palette": PALETTE}
     return environment.get_template(f"{template}.jinja").render(**tools, **about)
 
 
