@@ -12,7 +12,7 @@ import transformers
 from schedulers import GIVEN, SCHEDULERS, STEPS, advance
 
 from lrfind.optim import apply_rate
-from lrfind.optim.scaled import Scaled
+from lrfind.optim.following import Scaled
 from lrfind.optim.schedulers import with_inner
 
 PAGE = Path(__file__).parents[1] / "docs" / "schedulers.md"

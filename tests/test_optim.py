@@ -1,8 +1,9 @@
+import re
 from collections import OrderedDict
 
 import pytest
 import torch
-from schedulers import TimmScheduler
+from schedulers import TORCH, TRANSFORMERS, RecursiveScheduler, TimmScheduler, advance
 from torch import nn
 from torch.optim import lr_scheduler as schedulers
 
@@ -474,3 +475,100 @@ def test_ratios_that_are_known_tell_whose_rate_it_is_whatever_the_default(order,
     optimizer.defaults["lr"] = default
     assert rates_of(optimizer, ratios=order).lr == 0.5
     assert rates_of(optimizer, ratios=(1.0, 7.0)).lr == rates_of(optimizer).lr  # of another optimizer
+
+
+RECURSIVE = {
+    name: TORCH[name] for name in TORCH if not re.match(r"LambdaLR|OneCycle|Cyclic|CosineAnnealingWarmRestarts", name)
+}
+RECURSIVE |= {"one's own class": RecursiveScheduler, "transformers' greedy": TRANSFORMERS["greedy"]}
+
+
+class OwnRecursive(schedulers.LRScheduler):
+    """A subclass of torch's that goes on from what the groups hold."""
+
+    def get_lr(self):
+        return [group["lr"] * (0.9 if self.last_epoch else 1.0) for group in self.optimizer.param_groups]
+
+
+RECURSIVE["one's own subclass"] = OwnRecursive
+
+
+def watched(make, *, at=-1, lr=0.0, steps=12):
+    """Train twelve steps under a watch; between a step and the scheduler's, a rate is set by hand."""
+    optimizer = torch.optim.SGD([{"params": [parameter()]}, {"params": [parameter()], "lr": 0.05}], lr=0.1)
+    watch = apply_rate(optimizer, 0.02, scheduler := make(optimizer))
+    for done in range(steps):
+        step(optimizer)
+        if done == at:
+            optimizer.param_groups[1]["lr"] = lr
+        advance(scheduler, done + 1)
+    return watch
+
+
+@pytest.mark.parametrize(("at", "lr"), [(0, 0.7), (5, 0.0)])
+@pytest.mark.parametrize("make", RECURSIVE.values(), ids=RECURSIVE)
+@pytest.mark.filterwarnings("ignore:Detected call of:UserWarning")
+def test_a_rate_set_by_hand_before_a_scheduler_that_goes_on_from_it_is_caught(make, at, lr):
+    assert watched(make).steps == 12
+    with pytest.raises(RateNotAppliedError, match=f"at step {at + 2} param group 1 of SGD has lr="):
+        watched(make, at=at, lr=lr)
+
+
+def test_a_scheduler_that_is_stepped_several_times_at_once_is_followed():
+    """As Accelerate's wrapper does, once for every process."""
+    for make in (TORCH["CosineAnnealingLR(eta_min)"], TORCH["PolynomialLR"], TORCH["ChainedScheduler"]):
+        optimizer = torch.optim.SGD([parameter()], lr=0.1)
+        watch = apply_rate(optimizer, 0.02, scheduler := make(optimizer))
+        for _ in range(5):
+            step(optimizer)
+            for _ in range(4):
+                scheduler.step()
+        assert watch.steps == 5
+
+
+def test_of_two_schedulers_the_one_that_was_stepped_last_tells_the_rate():
+    optimizer = torch.optim.SGD([parameter()], lr=0.1)
+    both = [schedulers.ConstantLR(optimizer, 0.5, 100), schedulers.ExponentialLR(optimizer, 0.9)]
+    watch = apply_rate(optimizer, 0.02, both)
+    for _ in range(3):
+        step(optimizer)
+        both[0].step()
+    earlier = optimizer.param_groups[0]["lr"]
+    for _ in range(3):
+        step(optimizer)
+        both[1].step()
+    step(optimizer)
+    assert (watch.steps, watch.least) == (7, pytest.approx(earlier * 0.9**3))
+    optimizer.param_groups[0]["lr"] = earlier  # as the first one last set it
+    with pytest.raises(RateNotAppliedError, match="at step 8 param group 0 of SGD"):
+        step(optimizer)
+
+
+@pytest.mark.parametrize("make", [schedulers.ExponentialLR, lambda one, gamma: RecursiveScheduler(one)])
+def test_applied_in_the_middle_it_goes_on_from_what_the_schedule_set_whatever_was_set_by_hand(make):
+    rates = []
+    for by_hand in (None, 3.0):
+        optimizer = torch.optim.SGD([parameter()], lr=0.05)
+        scheduler = make(optimizer, 0.9)
+        first = apply_rate(optimizer, 0.04, scheduler)
+        for _ in range(3):
+            step(optimizer)
+            scheduler.step()
+        if by_hand:
+            optimizer.param_groups[0]["lr"] = by_hand
+        apply_rate(optimizer, 0.02, scheduler)
+        step(optimizer)
+        rates.append(optimizer.param_groups[0]["lr"])
+        assert first.steps == 3
+    assert rates[0] == rates[1] <= 0.02
+
+
+def test_a_watch_goes_on_from_an_earlier_one():
+    optimizer = adam(0.1)
+    first = AppliedRate(optimizer)
+    step(optimizer)
+    first.remove()
+    optimizer.param_groups[0]["lr"] = 0.3
+    second = AppliedRate(optimizer, before=first)
+    step(optimizer)
+    assert (second.steps, second.least, second.greatest) == (2, 0.1, 0.3)

@@ -21,17 +21,23 @@ def transformers() -> Any:
     return import_module("transformers")
 
 
-def callback_base() -> type[Any]:
-    """Return the class that every callback of a Trainer derives from."""
-    base: type[Any] = transformers().TrainerCallback
-    return base
-
-
 def check_trainer(trainer: Any) -> None:
     """Check that this is a Trainer, and that it spreads training in no way that is not known to be put back."""
     if not isinstance(trainer, transformers().Trainer):
         raise BadInputError(f"trainer must be a transformers Trainer, got {type(trainer).__name__}.")
-    if means := _spread(trainer):
+    flags = {
+        "is_deepspeed_enabled": "DeepSpeed",
+        "is_fsdp_xla_enabled": "FSDP on TPUs",
+        "is_model_parallel": "splitting the model over devices",
+        "is_distributed_loading_by_transformers": "splitting the model over devices",
+    }
+    means = next((means for flag, means in flags.items() if getattr(trainer, flag, False)), "")
+    kind = trainer.accelerator.distributed_type.name
+    if not means and trainer.args.n_gpu > 1:
+        means = f"DataParallel over {trainer.args.n_gpu} devices"
+    elif not means and kind not in ("NO", "FSDP") and not kind.startswith("MULTI_"):  # alone, in shards, DDP
+        means = f"{kind} over {trainer.accelerator.num_processes} processes"
+    if means:
         raise BadInputError(
             f"this Trainer spreads training by {means}, which a search does not put back; search under torchrun with "
             f"DDP or FSDP, or on one device (CUDA_VISIBLE_DEVICES=0, no launcher), then train with "
@@ -57,18 +63,3 @@ def sharded() -> Any:
     """Return where FSDP remembers which modules of the process are in shards; None where it is not in use."""
     state = sys.modules.get("torch.distributed._composable_state")
     return getattr(getattr(state, "_module_state_mapping", None), "data", None)
-
-
-def _spread(trainer: Any) -> str:
-    """Name the means by which training runs on several devices; empty where it does not."""
-    if getattr(trainer, "is_deepspeed_enabled", False):
-        return "DeepSpeed"
-    if getattr(trainer, "is_fsdp_xla_enabled", False):
-        return "FSDP on TPUs"
-    if any(getattr(trainer, name, False) for name in ("is_model_parallel", "is_distributed_loading_by_transformers")):
-        return "splitting the model over devices"
-    if trainer.args.n_gpu > 1:
-        return f"DataParallel over {trainer.args.n_gpu} devices"
-    kind = trainer.accelerator.distributed_type.name
-    is_known = kind in ("NO", "FSDP") or kind.startswith("MULTI_")  # alone, in shards, or the whole model in DDP
-    return "" if is_known else f"{kind} over {trainer.accelerator.num_processes} processes"

@@ -15,7 +15,7 @@ from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
 from lrfind.finder import TrainerLoop
-from lrfind.huggingface.framework import LOGGER_NAMES, callback_base, check_trainer, sharded, transformers
+from lrfind.huggingface.framework import LOGGER_NAMES, check_trainer, sharded, transformers
 from lrfind.huggingface.inner import base_of, inner_trainer, parts_of, restart
 from lrfind.isolation import Kept, end_workers, generators_kept, length_of, seed_all
 from lrfind.loop import OnStep, quiet
@@ -124,7 +124,7 @@ class HuggingFaceLoop(TrainerLoop):
         return self._loader
 
 
-class _ProbeCallback(Recorder, callback_base()):  # type: ignore[misc]
+class _ProbeCallback(Recorder, transformers().TrainerCallback):  # type: ignore[misc]
     """Records a probe from inside the inner Trainer."""
 
     scheduler: Any = None

@@ -171,15 +171,16 @@ class LRFinder(Finder, VerifyLR):
         for each, value in (wiring.values or {}).items():
             put(module, each, value)
         if wiring.values is None:
-            written = self._attr or wiring.read[0]
-            notes.append(f"No value of self.{written} gives the found rate: the optimizer was set, the attribute not.")
+            written, others = f"self.{self._attr or wiring.read[0]}", "gives other optimizers their rate, too"
+            why = f"{written} {others}" if wiring.is_shared else f"No value of {written} gives the found rate"
+            notes.append(f"{why}: the optimizer was set, the attribute not.")
         elif wiring.values and wiring.is_known and is_fresh and len(trainer.optimizers) == 1 and not counts(schedulers):
             with generators_kept():
                 trainer.strategy.setup_optimizers(trainer)
         return replace(finding, notes=tuple(dict.fromkeys([*finding.notes, *notes])))
 
     def _wiring(self, module: Any, lr: float | None = None, ratios: Sequence[float] = ()) -> Wiring:
-        wiring = trace(module, lr, ratios, attr=self._attr, optimizer=self._optimizer or 0)
+        wiring = trace(module, lr, ratios, attr=self._attr, optimizer=self._optimizer)
         if self._attr is not None and wiring.is_known and self._attr not in wiring.read:
             raise unread_error(module, self._attr, wiring)
         return wiring

@@ -16,10 +16,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import Self
 
 from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.optim.following import Follower, latest_rates, remove_view
 from lrfind.optim.rates import Group, Optimizers, as_list, differing, held_by, read_rate, set_rate
-from lrfind.optim.scaled import Scaled, remove_view, view_of
-from lrfind.optim.schedulers import drives, flatten, optimizer_of, with_inner
+from lrfind.optim.schedulers import drives, driving, with_inner
 from lrfind.optim.trajectory import rates_of
+
+_NOTHING = 0, math.inf, 0.0
+"""The steps, the least and the greatest rate that a watch begins with."""
 
 
 class Stepping:
@@ -107,6 +110,7 @@ class AppliedRate(Stepping):
         groups: How many param groups of each optimizer are watched; those added since may hold any rate. By default
             all that there are now.
         ratios: Of the param groups, as ``rates_of`` takes them.
+        before: The watch that this one goes on from, with what it saw.
     """
 
     watches_only = True
@@ -120,20 +124,19 @@ class AppliedRate(Stepping):
         is_replaceable: bool = False,
         groups: Sequence[int] = (),
         ratios: Sequence[float] = (),
+        before: AppliedRate | None = None,
     ) -> None:
         super().__init__(optimizers, scheduler=schedulers, known=ratios)
-        self.steps, self.least, self.greatest = 0, math.inf, 0.0
+        self.steps, self.least, self.greatest = (before.steps, before.least, before.greatest) if before else _NOTHING
         places = [(each, index) for each in self.optimizers for index in range(len(each.param_groups))]
-        self._first, self._is_within = places[self.ratios.index(1.0)], False
+        self._first, self._is_within, self.has_begun = places[self.ratios.index(1.0)], False, False
         self.is_replaceable, self._suspects = is_replaceable, suspects
-        self._schedulers: tuple[Any, ...] = ()
-        self._drivers: dict[int, list[tuple[Any, Callable[[], Sequence[Any]]]]] = {}
+        self._followers: list[Follower] = []
         self.schedulers = tuple(schedulers)
         now = [len(each.param_groups) for each in self.optimizers]
         self.groups = list(groups) if len(groups) == len(now) else now
         counts = zip(self.optimizers, self.groups, strict=True)
         self._held = {id(each): held_by(each.param_groups[:count]) for each, count in counts}
-        self.has_begun = False
         self.__enter__()
         self._hooks += [each.register_step_post_hook(self._verify_after) for each in self.optimizers[1:]]
 
@@ -145,17 +148,13 @@ class AppliedRate(Stepping):
     @property
     def schedulers(self) -> tuple[Any, ...]:
         """What may change the rate."""
-        return self._schedulers
+        return tuple(each.scheduler for each in self._followers)
 
     @schedulers.setter
     def schedulers(self, schedulers: Sequence[Any]) -> None:
-        given = tuple(flatten(schedulers))
-        if list(map(id, given)) != list(map(id, self._schedulers)):
-            self._schedulers = given
-            self._drivers = {
-                id(optimizer): [(each, _latest_rates(each, optimizer)) for each in given if drives(each, optimizer)]
-                for optimizer in self.optimizers
-            }
+        known = {id(each.scheduler): each for each in self._followers}
+        given = driving(self.optimizers, schedulers)
+        self._followers = [known.get(id(each)) or Follower(each) for each in given]
 
     def verify(self) -> None:
         """Check that every param group holds the rate that was applied, or that its scheduler last set.
@@ -196,18 +195,24 @@ class AppliedRate(Stepping):
         self._verify(self._lead, self.steps)
 
     def _verify(self, optimizer: Optimizer, step: int | None = None) -> None:
-        drivers = self._drivers.get(id(optimizer), [])
-        applied = self._held[id(optimizer)]
-        wanted = [list(map(float, rates_of())) for _, rates_of in drivers] or [applied]
-        held = held_by(optimizer.param_groups[: len(applied)])
+        """Compare with the rates of the latest step, or with what the schedulers that moved since have made of them."""
+        before = self._held[id(optimizer)]
+        held = held_by(optimizer.param_groups[: len(before)])
+        drivers = [each for each in self._followers if drives(each.scheduler, optimizer)]
+        moved = [each for each in drivers if each.has_moved]
+        several = [latest_rates(each.scheduler) for each in moved]  # each may be the one that was stepped last
+        wanted = [before] if not moved else [moved[0].made_of(before)] if len(moved) == 1 else several
         found = [differing(held, rates) for rates in wanted]
         if None not in found:
             index = found[-1] or 0
-            message = self._complaint(optimizer, index, held[index], wanted[-1][index], [each for each, _ in drivers])
+            names = [type(each.scheduler).__name__ for each in drivers]
+            message = self._complaint(optimizer, index, held[index], wanted[-1][index], ", ".join(names))
             raise RateNotAppliedError(f"at step {self.steps + 1 if step is None else step} {message}")
+        self._held[id(optimizer)] = held
+        for each in drivers:
+            each.begin()
 
-    def _complaint(self, optimizer: Optimizer, index: int, rate: float, wanted: float, drivers: list[Any]) -> str:
-        driver = ", ".join(type(scheduler).__name__ for scheduler in drivers)
+    def _complaint(self, optimizer: Optimizer, index: int, rate: float, wanted: float, driver: str) -> str:
         known = list(map(id, with_inner(self.schedulers)))
         strangers = [
             each for each in living_schedulers(optimizer) if id(each) not in known and _has_set(each, index, rate)
@@ -258,14 +263,6 @@ def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
     hooks = [hook for each in optimizers for hook in each._optimizer_step_pre_hooks.values()]
     watches = {id(each): each for hook in hooks if isinstance(each := getattr(hook, "__self__", None), AppliedRate)}
     return [each for each in watches.values() if each.is_replaceable]
-
-
-def _latest_rates(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence[Any]]:
-    """Return what tells the rates that a scheduler has last set."""
-    if hasattr(scheduler, "get_last_lr") and not isinstance(optimizer_of(scheduler), Scaled):
-        return scheduler.get_last_lr  # type: ignore[no-any-return]
-    view = view_of(scheduler, optimizer)
-    return lambda: view.written
 
 
 def living_schedulers(optimizer: Optimizer) -> list[Any]:

@@ -191,12 +191,16 @@ def _peaks(optimizer: Optimizer, schedulers: Sequence[Any]) -> list[float]:
     return [float(next(group[name] for name in names if name in group)) for group in optimizer.param_groups]
 
 
+def is_recursive(scheduler: Any) -> bool:
+    """Say whether a scheduler makes its next rates of those that the groups hold."""
+    once, twice = (trajectory(on_dummy(scheduler, factor), _SHORT) for factor in (1.0, 2.0))
+    return once[1:] != twice[1:] or len(once) < 2
+
+
 def _is_absolute(scheduler: Any) -> bool:
     """Say whether a scheduler sets rates that do not depend on those of its optimizer, as ignite's do."""
-    if is_known(scheduler) or needs_metric(scheduler) or _keeps_rates(scheduler):
-        return False
-    once, twice = (trajectory(on_dummy(scheduler, factor), _SHORT) for factor in (1.0, 2.0))
-    return once[1:] == twice[1:] and len(once) > 1
+    is_relative = is_known(scheduler) or needs_metric(scheduler) or _keeps_rates(scheduler)
+    return not is_relative and not is_recursive(scheduler)
 
 
 def _keeps_rates(scheduler: Any) -> bool:
@@ -230,7 +234,11 @@ class Scheduled:
 
     def __init__(self, scheduler: Any, steps: int | None = None, every: int = 1) -> None:
         if not is_scheduler(scheduler):
-            raise BadInputError(f"schedule must be a name, a callable or a scheduler, got {scheduler!r}.")
+            name = type(scheduler).__name__
+            raise BadInputError(
+                f"schedule={name} has no attribute optimizer, which says whose rates it changes; give schedule= as a "
+                f"function of the fraction of training done, with 1 at its peak."
+            )
         self._steps_per_call, scheduler = steps_per_call(scheduler), without_wrapper(scheduler)
         self.__name__ = type(scheduler).__name__
         self._steps, self._every, self.is_given, self._has_no_peak = steps, every, True, False
@@ -286,14 +294,12 @@ class Scheduled:
 
 def to_schedule(scheduler: Any, steps: int | None = None, every: int = 1) -> Scheduled | AsConstant:
     """Return what ``Scheduled`` is, or a constant rate, with the reason, where that cannot be read."""
-    name = type(without_wrapper(scheduler)).__name__
+    why = "how it is stepped cannot be told"
     try:
         schedule = Scheduled(scheduler, steps, every)
-    except BadInputError:
-        return AsConstant(name, "how it is stepped cannot be told")
-    try:
+        why = "its peak is not the rate that the optimizer is given"
         schedule.over(schedule.length or 10 * ENOUGH)
     except BadInputError:
-        return AsConstant(name, "its peak is not the rate that the optimizer is given")
+        return AsConstant(type(without_wrapper(scheduler)).__name__, why)
     schedule.is_given = False
     return schedule
