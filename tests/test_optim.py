@@ -9,7 +9,7 @@ from torch.optim import lr_scheduler as schedulers
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim import AppliedRate, apply_rate, rates_of
-from lrfind.optim.rates import read_rate, set_rate
+from lrfind.optim.rates import read_rate, write
 from lrfind.pytorch import PyTorchLoop
 from lrfind.recorder import Recorder
 from lrfind.records import Probe
@@ -44,7 +44,7 @@ def test_ratios_between_groups_are_kept():
 def test_what_is_read_back_is_what_was_set_to_the_last_bit():
     optimizer = adam()
     for lr in (1e-7 / 3, 0.1 / 7, 3.3):
-        set_rate(optimizer.param_groups, lr, (1.0,))
+        write(optimizer.param_groups[0], lr)
         assert read_rate(optimizer.param_groups, (1.0,)) == lr
 
 
@@ -67,7 +67,8 @@ def test_tensor_rates_in_a_ratio_are_one_rate():
     groups = [{"params": [parameter()]}, {"params": [parameter()], "lr": torch.tensor(0.01)}]
     optimizer = torch.optim.Adam(groups, lr=torch.tensor(0.1))
     ratios = rates_of(optimizer).ratios
-    set_rate(optimizer.param_groups, 0.0123, ratios)
+    for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
+        write(group, 0.0123 * ratio)
     assert read_rate(optimizer.param_groups, ratios) == pytest.approx(0.0123)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 from typing_extensions import Unpack
@@ -24,7 +23,6 @@ from lrfind.optim import (
     as_list,
     differing,
     groups_of,
-    handling_groups,
     rates_of,
 )
 from lrfind.options import NAMES, SearchOptions, to_strategy, with_names
@@ -71,8 +69,7 @@ class Training(NamedTuple):
     optimizers: Optimizers
     schedulers: tuple[Any, ...]
     steps: int  # that the optimizer has made
-    holders: Sequence[Any]  # of code that may change a rate: callbacks, modules
-    framework: str  # a pattern of the modules whose classes are the framework's own
+    suspects: Callable[[], Sequence[str]]  # the names of code that may change a rate, of callbacks and modules
     named: Sequence[float]  # what it calls its rate, in attributes or arguments
 
 
@@ -88,6 +85,7 @@ class Verifier(ABC):
 
     def __init__(self, lr: float | None) -> None:
         self.lr = lr
+        self.findings: list[Finding] = []
         self._groups: list[int] = []
         self._ratios: tuple[float, ...] = ()  # of the param groups, as the optimizer was built
         self._begun = 0
@@ -137,9 +135,8 @@ class Verifier(ABC):
     def _watch(self, trainer: Any) -> None:
         """Watch the optimizer from now on; param groups that come later than the first watch may hold any rate."""
         self._unwatch()
-        optimizers, schedulers, self._begun, holders, framework, _ = self._training(trainer)
-        suspects = partial(handling_groups, [each for each in holders if each is not self], framework)
-        known = {"groups": self._groups, "ratios": self._ratios, "before": self.applied}
+        optimizers, schedulers, self._begun, suspects, _ = self._training(trainer)
+        known: Any = {"groups": self._groups, "ratios": self._ratios, "before": self.applied}
         self.applied = AppliedRate(optimizers, schedulers, suspects=suspects, **known)
         self._groups = self.applied.groups
 
@@ -159,11 +156,12 @@ class Verifier(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what checkpoints keep, so that a resumed training does not search again."""
-        return {"groups": self._groups}
+        return {"groups": self._groups, "findings": [finding.to_dict() for finding in self.findings]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what the checkpoint of the training that is resumed has kept; of a new training, nothing."""
         self._groups = state_dict.get("groups", [])
+        self.findings = [Finding.from_dict(each) for each in state_dict.get("findings", ())]
 
 
 class Finder(Verifier):
@@ -181,7 +179,6 @@ class Finder(Verifier):
             raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")
         if every is not None and options.get("resume") is not None:
             raise BadInputError("resume= is for the one search at the start; leave it out where every= asks for more.")
-        self.findings: list[Finding] = []
         self._apply, self._every, self._options = apply, every, options
         self._is_new = False
 
@@ -253,12 +250,3 @@ class Finder(Verifier):
             self._watch(trainer)
         announce(finding, is_applied=self._apply, shown=bool(self._options.get("progress", True)))
         return finding
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what checkpoints keep."""
-        return {**super().state_dict(), "findings": [finding.to_dict() for finding in self.findings]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take what the checkpoint has kept."""
-        super().load_state_dict(state_dict)
-        self.findings = [Finding.from_dict(each) for each in state_dict.get("findings", ())]

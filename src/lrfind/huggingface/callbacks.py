@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from lrfind.huggingface.framework import trainer_of, transformers
 from lrfind.huggingface.loop import HuggingFaceLoop
 from lrfind.isolation import generators_kept
 from lrfind.loggers import Metrics
-from lrfind.optim import held_by, rates_of, unwrapped
+from lrfind.optim import handling_groups, held_by, rates_of, unwrapped
 from lrfind.options import with_meanings
 from lrfind.records import Finding
 
@@ -69,10 +70,9 @@ class VerifyLR(Verifier, transformers().TrainerCallback):  # type: ignore[misc]
         self._end(trainer_of(self))
 
     def _training(self, trainer: Any) -> Training:
-        holders = [*trainer.callback_handler.callbacks, trainer]
-        schedulers, steps = (trainer.lr_scheduler,), trainer.state.global_step
-        named = (trainer.args.learning_rate,)
-        return Training(trainer.optimizer, schedulers, steps, holders, r"^transformers\.", named)
+        suspects = partial(handling_groups, [*trainer.callback_handler.callbacks, trainer], r"^transformers\.")
+        steps, named = trainer.state.global_step, (trainer.args.learning_rate,)
+        return Training(trainer.optimizer, (trainer.lr_scheduler,), steps, suspects, named)
 
     def _refusal(self, trainer: Any, used: float) -> RateNotAppliedError:
         return RateNotAppliedError(

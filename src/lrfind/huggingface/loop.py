@@ -48,7 +48,7 @@ def find(trainer: Any, **options: Unpack[SearchOptions]) -> Finding:
         ProbeError: If the losses cannot be read.
     """
     with generators_kept():  # first of all
-        return HuggingFaceLoop(trainer, is_training=bool(getattr(trainer, "is_in_train", False))).find(options)
+        return HuggingFaceLoop(trainer, is_training=getattr(trainer, "is_in_train", False)).find(options)
 
 
 class HuggingFaceLoop(TrainerLoop):
@@ -102,8 +102,8 @@ class HuggingFaceLoop(TrainerLoop):
         return Kept((trainer, self._parts, sharded()))
 
     def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
-        steps, is_training = len(probe.lrs), self._is_training
-        inner = inner_trainer(self._trainer, *self._parts, steps=steps, seed=probe.seed, is_training=is_training)
+        how = {"steps": len(probe.lrs), "seed": probe.seed, "is_training": self._is_training}
+        inner = inner_trainer(self._trainer, *self._parts, **how)
         inner.get_train_dataloader = partial(self._loader_of, inner.get_train_dataloader, probe.seed)
         with _ProbeCallback(probe, on_step, self._ranks) as recorder:
             recorder.scheduler = self._trainer.lr_scheduler
@@ -165,8 +165,7 @@ class Planned:
     """The schedule, so called, that a Trainer will make once it knows how many steps it takes."""
 
     def __init__(self, trainer: Any, name: str) -> None:
-        self.__name__ = name
-        self._trainer = trainer
+        self.__name__, self._trainer = name, trainer
 
     @property
     def note(self) -> str:
@@ -183,8 +182,7 @@ class Planned:
         twin.lr_scheduler, twin.optimizer = None, dummy
         with ExitStack() as stack:
             if not _makes_its_own(self._trainer):  # the user's own method, which may count
-                kept = stack.enter_context(Kept((self._trainer,)))
-                stack.enter_context(kept.probe(0))
+                stack.enter_context(stack.enter_context(Kept((self._trainer,))).probe(0))
             try:
                 schedule = to_schedule(twin.create_scheduler(steps, dummy))
             except Exception as error:  # noqa: BLE001, whatever the user's own method needs

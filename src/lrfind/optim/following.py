@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import UserDict
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,13 +13,12 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, CyclicLR, LambdaLR, MultiplicativeLR, OneCycleLR
 
 from lrfind.errors import BadInputError
-from lrfind.isolation import Kept
 from lrfind.optim.rates import CLOSE, RATES, Group, differing, held_by, write
 from lrfind.optim.schedulers import drives, inner_of, is_known, needs_metric, optimizer_of, unwrapped, with_inner
-from lrfind.optim.trajectory import counts, is_recursive
+from lrfind.optim.trajectory import is_recursive
 
-_CLOSED = (LambdaLR, CyclicLR, OneCycleLR, CosineAnnealingWarmRestarts)
-"""Schedulers whose next rates do not depend on those before."""
+_CLOSED = (LambdaLR, CyclicLR, OneCycleLR, CosineAnnealingWarmRestarts, MultiplicativeLR)
+"""Schedulers whose next rates do not depend on those before, or on what only their functions know."""
 
 _MANY = 64
 """So often, at most, a scheduler is stepped between two steps of its optimizer (by Accelerate, once per process)."""
@@ -29,18 +28,20 @@ class _Group(UserDict[str, Any]):
     """A param group whose rates are divided by the factor when read, and multiplied by it when written.
 
     Attributes:
-        found: The rate that its scheduler found in it when it first read it since ``Scaled.begin``.
+        found: The rate that was read in it since ``Scaled.begin``, before the first one was written.
         written: The rate that its scheduler has last written.
+        is_untouched: Whether nothing was written since.
     """
 
     def __init__(self, view: Scaled, group: Group) -> None:
         self.view, self.data = view, group
         self.found: float | None = None
         self.written: float | None = None
+        self.is_untouched = True
 
     def __getitem__(self, name: str) -> Any:
         value, factor = self.data[name], self.view.factor
-        if name == "lr" and self.found is None:
+        if name == "lr" and self.found is None and self.is_untouched:
             self.found = float(value)
         return value / factor if name in RATES and factor != 1 else value
 
@@ -50,11 +51,16 @@ class _Group(UserDict[str, Any]):
             return
         write(self.data, float(value) * self.view.factor, name)
         if name == "lr":
-            (self.written,) = held_by([self.data])
+            (self.written,), self.is_untouched = held_by([self.data]), False
 
 
 class Scaled:
-    """An optimizer, or its wrapper, as its scheduler sees it: with rates a factor below those that it trains with."""
+    """An optimizer, or its wrapper, as its scheduler sees it: with rates a factor below those that it trains with.
+
+    Whoever looks at it there (Lightning's monitor of rates) takes it for the optimizer.
+    """
+
+    __class__ = property(lambda self: type(self.optimizer))  # type: ignore[assignment]
 
     def __init__(self, optimizer: Any, factor: float = 1.0) -> None:
         self.optimizer, self.factor = optimizer, factor
@@ -77,7 +83,7 @@ class Scaled:
     def begin(self) -> None:
         """Forget what the scheduler found in the groups: a step is made with what they hold now."""
         for each in self.param_groups:
-            each.found = None
+            each.found, each.is_untouched = None, True
 
     def made_of(self, rates: list[float]) -> list[float]:
         """Return what the scheduler would have written if it had found these rates in the groups."""
@@ -86,6 +92,12 @@ class Scaled:
             written if found in (None, rate) else written * rate / found if found else rate
             for written, found, rate in zip(self.written, founds, rates, strict=False)
         ]
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or other is self.optimizer
+
+    def __hash__(self) -> int:
+        return hash(self.optimizer)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("__", "_optimizer_step_")) or name == "optimizer":
@@ -118,26 +130,32 @@ def latest_rates(scheduler: Any) -> list[float]:
 
 
 class Follower:
-    """Follows a scheduler and its optimizer from step to step.
+    """Follows a scheduler from step to step.
 
     Args:
-        scheduler: What is followed. Where its class is not known, it sees the optimizer through a view from now on if
-            it does not say which rates it has set, or makes them of those that the groups hold.
+        scheduler: What is followed. Where what it will make of the rates cannot be computed, it sees its optimizer
+            through a view from now on, if it makes them of those before or does not say which it has set.
+
+    Attributes:
+        optimizer: What it drives.
     """
 
     def __init__(self, scheduler: Any) -> None:
-        self.scheduler, self._optimizer = scheduler, unwrapped(optimizer_of(scheduler))
+        self.scheduler, self.optimizer = scheduler, unwrapped(optimizer_of(scheduler))
         self._leaves = [each for each in with_inner([scheduler]) if not inner_of(each)] if is_known(scheduler) else []
-        self._places: list[tuple[int, int]] = []
-        self._counts = any(isinstance(each, MultiplicativeLR) for each in self._leaves) and counts(scheduler)
         is_seen = isinstance(optimizer_of(scheduler), Scaled) or not hasattr(scheduler, "get_last_lr")
-        self._view = view_of(scheduler) if is_seen or self._needs_view() else None
+        self._view = view_of(scheduler) if is_seen or self._is_to_be_seen() else None
+        self._leaves = [] if self._view else self._leaves
+        self._waits = any(map(needs_metric, self._leaves))
+        self._places: list[tuple[int, int]] = []
         if self._view is not None:
             self._view.begin()
 
-    def _needs_view(self) -> bool:
-        if self._leaves or any(isinstance(group["lr"], torch.Tensor) for group in self._optimizer.param_groups):
-            return False
+    def _is_to_be_seen(self) -> bool:
+        if any(isinstance(group["lr"], torch.Tensor) for group in self.optimizer.param_groups):
+            return False  # which is filled in place
+        if self._leaves:
+            return any(isinstance(each, MultiplicativeLR) for each in self._leaves)  # its functions may count
         with suppress(BadInputError):  # where it cannot be stepped on a copy
             return not needs_metric(self.scheduler) and is_recursive(self.scheduler)
         return False
@@ -161,32 +179,24 @@ class Follower:
         places = zip(self._leaves, self._places, strict=False)
         moved = [(leaf, leaf.last_epoch - place[0]) for leaf, place in places if _place(leaf) != place]
         most = _MANY if len(moved) == 1 else 1  # of several, the order is not known
-        if self._counts or not all(_is_recursive(leaf) and 0 < count <= most for leaf, count in moved):
+        if any(isinstance(leaf, _CLOSED) or leaf.last_epoch < 1 or not 0 < count <= most for leaf, count in moved):
             return latest
         for leaf, count in moved:
-            made = _chosen(leaf, made, latest) if needs_metric(leaf) else self._stepped(leaf, count, made)
+            made = _chosen(leaf, made, latest) if self._waits else self._stepped(leaf, count, made)
         return latest if not moved or differing(latest, made, CLOSE) is None else made
 
     def _stepped(self, leaf: Any, count: int, rates: list[float]) -> list[float]:
-        """Return what some steps of one of torch's schedulers make of some rates; its functions are put back."""
-        groups = [dict(group) for group in self._optimizer.param_groups]
+        """Return what some steps of one of torch's schedulers make of some rates."""
+        groups = [dict(group) for group in self.optimizer.param_groups]
         twin = copy.copy(leaf)
         twin.optimizer, twin._get_lr_called_within_step = SimpleNamespace(param_groups=groups), True
         for group, rate in zip(groups, rates, strict=False):
             group["lr"] = rate
-        with ExitStack() as stack:
-            if functions := getattr(leaf, "lr_lambdas", None):
-                stack.enter_context(stack.enter_context(Kept(functions)).probe(0))
-            for back in range(count - 1, -1, -1):
-                twin.last_epoch, twin._step_count = leaf.last_epoch - back, leaf._step_count - back
-                for group, rate in zip(groups, twin.get_lr(), strict=True):
-                    group["lr"] = float(rate)
+        for back in range(count - 1, -1, -1):
+            twin.last_epoch, twin._step_count = leaf.last_epoch - back, leaf._step_count - back
+            for group, rate in zip(groups, twin.get_lr(), strict=True):
+                group["lr"] = float(rate)
         return held_by(groups[: len(rates)])
-
-
-def _is_recursive(leaf: Any) -> bool:
-    """Say whether one of torch's or transformers' schedulers has made its latest rates of those before."""
-    return leaf.last_epoch > 0 and not isinstance(leaf, _CLOSED)
 
 
 def _place(leaf: Any) -> tuple[int, int]:

@@ -17,8 +17,8 @@ from typing_extensions import Self
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim.following import Follower, latest_rates, remove_view
-from lrfind.optim.rates import Group, Optimizers, as_list, differing, held_by, read_rate, set_rate
-from lrfind.optim.schedulers import drives, driving, with_inner
+from lrfind.optim.rates import Group, Optimizers, as_list, differing, held_by, read_rate, write
+from lrfind.optim.schedulers import driving, with_inner
 from lrfind.optim.trajectory import rates_of
 
 _NOTHING = 0, math.inf, 0.0
@@ -31,15 +31,10 @@ class Stepping:
     Args:
         optimizers: What is stepped; of several, the first one counts the steps and the others move with it.
         rate: Of the next step.
-        scheduler: What drives it, as ``rates_of`` takes it.
-        known: The ratios of the param groups, likewise.
-        named: What training calls its rate, likewise.
+        scheduler: As ``rates_of`` takes it, which says ``lr`` and ``ratios``; so are ``known`` and ``named``.
 
     Attributes:
-        rate: The rate that the next step is given.
         read: The rate read back at the latest step, freed of the ratio of its group; None before the first.
-        lr: The rate that the optimizers had at the start, under a schedule its peak.
-        ratios: Each param group's rate as a multiple of ``rate``.
     """
 
     watches_only = False
@@ -92,7 +87,8 @@ class Stepping:
                 f"the optimizers had {len(self.ratios)} param groups at the start and have {len(groups)} now, "
                 f"so the ratios of their rates are unknown; add the groups before it."
             )
-        set_rate(groups, self.rate, self.ratios)
+        for group, ratio in zip(groups, self.ratios, strict=True):
+            write(group, self.rate * ratio)
 
     def _end(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Read the rate of a step back."""
@@ -107,8 +103,7 @@ class AppliedRate(Stepping):
         schedulers: What may change its rate; without any, the rate must stay as it is now.
         suspects: Asked, when the rate was changed, for the names of what may have done it.
         is_replaceable: Whether the watch ends where another rate is applied.
-        groups: How many param groups of each optimizer are watched; those added since may hold any rate. By default
-            all that there are now.
+        groups: How many param groups of each optimizer are watched, by default all; those added may hold any rate.
         ratios: Of the param groups, as ``rates_of`` takes them.
         before: The watch that this one goes on from, with what it saw.
     """
@@ -198,7 +193,7 @@ class AppliedRate(Stepping):
         """Compare with the rates of the latest step, or with what the schedulers that moved since have made of them."""
         before = self._held[id(optimizer)]
         held = held_by(optimizer.param_groups[: len(before)])
-        drivers = [each for each in self._followers if drives(each.scheduler, optimizer)]
+        drivers = [each for each in self._followers if each.optimizer is optimizer]
         moved = [each for each in drivers if each.has_moved]
         several = [latest_rates(each.scheduler) for each in moved]  # each may be the one that was stepped last
         wanted = [before] if not moved else [moved[0].made_of(before)] if len(moved) == 1 else several
@@ -267,10 +262,6 @@ def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
 
 def living_schedulers(optimizer: Optimizer) -> list[Any]:
     """Return the living schedulers that drive an optimizer; slow, for error messages."""
-    named = [each for each in gc.get_objects() if _is_named_scheduler(type(each))]
-    return [each for each in named if vars(each).get("optimizer") is optimizer]
-
-
-def _is_named_scheduler(kind: type) -> bool:
-    is_one = issubclass(kind, LRScheduler) or "schedule" in kind.__name__.lower()
-    return is_one and "__dict__" in dir(kind)
+    kinds = ((each, type(each)) for each in gc.get_objects())
+    named = [each for each, kind in kinds if issubclass(kind, LRScheduler) or "schedule" in kind.__name__.lower()]
+    return [each for each in named if getattr(each, "__dict__", {}).get("optimizer") is optimizer]

@@ -117,9 +117,8 @@ class Rates:
     """The learning rate of an optimizer and what each param group makes of it.
 
     Attributes:
-        lr: A rate that a param group has, under a schedule its peak: what training calls its rate where a group has
-            that, else the optimizer's ``defaults["lr"]`` likewise, else the first group's that is not 0. Of several
-            optimizers, the first one's.
+        lr: A rate that a param group has: what training calls its rate where a group has that, else the optimizer's
+            ``defaults["lr"]`` likewise, else the first group's that is not 0. Of several optimizers, the first one's.
         peaks: Each group's rate, under a schedule its peak; the groups of several optimizers in a row.
     """
 
@@ -140,15 +139,14 @@ class Rates:
 def rates_of(
     optimizers: Optimizers, scheduler: Any = None, ratios: Sequence[float] = (), named: Sequence[float] = ()
 ) -> Rates:
-    """Return the rate of an optimizer and of its param groups.
+    """Return the rate of one optimizer or of several, and of their param groups.
 
     Args:
-        optimizers: One, or several.
-        scheduler: The schedulers that drive them, as far as they are known; without them a cycle's peak is not known
-            but where its scheduler leaves it in the groups.
+        optimizers: The optimizers.
+        scheduler: The schedulers that drive them, as far as they are known.
         ratios: Each group's rate as a multiple of ``lr``, where that is known from before. The state of an optimizer
             has no ``defaults``: loaded into one that was built with another rate, the groups' ratios tell whose it is.
-        named: What training calls its rate, in attributes or arguments; one that no group has is passed over.
+        named: What training calls its rate, in attributes or arguments.
 
     Raises:
         BadInputError: If the optimizer has no positive learning rate to measure the ratios against.
@@ -218,18 +216,14 @@ class Scheduled:
     """What a scheduler will make of the rate; it and its optimizer are only read.
 
     Args:
-        scheduler: Whoever wrote it, before training or in the middle of it.
+        scheduler: Whoever wrote it, before training or in the middle of it; else, a BadInputError is raised.
         steps: How often training will step it, where that does not depend on the number of optimizer steps
-            (once per epoch, say).
-        every: Otherwise, after how many optimizer steps it is stepped.
+            (once per epoch, say); else it is stepped after every so many of these.
 
     Attributes:
         length: After how many steps of training, or epochs, it ends; None where it does not say.
         unit: ``"epoch"`` or ``"step"``, where its arguments say what it counts; else None.
         is_given: Whether the user gave it, who is told what is wrong with it; else it is read as constant then.
-
-    Raises:
-        BadInputError: If it is no scheduler, or cannot be stepped.
     """
 
     def __init__(self, scheduler: Any, steps: int | None = None, every: int = 1) -> None:
@@ -261,8 +255,6 @@ class Scheduled:
 
     def over(self, steps: int, epochs: float | None = None) -> Shape:
         """Return the shape over a training of so many optimizer steps, which go so often over the data.
-
-        A scheduler that waits for a metric counts as constant: nobody knows when it will act.
 
         Raises:
             BadInputError: If its peak is not the rate that the optimizer is given.
