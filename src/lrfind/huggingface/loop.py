@@ -102,7 +102,7 @@ class HuggingFaceLoop(TrainerLoop):
         return Kept((trainer, self._parts, sharded()))
 
     def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
-        how = {"steps": len(probe.lrs), "seed": probe.seed, "is_training": self._is_training}
+        how: Any = {"steps": len(probe.lrs), "seed": probe.seed, "is_training": self._is_training}
         inner = inner_trainer(self._trainer, *self._parts, **how)
         inner.get_train_dataloader = partial(self._loader_of, inner.get_train_dataloader, probe.seed)
         with _ProbeCallback(probe, on_step, self._ranks) as recorder:

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import MultiplicativeLR
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.optim.following import Scaled, latest_rates, view_of
+from lrfind.optim.following import View, latest_rates, view_of
 from lrfind.optim.rates import CLOSE, RATES, Optimizers, as_list, differing, groups_of, held_by, write
 from lrfind.optim.schedulers import (
     check_hooks,
@@ -98,12 +98,14 @@ def apply_rate(
     noted = [item for driver in schedulers for item in (with_inner([driver]) if is_known(driver) else [driver])]
     for item in (item for item in noted if "_last_lr" in vars(item)):  # which says what the groups hold
         item._last_lr = held_by(item.optimizer.param_groups)
-    return AppliedRate(each, schedulers, is_replaceable=True, ratios=old.ratios)
+    watch = AppliedRate(each, schedulers, ratios=old.ratios)
+    watch.is_replaceable = True
+    return watch
 
 
 def _undo_by_hand(optimizer: Optimizer, schedulers: Sequence[Any]) -> None:
     """Let the groups hold what a schedule last set, where something else has set their rates since."""
-    rates = [latest_rates(each) for each in schedulers if is_known(each) or isinstance(optimizer_of(each), Scaled)]
+    rates = [latest_rates(each) for each in schedulers if is_known(each) or isinstance(optimizer_of(each), View)]
     held = held_by(optimizer.param_groups)
     if rates and all(differing(held, each, CLOSE) is not None for each in rates):
         for group, rate in zip(optimizer.param_groups, rates[-1], strict=False):

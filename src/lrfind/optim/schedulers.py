@@ -149,7 +149,8 @@ def step_call(scheduler: Any) -> StepCall | None:
         names = _required(scheduler)
         if (call := next(waiting, None)) is not None or names is None or len(names) > 1:
             return call
-        return StepCall(lambda done: scheduler(*(None for _ in names)), is_ahead=True)
+        engine = [None for _ in names]
+        return StepCall(lambda done: scheduler(*engine), is_ahead=True)
     names = _required(step)
     if names is None or len(names) > 1:
         return None

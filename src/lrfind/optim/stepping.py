@@ -19,10 +19,7 @@ from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim.following import Follower, latest_rates, remove_view
 from lrfind.optim.rates import Group, Optimizers, as_list, differing, held_by, read_rate, write
 from lrfind.optim.schedulers import driving, with_inner
-from lrfind.optim.trajectory import rates_of
-
-_NOTHING = 0, math.inf, 0.0
-"""The steps, the least and the greatest rate that a watch begins with."""
+from lrfind.optim.trajectory import Rates, rates_of
 
 
 class Stepping:
@@ -30,8 +27,8 @@ class Stepping:
 
     Args:
         optimizers: What is stepped; of several, the first one counts the steps and the others move with it.
+        rates: Those that they have at the start.
         rate: Of the next step.
-        scheduler: As ``rates_of`` takes it, which says ``lr`` and ``ratios``; so are ``known`` and ``named``.
 
     Attributes:
         read: The rate read back at the latest step, freed of the ratio of its group; None before the first.
@@ -40,19 +37,11 @@ class Stepping:
     watches_only = False
     """Whether the rate is somebody else's, and is only read. Probes are not training, and are not watched."""
 
-    def __init__(
-        self,
-        optimizers: Optimizers,
-        rate: float = 0.0,
-        *,
-        scheduler: Any = None,
-        known: Sequence[float] = (),
-        named: Sequence[float] = (),
-    ) -> None:
+    def __init__(self, optimizers: Optimizers, rates: Rates, rate: float = 0.0) -> None:
         self.rate = rate
         self.read: float | None = None
         self.optimizers = as_list(optimizers)
-        self.lr, self.ratios = (rates := rates_of(self.optimizers, scheduler, known, named)).lr, rates.ratios
+        self.lr, self.ratios = rates.lr, rates.ratios
         self._lead = self.optimizers[0]
         self._is_usual = self.ratios == (1.0,)
         self._groups: list[Group] = []
@@ -102,13 +91,14 @@ class AppliedRate(Stepping):
         optimizers: What is watched: one optimizer, or several that move together.
         schedulers: What may change its rate; without any, the rate must stay as it is now.
         suspects: Asked, when the rate was changed, for the names of what may have done it.
-        is_replaceable: Whether the watch ends where another rate is applied.
         groups: How many param groups of each optimizer are watched, by default all; those added may hold any rate.
         ratios: Of the param groups, as ``rates_of`` takes them.
         before: The watch that this one goes on from, with what it saw.
     """
 
     watches_only = True
+    is_replaceable = False
+    """Whether the watch ends where another rate is applied."""
 
     def __init__(
         self,
@@ -116,17 +106,18 @@ class AppliedRate(Stepping):
         schedulers: Sequence[Any] = (),
         *,
         suspects: Callable[[], Sequence[str]] = tuple,
-        is_replaceable: bool = False,
         groups: Sequence[int] = (),
         ratios: Sequence[float] = (),
         before: AppliedRate | None = None,
     ) -> None:
-        super().__init__(optimizers, scheduler=schedulers, known=ratios)
-        self.steps, self.least, self.greatest = (before.steps, before.least, before.greatest) if before else _NOTHING
+        super().__init__(optimizers, rates_of(optimizers, schedulers, ratios))
+        self.steps, self.least, self.greatest = 0, math.inf, 0.0
+        if before is not None:
+            self.steps, self.least, self.greatest = before.steps, before.least, before.greatest
         places = [(each, index) for each in self.optimizers for index in range(len(each.param_groups))]
         self._first, self._is_within, self.has_begun = places[self.ratios.index(1.0)], False, False
-        self.is_replaceable, self._suspects = is_replaceable, suspects
         self._followers: list[Follower] = []
+        self._suspects = suspects
         self.schedulers = tuple(schedulers)
         now = [len(each.param_groups) for each in self.optimizers]
         self.groups = list(groups) if len(groups) == len(now) else now
@@ -194,20 +185,26 @@ class AppliedRate(Stepping):
         before = self._held[id(optimizer)]
         held = held_by(optimizer.param_groups[: len(before)])
         drivers = [each for each in self._followers if each.optimizer is optimizer]
-        moved = [each for each in drivers if each.has_moved]
-        several = [latest_rates(each.scheduler) for each in moved]  # each may be the one that was stepped last
-        wanted = [before] if not moved else [moved[0].made_of(before)] if len(moved) == 1 else several
-        found = [differing(held, rates) for rates in wanted]
-        if None not in found:
-            index = found[-1] or 0
-            names = [type(each.scheduler).__name__ for each in drivers]
-            message = self._complaint(optimizer, index, held[index], wanted[-1][index], ", ".join(names))
+        founds = {each: each.found() for each in drivers if each.has_moved()}
+        latest = {each: latest_rates(each.scheduler) for each in founds}
+        wanted = list(latest.values()) or [before]  # any of several may be the one that was stepped last
+        faults = [] if any(differing(held, rates) is None for rates in wanted) else [(held, wanted[-1])]
+        for each, found in founds.items():  # which goes on from the rates of the step, or from another one's
+            begun = [rate if other is None else other for other, rate in zip(found, before, strict=False)]
+            others = (rates for other, rates in latest.items() if other is not each)
+            if all(differing(begun, rates) is not None for rates in (before, *others)):
+                faults.append((begun, before))
+        if faults:
+            names = ", ".join(type(each.scheduler).__name__ for each in drivers)
+            message = self._complaint(optimizer, *faults[0], names)
             raise RateNotAppliedError(f"at step {self.steps + 1 if step is None else step} {message}")
         self._held[id(optimizer)] = held
         for each in drivers:
             each.begin()
 
-    def _complaint(self, optimizer: Optimizer, index: int, rate: float, wanted: float, driver: str) -> str:
+    def _complaint(self, optimizer: Optimizer, held: list[float], wanted: list[float], driver: str) -> str:
+        index = differing(held, wanted) or 0
+        rate = held[index]
         known = list(map(id, with_inner(self.schedulers)))
         strangers = [
             each for each in living_schedulers(optimizer) if id(each) not in known and _has_set(each, index, rate)
@@ -224,7 +221,7 @@ class AppliedRate(Stepping):
             remedy = "pass the scheduler: finding.apply(optimizer, scheduler)"
         return (
             f"param group {index} of {type(optimizer).__name__} has lr={rate}, "
-            f"not {wanted} {f'as set by {driver}' if driver else 'as applied'}: {culprit}; {remedy}."
+            f"not {wanted[index]} {f'as set by {driver}' if driver else 'as applied'}: {culprit}; {remedy}."
         )
 
 
