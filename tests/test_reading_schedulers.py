@@ -95,9 +95,7 @@ class WithoutOptimizer:
 
 
 def test_a_scheduler_that_does_not_say_whose_rates_it_changes_is_refused_with_the_way_out():
-    with pytest.raises(
-        BadInputError, match=r"schedule must be .* a function .* attribute optimizer, .* WithoutOptimizer"
-    ):
+    with pytest.raises(BadInputError, match=r"schedule must be .* a function .* attribute optimizer, "):
         to_strategy(schedule=WithoutOptimizer())
     with pytest.raises(BadInputError, match="got the class WithoutOptimizer; give an instance"):
         to_strategy(schedule=WithoutOptimizer, total_steps=100)
