@@ -1,3 +1,5 @@
+import copy
+import pickle
 import re
 from collections import OrderedDict
 
@@ -202,6 +204,43 @@ def test_a_scheduler_that_was_not_passed_is_refused(make):
         apply_rate(optimizer, 0.02)
     assert optimizer.param_groups[0]["lr"] == 0.1
     assert alive.optimizer is optimizer
+
+
+def test_so_is_one_that_an_earlier_watch_follows():
+    optimizer = adam()
+    scheduler = schedulers.CosineAnnealingLR(optimizer, 10)
+    apply_rate(optimizer, 0.02, scheduler)
+    with pytest.raises(RateNotAppliedError, match=r"finding\.apply\(optimizer, scheduler\)"):
+        apply_rate(optimizer, 0.03)
+
+
+@pytest.mark.parametrize("make", [lambda one: schedulers.CosineAnnealingLR(one, 10), RecursiveScheduler])
+def test_whoever_looks_at_a_followed_scheduler_sees_its_optimizer(make):
+    optimizer = adam()
+    scheduler = make(optimizer)
+    watch = apply_rate(optimizer, 0.02, scheduler)
+    assert scheduler.optimizer == optimizer
+    assert isinstance(scheduler.optimizer, torch.optim.Adam)
+    assert scheduler.optimizer.state_dict() == optimizer.state_dict()
+    for copied in (copy.deepcopy((optimizer, scheduler)), pickle.loads(pickle.dumps((optimizer, scheduler)))):
+        assert copied[1].optimizer is copied[0]
+    watch.remove()
+    assert scheduler.optimizer is optimizer
+
+
+def test_two_watches_over_one_scheduler_both_follow_it():
+    optimizer = adam()
+    scheduler = RecursiveScheduler(optimizer)
+    watches = [AppliedRate(optimizer, [scheduler]) for _ in range(2)]
+    for done in range(6):
+        step(optimizer)
+        scheduler.step()
+        if done == 3:
+            watches[0].remove()
+    assert [watch.steps for watch in watches] == [4, 6]
+    optimizer.param_groups[0]["lr"] = 0.7
+    with pytest.raises(RateNotAppliedError, match="at step 7"):
+        step(optimizer)
 
 
 def test_a_scheduler_made_later_is_caught_when_it_moves_the_rate():

@@ -78,7 +78,9 @@ def apply_rate(
         _undo_by_hand(item, driving([item], schedulers))
     old = rates_of(each, schedulers, ratios)
     change = old.to(lr)
-    if any(map(_is_cycle, with_inner(schedulers))) and differing([old.lr], [max_lr], CLOSE) is None:
+    cycles = [item for item in with_inner(schedulers) if hasattr(item, "max_lrs") and not needs_metric(item)]
+    cycles += [item for item in with_inner(schedulers) if hasattr(item, "_schedule_phases")]  # with a peak of its own
+    if cycles and differing([old.lr], [max_lr], CLOSE) is None:
         lr, change = old.lr, Change(1.0, {})
     rebases = [_rebase_of(item, change.factor) for item in schedulers]
     for watch in watches_over(each):
@@ -110,11 +112,6 @@ def _undo_by_hand(optimizer: Optimizer, schedulers: Sequence[Any]) -> None:
     if rates and all(differing(held, each, CLOSE) is not None for each in rates):
         for group, rate in zip(optimizer.param_groups, rates[-1], strict=False):
             write(group, rate)
-
-
-def _is_cycle(scheduler: Any) -> bool:
-    """Say whether a scheduler was given its peak as a number of its own, as ``CyclicLR`` and ``OneCycleLR`` are."""
-    return hasattr(scheduler, "_schedule_phases") or (hasattr(scheduler, "max_lrs") and not needs_metric(scheduler))
 
 
 def _check(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:

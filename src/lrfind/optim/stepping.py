@@ -16,9 +16,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import Self
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.optim.following import Follower, latest_rates, remove_view
+from lrfind.optim.following import Follower, View, latest_rates, remove_view
 from lrfind.optim.rates import Group, Optimizers, as_list, differing, held_by, read_rate, write
-from lrfind.optim.schedulers import driving, with_inner
+from lrfind.optim.schedulers import driving, unwrapped, with_inner
 from lrfind.optim.trajectory import Rates, rates_of
 
 
@@ -261,4 +261,5 @@ def living_schedulers(optimizer: Optimizer) -> list[Any]:
     """Return the living schedulers that drive an optimizer; slow, for error messages."""
     kinds = ((each, type(each)) for each in gc.get_objects())
     named = [each for each, kind in kinds if issubclass(kind, LRScheduler) or "schedule" in kind.__name__.lower()]
-    return [each for each in named if getattr(each, "__dict__", {}).get("optimizer") is optimizer]
+    held = ((each, getattr(each, "__dict__", {}).get("optimizer")) for each in named)
+    return [each for each, other in held if (unwrapped(other) if type(other) is View else other) is optimizer]
