@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import Any, cast
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.finder import Finder, Training, Verifier
-from lrfind.huggingface.framework import trainer_of, transformers
+from lrfind.huggingface.inner import transformers
 from lrfind.huggingface.loop import HuggingFaceLoop
 from lrfind.isolation import generators_kept
 from lrfind.loggers import Metrics
@@ -40,7 +41,7 @@ class VerifyLR(Verifier, transformers().TrainerCallback):  # type: ignore[misc]
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Note the ratios of an optimizer that the Trainer is given, before a checkpoint's state is loaded into it."""
-        trainer = trainer_of(self)
+        trainer = _trainer_of(self)
         self._ratios = _ratios_of(trainer.optimizer, args.learning_rate)
 
     @property
@@ -51,7 +52,7 @@ class VerifyLR(Verifier, transformers().TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin, now that the checkpoint that training resumes from is in place."""
-        trainer, is_resumed = trainer_of(self), state.global_step > 0
+        trainer, is_resumed = _trainer_of(self), state.global_step > 0
         self.load_state_dict((state.stateful_callbacks.get(_KEY) or {}) if is_resumed else {})
         has_moved = unwrapped(trainer.optimizer).state or getattr(trainer.lr_scheduler, "last_epoch", 1) > 0
         if is_resumed and not has_moved:
@@ -67,7 +68,7 @@ class VerifyLR(Verifier, transformers().TrainerCallback):  # type: ignore[misc]
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Check that the optimizer that was watched is the one that trained."""
-        self._end(trainer_of(self))
+        self._end(_trainer_of(self))
 
     def _training(self, trainer: Any) -> Training:
         suspects = partial(handling_groups, [*trainer.callback_handler.callbacks, trainer], r"^transformers\.")
@@ -114,7 +115,7 @@ class LRFinder(Finder, VerifyLR):
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Find again, every so many epochs."""
-        self._find_again(trainer_of(self), self._passes)
+        self._find_again(_trainer_of(self), self._passes)
         self._passes = math.floor(self._passes) + 1
 
     def _loop(self, trainer: Any) -> HuggingFaceLoop:
@@ -131,6 +132,20 @@ class LRFinder(Finder, VerifyLR):
     def _take(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> None:
         super()._take(trainer, finding, is_fresh=is_fresh)
         trainer.state.stateful_callbacks[_KEY] = self.state_dict()
+
+
+def _trainer_of(callback: Any) -> Any:
+    """Return the Trainer that is calling a callback: transformers tells its callbacks everything but that."""
+    frame = sys._getframe()
+    base = transformers().Trainer
+    while frame := frame.f_back:  # type: ignore[assignment]
+        each = frame.f_locals.get("self") if frame.f_code.co_varnames[:1] == ("self",) else None
+        if isinstance(each, base) and callback in each.callback_handler.callbacks:
+            return each
+    raise BadInputError(
+        f"{type(callback).__name__} must be called by a Trainer that has it: pass it as "
+        f"Trainer(..., callbacks=[...]), and let the Trainer call it."
+    )
 
 
 def _report(trainer: Any, callback: Any) -> Metrics:

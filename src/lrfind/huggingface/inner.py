@@ -6,13 +6,14 @@ import copy
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from types import MethodType, SimpleNamespace
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
-from lrfind.huggingface.framework import transformers
+from lrfind.errors import MissingExtraError
 from lrfind.isolation import seed_all
 from lrfind.optim import held_by, unwrapped
 
@@ -34,6 +35,14 @@ _ONCE = {"activation_checkpointing": False, "gradient_checkpointing": False, "us
 
 _SPARE = 2
 """The inner Trainer may take this many times the probe's steps, for those that a gradient scaler skips."""
+
+
+def transformers() -> Any:
+    """Return the transformers package; its Trainer stands on accelerate."""
+    for library in ("transformers", "accelerate"):
+        if find_spec(library) is None:
+            raise MissingExtraError(library, "huggingface")
+    return import_module("transformers")
 
 
 def parts_of(trainer: Any, *, is_training: bool) -> tuple[nn.Module, Optimizer | None]:

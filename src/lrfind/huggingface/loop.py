@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -15,8 +16,7 @@ from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
 from lrfind.finder import TrainerLoop
-from lrfind.huggingface.framework import LOGGER_NAMES, check_trainer, sharded, transformers
-from lrfind.huggingface.inner import base_of, inner_trainer, parts_of, restart
+from lrfind.huggingface.inner import base_of, inner_trainer, parts_of, restart, transformers
 from lrfind.isolation import Kept, end_workers, generators_kept, length_of, seed_all
 from lrfind.loop import OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
@@ -25,6 +25,9 @@ from lrfind.ranks import Ranks
 from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import AsConstant, Shape
+
+_LOGGERS = ("transformers.trainer", "accelerate")
+"""The loggers that tell of a training."""
 
 _SOME = 1_000
 """Steps of a training for which it is tried whether its scheduler can be read."""
@@ -55,7 +58,7 @@ class HuggingFaceLoop(TrainerLoop):
     """Probes a model inside the training that a Trainer would give it, or is within ``train`` giving it."""
 
     def __init__(self, trainer: Any, *, is_training: bool = False) -> None:
-        check_trainer(trainer)
+        _check_trainer(trainer)
         if not any(True for _ in trainer.model.parameters()):
             raise BadInputError(f"{type(trainer.model).__name__} has no parameters, so there is nothing to train.")
         self._trainer, self._is_training = trainer, is_training
@@ -92,14 +95,14 @@ class HuggingFaceLoop(TrainerLoop):
 
     def _begin(self, stack: ExitStack) -> Kept:
         stack.enter_context(self._ranks.together())
-        stack.enter_context(quiet(*LOGGER_NAMES))
+        stack.enter_context(quiet(*_LOGGERS))
         trainer = self._trainer
         if trainer.model_init is not None and not self._is_training:  # which may move what it reaches
-            stack.enter_context(Kept((trainer, sharded())))
+            stack.enter_context(Kept((trainer, _sharded())))
         self._parts = parts_of(trainer, is_training=self._is_training)
         self._loader = None
         stack.callback(lambda: end_workers(base_of(self._loader)))
-        return Kept((trainer, self._parts, sharded()))
+        return Kept((trainer, self._parts, _sharded()))
 
     def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
         how: Any = {"steps": len(probe.lrs), "seed": probe.seed, "is_training": self._is_training}
@@ -122,6 +125,36 @@ class HuggingFaceLoop(TrainerLoop):
         if isinstance(base, DataLoader):
             object.__setattr__(base, "persistent_workers", base.num_workers > 0)
         return self._loader
+
+
+def _check_trainer(trainer: Any) -> None:
+    """Check that this is a Trainer, and that it spreads training in no way that is not known to be put back."""
+    if not isinstance(trainer, transformers().Trainer):
+        raise BadInputError(f"trainer must be a transformers Trainer, got {type(trainer).__name__}.")
+    flags = {
+        "is_deepspeed_enabled": "DeepSpeed",
+        "is_fsdp_xla_enabled": "FSDP on TPUs",
+        "is_model_parallel": "splitting the model over devices",
+        "is_distributed_loading_by_transformers": "splitting the model over devices",
+    }
+    means = next((means for flag, means in flags.items() if getattr(trainer, flag, False)), "")
+    kind = trainer.accelerator.distributed_type.name
+    if not means and trainer.args.n_gpu > 1:
+        means = f"DataParallel over {trainer.args.n_gpu} devices"
+    elif not means and kind not in ("NO", "FSDP") and not kind.startswith("MULTI_"):  # alone, in shards, DDP
+        means = f"{kind} over {trainer.accelerator.num_processes} processes"
+    if means:
+        raise BadInputError(
+            f"this Trainer spreads training by {means}, which a search does not put back; search under torchrun with "
+            f"DDP or FSDP, or on one device (CUDA_VISIBLE_DEVICES=0, no launcher), then train with "
+            f"learning_rate=finding.lr."
+        )
+
+
+def _sharded() -> Any:
+    """Return where FSDP remembers which modules of the process are in shards; None where it is not in use."""
+    state = sys.modules.get("torch.distributed._composable_state")
+    return getattr(getattr(state, "_module_state_mapping", None), "data", None)
 
 
 class _ProbeCallback(Recorder, transformers().TrainerCallback):  # type: ignore[misc]
