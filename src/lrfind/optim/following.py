@@ -7,11 +7,15 @@ from contextlib import suppress
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, CyclicLR, LambdaLR, OneCycleLR
 
 from lrfind.errors import BadInputError
 from lrfind.optim.rates import RATES, Group, held_by, write
-from lrfind.optim.schedulers import drives, optimizer_of, unwrapped, with_inner
+from lrfind.optim.schedulers import drives, inner_of, is_known, optimizer_of, unwrapped, with_inner
 from lrfind.optim.trajectory import is_recursive
+
+_CLOSED = (LambdaLR, CyclicLR, OneCycleLR, CosineAnnealingWarmRestarts)
+"""Schedulers of torch's whose next rates do not depend on those before."""
 
 
 class _Group(UserDict[str, Any]):
@@ -123,9 +127,7 @@ class Follower:
     def __init__(self, scheduler: Any) -> None:
         self.scheduler, self.optimizer = scheduler, unwrapped(optimizer_of(scheduler))
         self._view: View | None = None
-        self._is_recursive = False
-        with suppress(BadInputError):  # where it cannot be stepped on a copy
-            self._is_recursive = is_recursive(scheduler)
+        self._is_recursive = _goes_on(scheduler)
         self._is_seen = self._is_recursive or not hasattr(scheduler, "get_last_lr")
         self._latest: list[float] | None = None
 
@@ -150,3 +152,12 @@ class Follower:
         is_told = hasattr(self.scheduler, "get_last_lr") or all(group.written is not None for group in groups)
         is_set = any(group.is_written for group in groups)
         return is_set or not is_told or self._latest is None or self._latest != latest_rates(self.scheduler)
+
+
+def _goes_on(scheduler: Any) -> bool:
+    """Say whether a scheduler makes its next rates of those before; one of a known class is not tried."""
+    if is_known(scheduler):
+        return not all(isinstance(each, _CLOSED) for each in with_inner([scheduler]) if not inner_of(each))
+    with suppress(BadInputError):  # where it cannot be stepped on a copy
+        return is_recursive(scheduler)
+    return False
