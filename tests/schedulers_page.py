@@ -12,7 +12,7 @@ import transformers
 from schedulers import GIVEN, SCHEDULERS, STEPS, advance
 
 from lrfind.optim import apply_rate
-from lrfind.optim.scaled import Scaled
+from lrfind.optim.following import View
 from lrfind.optim.schedulers import with_inner
 
 PAGE = Path(__file__).parents[1] / "docs" / "schedulers.md"
@@ -47,6 +47,10 @@ of the fraction of training done, and set the rates yourself. Accelerate's wrapp
 are scaled by what they write. `CyclicLR` and `OneCycleLR` get absolute rates; the found rate becomes their peak, but
 one that was built with `finding.max_lr` as its peak is left as it was built.
 
+While a rate is watched, a scheduler that makes its next rate of the one in the groups (`CosineAnnealingLR`,
+`ExponentialLR`, `ReduceLROnPlateau`, your own) sees its optimizer through a proxy that scales nothing, until `remove()`.
+So a rate that is set by hand between `optimizer.step()` and `scheduler.step()` is caught. Other schedulers overwrite it.
+
 A function that you give to `LambdaLR` may count its calls: it is called only by the training, and where it is tried,
 its state is put back. The optimizer may be in a wrapper that shares its param groups (apex's `LARC`, timm's
 `Lookahead`). A wrapper that does not call torch's step hooks is refused, since its rate could not be watched.
@@ -74,7 +78,7 @@ def row(kind, name, make):
     """What comes of one scheduler."""
     errors = [max(error(make, ratios, per_epoch) for per_epoch in (1, 3)) for ratios in RATIOS.values()]
     scheduler, before, after = applied(make)
-    is_viewed = isinstance(scheduler.optimizer, Scaled) and scheduler.optimizer.factor != 1
+    is_viewed = isinstance(scheduler.optimizer, View) and scheduler.optimizer.factor != 1
     scaled = [one for one in _BOUNDS if before.get(one) and (is_viewed or before[one] != after[one])]
     bounds = [_CALLED.get(one, one) for one in scaled if "Cyclic" not in name]
     bounds += [one for one in GIVEN.get(name, lambda lr: {})(1.0) if "lr" in one and one not in bounds]

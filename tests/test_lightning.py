@@ -4,6 +4,7 @@ import math
 import random
 import re
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.lightning.attributes import trace
 from lrfind.lightning.framework import fit
 from lrfind.lightning.loop import LightningLoop
-from lrfind.records import Probe
+from lrfind.records import Cost, Finding, Probe
 from lrfind.strategies.range_test import RangeTest
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
@@ -237,6 +238,15 @@ def adversarial(pl):
     return kind
 
 
+class Told:
+    """A strategy that probes a little and answers what it was told."""
+
+    def propose(self, records):
+        if not records:
+            return [Probe((1e-5, 1e-4, 1e-3))]
+        return Finding(0.0123, 0.01, 0.02, (0.01, 0.02), "told", "constant", tuple(records), Cost(3, 0.0))
+
+
 class TestSeveralOptimizers:
     def test_all_move_together_and_keep_their_ratio(self, pl):
         finder = lrl.LRFinder()
@@ -255,6 +265,25 @@ class TestSeveralOptimizers:
         assert second == finder.finding.lr
         assert len(finder.finding.records[0].ratios) == 1
         assert first in (2e-3, finder.finding.lr * 4)
+
+    @pytest.mark.parametrize("index", [0, 1])
+    def test_an_attribute_that_both_read_is_left_alone_where_one_is_named_and_that_is_said(self, pl, index):
+        net, fitted = trained(pl, adversarial(pl), finder := lrl.LRFinder(optimizer=index, strategy=Told()))
+        rates = [each.param_groups[0]["lr"] for each in fitted.optimizers]
+        assert rates[index] == finder.finding.lr
+        assert (net.lr, rates[1 - index]) == (2e-3, 2e-3 / 4 if index == 0 else 2e-3)
+        said = "self.lr gives other optimizers their rate, too: the optimizer was set, the attribute not."
+        assert said in finder.finding.notes
+
+    def test_so_it_is_not_written_by_apply(self, pl):
+        net = adversarial(pl)()
+        finding = lrl.find(trainer(pl), net, loader(), optimizer=1, strategy="range", progress=False)
+        with pytest.raises(RateNotAppliedError, match="makes several; say which: optimizer="):
+            lrl.apply(finding, net)
+        with pytest.raises(RateNotAppliedError, match=r"gives other optimizers their rate, too; .* LRFinder\(\)"):
+            lrl.apply(finding, net, optimizer=1)
+        lrl.apply(both := lrl.find(trainer(pl), net, loader(), strategy="range", progress=False), net)
+        assert net.lr == both.lr
 
     def test_only_finding_leaves_them_as_they_are(self, pl):
         finder = lrl.LRFinder(apply=False)
@@ -279,7 +308,8 @@ class TestWhenItSearches:
         net, fitted = trained(pl, module(pl), finder, max_epochs=3, limit_train_batches=2)
         assert len(finder.findings) == 3
         assert fitted.optimizers[0].param_groups[0]["lr"] == finder.finding.lr == net.lr
-        assert finder.span == (finder.finding.lr, finder.finding.lr)
+        rates = [finding.lr for finding in finder.findings]
+        assert (finder.span, finder.applied.steps) == ((min(rates), max(rates)), 6)
 
     def test_resuming_a_run_that_had_no_finder_resumes_and_searches_from_there(self, pl, tmp_path):
         _, fitted = trained(pl, module(pl), max_epochs=2, lr=2e-4)
@@ -300,6 +330,20 @@ class TestWhenItSearches:
             )
         assert finder.span == (finder.finding.lr, finder.finding.lr)
         assert (len(finder.findings), net.lr) == (1, finder.finding.lr)
+
+    @pytest.mark.parametrize("at", [0, 1])
+    def test_an_error_of_a_logger_is_the_users_own_and_what_was_found_is_in_use(self, pl, at):
+        class Failing(pl.loggers.CSVLogger):
+            def log_metrics(self, metrics, step=None):
+                if "lrfind/lr" in metrics and step >= 20 * at:
+                    raise ProbeError("no space left")
+
+        finder, net = lrl.LRFinder(every=1, strategy="range", progress=False), module(pl)(2e-3)
+        fitted = trainer(pl, finder, logger=Failing("logs"))
+        with pytest.raises(ProbeError, match="no space left"):
+            fitted.fit(net, loader())
+        held = fitted.optimizers[0].param_groups[0]["lr"]
+        assert (len(finder.findings), finder.finding.lr, net.lr, net.count) == (at + 1, held, held, 20 * at)
 
     def test_it_says_in_a_line_what_it_found_and_whether_training_uses_it(self, pl, capsys):
         for options, fate in (
@@ -465,6 +509,21 @@ class TestTheAppliedRate:
         assert verify.span == (finding.lr, finding.lr)
         with pytest.raises(RateNotAppliedError, match=r"hparams\.lr.*self\.lr"):
             lrl.apply(finding, net, attr="hparams.lr")
+
+    @pytest.mark.parametrize("kept", ["config", "partial"])
+    def test_a_rate_that_is_in_no_attribute_is_refused_with_the_way_out(self, pl, kept):
+        def configure_optimizers(self):
+            return (
+                self.make(self.parameters()) if kept == "partial" else torch.optim.SGD(self.parameters(), **self.made)
+            )
+
+        net = module(pl, configure_optimizers=configure_optimizers)()
+        net.made, net.make = {"lr": 0.1}, partial(torch.optim.SGD, lr=0.1)
+        finding = lrl.find(trainer(pl), net, loader(), strategy="range", progress=False)
+        with pytest.raises(RateNotAppliedError, match=r"partial or a config object; .* or train with LRFinder\(\)"):
+            lrl.apply(finding, net)
+        trainer(pl, finder := lrl.LRFinder(strategy="range", progress=False)).fit(net, loader())
+        assert finder.span == (finder.finding.lr, finder.finding.lr)
 
     def test_a_literal_rate_is_replaced_on_the_optimizer_and_its_scheduler(self, pl):
         def configure_optimizers(self):

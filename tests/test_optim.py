@@ -1,14 +1,17 @@
+import copy
+import pickle
+import re
 from collections import OrderedDict
 
 import pytest
 import torch
-from schedulers import TimmScheduler
+from schedulers import TORCH, TRANSFORMERS, RecursiveScheduler, TimmScheduler, advance
 from torch import nn
 from torch.optim import lr_scheduler as schedulers
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim import AppliedRate, apply_rate, rates_of
-from lrfind.optim.rates import read_rate, set_rate
+from lrfind.optim.rates import read_rate, write
 from lrfind.pytorch import PyTorchLoop
 from lrfind.recorder import Recorder
 from lrfind.records import Probe
@@ -43,7 +46,7 @@ def test_ratios_between_groups_are_kept():
 def test_what_is_read_back_is_what_was_set_to_the_last_bit():
     optimizer = adam()
     for lr in (1e-7 / 3, 0.1 / 7, 3.3):
-        set_rate(optimizer.param_groups, lr, (1.0,))
+        write(optimizer.param_groups[0], lr)
         assert read_rate(optimizer.param_groups, (1.0,)) == lr
 
 
@@ -66,7 +69,8 @@ def test_tensor_rates_in_a_ratio_are_one_rate():
     groups = [{"params": [parameter()]}, {"params": [parameter()], "lr": torch.tensor(0.01)}]
     optimizer = torch.optim.Adam(groups, lr=torch.tensor(0.1))
     ratios = rates_of(optimizer).ratios
-    set_rate(optimizer.param_groups, 0.0123, ratios)
+    for group, ratio in zip(optimizer.param_groups, ratios, strict=True):
+        write(group, 0.0123 * ratio)
     assert read_rate(optimizer.param_groups, ratios) == pytest.approx(0.0123)
 
 
@@ -200,6 +204,43 @@ def test_a_scheduler_that_was_not_passed_is_refused(make):
         apply_rate(optimizer, 0.02)
     assert optimizer.param_groups[0]["lr"] == 0.1
     assert alive.optimizer is optimizer
+
+
+def test_so_is_one_that_an_earlier_watch_follows():
+    optimizer = adam()
+    scheduler = schedulers.CosineAnnealingLR(optimizer, 10)
+    apply_rate(optimizer, 0.02, scheduler)
+    with pytest.raises(RateNotAppliedError, match=r"finding\.apply\(optimizer, scheduler\)"):
+        apply_rate(optimizer, 0.03)
+
+
+@pytest.mark.parametrize("make", [lambda one: schedulers.CosineAnnealingLR(one, 10), RecursiveScheduler])
+def test_whoever_looks_at_a_followed_scheduler_sees_its_optimizer(make):
+    optimizer = adam()
+    scheduler = make(optimizer)
+    watch = apply_rate(optimizer, 0.02, scheduler)
+    assert scheduler.optimizer == optimizer
+    assert isinstance(scheduler.optimizer, torch.optim.Adam)
+    assert scheduler.optimizer.state_dict() == optimizer.state_dict()
+    for copied in (copy.deepcopy((optimizer, scheduler)), pickle.loads(pickle.dumps((optimizer, scheduler)))):
+        assert copied[1].optimizer is copied[0]
+    watch.remove()
+    assert scheduler.optimizer is optimizer
+
+
+def test_two_watches_over_one_scheduler_both_follow_it():
+    optimizer = adam()
+    scheduler = RecursiveScheduler(optimizer)
+    watches = [AppliedRate(optimizer, [scheduler]) for _ in range(2)]
+    for done in range(6):
+        step(optimizer)
+        scheduler.step()
+        if done == 3:
+            watches[0].remove()
+    assert [watch.steps for watch in watches] == [4, 6]
+    optimizer.param_groups[0]["lr"] = 0.7
+    with pytest.raises(RateNotAppliedError, match="at step 7"):
+        step(optimizer)
 
 
 def test_a_scheduler_made_later_is_caught_when_it_moves_the_rate():
@@ -474,3 +515,100 @@ def test_ratios_that_are_known_tell_whose_rate_it_is_whatever_the_default(order,
     optimizer.defaults["lr"] = default
     assert rates_of(optimizer, ratios=order).lr == 0.5
     assert rates_of(optimizer, ratios=(1.0, 7.0)).lr == rates_of(optimizer).lr  # of another optimizer
+
+
+RECURSIVE = {
+    name: TORCH[name] for name in TORCH if not re.match(r"LambdaLR|OneCycle|Cyclic|CosineAnnealingWarmRestarts", name)
+}
+RECURSIVE |= {"one's own class": RecursiveScheduler, "transformers' greedy": TRANSFORMERS["greedy"]}
+
+
+class OwnRecursive(schedulers.LRScheduler):
+    """A subclass of torch's that goes on from what the groups hold."""
+
+    def get_lr(self):
+        return [group["lr"] * (0.9 if self.last_epoch else 1.0) for group in self.optimizer.param_groups]
+
+
+RECURSIVE["one's own subclass"] = OwnRecursive
+
+
+def watched(make, *, at=-1, lr=0.0, steps=12):
+    """Train twelve steps under a watch; between a step and the scheduler's, a rate is set by hand."""
+    optimizer = torch.optim.SGD([{"params": [parameter()]}, {"params": [parameter()], "lr": 0.05}], lr=0.1)
+    watch = apply_rate(optimizer, 0.02, scheduler := make(optimizer))
+    for done in range(steps):
+        step(optimizer)
+        if done == at:
+            optimizer.param_groups[1]["lr"] = lr
+        advance(scheduler, done + 1)
+    return watch
+
+
+@pytest.mark.parametrize(("at", "lr"), [(0, 0.7), (5, 0.0)])
+@pytest.mark.parametrize("make", RECURSIVE.values(), ids=RECURSIVE)
+@pytest.mark.filterwarnings("ignore:Detected call of:UserWarning")
+def test_a_rate_set_by_hand_before_a_scheduler_that_goes_on_from_it_is_caught(make, at, lr):
+    assert watched(make).steps == 12
+    with pytest.raises(RateNotAppliedError, match=f"at step {at + 2} param group 1 of SGD has lr="):
+        watched(make, at=at, lr=lr)
+
+
+def test_a_scheduler_that_is_stepped_several_times_at_once_is_followed():
+    """As Accelerate's wrapper does, once for every process."""
+    for make in (TORCH["CosineAnnealingLR(eta_min)"], TORCH["PolynomialLR"], TORCH["ChainedScheduler"]):
+        optimizer = torch.optim.SGD([parameter()], lr=0.1)
+        watch = apply_rate(optimizer, 0.02, scheduler := make(optimizer))
+        for _ in range(5):
+            step(optimizer)
+            for _ in range(4):
+                scheduler.step()
+        assert watch.steps == 5
+
+
+def test_of_two_schedulers_the_one_that_was_stepped_last_tells_the_rate():
+    optimizer = torch.optim.SGD([parameter()], lr=0.1)
+    both = [schedulers.ConstantLR(optimizer, 0.5, 100), schedulers.ExponentialLR(optimizer, 0.9)]
+    watch = apply_rate(optimizer, 0.02, both)
+    for _ in range(3):
+        step(optimizer)
+        both[0].step()
+    earlier = optimizer.param_groups[0]["lr"]
+    for _ in range(3):
+        step(optimizer)
+        both[1].step()
+    step(optimizer)
+    assert (watch.steps, watch.least) == (7, pytest.approx(earlier * 0.9**3))
+    optimizer.param_groups[0]["lr"] = earlier  # as the first one last set it
+    with pytest.raises(RateNotAppliedError, match="at step 8 param group 0 of SGD"):
+        step(optimizer)
+
+
+@pytest.mark.parametrize("make", [schedulers.ExponentialLR, lambda one, gamma: RecursiveScheduler(one)])
+def test_applied_in_the_middle_it_goes_on_from_what_the_schedule_set_whatever_was_set_by_hand(make):
+    rates = []
+    for by_hand in (None, 3.0):
+        optimizer = torch.optim.SGD([parameter()], lr=0.05)
+        scheduler = make(optimizer, 0.9)
+        first = apply_rate(optimizer, 0.04, scheduler)
+        for _ in range(3):
+            step(optimizer)
+            scheduler.step()
+        if by_hand:
+            optimizer.param_groups[0]["lr"] = by_hand
+        apply_rate(optimizer, 0.02, scheduler)
+        step(optimizer)
+        rates.append(optimizer.param_groups[0]["lr"])
+        assert first.steps == 3
+    assert rates[0] == rates[1] <= 0.02
+
+
+def test_a_watch_goes_on_from_an_earlier_one():
+    optimizer = adam(0.1)
+    first = AppliedRate(optimizer)
+    step(optimizer)
+    first.remove()
+    optimizer.param_groups[0]["lr"] = 0.3
+    second = AppliedRate(optimizer, before=first)
+    step(optimizer)
+    assert (second.steps, second.least, second.greatest) == (2, 0.1, 0.3)

@@ -9,7 +9,9 @@ from torch.optim import lr_scheduler as torchs
 from torch.utils.data import DataLoader, TensorDataset
 
 import lrfind
+from lrfind.errors import BadInputError
 from lrfind.optim import Scheduled, apply_rate, rates_of, to_schedule
+from lrfind.options import to_strategy
 
 
 def optimizer_at(*rates):
@@ -85,6 +87,18 @@ def test_an_iterator_that_it_reads_on_in_is_where_it_was():
     scheduler = torchs.LambdaLR(optimizer_at(0.1), lambda step: next(rates))
     Scheduled(scheduler).over(3)
     assert next(rates) == 0.5
+
+
+class WithoutOptimizer:
+    def step(self):
+        """Change the rates of an optimizer that only this knows of."""
+
+
+def test_a_scheduler_that_does_not_say_whose_rates_it_changes_is_refused_with_the_way_out():
+    with pytest.raises(BadInputError, match=r"schedule must be .* a function .* attribute optimizer, "):
+        to_strategy(schedule=WithoutOptimizer())
+    with pytest.raises(BadInputError, match="got the class WithoutOptimizer; give an instance"):
+        to_strategy(schedule=WithoutOptimizer, total_steps=100)
 
 
 def cyclic(optimizer):

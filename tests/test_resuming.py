@@ -228,7 +228,8 @@ class TestLightning:
         model = fit(pl, module(pl), finder, epochs=2)
         first, second = (finding.lr for finding in finder.findings)
         assert model.rates == [first] * 20 + [second] * 20
-        assert (finder.applied.steps, model.lr) == (20, second)
+        assert (finder.applied.steps, model.lr) == (40, second)
+        assert finder.span == (min(first, second), max(first, second))
 
     def test_search_again_where_it_has_just_been_searched_is_left_out(self, pl):
         fit(pl, module(pl), keep="one.ckpt")
@@ -351,7 +352,8 @@ class TestHuggingFace:
         trainer = train(Model(), finder := lrh.LRFinder(every=1, **FAST), epochs=2)
         first, second = (finding.lr for finding in finder.findings)
         assert rates_of(trainer) == [first] * 20 + [second] * 20
-        assert (finder.applied.steps, trainer.args.learning_rate) == (20, second)
+        assert (finder.applied.steps, trainer.args.learning_rate) == (40, second)
+        assert finder.span == (min(first, second), max(first, second))
 
     def test_search_again_where_it_has_just_been_searched_is_left_out(self):
         train(Model(), epochs=3)

@@ -192,6 +192,26 @@ def test_a_scheduler_of_the_optimizer_that_is_not_searched_is_left_alone():
     assert second == pytest.approx([FOUND * 0.9**step for step in range(1, 25)])
 
 
+@pytest.mark.parametrize("make", [*OWN.values(), TORCH["MultiplicativeLR"]], ids=[*OWN, "MultiplicativeLR"])
+def test_a_monitor_of_rates_logs_what_it_does_without_a_watch(tmp_path, make):
+    logged = []
+    for callbacks in ([], [lrl.VerifyLR(FOUND)]):
+        monitor = pl.callbacks.LearningRateMonitor("step")
+        trainer = pl.Trainer(
+            max_epochs=2,
+            callbacks=[*callbacks, monitor],
+            logger=pl.loggers.CSVLogger(tmp_path),
+            log_every_n_steps=1,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            accelerator="cpu",
+        )
+        trainer.fit(Net(make, FOUND), torch.utils.data.DataLoader(torch.randn(BATCHES * 2, 4), batch_size=2))
+        logged.append(monitor.lrs)
+    assert list(logged[0]) == ["lr-SGD/pg1", "lr-SGD/pg2"]
+    assert logged[0] == logged[1]
+
+
 def test_what_a_scheduler_in_timms_shape_does_is_read():
     searched = {}
     for unit, make in (("epoch", lambda one: TimmScheduler(one, 3)), ("step", TIMM["cosine, per update"])):

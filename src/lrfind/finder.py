@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 from typing_extensions import Unpack
@@ -24,7 +23,6 @@ from lrfind.optim import (
     as_list,
     differing,
     groups_of,
-    handling_groups,
     rates_of,
 )
 from lrfind.options import NAMES, SearchOptions, to_strategy, with_names
@@ -71,8 +69,7 @@ class Training(NamedTuple):
     optimizers: Optimizers
     schedulers: tuple[Any, ...]
     steps: int  # that the optimizer has made
-    holders: Sequence[Any]  # of code that may change a rate: callbacks, modules
-    framework: str  # a pattern of the modules whose classes are the framework's own
+    suspects: Callable[[], Sequence[str]]  # the names of code that may change a rate, of callbacks and modules
     named: Sequence[float]  # what it calls its rate, in attributes or arguments
 
 
@@ -88,6 +85,7 @@ class Verifier(ABC):
 
     def __init__(self, lr: float | None) -> None:
         self.lr = lr
+        self.findings: list[Finding] = []
         self._groups: list[int] = []
         self._ratios: tuple[float, ...] = ()  # of the param groups, as the optimizer was built
         self._begun = 0
@@ -102,7 +100,7 @@ class Verifier(ABC):
 
     @property
     def span(self) -> tuple[float, float]:
-        """The least and the greatest rate read back from the optimizer.
+        """The least and the greatest rate read back from the optimizer, from the first step of training on.
 
         Raises:
             RateNotAppliedError: If no step was watched.
@@ -113,6 +111,7 @@ class Verifier(ABC):
 
     def _begin(self, trainer: Any, *, is_resumed: bool = False) -> None:
         """Compare the rate with the one that training starts, or goes on, with; watch it from now on."""
+        self.applied = None
         rates = self._rates(trainer)
         if self.lr is not None:
             is_told = len(set(self._ratios)) > 1 or not is_resumed  # which group's rate it is; else any may have it
@@ -136,9 +135,9 @@ class Verifier(ABC):
     def _watch(self, trainer: Any) -> None:
         """Watch the optimizer from now on; param groups that come later than the first watch may hold any rate."""
         self._unwatch()
-        optimizers, schedulers, self._begun, holders, framework, _ = self._training(trainer)
-        suspects = partial(handling_groups, [each for each in holders if each is not self], framework)
-        self.applied = AppliedRate(optimizers, schedulers, suspects=suspects, groups=self._groups, ratios=self._ratios)
+        optimizers, schedulers, self._begun, suspects, _ = self._training(trainer)
+        known: Any = {"groups": self._groups, "ratios": self._ratios, "before": self.applied}
+        self.applied = AppliedRate(optimizers, schedulers, suspects=suspects, **known)
         self._groups = self.applied.groups
 
     def _unwatch(self) -> None:
@@ -157,11 +156,12 @@ class Verifier(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what checkpoints keep, so that a resumed training does not search again."""
-        return {"groups": self._groups}
+        return {"groups": self._groups, "findings": [finding.to_dict() for finding in self.findings]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what the checkpoint of the training that is resumed has kept; of a new training, nothing."""
         self._groups = state_dict.get("groups", [])
+        self.findings = [Finding.from_dict(each) for each in state_dict.get("findings", ())]
 
 
 class Finder(Verifier):
@@ -179,7 +179,6 @@ class Finder(Verifier):
             raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")
         if every is not None and options.get("resume") is not None:
             raise BadInputError("resume= is for the one search at the start; leave it out where every= asks for more.")
-        self.findings: list[Finding] = []
         self._apply, self._every, self._options = apply, every, options
         self._is_new = False
 
@@ -202,13 +201,13 @@ class Finder(Verifier):
 
     def _begin(self, trainer: Any, *, is_resumed: bool = False) -> None:
         """Use the finding of the training that is resumed; where there is none, find."""
-        self._is_new = not self.findings
+        self.applied, self._is_new = None, not self.findings
         if self.findings:
-            self._use(trainer, is_fresh=False)
-        else:
-            if is_resumed and self._apply:  # into an optimizer that was built with another rate
-                as_list(self._training(trainer).optimizers)[0].defaults["lr"] = self._rates(trainer).lr
-            self._find(trainer, is_fresh=not is_resumed)
+            self.findings[-1] = self._use(trainer, self.findings[-1], is_fresh=False)
+            return
+        if is_resumed and self._apply:  # into an optimizer that was built with another rate
+            as_list(self._training(trainer).optimizers)[0].defaults["lr"] = self._rates(trainer).lr
+        self._take(trainer, self._search(trainer), is_fresh=not is_resumed)
 
     def _find_again(self, trainer: Any, epoch: float) -> None:
         """Find again if this epoch is one to do so; the rate is kept where the curve cannot be read."""
@@ -216,11 +215,13 @@ class Finder(Verifier):
         if is_new or not self._every or epoch <= 0 or epoch % self._every:
             return
         try:
-            self._find(trainer, is_fresh=False)
+            finding = self._search(trainer)
         except ProbeError as error:
             warnings.warn(f"At epoch {epoch:.0f} the rate is kept as it is: {error}", stacklevel=3)
+        else:
+            self._take(trainer, finding, is_fresh=False)
 
-    def _find(self, trainer: Any, *, is_fresh: bool) -> None:
+    def _search(self, trainer: Any) -> Finding:
         groups = groups_of(self._training(trainer).optimizers)
         if not any(each.requires_grad for group in groups for each in group["params"]):
             raise BadInputError(
@@ -228,16 +229,19 @@ class Finder(Verifier):
                 "with find(trainer, ...) before, without the callback that freezes them, and train with VerifyLR(lr)."
             )
         with generators_kept():  # first of all
-            self.findings.append(self._loop(trainer).find(self._options))
+            return self._loop(trainer).find(self._options)
+
+    def _take(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> None:
+        """Use a new finding, and tell the loggers of it."""
+        self.findings.append(self._use(trainer, finding, is_fresh=is_fresh))
+        with generators_kept():
             for logger in self._loggers(trainer):
                 log_search(logger, self.findings[-1], self._training(trainer).steps)
-        self._use(trainer, is_fresh=is_fresh)
 
-    def _use(self, trainer: Any, *, is_fresh: bool) -> None:
-        """Put the latest rate where training reads it, make sure of the optimizer, and watch it."""
-        finding = self.findings[-1]
+    def _use(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
+        """Put a rate where training reads it, make sure of the optimizer, and watch it."""
         if self._apply:
-            self.findings[-1] = self._write(trainer, finding, is_fresh=is_fresh)
+            finding = self._write(trainer, finding, is_fresh=is_fresh)
             optimizers, schedulers, *_ = self._training(trainer)
             self._ratios = finding.ratios or self._ratios
             if self._rates(trainer).lr != finding.lr:
@@ -245,12 +249,4 @@ class Finder(Verifier):
             as_list(optimizers)[0].defaults["lr"] = finding.lr
             self._watch(trainer)
         announce(finding, is_applied=self._apply, shown=bool(self._options.get("progress", True)))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what checkpoints keep."""
-        return {**super().state_dict(), "findings": [finding.to_dict() for finding in self.findings]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take what the checkpoint has kept."""
-        super().load_state_dict(state_dict)
-        self.findings = [Finding.from_dict(each) for each in state_dict.get("findings", ())]
+        return finding

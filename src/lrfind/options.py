@@ -176,4 +176,5 @@ def to_strategy(*, steps_per_epoch: float = 0.0, **options: Unpack[SearchOptions
 
 def unstepped(schedule: Schedule) -> str | Shape | Stretched:
     """Return a schedule as strategies take it: of a torch scheduler, what it will do."""
-    return Scheduled(schedule) if is_scheduler(schedule) else schedule  # type: ignore[return-value]
+    is_stepped = is_scheduler(schedule) or (hasattr(schedule, "step") and not isinstance(schedule, type))
+    return Scheduled(schedule) if is_stepped else schedule  # type: ignore[return-value]

@@ -15,7 +15,7 @@ from lrfind.curves import GAPS, PATIENCE, DivergenceWatch
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.isolation import generators_kept
 from lrfind.loop import OnStep
-from lrfind.optim import Optimizers, Stepping, as_list, groups_of, reply_of
+from lrfind.optim import Optimizers, Stepping, as_list, groups_of, rates_of, reply_of
 from lrfind.ranks import Ranks, local
 from lrfind.records import Probe, Record, Stop
 
@@ -71,7 +71,7 @@ class Recorder:
         """
         is_under_way = bool(as_list(optimizers)[0].state)  # with the rate of a checkpoint, maybe, whatever it is called
         named = () if is_under_way else named
-        self._stepping = Stepping(optimizers, self.probe.lrs[0], scheduler=scheduler, named=named)
+        self._stepping = Stepping(optimizers, rates_of(optimizers, scheduler, named=named), self.probe.lrs[0])
         self._lead = self._stepping.optimizers[0]
         self._is_fresh = not self._lead.state
         is_torchs = type(self._lead).__module__.startswith("torch.optim.")  # whose optimizers draw no random numbers

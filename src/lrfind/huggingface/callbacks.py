@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.finder import Finder, Training, Verifier
-from lrfind.huggingface.framework import callback_base, trainer_of
+from lrfind.huggingface.inner import transformers
 from lrfind.huggingface.loop import HuggingFaceLoop
 from lrfind.isolation import generators_kept
 from lrfind.loggers import Metrics
-from lrfind.optim import held_by, rates_of, unwrapped
+from lrfind.optim import handling_groups, held_by, rates_of, unwrapped
 from lrfind.options import with_meanings
 from lrfind.records import Finding
 
 _KEY = "lrfind"
 """Where the finding is kept in the state that the Trainer saves with its checkpoints."""
 
-_ANEW = (
-    "The checkpoint that training resumes from has only the model (save_only_model=True): the optimizer and the "
-    "schedule begin anew."
-)
 
-
-class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
+class VerifyLR(Verifier, transformers().TrainerCallback):  # type: ignore[misc]
     """Verifies that training really uses a learning rate, from before the first step to after the last.
 
     Args:
@@ -43,7 +41,7 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Note the ratios of an optimizer that the Trainer is given, before a checkpoint's state is loaded into it."""
-        trainer = trainer_of(self)
+        trainer = _trainer_of(self)
         self._ratios = _ratios_of(trainer.optimizer, args.learning_rate)
 
     @property
@@ -54,24 +52,28 @@ class VerifyLR(Verifier, callback_base()):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin, now that the checkpoint that training resumes from is in place."""
-        trainer, is_resumed = trainer_of(self), state.global_step > 0
+        trainer, is_resumed = _trainer_of(self), state.global_step > 0
         self.load_state_dict((state.stateful_callbacks.get(_KEY) or {}) if is_resumed else {})
-        if is_resumed and not _is_restored(trainer):
+        has_moved = unwrapped(trainer.optimizer).state or getattr(trainer.lr_scheduler, "last_epoch", 1) > 0
+        if is_resumed and not has_moved:
             is_resumed = False
-            warnings.warn(_ANEW, stacklevel=2)
+            warnings.warn(
+                "The checkpoint that training resumes from has only the model (save_only_model=True): the optimizer "
+                "and the schedule begin anew.",
+                stacklevel=2,
+            )
         if is_resumed and not self._ratios:
             self._ratios = _ratios_as_built(trainer)
         self._begin(trainer, is_resumed=is_resumed)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Check that the optimizer that was watched is the one that trained."""
-        self._end(trainer_of(self))
+        self._end(_trainer_of(self))
 
     def _training(self, trainer: Any) -> Training:
-        holders = [*trainer.callback_handler.callbacks, trainer]
-        schedulers, steps = (trainer.lr_scheduler,), trainer.state.global_step
-        named = (trainer.args.learning_rate,)
-        return Training(trainer.optimizer, schedulers, steps, holders, r"^transformers\.", named)
+        suspects = partial(handling_groups, [*trainer.callback_handler.callbacks, trainer], r"^transformers\.")
+        steps, named = trainer.state.global_step, (trainer.args.learning_rate,)
+        return Training(trainer.optimizer, (trainer.lr_scheduler,), steps, suspects, named)
 
     def _refusal(self, trainer: Any, used: float) -> RateNotAppliedError:
         return RateNotAppliedError(
@@ -113,7 +115,7 @@ class LRFinder(Finder, VerifyLR):
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Find again, every so many epochs."""
-        self._find_again(trainer_of(self), self._passes)
+        self._find_again(_trainer_of(self), self._passes)
         self._passes = math.floor(self._passes) + 1
 
     def _loop(self, trainer: Any) -> HuggingFaceLoop:
@@ -121,32 +123,40 @@ class LRFinder(Finder, VerifyLR):
 
     def _loggers(self, trainer: Any) -> Sequence[Metrics]:
         each = trainer.callback_handler.callbacks
-        return [
-            _Report(trainer, item) for item in each if type(item).__module__.startswith("transformers.integrations")
-        ]
+        return [_report(trainer, item) for item in each if "transformers.integrations" in type(item).__module__]
 
     def _write(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         trainer.args.learning_rate = finding.lr
         return finding
 
-    def _use(self, trainer: Any, *, is_fresh: bool) -> None:
-        super()._use(trainer, is_fresh=is_fresh)
+    def _take(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> None:
+        super()._take(trainer, finding, is_fresh=is_fresh)
         trainer.state.stateful_callbacks[_KEY] = self.state_dict()
 
 
-class _Report:
-    """Lets a callback that reports to a tool (``report_to``) take numbers as a logger does."""
+def _trainer_of(callback: Any) -> Any:
+    """Return the Trainer that is calling a callback: transformers tells its callbacks everything but that."""
+    frame = sys._getframe()
+    base = transformers().Trainer
+    while frame := frame.f_back:  # type: ignore[assignment]
+        each = frame.f_locals.get("self") if frame.f_code.co_varnames[:1] == ("self",) else None
+        if isinstance(each, base) and callback in each.callback_handler.callbacks:
+            return each
+    raise BadInputError(
+        f"{type(callback).__name__} must be called by a Trainer that has it: pass it as "
+        f"Trainer(..., callbacks=[...]), and let the Trainer call it."
+    )
 
-    def __init__(self, trainer: Any, callback: Any) -> None:
-        self._trainer, self._callback = trainer, callback
-        self.experiment = getattr(callback, "tb_writer", None)
 
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Take numbers of a step."""
-        trainer = self._trainer
+def _report(trainer: Any, callback: Any) -> Metrics:
+    """Let a callback that reports to a tool (``report_to``) take numbers as a logger does."""
+
+    def log_metrics(metrics: dict[str, float], step: int) -> None:
         state = copy.copy(trainer.state)
-        state.global_step = state.global_step if step is None else step
-        self._callback.on_log(trainer.args, state, trainer.control, logs=dict(metrics), model=trainer.model)
+        state.global_step = step
+        callback.on_log(trainer.args, state, trainer.control, logs=dict(metrics), model=trainer.model)
+
+    return cast(Metrics, SimpleNamespace(log_metrics=log_metrics, experiment=getattr(callback, "tb_writer", None)))
 
 
 def _ratios_of(optimizer: Any, named: float) -> tuple[float, ...]:
@@ -166,10 +176,4 @@ def _ratios_as_built(trainer: Any) -> tuple[float, ...]:
         twin.optimizer_cls_and_kwargs = (chosen[0], dict(chosen[1]))
     with suppress(Exception), generators_kept():  # whatever the user's own method needs
         twin.create_optimizer()
-        return _ratios_of(twin.optimizer, trainer.args.learning_rate)
-    return ()
-
-
-def _is_restored(trainer: Any) -> bool:
-    """Say whether the checkpoint that training resumes from had the optimizer and its scheduler."""
-    return bool(unwrapped(trainer.optimizer).state) or getattr(trainer.lr_scheduler, "last_epoch", 1) > 0
+    return _ratios_of(twin.optimizer, trainer.args.learning_rate)

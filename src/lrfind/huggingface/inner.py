@@ -6,13 +6,14 @@ import copy
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from types import MethodType
+from importlib.util import find_spec
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
-from lrfind.huggingface.framework import transformers
+from lrfind.errors import MissingExtraError
 from lrfind.isolation import seed_all
 from lrfind.optim import held_by, unwrapped
 
@@ -36,6 +37,14 @@ _SPARE = 2
 """The inner Trainer may take this many times the probe's steps, for those that a gradient scaler skips."""
 
 
+def transformers() -> Any:
+    """Return the transformers package; its Trainer stands on accelerate."""
+    for library in ("transformers", "accelerate"):
+        if find_spec(library) is None:
+            raise MissingExtraError(library, "huggingface")
+    return import_module("transformers")
+
+
 def parts_of(trainer: Any, *, is_training: bool) -> tuple[nn.Module, Optimizer | None]:
     """Return the model and the optimizer, unless the Trainer will make it, in the state that training starts from."""
     model, optimizer = trainer.model, trainer.optimizer
@@ -55,11 +64,15 @@ def inner_trainer(
     for name, value in vars(outer).items():
         if isinstance(value, MethodType) and value.__self__ is outer:  # that was put on the outer Trainer itself
             setattr(inner, name, MethodType(value.__func__, inner))
-    inner.args = _args(outer.args, steps=steps, seed=seed, is_training=is_training)
+    inner.args = copy.copy(outer.args)
+    silent = {**_SILENT, **(_ONCE if is_training else {}), "max_steps": _SPARE * steps, "seed": seed, "data_seed": seed}
+    for name in filter(partial(hasattr, inner.args), silent):
+        setattr(inner.args, name, silent[name])
     inner.accelerator = _accelerator(outer.accelerator, seed, is_training=is_training)
     inner.model, inner.optimizer, inner.model_init = model, optimizer, None
     inner.model_wrapped = outer.model_wrapped if is_training else model  # by DDP or FSDP, or yet to be
-    inner.lr_scheduler, inner._created_lr_scheduler = _Still(inner), False
+    inner.lr_scheduler, inner._created_lr_scheduler = SimpleNamespace(step=_nothing), False  # the probe sets the rate
+    inner.lr_scheduler.get_last_lr = lambda: held_by(inner.optimizer.param_groups)
     inner.callback_handler = copy.copy(outer.callback_handler)
     inner.callback_handler.callbacks, inner.callback_handler.train_dataloader = [], None
     inner.state, inner.control = package.TrainerState(), package.TrainerControl()
@@ -86,29 +99,6 @@ def restart(loader: Any, seed: int) -> None:
             if name in getattr(holder, "__dict__", {}):
                 setattr(holder, name, value)
     seed_all(seed, base.generator, *samplers)
-
-
-class _Still:
-    """A scheduler that leaves the rate alone: in a probe, the probe sets it."""
-
-    def __init__(self, trainer: Any) -> None:
-        self._trainer = trainer
-
-    def step(self, *_: Any, **__: Any) -> None:
-        """Do nothing."""
-
-    def get_last_lr(self) -> list[float]:
-        """Return the rates that the probe has set."""
-        return held_by(self._trainer.optimizer.param_groups)
-
-
-def _args(outer: Any, *, steps: int, seed: int, is_training: bool) -> Any:
-    args = copy.copy(outer)
-    for name, value in {**_SILENT, **(_ONCE if is_training else {})}.items():
-        if hasattr(args, name):
-            setattr(args, name, value)
-    args.max_steps, args.seed, args.data_seed = _SPARE * steps, seed, seed
-    return args
 
 
 def _accelerator(outer: Any, seed: int, *, is_training: bool) -> Any:

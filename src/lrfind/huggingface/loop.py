@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -15,8 +16,7 @@ from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
 from lrfind.finder import TrainerLoop
-from lrfind.huggingface.framework import LOGGER_NAMES, callback_base, check_trainer, sharded, transformers
-from lrfind.huggingface.inner import base_of, inner_trainer, parts_of, restart
+from lrfind.huggingface.inner import base_of, inner_trainer, parts_of, restart, transformers
 from lrfind.isolation import Kept, end_workers, generators_kept, length_of, seed_all
 from lrfind.loop import OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
@@ -25,6 +25,9 @@ from lrfind.ranks import Ranks
 from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import AsConstant, Shape
+
+_LOGGERS = ("transformers.trainer", "accelerate")
+"""The loggers that tell of a training."""
 
 _SOME = 1_000
 """Steps of a training for which it is tried whether its scheduler can be read."""
@@ -48,14 +51,14 @@ def find(trainer: Any, **options: Unpack[SearchOptions]) -> Finding:
         ProbeError: If the losses cannot be read.
     """
     with generators_kept():  # first of all
-        return HuggingFaceLoop(trainer, is_training=bool(getattr(trainer, "is_in_train", False))).find(options)
+        return HuggingFaceLoop(trainer, is_training=getattr(trainer, "is_in_train", False)).find(options)
 
 
 class HuggingFaceLoop(TrainerLoop):
     """Probes a model inside the training that a Trainer would give it, or is within ``train`` giving it."""
 
     def __init__(self, trainer: Any, *, is_training: bool = False) -> None:
-        check_trainer(trainer)
+        _check_trainer(trainer)
         if not any(True for _ in trainer.model.parameters()):
             raise BadInputError(f"{type(trainer.model).__name__} has no parameters, so there is nothing to train.")
         self._trainer, self._is_training = trainer, is_training
@@ -92,18 +95,18 @@ class HuggingFaceLoop(TrainerLoop):
 
     def _begin(self, stack: ExitStack) -> Kept:
         stack.enter_context(self._ranks.together())
-        stack.enter_context(quiet(*LOGGER_NAMES))
+        stack.enter_context(quiet(*_LOGGERS))
         trainer = self._trainer
         if trainer.model_init is not None and not self._is_training:  # which may move what it reaches
-            stack.enter_context(Kept((trainer, sharded())))
+            stack.enter_context(Kept((trainer, _sharded())))
         self._parts = parts_of(trainer, is_training=self._is_training)
         self._loader = None
         stack.callback(lambda: end_workers(base_of(self._loader)))
-        return Kept((trainer, self._parts, sharded()))
+        return Kept((trainer, self._parts, _sharded()))
 
     def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
-        steps, is_training = len(probe.lrs), self._is_training
-        inner = inner_trainer(self._trainer, *self._parts, steps=steps, seed=probe.seed, is_training=is_training)
+        how: Any = {"steps": len(probe.lrs), "seed": probe.seed, "is_training": self._is_training}
+        inner = inner_trainer(self._trainer, *self._parts, **how)
         inner.get_train_dataloader = partial(self._loader_of, inner.get_train_dataloader, probe.seed)
         with _ProbeCallback(probe, on_step, self._ranks) as recorder:
             recorder.scheduler = self._trainer.lr_scheduler
@@ -124,7 +127,37 @@ class HuggingFaceLoop(TrainerLoop):
         return self._loader
 
 
-class _ProbeCallback(Recorder, callback_base()):  # type: ignore[misc]
+def _check_trainer(trainer: Any) -> None:
+    """Check that this is a Trainer, and that it spreads training in no way that is not known to be put back."""
+    if not isinstance(trainer, transformers().Trainer):
+        raise BadInputError(f"trainer must be a transformers Trainer, got {type(trainer).__name__}.")
+    flags = {
+        "is_deepspeed_enabled": "DeepSpeed",
+        "is_fsdp_xla_enabled": "FSDP on TPUs",
+        "is_model_parallel": "splitting the model over devices",
+        "is_distributed_loading_by_transformers": "splitting the model over devices",
+    }
+    means = next((means for flag, means in flags.items() if getattr(trainer, flag, False)), "")
+    kind = trainer.accelerator.distributed_type.name
+    if not means and trainer.args.n_gpu > 1:
+        means = f"DataParallel over {trainer.args.n_gpu} devices"
+    elif not means and kind not in ("NO", "FSDP") and not kind.startswith("MULTI_"):  # alone, in shards, DDP
+        means = f"{kind} over {trainer.accelerator.num_processes} processes"
+    if means:
+        raise BadInputError(
+            f"this Trainer spreads training by {means}, which a search does not put back; search under torchrun with "
+            f"DDP or FSDP, or on one device (CUDA_VISIBLE_DEVICES=0, no launcher), then train with "
+            f"learning_rate=finding.lr."
+        )
+
+
+def _sharded() -> Any:
+    """Return where FSDP remembers which modules of the process are in shards; None where it is not in use."""
+    state = sys.modules.get("torch.distributed._composable_state")
+    return getattr(getattr(state, "_module_state_mapping", None), "data", None)
+
+
+class _ProbeCallback(Recorder, transformers().TrainerCallback):  # type: ignore[misc]
     """Records a probe from inside the inner Trainer."""
 
     scheduler: Any = None
@@ -165,8 +198,7 @@ class Planned:
     """The schedule, so called, that a Trainer will make once it knows how many steps it takes."""
 
     def __init__(self, trainer: Any, name: str) -> None:
-        self.__name__ = name
-        self._trainer = trainer
+        self.__name__, self._trainer = name, trainer
 
     @property
     def note(self) -> str:
@@ -183,8 +215,7 @@ class Planned:
         twin.lr_scheduler, twin.optimizer = None, dummy
         with ExitStack() as stack:
             if not _makes_its_own(self._trainer):  # the user's own method, which may count
-                kept = stack.enter_context(Kept((self._trainer,)))
-                stack.enter_context(kept.probe(0))
+                stack.enter_context(stack.enter_context(Kept((self._trainer,))).probe(0))
             try:
                 schedule = to_schedule(twin.create_scheduler(steps, dummy))
             except Exception as error:  # noqa: BLE001, whatever the user's own method needs

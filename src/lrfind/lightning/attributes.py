@@ -12,7 +12,7 @@ from lrfind.errors import RateNotAppliedError
 from lrfind.isolation import Kept, generators_kept
 from lrfind.lightning.framework import LOGGER_NAMES, package_of
 from lrfind.loop import quiet
-from lrfind.optim import driving, rates_of, unwrapped
+from lrfind.optim import driving, groups_of, held_by, rates_of, unwrapped
 from lrfind.records import Finding
 
 _USUAL = ("lr", "learning_rate")
@@ -20,8 +20,13 @@ _USUAL = ("lr", "learning_rate")
 _STEPS = 1_000
 """How long training is for a module that asks, where it has no trainer to ask."""
 
+_SET_BY_CALLBACK = "or train with LRFinder(), which sets the optimizer itself"
 
-def apply(finding: Finding, model: Any, *, attr: str | None = None) -> None:
+BuiltWith = Callable[[dict[str, float]], list[float]]
+"""Builds the optimizers with some attributes changed: the rate of the one that is meant, and the others' groups'."""
+
+
+def apply(finding: Finding, model: Any, *, attr: str | None = None, optimizer: int | None = None) -> None:
     """Write a found rate to the attribute that the module's optimizer reads.
 
     Args:
@@ -29,6 +34,7 @@ def apply(finding: Finding, model: Any, *, attr: str | None = None) -> None:
         model: The module, before ``fit``.
         attr: The attribute (``"lr"``, ``"hparams.lr"``); by default those the optimizer is seen to read. Where the
             module scales it, it is given the value with which the optimizer has the found rate.
+        optimizer: Of several optimizers, the index of the one that was searched, where they did not move together.
 
     Raises:
         RateNotAppliedError: If the optimizer does not read it; the message names what it does read.
@@ -36,22 +42,29 @@ def apply(finding: Finding, model: Any, *, attr: str | None = None) -> None:
     Warns:
         UserWarning: If it could not be told what the optimizer reads.
     """
-    wiring = trace(model, finding.lr, finding.ratios, attr=attr)
+    wiring = trace(model, finding.lr, finding.ratios, attr=attr, optimizer=optimizer)
+    kind = type(model).__name__
     values, name = wiring.values, attr or (*wiring.read, *wiring.unread, "lr")[0]
     if not wiring.is_known:
         warnings.warn(
             f"The rate is written to self.{name}, and it could not be told whether the optimizer reads it: "
-            f"{type(model).__name__}.configure_optimizers asks for what only training has. Train with "
-            f"VerifyLR({finding.lr!r}), or with LRFinder(), which sets the optimizer itself.",
+            f"{kind}.configure_optimizers asks for what only training has. Train with VerifyLR({finding.lr!r}), "
+            f"{_SET_BY_CALLBACK}.",
             stacklevel=2,
         )
         values = {name: finding.lr}
     elif name not in wiring.read:
         raise unread_error(model, name, wiring)
-    if values is None:
+    if optimizer is None and 0 < len(finding.ratios) <= len(wiring.others):
         raise RateNotAppliedError(
-            f"no value of self.{name} gives the optimizer of {type(model).__name__} lr={finding.lr!r}; let "
-            f"configure_optimizers use the attribute as it is, or train with LRFinder(), which sets the optimizer."
+            f"the finding is of one optimizer, and {kind}.configure_optimizers makes several; say which: optimizer=."
+        )
+    if values is None:
+        why = f"no value of self.{name} gives the optimizer of {kind} lr={finding.lr!r}"
+        if wiring.is_shared:
+            why = f"self.{name} of {kind} gives other optimizers their rate, too"
+        raise RateNotAppliedError(
+            f"{why}; let configure_optimizers use an attribute of its own as it is, {_SET_BY_CALLBACK}."
         )
     for each, value in values.items():
         put(model, each, value)
@@ -65,7 +78,9 @@ class Wiring(NamedTuple):
     lr: float  # that the optimizer is built with; NaN where it cannot be built without its training
     values: dict[str, float] | None
     """What to write, by attribute, for the optimizer to be built with the rate that was asked about, to the last bit;
-    None where no value gives it."""
+    None where no value gives it, or would give another optimizer another rate, too."""
+    is_shared: bool  # whether that is so
+    others: tuple[float, ...]  # rates of the param groups of the other optimizers
 
     @property
     def is_known(self) -> bool:
@@ -74,49 +89,52 @@ class Wiring(NamedTuple):
 
 
 def trace(
-    module: Any, lr: float | None = None, ratios: Sequence[float] = (), *, attr: str | None = None, optimizer: int = 0
+    module: Any,
+    lr: float | None = None,
+    ratios: Sequence[float] = (),
+    *,
+    attr: str | None = None,
+    optimizer: int | None = None,
 ) -> Wiring:
     """Find out what a module's optimizer reads, by changing each candidate, building the optimizer and putting it back.
 
     Args:
         module: The module.
-        lr: The rate that the optimizer, of several the one with this index, is to have.
+        lr: The rate that the optimizer is to have.
         ratios: Each param group's rate as a multiple of it, where that is known.
         attr: The attribute that the rate is to be written to; by default those that the optimizer reads.
-        optimizer: The index.
+        optimizer: The index of the one that is meant, of several; by default the first one, with which all move.
     """
-    with _trials(module, optimizer, ratios) as built_with:
-        built = built_with({})
+    with _trials(module, optimizer or 0, ratios) as built_with:
+        built, *others = built_with({})
         usual = [name for prefix in ("", "hparams.") for name in (prefix + usual for usual in _USUAL)]
         kept = {**vars(module), **{f"hparams.{name}": value for name, value in _hparams(module).items()}}
         alike = [name for name, value in kept.items() if type(value) is float and value == built]
         names = dict.fromkeys([*usual, *alike, *([attr] if attr else [])])
         present = [name for name in names if _is_rate(get(module, name))]
         halved = {name: built_with({name: get(module, name) * 0.5}) for name in present}
-        read = tuple(name for name in present if math.isfinite(halved[name]) and halved[name] != built)
+        read = tuple(name for name in present if math.isfinite(halved[name][0]) and halved[name][0] != built)
         unread = tuple(name for name in present if name not in read and (name in usual or name == attr))
         written = (attr,) if attr else read
-        values: dict[str, float] | None = dict.fromkeys(written, lr or built)
-        if lr and written and math.isfinite(built):
+        is_shared = optimizer is not None and any(name in read and halved[name][1:] != others for name in written)
+        values: dict[str, float] | None = None if is_shared else dict.fromkeys(written, lr or built)
+        if lr and values and math.isfinite(built):
             values = _values_for(lr, written, built_with)
-    return Wiring(read, unread, built, values)
+    return Wiring(read, unread, built, values, is_shared, tuple(others))
 
 
-def _values_for(
-    lr: float, names: tuple[str, ...], built_with: Callable[[dict[str, float]], float]
-) -> dict[str, float] | None:
+def _values_for(lr: float, names: Sequence[str], built_with: BuiltWith) -> dict[str, float] | None:
     """Return the value of some attributes with which the optimizer is built with a rate; None where none is."""
     value = lr
     for _ in range(3):
-        values = dict.fromkeys(names, value)
-        held = built_with(values)
+        held = built_with(values := dict.fromkeys(names, value))[0]
         if held == lr:
             return values
         if not 0 < held < math.inf:
             return None
         value *= lr / held
     neighbours = (dict.fromkeys(names, math.nextafter(value, far)) for far in (0.0, math.inf))
-    return next((each for each in neighbours if built_with(each) == lr), None)
+    return next((each for each in neighbours if built_with(each)[0] == lr), None)
 
 
 def get(module: Any, name: str) -> Any:
@@ -136,8 +154,10 @@ def put(module: Any, name: str, value: float) -> None:
 
 def unread_error(module: Any, wanted: str, wiring: Wiring) -> RateNotAppliedError:
     """Return the error for an attribute that the optimizer does not read; it names both places."""
-    source = f"self.{wiring.read[0]}" if wiring.read else "something else, perhaps a literal"
-    remedy = f'use attr="{wiring.read[0]}"' if wiring.read else f"read self.{wanted} there"
+    source = "something else, perhaps a literal, a partial or a config object"
+    remedy = f"read self.{wanted} there, {_SET_BY_CALLBACK}"
+    if wiring.read:
+        source, remedy = f"self.{wiring.read[0]}", f'use attr="{wiring.read[0]}"'
     return RateNotAppliedError(
         f"a rate written to self.{wanted} would not train: the optimizer that {type(module).__name__}."
         f"configure_optimizers builds does not read it; it has lr={wiring.lr} from {source}; {remedy}."
@@ -175,30 +195,33 @@ def _is_rate(value: Any) -> bool:
 
 
 @contextmanager
-def _trials(module: Any, optimizer: int, ratios: Sequence[float]) -> Iterator[Callable[[dict[str, float]], float]]:
-    """Yield what builds the optimizer with some attributes changed and returns its rate; all is put back each time."""
+def _trials(module: Any, index: int, ratios: Sequence[float]) -> Iterator[BuiltWith]:
+    """Yield what builds the optimizers with some attributes changed; everything is put back each time."""
     with generators_kept(), Kept((module,)) as kept, quiet(*LOGGER_NAMES):
 
-        def built_with(values: dict[str, float]) -> float:
+        def built_with(values: dict[str, float]) -> list[float]:
             with kept.probe(0):
-                return rate_with(values)
-
-        def rate_with(values: dict[str, float]) -> float:
-            try:
-                for name, value in values.items():
-                    put(module, name, value)
-                if getattr(module, "_trainer", None) is None:
-                    module.trainer = _trainer_to_ask(module)
-                    module.configure_model()  # which makes the layers, where that is left to it
-                configure = package_of(module).core.optimizer._configure_optimizers
-                optimizers, schedulers, _ = configure(module.configure_optimizers())
-                known = [each["scheduler"] if isinstance(each, dict) else each for each in schedulers]
-                chosen = optimizers[optimizer]
-                return rates_of(chosen, driving([unwrapped(chosen)], known), ratios, named_rates(module)).lr
-            except Exception:  # noqa: BLE001, the user's own code, which may ask for what only training has
-                return math.nan
+                try:
+                    for name, value in values.items():
+                        put(module, name, value)
+                    return _rates_as_built(module, index, ratios)
+                except Exception:  # noqa: BLE001, the user's own code, which may ask for what only training has
+                    return [math.nan]
 
         yield built_with
+
+
+def _rates_as_built(module: Any, index: int, ratios: Sequence[float]) -> list[float]:
+    """Build the optimizers of a module; return the rate of the one with this index, and those of the others' groups."""
+    if getattr(module, "_trainer", None) is None:
+        module.trainer = _trainer_to_ask(module)
+        module.configure_model()  # which makes the layers, where that is left to it
+    configure = package_of(module).core.optimizer._configure_optimizers
+    optimizers, schedulers, _ = configure(module.configure_optimizers())
+    known = [each["scheduler"] if isinstance(each, dict) else each for each in schedulers]
+    chosen, *others = (unwrapped(each) for each in (optimizers[index], *optimizers[:index], *optimizers[index + 1 :]))
+    rates = rates_of(chosen, driving([chosen], known), ratios, named_rates(module))
+    return [rates.lr, *held_by(groups_of(others))]
 
 
 def _trainer_to_ask(module: Any) -> Any:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from typing_extensions import Unpack
@@ -17,7 +18,7 @@ from lrfind.lightning.attributes import Wiring, get, mismatch_error, named_rates
 from lrfind.lightning.framework import callback_bases, send_back
 from lrfind.lightning.loop import LightningLoop, chosen_optimizers
 from lrfind.loggers import Metrics
-from lrfind.optim import counts, driving
+from lrfind.optim import counts, driving, handling_groups
 from lrfind.options import SearchOptions, with_meanings
 from lrfind.records import Finding
 
@@ -83,10 +84,10 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
         self._unwatch()
 
     def _training(self, trainer: Any) -> Training:
-        chosen, holders = chosen_optimizers(trainer, self._optimizer), [*trainer.callbacks, trainer.lightning_module]
+        chosen, module = chosen_optimizers(trainer, self._optimizer), trainer.lightning_module
         schedulers = driving(chosen, (config.scheduler for config in trainer.lr_scheduler_configs))
-        named = named_rates(trainer.lightning_module)
-        return Training(chosen, schedulers, trainer.global_step, holders, _BASES, named)
+        suspects = partial(handling_groups, [*trainer.callbacks, module], _BASES)
+        return Training(chosen, schedulers, trainer.global_step, suspects, named_rates(module))
 
     def _refusal(self, trainer: Any, used: float) -> RateNotAppliedError:
         return mismatch_error(trainer.lightning_module, self.lr, used)
@@ -152,7 +153,9 @@ class LRFinder(Finder, VerifyLR):
         chosen_optimizers(trainer, self._optimizer)
         if self._attr is not None:
             self._wiring(module)
-        return LightningLoop(trainer, module, data_of(trainer), optimizer=self._optimizer, is_fitting=True)
+        source = trainer.fit_loop._data_source.instance
+        data = None if source is module else source
+        return LightningLoop(trainer, module, data, optimizer=self._optimizer, is_fitting=True)
 
     def _loggers(self, trainer: Any) -> Sequence[Metrics]:
         return trainer.loggers if trainer.is_global_zero else ()
@@ -171,23 +174,16 @@ class LRFinder(Finder, VerifyLR):
         for each, value in (wiring.values or {}).items():
             put(module, each, value)
         if wiring.values is None:
-            written = self._attr or wiring.read[0]
-            notes.append(f"No value of self.{written} gives the found rate: the optimizer was set, the attribute not.")
+            written, others = f"self.{self._attr or wiring.read[0]}", "gives other optimizers their rate, too"
+            why = f"{written} {others}" if wiring.is_shared else f"No value of {written} gives the found rate"
+            notes.append(f"{why}: the optimizer was set, the attribute not.")
         elif wiring.values and wiring.is_known and is_fresh and len(trainer.optimizers) == 1 and not counts(schedulers):
             with generators_kept():
                 trainer.strategy.setup_optimizers(trainer)
         return replace(finding, notes=tuple(dict.fromkeys([*finding.notes, *notes])))
 
     def _wiring(self, module: Any, lr: float | None = None, ratios: Sequence[float] = ()) -> Wiring:
-        wiring = trace(module, lr, ratios, attr=self._attr, optimizer=self._optimizer or 0)
+        wiring = trace(module, lr, ratios, attr=self._attr, optimizer=self._optimizer)
         if self._attr is not None and wiring.is_known and self._attr not in wiring.read:
             raise unread_error(module, self._attr, wiring)
         return wiring
-
-
-def data_of(trainer: Any) -> Any:
-    """Return what a trainer that is in ``fit`` trains on: a datamodule, loaders, or None for the module's own."""
-    if trainer.datamodule is not None:
-        return trainer.datamodule
-    source = trainer.fit_loop._data_source.instance
-    return None if source is trainer.lightning_module else source

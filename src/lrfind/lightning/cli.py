@@ -109,14 +109,14 @@ def lr_find(
     finding = find(
         self, model, train_dataloaders, datamodule=datamodule, optimizer=optimizer_index, seed=seed, **options
     )
-    self.lr_found = finding, optimizer_index or 0
+    self.lr_found = finding, optimizer_index
     print(finding)
     if out is not None:
         print(f"Written to {finding.save(out)}.")
     return finding
 
 
-def _to_train_with(model: Any, config: Any, finding: Finding, index: int) -> str:
+def _to_train_with(model: Any, config: Any, finding: Finding, index: int | None) -> str:
     """Say with which argument of ``fit``, or else how, the optimizer has the found rate."""
     if (chosen := config.get("optimizer")) is not None:  # by the command line
         usual = inspect.signature(locate(chosen.class_path)).parameters  # type: ignore[arg-type]

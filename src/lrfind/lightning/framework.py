@@ -7,7 +7,7 @@ import sys
 import threading
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 from lrfind.errors import MissingExtraError
 from lrfind.records import Finding
@@ -74,14 +74,14 @@ def send_back(trainer: Any, callback: Any) -> None:
         }
 
 
-class _Parcel:
+class _Parcel(NamedTuple):
     """Findings on their way, which are given to the callback of that class, of the caller's, where they arrive."""
 
-    def __init__(self, kind: type, findings: list[Finding]) -> None:
-        self._contents = kind, [finding.to_dict() for finding in findings]
+    kind: type
+    findings: list[Finding]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _arrive, self._contents
+        return _arrive, (self.kind, [finding.to_dict() for finding in self.findings])
 
 
 def _arrive(kind: type, findings: list[dict[str, Any]]) -> None:

@@ -61,13 +61,13 @@ def find(
 
 
 class LightningLoop(TrainerLoop):
-    """Probes a module with its own trainer, which is put back like everything else.
+    """Probes a module with its own trainer, which is put back like everything else; takes what ``find`` takes.
 
     Args:
-        trainer: As ``find`` takes it.
-        module: Likewise ``model``.
+        trainer: The trainer.
+        module: The module.
         data: A datamodule, a loader, or None for the module's own ``train_dataloader``.
-        optimizer: As ``find`` takes it.
+        optimizer: The index.
         is_fitting: Whether the trainer is within ``fit``: its optimizers exist, setup hooks have run.
     """
 
@@ -81,6 +81,7 @@ class LightningLoop(TrainerLoop):
             raise BadInputError(f"model must be a LightningModule, got a {type(module).__name__}.")
         self._trainer, self._module, self._data = trainer, module, data
         self._optimizer, self._is_fitting = optimizer, is_fitting
+        self._gives_loaders = data is None or hasattr(data, "train_dataloader")  # anew for each training
         self._twin = self._made = cast(Any, None)
         self._seen: tuple[list[Any], float] | None = None
         self._ranks = Ranks.all() if trainer.world_size > 1 else Ranks()
@@ -88,7 +89,7 @@ class LightningLoop(TrainerLoop):
     @property
     def steps_per_epoch(self) -> float:
         """Optimizer steps in one pass over the data; 0 where that is not known."""
-        if _gives_loaders(self._data):
+        if self._gives_loaders:
             batches: float = self._survey()[1]
         elif isinstance(self._data, (dict, list, tuple)):  # of several loaders, the first record knows
             batches = 0
@@ -132,7 +133,7 @@ class LightningLoop(TrainerLoop):
     def _begin(self, stack: ExitStack) -> Kept:
         stack.enter_context(self._ranks.together())
         stack.enter_context(quiet(*LOGGER_NAMES))
-        self._twin = None if _gives_loaders(self._data) else fresh(self._data)
+        self._twin = None if self._gives_loaders else fresh(self._data)
         self._made = None
         stack.callback(lambda: end_workers([*loaders_in(self._twin), *loaders_in(self._made)]))
         return Kept((self._trainer, self._module), data=(self._data,), skip=loaders_in(self._twin))
@@ -152,7 +153,7 @@ class LightningLoop(TrainerLoop):
             giver.train_dataloader = self._lasting(giver.train_dataloader)
         if not self._is_fitting:
             if hasattr(data, "on_exception"):
-                data.on_exception = _nothing
+                data.on_exception = lambda *_: None
             fit(trainer, module, **{"datamodule" if hasattr(data, "train_dataloader") else "train_dataloaders": data})
             return
         trainer.fit_loop._data_source = source if self._twin is None else type(source)(data, "train_dataloader")
@@ -289,12 +290,3 @@ def _endless(trainer: Any) -> Any:
     loop = Endless(trainer, min_epochs=old.min_epochs, max_epochs=old.max_epochs)
     loop.epoch_loop = Epoch(trainer, min_steps=old.min_steps, max_steps=old.max_steps)
     return loop
-
-
-def _gives_loaders(data: Any) -> bool:
-    """Say whether the loaders are made anew for each training: by a datamodule, or by the module."""
-    return data is None or hasattr(data, "train_dataloader")
-
-
-def _nothing(*_: Any) -> None:
-    pass

@@ -17,11 +17,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import MultiplicativeLR
 
 from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.optim.following import View, latest_rates, view_of
 from lrfind.optim.rates import CLOSE, RATES, Optimizers, as_list, differing, groups_of, held_by, write
-from lrfind.optim.scaled import view_of
 from lrfind.optim.schedulers import (
     check_hooks,
-    drives,
+    driving,
     inner_of,
     is_known,
     is_scheduler,
@@ -56,7 +56,7 @@ def apply_rate(
         optimizers: Any torch optimizer, or several that move together; ratios between all their param groups are
             kept, and ``lr`` is the first one's. An earlier watch of this function over them ends.
         lr: The rate, positive and finite; under a schedule, its peak. In the middle of a schedule that nothing says the
-            peak of (no ``initial_lr`` in the groups), what the groups hold counts as it.
+            peak of (no ``initial_lr`` in the groups), what the schedule last set counts as it.
         scheduler: The scheduler, or several, that drive the optimizer, whoever wrote them; each is rebased in place
             so that its whole trajectory scales, with what was given to it as a rate (``eta_min``, ``min_lr``).
         ratios: Of the param groups, as ``rates_of`` takes them: a finding's, say.
@@ -74,38 +74,44 @@ def apply_rate(
         raise BadInputError(f"lr must be positive and finite, got {lr=}.")
     schedulers, each = outermost(scheduler), as_list(optimizers)
     _check(each, schedulers)
+    for item in each:
+        _undo_by_hand(item, driving([item], schedulers))
     old = rates_of(each, schedulers, ratios)
     change = old.to(lr)
-    if any(map(_is_cycle, with_inner(schedulers))) and differing([old.lr], [max_lr], CLOSE) is None:
+    cycles = [item for item in with_inner(schedulers) if hasattr(item, "max_lrs") and not needs_metric(item)]
+    cycles += [item for item in with_inner(schedulers) if hasattr(item, "_schedule_phases")]  # with a peak of its own
+    if cycles and differing([old.lr], [max_lr], CLOSE) is None:
         lr, change = old.lr, Change(1.0, {})
     rebases = [_rebase_of(item, change.factor) for item in schedulers]
     for watch in watches_over(each):
         watch.remove()
     for item, rebase in zip(schedulers, rebases, strict=True):
         rebase(item, change)
+    # without a schedule, or with one that waits for its first metric, there is nothing to go on from
+    is_idle = all(needs_metric(item) and getattr(item, "last_epoch", 0) == 0 for item in schedulers)
     for group, ratio in zip(groups_of(each), old.ratios, strict=True):
         for name in RATES:
             if name in group:
-                write(group, change.of(float(group[name])), name)
-        if all(map(_is_idle, schedulers)):  # no schedule, which would go on from where it is
-            write(group, lr * ratio)
+                write(group, lr * ratio if is_idle and name == "lr" else change.of(float(group[name])), name)
     for item in each:
         if item is each[0] or item.defaults.get("lr"):
             item.defaults["lr"] = lr if item is each[0] else item.defaults["lr"] * change.factor
-        _begin_again([driver for driver in schedulers if drives(driver, item)])
-    for item in schedulers:
-        _note_rates(item)
-    return AppliedRate(each, schedulers, is_replaceable=True, ratios=old.ratios)
+        _begin_again(driving([item], schedulers))
+    noted = [item for driver in schedulers for item in (with_inner([driver]) if is_known(driver) else [driver])]
+    for item in (item for item in noted if "_last_lr" in vars(item)):  # which says what the groups hold
+        item._last_lr = held_by(item.optimizer.param_groups)
+    watch = AppliedRate(each, schedulers, ratios=old.ratios)
+    watch.is_replaceable = True
+    return watch
 
 
-def _is_cycle(scheduler: Any) -> bool:
-    """Say whether a scheduler was given its peak as a number of its own, as ``CyclicLR`` and ``OneCycleLR`` are."""
-    return hasattr(scheduler, "_schedule_phases") or (hasattr(scheduler, "max_lrs") and not needs_metric(scheduler))
-
-
-def _is_idle(scheduler: Any) -> bool:
-    """Say whether a scheduler needs a metric and has not been given one: the rate is its optimizer's own."""
-    return needs_metric(scheduler) and getattr(scheduler, "last_epoch", 0) == 0
+def _undo_by_hand(optimizer: Optimizer, schedulers: Sequence[Any]) -> None:
+    """Let the groups hold what a schedule last set, where something else has set their rates since."""
+    rates = [latest_rates(each) for each in schedulers if is_known(each) or isinstance(optimizer_of(each), View)]
+    held = held_by(optimizer.param_groups)
+    if rates and all(differing(held, each, CLOSE) is not None for each in rates):
+        for group, rate in zip(optimizer.param_groups, rates[-1], strict=False):
+            write(group, rate)
 
 
 def _check(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
@@ -121,14 +127,14 @@ def _check(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
         name = type(item).__name__
         if not is_scheduler(item):
             raise BadInputError(f"{name} has no attribute optimizer, which says whose rates it changes; {REMEDY}.")
-        if not any(drives(item, optimizer) for optimizer in each):
+        if not driving(each, item):
             raise BadInputError(
                 f"{name} drives another {type(unwrapped(optimizer_of(item))).__name__}, not this "
                 f"{type(each[0]).__name__}; build the scheduler on the optimizer that trains, or leave it out."
             )
     for optimizer in each:
         is_driven = any("initial_lr" in group for group in optimizer.param_groups)
-        if is_driven and not any(drives(item, optimizer) for item in schedulers) and living_schedulers(optimizer):
+        if is_driven and not driving([optimizer], schedulers) and living_schedulers(optimizer):
             raise RateNotAppliedError(
                 f"a scheduler drives this {type(optimizer).__name__} and would undo the rate at its next step; "
                 f"pass it too: finding.apply(optimizer, scheduler)."
@@ -144,14 +150,12 @@ def _by_names(names: re.Pattern[str], scheduler: Any, change: Change) -> None:
 
 def _by_view(scheduler: Any, change: Change) -> None:
     """Scale what a scheduler writes."""
-    view_of(scheduler, unwrapped(optimizer_of(scheduler))).factor *= change.factor
+    view_of(scheduler).factor *= change.factor
 
 
 def _rebase_of(scheduler: Any, factor: float) -> Rebase:
     """Return what scales the whole trajectory of a scheduler; of an unknown one, tried on copies."""
-    if step_call(scheduler) is None:
-        on_dummy(scheduler)  # which says so
-    if is_known(scheduler):
+    if is_known(scheduler) and step_call(scheduler) is not None:
         return partial(_by_names, _TORCH)
     steps = max(ENOUGH, known_length(scheduler) or 0)
     goals = [rate * factor for row in trajectory(on_dummy(scheduler), steps) for rate in row]
@@ -173,9 +177,11 @@ def _begin_again(schedulers: Sequence[Any]) -> None:
     A function of the user's is not called again, which it may count: what came of it is put back, scaled as it is.
     """
     leaves = [leaf for each in schedulers for leaf in _first_ones(each)]
-    if not leaves or not all(map(_is_unstepped, leaves)):
-        return
-    for group in leaves[0].optimizer.param_groups:
+    for each in leaves:
+        is_new = (getattr(each, "last_epoch", None), getattr(each, "_step_count", 0)) == (0, 1)
+        if not is_new or not is_known(each) or needs_metric(each):
+            return
+    for group in leaves[0].optimizer.param_groups if leaves else ():
         write(group, float(group["initial_lr"]))
     for each in leaves:
         if hasattr(each, "lr_lambdas") and not isinstance(each, MultiplicativeLR):
@@ -192,18 +198,6 @@ def _first_ones(scheduler: Any) -> list[Any]:
     if hasattr(scheduler, "_milestones"):
         inner = inner[bisect_right(scheduler._milestones, 0) :][:1]
     return [first for each in inner for first in _first_ones(each)] or [scheduler]
-
-
-def _is_unstepped(scheduler: Any) -> bool:
-    is_new = getattr(scheduler, "last_epoch", None) == 0 and getattr(scheduler, "_step_count", 0) == 1
-    return is_new and is_known(scheduler) and not needs_metric(scheduler)
-
-
-def _note_rates(scheduler: Any) -> None:
-    """Let torch's schedulers say what the groups hold when they are asked for their latest rates."""
-    for each in with_inner([scheduler]) if is_known(scheduler) else [scheduler]:
-        if "_last_lr" in vars(each):
-            each._last_lr = held_by(each.optimizer.param_groups)
 
 
 def _changed(value: Any, change: Change) -> Any:

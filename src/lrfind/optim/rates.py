@@ -58,12 +58,6 @@ def differing(held: Sequence[float], wanted: Sequence[float], close: float = 0.0
     return next((index for index, (each, other) in pairs if not math.isclose(each, other, rel_tol=close)), None)
 
 
-def set_rate(groups: Sequence[Group], lr: float, ratios: Sequence[float]) -> None:
-    """Give each param group ``lr`` times its ratio; a tensor rate is filled in place."""
-    for group, ratio in zip(groups, ratios, strict=True):
-        write(group, lr * ratio)
-
-
 def read_rate(groups: Sequence[Group], ratios: Sequence[float]) -> float:
     """Return the rate that the param groups hold, read back and freed of their ratios.
 

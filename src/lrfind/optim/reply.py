@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Container
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -53,7 +52,8 @@ def reply_of(optimizer: Optimizer) -> Reply | None:
         return None
     options = {name: _PLAIN.get(name, value) for name, value in optimizer.defaults.items() if name != "lr"}
     try:
-        given = sorted((name, value) for name, value in options.items() if name in _taken_by(kind))
+        taken = inspect.signature(kind).parameters
+        given = sorted((name, value) for name, value in options.items() if name in taken)
         known: Reply | None = _measured(kind, tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in given))
     except Exception:  # noqa: BLE001, an optimizer of somebody's making may raise anything
         return None
@@ -61,28 +61,24 @@ def reply_of(optimizer: Optimizer) -> Reply | None:
 
 
 @lru_cache(maxsize=32)
-def _taken_by(kind: Any) -> Container[str]:
-    """Return the names of what a class is made of."""
-    return inspect.signature(kind).parameters
-
-
-@lru_cache(maxsize=32)
 def _measured(kind: Any, options: tuple[tuple[str, Any], ...]) -> Reply | None:
     """Return how another optimizer of that kind replies; None where it does not move."""
     steps, raised = _stepped(kind, dict(options))
-    usual, loud, huge = [[_around(steps, 2**power, of) for power in range(DOUBLINGS + 1)] for of in range(3)]
+    at = [2**power for power in range(DOUBLINGS + 1)]
+    # the mean step over the steps nearest to each, by a quarter to either side
+    usual, loud, huge = torch.stack([steps[each - each // 4 - 1 : each + each // 4].mean(0) for each in at]).T.tolist()
     if not all(math.isfinite(each) and each > 0 for each in (*usual, *loud, *huge, raised)):
         return None
     caps = [RATE * far / near for far, near in zip(huge, usual, strict=True)]
     return Reply(
-        gains=tuple(_short(each / RATE) for each in usual),
-        caps=tuple(map(_short, caps)) if caps[-1] <= HIGHEST_CAP else (math.inf,) * len(caps),
+        gains=tuple(float(f"{each / RATE:.3g}") for each in usual),
+        caps=tuple(float(f"{each:.3g}") if caps[-1] <= HIGHEST_CAP else math.inf for each in caps),
         is_scale_free=loud[-1] < LOUD**0.5 * usual[-1],
         follows=raised > 3 * usual[-1],
     )
 
 
-def _stepped(kind: Any, options: dict[str, Any]) -> tuple[list[list[float]], float]:
+def _stepped(kind: Any, options: dict[str, Any]) -> tuple[torch.Tensor, float]:
     """Return how far three parameters move at each step: usual, of loud gradients, at a huge rate.
 
     And how far the first one does in the end, after its rate is raised eightfold.
@@ -110,19 +106,9 @@ def _stepped(kind: Any, options: dict[str, Any]) -> tuple[list[list[float]], flo
         return far
 
     with torch.enable_grad():
-        steps = torch.stack([moved() for _ in range(2**DOUBLINGS)]).tolist()
+        steps = torch.stack([moved() for _ in range(2**DOUBLINGS)]).double()
         write(made.param_groups[0], 8 * RATE)
         return steps, [float(moved()[0]) for _ in range(3)][-1]
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.3g}")
-
-
-def _around(steps: list[list[float]], step: int, of: int) -> float:
-    """The mean step of one parameter over the steps nearest to one, by a quarter to either side."""
-    low, high = step - step // 4, min(step + step // 4, len(steps))
-    return sum(each[of] for each in steps[low - 1 : high]) / (high - low + 1)
 
 
 def _age(optimizer: Optimizer) -> int:

@@ -141,17 +141,16 @@ def driving(optimizers: Iterable[Optimizer], scheduler: Any) -> tuple[Any, ...]:
 
 def step_call(scheduler: Any) -> StepCall | None:
     """Return how a scheduler is stepped; None where that cannot be told."""
+    step = getattr(scheduler, "step", None)
     if hasattr(scheduler, "step_update") and not getattr(scheduler, "t_in_epochs", False):  # as timm's
         step = scheduler.step_update
-    elif hasattr(scheduler, "step"):
-        step = scheduler.step
-    else:  # ignite's handlers, called with the engine
+    if step is None:  # ignite's handlers, called with the engine
         waiting = (call for each in inner_of(scheduler) if (call := step_call(each)) and call.needs_metric)
-        if (call := next(waiting, None)) is not None:
-            return call
         names = _required(scheduler)
-        is_handler = names is not None and len(names) <= 1
-        return StepCall(lambda done: scheduler(*(None for _ in names or ())), is_ahead=True) if is_handler else None
+        if (call := next(waiting, None)) is not None or names is None or len(names) > 1:
+            return call
+        engine = [None for _ in names]
+        return StepCall(lambda done: scheduler(*engine), is_ahead=True)
     names = _required(step)
     if names is None or len(names) > 1:
         return None
@@ -194,7 +193,5 @@ def known_length(scheduler: Any) -> int | None:
         found += [begun[-1] + last for last in map(known_length, inner[-1:]) if last]  # in a row, or after a warmup
     else:
         found += map(known_length, inner)
-    lengths = [
-        int(each) for each in found if isinstance(each, (int, float)) and not isinstance(each, bool) and each > 0
-    ]
-    return max(lengths, default=None)
+    numbers = (each for each in found if isinstance(each, (int, float)) and not isinstance(each, bool))
+    return max((int(each) for each in numbers if each > 0), default=None)

@@ -16,10 +16,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import Self
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.optim.rates import Group, Optimizers, as_list, differing, held_by, read_rate, set_rate
-from lrfind.optim.scaled import Scaled, remove_view, view_of
-from lrfind.optim.schedulers import drives, flatten, optimizer_of, with_inner
-from lrfind.optim.trajectory import rates_of
+from lrfind.optim.following import Follower, View, latest_rates, remove_view
+from lrfind.optim.rates import Group, Optimizers, as_list, differing, held_by, read_rate, write
+from lrfind.optim.schedulers import driving, unwrapped, with_inner
+from lrfind.optim.trajectory import Rates, rates_of
 
 
 class Stepping:
@@ -27,34 +27,21 @@ class Stepping:
 
     Args:
         optimizers: What is stepped; of several, the first one counts the steps and the others move with it.
+        rates: Those that they have at the start.
         rate: Of the next step.
-        scheduler: What drives it, as ``rates_of`` takes it.
-        known: The ratios of the param groups, likewise.
-        named: What training calls its rate, likewise.
 
     Attributes:
-        rate: The rate that the next step is given.
         read: The rate read back at the latest step, freed of the ratio of its group; None before the first.
-        lr: The rate that the optimizers had at the start, under a schedule its peak.
-        ratios: Each param group's rate as a multiple of ``rate``.
     """
 
     watches_only = False
     """Whether the rate is somebody else's, and is only read. Probes are not training, and are not watched."""
 
-    def __init__(
-        self,
-        optimizers: Optimizers,
-        rate: float = 0.0,
-        *,
-        scheduler: Any = None,
-        known: Sequence[float] = (),
-        named: Sequence[float] = (),
-    ) -> None:
+    def __init__(self, optimizers: Optimizers, rates: Rates, rate: float = 0.0) -> None:
         self.rate = rate
         self.read: float | None = None
         self.optimizers = as_list(optimizers)
-        self.lr, self.ratios = (rates := rates_of(self.optimizers, scheduler, known, named)).lr, rates.ratios
+        self.lr, self.ratios = rates.lr, rates.ratios
         self._lead = self.optimizers[0]
         self._is_usual = self.ratios == (1.0,)
         self._groups: list[Group] = []
@@ -89,7 +76,8 @@ class Stepping:
                 f"the optimizers had {len(self.ratios)} param groups at the start and have {len(groups)} now, "
                 f"so the ratios of their rates are unknown; add the groups before it."
             )
-        set_rate(groups, self.rate, self.ratios)
+        for group, ratio in zip(groups, self.ratios, strict=True):
+            write(group, self.rate * ratio)
 
     def _end(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Read the rate of a step back."""
@@ -103,13 +91,14 @@ class AppliedRate(Stepping):
         optimizers: What is watched: one optimizer, or several that move together.
         schedulers: What may change its rate; without any, the rate must stay as it is now.
         suspects: Asked, when the rate was changed, for the names of what may have done it.
-        is_replaceable: Whether the watch ends where another rate is applied.
-        groups: How many param groups of each optimizer are watched; those added since may hold any rate. By default
-            all that there are now.
+        groups: How many param groups of each optimizer are watched, by default all; those added may hold any rate.
         ratios: Of the param groups, as ``rates_of`` takes them.
+        before: The watch that this one goes on from, with what it saw.
     """
 
     watches_only = True
+    is_replaceable = False
+    """Whether the watch ends where another rate is applied."""
 
     def __init__(
         self,
@@ -117,23 +106,23 @@ class AppliedRate(Stepping):
         schedulers: Sequence[Any] = (),
         *,
         suspects: Callable[[], Sequence[str]] = tuple,
-        is_replaceable: bool = False,
         groups: Sequence[int] = (),
         ratios: Sequence[float] = (),
+        before: AppliedRate | None = None,
     ) -> None:
-        super().__init__(optimizers, scheduler=schedulers, known=ratios)
+        super().__init__(optimizers, rates_of(optimizers, schedulers, ratios))
         self.steps, self.least, self.greatest = 0, math.inf, 0.0
+        if before is not None:
+            self.steps, self.least, self.greatest = before.steps, before.least, before.greatest
         places = [(each, index) for each in self.optimizers for index in range(len(each.param_groups))]
-        self._first, self._is_within = places[self.ratios.index(1.0)], False
-        self.is_replaceable, self._suspects = is_replaceable, suspects
-        self._schedulers: tuple[Any, ...] = ()
-        self._drivers: dict[int, list[tuple[Any, Callable[[], Sequence[Any]]]]] = {}
+        self._first, self._is_within, self.has_begun = places[self.ratios.index(1.0)], False, False
+        self._followers: list[Follower] = []
+        self._suspects = suspects
         self.schedulers = tuple(schedulers)
         now = [len(each.param_groups) for each in self.optimizers]
         self.groups = list(groups) if len(groups) == len(now) else now
         counts = zip(self.optimizers, self.groups, strict=True)
         self._held = {id(each): held_by(each.param_groups[:count]) for each, count in counts}
-        self.has_begun = False
         self.__enter__()
         self._hooks += [each.register_step_post_hook(self._verify_after) for each in self.optimizers[1:]]
 
@@ -145,17 +134,13 @@ class AppliedRate(Stepping):
     @property
     def schedulers(self) -> tuple[Any, ...]:
         """What may change the rate."""
-        return self._schedulers
+        return tuple(each.scheduler for each in self._followers)
 
     @schedulers.setter
     def schedulers(self, schedulers: Sequence[Any]) -> None:
-        given = tuple(flatten(schedulers))
-        if list(map(id, given)) != list(map(id, self._schedulers)):
-            self._schedulers = given
-            self._drivers = {
-                id(optimizer): [(each, _latest_rates(each, optimizer)) for each in given if drives(each, optimizer)]
-                for optimizer in self.optimizers
-            }
+        known = {id(each.scheduler): each for each in self._followers}
+        given = driving(self.optimizers, schedulers)
+        self._followers = [known.get(id(each)) or Follower(each) for each in given]
 
     def verify(self) -> None:
         """Check that every param group holds the rate that was applied, or that its scheduler last set.
@@ -196,18 +181,30 @@ class AppliedRate(Stepping):
         self._verify(self._lead, self.steps)
 
     def _verify(self, optimizer: Optimizer, step: int | None = None) -> None:
-        drivers = self._drivers.get(id(optimizer), [])
-        applied = self._held[id(optimizer)]
-        wanted = [list(map(float, rates_of())) for _, rates_of in drivers] or [applied]
-        held = held_by(optimizer.param_groups[: len(applied)])
-        found = [differing(held, rates) for rates in wanted]
-        if None not in found:
-            index = found[-1] or 0
-            message = self._complaint(optimizer, index, held[index], wanted[-1][index], [each for each, _ in drivers])
+        """Compare with the rates of the latest step, or with what the schedulers that moved since have made of them."""
+        before = self._held[id(optimizer)]
+        held = held_by(optimizer.param_groups[: len(before)])
+        drivers = [each for each in self._followers if each.optimizer is optimizer]
+        founds = {each: each.found() for each in drivers if each.has_moved()}
+        latest = {each: latest_rates(each.scheduler) for each in founds}
+        wanted = list(latest.values()) or [before]  # any of several may be the one that was stepped last
+        faults = [] if any(differing(held, rates) is None for rates in wanted) else [(held, wanted[-1])]
+        for each, found in founds.items():  # which goes on from the rates of the step, or from another one's
+            begun = [rate if other is None else other for other, rate in zip(found, before, strict=False)]
+            others = (rates for other, rates in latest.items() if other is not each)
+            if all(differing(begun, rates) is not None for rates in (before, *others)):
+                faults.append((begun, before))
+        if faults:
+            names = ", ".join(type(each.scheduler).__name__ for each in drivers)
+            message = self._complaint(optimizer, *faults[0], names)
             raise RateNotAppliedError(f"at step {self.steps + 1 if step is None else step} {message}")
+        self._held[id(optimizer)] = held
+        for each in drivers:
+            each.begin()
 
-    def _complaint(self, optimizer: Optimizer, index: int, rate: float, wanted: float, drivers: list[Any]) -> str:
-        driver = ", ".join(type(scheduler).__name__ for scheduler in drivers)
+    def _complaint(self, optimizer: Optimizer, held: list[float], wanted: list[float], driver: str) -> str:
+        index = differing(held, wanted) or 0
+        rate = held[index]
         known = list(map(id, with_inner(self.schedulers)))
         strangers = [
             each for each in living_schedulers(optimizer) if id(each) not in known and _has_set(each, index, rate)
@@ -224,7 +221,7 @@ class AppliedRate(Stepping):
             remedy = "pass the scheduler: finding.apply(optimizer, scheduler)"
         return (
             f"param group {index} of {type(optimizer).__name__} has lr={rate}, "
-            f"not {wanted} {f'as set by {driver}' if driver else 'as applied'}: {culprit}; {remedy}."
+            f"not {wanted[index]} {f'as set by {driver}' if driver else 'as applied'}: {culprit}; {remedy}."
         )
 
 
@@ -260,20 +257,9 @@ def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
     return [each for each in watches.values() if each.is_replaceable]
 
 
-def _latest_rates(scheduler: Any, optimizer: Optimizer) -> Callable[[], Sequence[Any]]:
-    """Return what tells the rates that a scheduler has last set."""
-    if hasattr(scheduler, "get_last_lr") and not isinstance(optimizer_of(scheduler), Scaled):
-        return scheduler.get_last_lr  # type: ignore[no-any-return]
-    view = view_of(scheduler, optimizer)
-    return lambda: view.written
-
-
 def living_schedulers(optimizer: Optimizer) -> list[Any]:
     """Return the living schedulers that drive an optimizer; slow, for error messages."""
-    named = [each for each in gc.get_objects() if _is_named_scheduler(type(each))]
-    return [each for each in named if vars(each).get("optimizer") is optimizer]
-
-
-def _is_named_scheduler(kind: type) -> bool:
-    is_one = issubclass(kind, LRScheduler) or "schedule" in kind.__name__.lower()
-    return is_one and "__dict__" in dir(kind)
+    kinds = ((each, type(each)) for each in gc.get_objects())
+    named = [each for each, kind in kinds if issubclass(kind, LRScheduler) or "schedule" in kind.__name__.lower()]
+    held = ((each, getattr(each, "__dict__", {}).get("optimizer")) for each in named)
+    return [each for each, other in held if (unwrapped(other) if type(other) is View else other) is optimizer]

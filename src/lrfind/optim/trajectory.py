@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from lrfind.errors import BadInputError
 from lrfind.isolation import Kept
 from lrfind.optim.rates import CLOSE, RATES, Optimizers, as_list, differing, held_by
 from lrfind.optim.schedulers import (
+    StepCall,
     drives,
     flatten,
     is_known,
@@ -48,8 +49,8 @@ _LEAST, _MOST = 0.5, 1.1
 """A schedule whose peak is between these multiples of the optimizer's rate is taken to have that rate as its peak."""
 
 
-def on_dummy(scheduler: Any, factor: float = 1.0) -> Any:
-    """Return a copy of a scheduler on an optimizer of one number per group, at the rates of its own times a factor."""
+def on_dummy(scheduler: Any, factor: float = 1.0, names: Sequence[str] = RATES) -> Any:
+    """Return a copy of a scheduler on an optimizer of one number per group, with some of its rates times a factor."""
     name, seen, optimizer = type(scheduler).__name__, optimizer_of(scheduler), unwrapped(optimizer_of(scheduler))
     dummy = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     dummy.defaults, dummy.param_groups = dict(optimizer.defaults), []
@@ -58,7 +59,7 @@ def on_dummy(scheduler: Any, factor: float = 1.0) -> Any:
         memo[id(seen)] = dummy
     for group in optimizer.param_groups:
         kept = copy.deepcopy({name: value for name, value in group.items() if name != "params"})
-        kept |= {name: kept[name] * factor for name in RATES if name in kept and factor != 1}
+        kept |= {name: kept[name] * factor for name in names if name in kept and factor != 1}
         memo[id(group)] = {"params": [torch.zeros(1)], **kept}
         dummy.param_groups.append(memo[id(group)])
     try:
@@ -117,9 +118,8 @@ class Rates:
     """The learning rate of an optimizer and what each param group makes of it.
 
     Attributes:
-        lr: A rate that a param group has, under a schedule its peak: what training calls its rate where a group has
-            that, else the optimizer's ``defaults["lr"]`` likewise, else the first group's that is not 0. Of several
-            optimizers, the first one's.
+        lr: A rate that a param group has: what training calls its rate where a group has that, else the optimizer's
+            ``defaults["lr"]`` likewise, else the first group's that is not 0. Of several optimizers, the first one's.
         peaks: Each group's rate, under a schedule its peak; the groups of several optimizers in a row.
     """
 
@@ -140,15 +140,14 @@ class Rates:
 def rates_of(
     optimizers: Optimizers, scheduler: Any = None, ratios: Sequence[float] = (), named: Sequence[float] = ()
 ) -> Rates:
-    """Return the rate of an optimizer and of its param groups.
+    """Return the rate of one optimizer or of several, and of their param groups.
 
     Args:
-        optimizers: One, or several.
-        scheduler: The schedulers that drive them, as far as they are known; without them a cycle's peak is not known
-            but where its scheduler leaves it in the groups.
+        optimizers: The optimizers.
+        scheduler: The schedulers that drive them, as far as they are known.
         ratios: Each group's rate as a multiple of ``lr``, where that is known from before. The state of an optimizer
             has no ``defaults``: loaded into one that was built with another rate, the groups' ratios tell whose it is.
-        named: What training calls its rate, in attributes or arguments; one that no group has is passed over.
+        named: What training calls its rate, in attributes or arguments.
 
     Raises:
         BadInputError: If the optimizer has no positive learning rate to measure the ratios against.
@@ -182,21 +181,20 @@ def _peaks(optimizer: Optimizer, schedulers: Sequence[Any]) -> list[float]:
     cycles = [each for each in drivers if hasattr(each, "max_lrs") and not needs_metric(each)]
     if cycles:
         return [float(peak) for peak in cycles[-1].max_lrs]
-    if drivers and _is_absolute(drivers[-1]):
-        steps = known_length(drivers[-1]) or ENOUGH
-        return [max(rates) for rates in zip(*trajectory(on_dummy(drivers[-1]), steps), strict=True)]
+    for last in drivers[-1:]:
+        if not (is_known(last) or needs_metric(last) or _keeps_rates(last) or is_recursive(last, RATES)):  # as ignite's
+            rates = trajectory(on_dummy(last), known_length(last) or ENOUGH)
+            return [max(column) for column in zip(*rates, strict=True)]
     names: tuple[str, ...] = ("initial_lr", "lr")
     if not schedulers or any(hasattr(each, "_schedule_phases") for each in drivers):  # OneCycleLR, which may be over
         names = ("max_lr", *names)
     return [float(next(group[name] for name in names if name in group)) for group in optimizer.param_groups]
 
 
-def _is_absolute(scheduler: Any) -> bool:
-    """Say whether a scheduler sets rates that do not depend on those of its optimizer, as ignite's do."""
-    if is_known(scheduler) or needs_metric(scheduler) or _keeps_rates(scheduler):
-        return False
-    once, twice = (trajectory(on_dummy(scheduler, factor), _SHORT) for factor in (1.0, 2.0))
-    return once[1:] == twice[1:] and len(once) > 1
+def is_recursive(scheduler: Any, names: Sequence[str] = ("lr",)) -> bool:
+    """Say whether a scheduler makes its next rates of those that the groups hold under these names."""
+    once, twice = (trajectory(on_dummy(scheduler, factor, names), _SHORT) for factor in (1.0, 2.0))
+    return once[1:] != twice[1:] or len(once) < 2
 
 
 def _keeps_rates(scheduler: Any) -> bool:
@@ -214,29 +212,28 @@ class Scheduled:
     """What a scheduler will make of the rate; it and its optimizer are only read.
 
     Args:
-        scheduler: Whoever wrote it, before training or in the middle of it.
+        scheduler: Whoever wrote it, before training or in the middle of it; else, a BadInputError is raised.
         steps: How often training will step it, where that does not depend on the number of optimizer steps
-            (once per epoch, say).
-        every: Otherwise, after how many optimizer steps it is stepped.
+            (once per epoch, say); else it is stepped after every so many of these.
 
     Attributes:
         length: After how many steps of training, or epochs, it ends; None where it does not say.
         unit: ``"epoch"`` or ``"step"``, where its arguments say what it counts; else None.
         is_given: Whether the user gave it, who is told what is wrong with it; else it is read as constant then.
-
-    Raises:
-        BadInputError: If it is no scheduler, or cannot be stepped.
     """
 
     def __init__(self, scheduler: Any, steps: int | None = None, every: int = 1) -> None:
         if not is_scheduler(scheduler):
-            raise BadInputError(f"schedule must be a name, a callable or a scheduler, got {scheduler!r}.")
+            raise BadInputError(
+                f"schedule must be a name, a function of the fraction of training done, with 1 at its peak, or a "
+                f"scheduler with an attribute optimizer, which says whose rates it changes; got {scheduler!r}."
+            )
         self._steps_per_call, scheduler = steps_per_call(scheduler), without_wrapper(scheduler)
         self.__name__ = type(scheduler).__name__
         self._steps, self._every, self.is_given, self._has_no_peak = steps, every, True, False
         self._twin = on_dummy(scheduler)
-        call = step_call(self._twin)
-        self._is_constant, self.unit = (call.needs_metric, call.unit) if call else (True, None)
+        call = cast(StepCall, step_call(self._twin))
+        self._is_constant, self.unit = call.needs_metric, call.unit
         done = max(getattr(scheduler, "last_epoch", 0), 0)
         left = (known_length(scheduler) or 0) - done
         is_told = left > 0 and steps is None and not self._is_constant
@@ -253,8 +250,6 @@ class Scheduled:
 
     def over(self, steps: int, epochs: float | None = None) -> Shape:
         """Return the shape over a training of so many optimizer steps, which go so often over the data.
-
-        A scheduler that waits for a metric counts as constant: nobody knows when it will act.
 
         Raises:
             BadInputError: If its peak is not the rate that the optimizer is given.
@@ -286,14 +281,12 @@ class Scheduled:
 
 def to_schedule(scheduler: Any, steps: int | None = None, every: int = 1) -> Scheduled | AsConstant:
     """Return what ``Scheduled`` is, or a constant rate, with the reason, where that cannot be read."""
-    name = type(without_wrapper(scheduler)).__name__
+    why = "how it is stepped cannot be told"
     try:
         schedule = Scheduled(scheduler, steps, every)
-    except BadInputError:
-        return AsConstant(name, "how it is stepped cannot be told")
-    try:
+        why = "its peak is not the rate that the optimizer is given"
         schedule.over(schedule.length or 10 * ENOUGH)
     except BadInputError:
-        return AsConstant(name, "its peak is not the rate that the optimizer is given")
+        return AsConstant(type(without_wrapper(scheduler)).__name__, why)
     schedule.is_given = False
     return schedule

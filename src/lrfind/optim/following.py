@@ -1,0 +1,163 @@
+"""How a scheduler is followed: through a view of its optimizer, which sees what it reads and writes, or scales it."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, CyclicLR, LambdaLR, OneCycleLR
+
+from lrfind.errors import BadInputError
+from lrfind.optim.rates import RATES, Group, held_by, write
+from lrfind.optim.schedulers import drives, inner_of, is_known, optimizer_of, unwrapped, with_inner
+from lrfind.optim.trajectory import is_recursive
+
+_CLOSED = (LambdaLR, CyclicLR, OneCycleLR, CosineAnnealingWarmRestarts)
+"""Schedulers of torch's whose next rates do not depend on those before."""
+
+
+class _Group(UserDict[str, Any]):
+    """A param group whose rates are divided by the factor when read, and multiplied by it when written.
+
+    Attributes:
+        found: The rate that was last read in it before one was written, since ``View.begin``.
+        written: The rate that its scheduler has last written.
+        is_written: Whether it has since ``View.begin``.
+    """
+
+    def __init__(self, view: View, group: Group) -> None:
+        self.view, self.data = view, group
+        self.found: float | None = None
+        self.written: float | None = None
+        self.is_written = False
+
+    def __getitem__(self, name: str) -> Any:
+        value, factor = self.data[name], self.view.factor
+        is_filled = isinstance(value, torch.Tensor)  # in place, when it has been read, and nothing sees that
+        if name == "lr" and not self.is_written and (self.found is None or not is_filled):
+            self.found = float(value)
+        return value / factor if name in RATES and factor != 1 else value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name not in RATES:
+            self.data[name] = value
+            return
+        write(self.data, float(value) * self.view.factor, name)
+        if name == "lr":
+            (self.written,), self.is_written = held_by([self.data]), True
+
+
+class View:
+    """An optimizer, or its wrapper, as its scheduler sees it: with rates a factor below those that it trains with.
+
+    Whoever looks at it there (Lightning's monitor of rates) takes it for the optimizer.
+    """
+
+    __class__ = property(lambda self: type(self.optimizer))
+
+    def __init__(self, optimizer: Any, factor: float = 1.0) -> None:
+        self.optimizer, self.factor, self._real = optimizer, factor, unwrapped(optimizer)
+        self._groups: list[_Group] = []
+
+    @property
+    def param_groups(self) -> list[_Group]:
+        """Views of the param groups, those included that were added since."""
+        real = self._real.param_groups
+        self._groups = [*self._groups[: len(real)], *(_Group(self, each) for each in real[len(self._groups) :])]
+        for view, group in zip(self._groups, real, strict=True):
+            view.data = group  # load_state_dict makes new ones
+        return self._groups
+
+    @property
+    def written(self) -> list[float]:
+        """The rates that the scheduler has last written, or that the groups hold where it has not."""
+        return [held_by([each.data])[0] if each.written is None else each.written for each in self.param_groups]
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or other is self.optimizer
+
+    def __hash__(self) -> int:
+        return hash(self.optimizer)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Copy, or pickle, the optimizer itself, where the view changes nothing."""
+        return (_itself, (self.optimizer,)) if self.factor == 1 else super().__reduce_ex__(protocol)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("__", "_optimizer_step_")) or name == "optimizer":
+            raise AttributeError(name)
+        return getattr(self.optimizer, name)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def view_of(scheduler: Any) -> View:
+    """Let a scheduler, with those that it holds, see its optimizer through a view; return the view."""
+    seen, optimizer = optimizer_of(scheduler), unwrapped(optimizer_of(scheduler))
+    view = seen if isinstance(seen, View) else View(seen)
+    for each in with_inner([scheduler]):
+        if drives(each, optimizer) and "optimizer" in vars(each):
+            each.optimizer = view
+    return view
+
+
+def remove_view(scheduler: Any) -> None:
+    """Let a scheduler see its optimizer itself again, where the view changes nothing."""
+    view = optimizer_of(scheduler)
+    for each in with_inner([scheduler]) if isinstance(view, View) and view.factor == 1 else ():
+        if optimizer_of(each) is view:
+            each.optimizer = view.optimizer
+
+
+def latest_rates(scheduler: Any) -> list[float]:
+    """Return the rates that a scheduler has last set."""
+    seen = optimizer_of(scheduler)
+    if hasattr(scheduler, "get_last_lr") and not (isinstance(seen, View) and seen.factor != 1):
+        return [float(rate) for rate in scheduler.get_last_lr()]
+    return view_of(scheduler).written
+
+
+class Follower:
+    """Follows a scheduler of ``optimizer`` from step to step: through a view, if its rates are made of those before."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self.scheduler, self.optimizer = scheduler, unwrapped(optimizer_of(scheduler))
+        self._view: View | None = None
+        self._is_recursive = _goes_on(scheduler)
+        self._is_seen = self._is_recursive or not hasattr(scheduler, "get_last_lr")
+        self._latest: list[float] | None = None
+
+    def _groups(self) -> list[_Group]:
+        if self._is_seen and optimizer_of(self.scheduler) is not self._view:  # where another watch ended
+            self._view = view_of(self.scheduler)
+        return self._view.param_groups if self._view else []
+
+    def begin(self) -> None:
+        """Note that a step is made with what the groups hold now."""
+        self._latest = latest_rates(self.scheduler)
+        for group in self._groups():
+            group.found, group.is_written = None, False
+
+    def found(self) -> list[float | None]:
+        """Return the rates that the scheduler went on from, by group, where it has since the latest step."""
+        return [group.found for group in self._groups()] if self._is_recursive else []
+
+    def has_moved(self) -> bool:
+        """Say whether the scheduler has set rates since the latest step, as far as can be told."""
+        groups = self._groups()
+        is_told = hasattr(self.scheduler, "get_last_lr") or all(group.written is not None for group in groups)
+        is_set = any(group.is_written for group in groups)
+        return is_set or not is_told or self._latest is None or self._latest != latest_rates(self.scheduler)
+
+
+def _goes_on(scheduler: Any) -> bool:
+    """Say whether a scheduler makes its next rates of those before; one of a known class is not tried."""
+    if is_known(scheduler):
+        return not all(isinstance(each, _CLOSED) for each in with_inner([scheduler]) if not inner_of(each))
+    with suppress(BadInputError):  # where it cannot be stepped on a copy
+        return is_recursive(scheduler)
+    return False
