@@ -15,7 +15,7 @@ from lrfind.curves import to_curve
 from lrfind.errors import ProbeError
 from lrfind.numbers import Show, figure, rate, span
 from lrfind.records import Finding
-from lrfind.strategies.reading import readings
+from lrfind.strategies.reading import Ramps
 from lrfind.suggest import METHODS
 
 Numbers: TypeAlias = Sequence[float] | NDArray[Any]
@@ -208,7 +208,7 @@ def _readings(finding: Finding) -> list[float]:
     """Return the rate that each range test gives for itself; none where there is only one."""
     if finding.final_fraction is None or finding.method not in METHODS or len(finding.records) < 2:
         return []
-    return readings(finding.records, finding.method, finding.length)
+    return [lr for lr, _ in Ramps(finding.records, finding.method, finding.length).readings]
 
 
 def _box(low: float, high: float, y: Axis) -> tuple[Numbers, Numbers]:
