@@ -19,7 +19,7 @@ from benchmarks.rule import Case, Rule, to_case
 from benchmarks.sweeps import Sweep
 from benchmarks.task import Task
 from lrfind.errors import LRFindError
-from lrfind.strategies.reading import counted, is_slower_than
+from lrfind.strategies.reading import Ramps, is_slower_than
 from lrfind.suggest.closer import is_lost
 from lrfind.suggest.edges import edge
 
@@ -129,7 +129,7 @@ def _read(rule: Rule, cases: Sequence[Case]) -> tuple[float, tuple[float, ...]]:
     first, found, shares = cases[0], list[tuple[float, ...]](), list[float]()
     slower, is_noisy = rule.closer, rule.closer is not None and is_lost(first.curve)
     method = "calibrated" if slower else "another"
-    for record, share in counted([case.record for case in cases], method, first.training):
+    for record, share in Ramps([case.record for case in cases], method, first.training).counted:
         case = replace(first, record=record)
         by = slower if slower and is_slower_than(first.record, record) and not is_noisy else rule
         try:

@@ -34,3 +34,16 @@ def flat_then_diverging(*, seed=0, noise=0.1, fall=0.0, diverges=0.1, steps=128)
             break
     stop = "diverged" if len(losses) < steps else "done"
     return Record(Probe(lrs), lrs[: len(losses)], tuple(map(float, losses)), stop)
+
+
+def drifting(decay, shift, *, noise=0.0, seed=0, fall=2.0):
+    """A loss that a running mean raises by a share of it while the rate does not matter yet; then it explodes."""
+    lrs = np.array(ramp(1e-6, 30.0, 128))
+    explosion = 6.0 * np.minimum(np.maximum(lrs / RISE, 1.0) ** 2 - 1.0, 1e30)
+    losses = 2.3 - fall / (1 + np.exp(-6 * np.log10(lrs / FALL))) + explosion
+    losses = losses + noise * np.random.default_rng(seed).standard_normal(len(lrs))
+    losses = losses * (1 + shift * (1 - decay ** np.arange(len(lrs))))
+    watch = DivergenceWatch()
+    steps = next((step for step, loss in enumerate(map(float, losses), 1) if watch.observe(loss)), len(lrs))
+    stop = "diverged" if steps < len(lrs) else "done"
+    return Record(Probe(tuple(lrs)), tuple(lrs[:steps]), tuple(map(float, losses[:steps])), stop, optimizer="SGD")

@@ -19,8 +19,8 @@ from lrfind.options import NAMES
 ROOT = Path(lrfind.__file__).parent
 
 ROOMS = [
-    ["errors", "replies"],
-    ["words", "codec", "numbers", "schedules"],
+    ["errors", "replies", "numbers"],
+    ["words", "codec", "schedules"],
     ["records"],
     ["curves"],
     ["suggest"],
@@ -33,7 +33,6 @@ ROOMS = [
     ["ranks", "steps"],
     ["loop"],
     ["recorder"],
-    ["resume"],
     ["options", "progress"],
     ["search"],
     ["finder"],
@@ -48,7 +47,7 @@ LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
 DOORS = {
     ("records", "apply", "optim"),
-    ("records", "at", "search"),
+    ("records", "at", "options"),
     ("records", "judge", "strategies"),
     ("records", "length", "suggest"),
     ("records", "plot", "plots"),

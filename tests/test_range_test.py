@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from curves_with_answers import flat_then_diverging, made_up
+from curves_with_answers import drifting, flat_then_diverging, made_up
 
 from lrfind.curves import to_curve
 from lrfind.errors import BadInputError, ProbeError
@@ -98,6 +98,17 @@ def test_a_start_that_diverges_is_refused():
     lrs = made_up().lrs
     with pytest.raises(ProbeError, match="did not fall"):
         RangeTest().propose([Record(made_up().probe, lrs, tuple(1.0 + step for step in range(len(lrs))), "diverged")])
+
+
+@pytest.mark.parametrize("shift", [0.01, 0.1, 0.3])
+@pytest.mark.parametrize("decay", [0.9, 0.99, 0.999])
+@pytest.mark.parametrize(("noise", "fall"), [(0.0, 2.0), (0.0, 0.35), (0.02, 0.35), (0.05, 0.35)])
+def test_a_loss_that_drifts_before_the_rate_matters_is_read_as_if_it_did_not(decay, shift, noise, fall):
+    """Also where it never falls below its start; the edge of a small fall that goes on drifting lies elsewhere."""
+    for seed in range(5):
+        steady = RangeTest().read(drifting(0.5, 0.0, noise=noise, seed=seed, fall=fall))
+        drifts = RangeTest().read(drifting(decay, shift, noise=noise, seed=seed, fall=fall))
+        assert abs(math.log2(drifts / steady)) < 1.5
 
 
 @pytest.mark.parametrize(

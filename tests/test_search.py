@@ -17,6 +17,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import ExponentialLR
 
 from lrfind.errors import BadInputError, LRFindError, ProbeError
+from lrfind.loop import Loop
 from lrfind.options import to_strategy
 from lrfind.progress import EVERY, Display, display
 from lrfind.records import Cost, Finding, Probe, Record
@@ -27,10 +28,10 @@ from lrfind.strategies.replicated import Replicated
 from lrfind.suggest.calibrated import SHORTER
 
 
-class MadeUpLoop:
+class MadeUpLoop(Loop):
     """A loop whose losses are a formula of the rate."""
 
-    steps_per_epoch = 0.0
+    _begin = _run = None
 
     def __init__(self):
         self.probes = []
@@ -52,12 +53,15 @@ class MadeUpLoop:
 
 
 def test_a_search_counts_everything_it_ran():
-    rounds, steps = [], []
-    loop = MadeUpLoop()
-    finding = search(RangeTest(), loop, on_round=rounds.append, on_step=lambda lr, loss: steps.append(lr))
+    rounds, steps, kept = [], [], []
+    loop, shown = MadeUpLoop(), Display(lambda *line: None, RangeTest())
+    shown.on_round, shown.on_step = rounds.append, lambda lr, loss: steps.append(lr)
+    shown.on_record = lambda records: kept.append(len(records))
+    finding = search(RangeTest(), loop, keep=lambda records: kept.append(len(records)), shown=shown)
     assert len(loop.probes) == 1
     assert rounds == [loop.probes]
     assert tuple(steps) == loop.probes[0].lrs
+    assert kept == [1, 1]
     assert finding.cost.steps == 128
 
 
@@ -164,8 +168,8 @@ def test_progress_of_a_strategy_that_cannot_tell_the_best_so_far(monkeypatch):
         def propose(self, records):
             return [Probe((0.1, 0.1)), Probe((0.1,), 1)] if not records else RangeTest().propose([made_up()])
 
-    with display(Two(), shown=True) as shown:
-        search(Two(), MadeUpLoop(), on_round=shown.on_round, on_step=shown.on_step, on_record=shown.on_record)
+    with display(Two()) as shown:
+        search(Two(), MadeUpLoop(), shown=shown)
         assert shown.line == "probe 2 of 2"
 
 

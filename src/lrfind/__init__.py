@@ -49,25 +49,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-__all__ = [
-    "BadInputError",
-    "DataError",
-    "Finding",
-    "LRFindError",
-    "MissingExtraError",
-    "NotPutBackError",
-    "Probe",
-    "ProbeError",
-    "RangeTest",
-    "RankError",
-    "RateNotAppliedError",
-    "Record",
-    "Replicated",
-    "SearchOptions",
-    "Strategy",
-    "__version__",
-    "find",
-]
+__all__ = ["Finding", "Probe", "RangeTest", "Record", "Replicated", "SearchOptions", "Strategy", "__version__", "find"]
+__all__ += ["BadInputError", "DataError", "LRFindError", "MissingExtraError", "NotPutBackError", "ProbeError"]
+__all__ += ["RankError", "RateNotAppliedError"]
 
 _HOMES = {"find": "pytorch", "SearchOptions": "options"}
 _ROOMS = ("compare", "huggingface", "lightning", "pytorch")

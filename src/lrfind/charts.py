@@ -15,7 +15,7 @@ from lrfind.curves import to_curve
 from lrfind.errors import ProbeError
 from lrfind.numbers import Show, counted, figure, rate, span
 from lrfind.records import Finding
-from lrfind.strategies.reading import readings
+from lrfind.strategies.reading import Ramps
 from lrfind.suggest import METHODS
 
 Numbers: TypeAlias = Sequence[float] | NDArray[Any]
@@ -165,7 +165,7 @@ def _rates(finding: Finding, y: Axis, in_use: float | None) -> tuple[list[Mark],
         caption += f" Dashed line: the rate of your optimizer, {rate(in_use)}."
     marks.append(Mark("found", (finding.lr, finding.lr), (y.low, y.high), f"found {rate(finding.lr)}", 0))
     if finding.final_fraction is not None and finding.method in METHODS and len(finding.records) > 1:
-        each = readings(finding.records, finding.method, finding.length)
+        each = [lr for lr, _ in Ramps(finding.records, finding.method, finding.length).readings]
         marks.append(Mark("readings", each, [y.low + 0.03 * height] * len(each), "each test's rate", 0))
         caption += " Dots at the bottom: the rate that each range test gives by itself."
     return marks, caption

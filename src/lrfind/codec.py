@@ -110,9 +110,7 @@ def _decode_fields(kind: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+_hints = cache(get_type_hints)
 
 
 def read_json(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
@@ -123,10 +121,9 @@ def read_json(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
     """
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInputError(f"{path} cannot be read as {what} ({error.strerror}); give another file.") from error
-    except ValueError as error:
-        raise BadInputError(f"{path} cannot be read as {what} ({error}); give another file.") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise BadInputError(f"{path} cannot be read as {what} ({why}); give another file.") from error
     if not isinstance(data, dict):
         raise BadInputError(f"{path} does not hold {what} but a {type(data).__name__}.")
     return data

@@ -29,6 +29,12 @@ SURE = 8
 """Where losses have spiked before, so many in a row end a probe, every one of them above three quarters of the losses
 before: by chance that happens once in 65,000 steps, whatever the noise is like."""
 
+SUDDEN = 0.5
+"""A loss that drifts rises above the straight line through those before it by no more than this share of its rise."""
+
+DRIFT, TURN = 3.0, 2.0
+"""A loss drifts up where its trend comes this many times the noise above the start, and then falls by that many."""
+
 HEAVY = 4.0
 """Noise has heavy tails where two losses lie this many times the range of the middle half of them above their median;
 one alone is an accident."""
@@ -49,7 +55,11 @@ class DivergenceWatch:
     A probe has diverged when the median of its last three losses lies above the starting level by more than the
     starting noise allows and by more than it had fallen below it. That is judged against the start, so that
     losses may be negative or zero, scaled or shifted. Where losses have jumped so high and come back before, that is
-    noise, and only the last ``SURE`` losses together are evidence.
+    noise, and only the last ``SURE`` losses together are evidence. A loss that has risen steadily drifts by itself (a
+    weight of it warms up, say): the level follows it.
+
+    Attributes:
+        level: The loss that a probe is judged against.
 
     Example:
         >>> watch = DivergenceWatch()
@@ -59,19 +69,16 @@ class DivergenceWatch:
 
     def __init__(self) -> None:
         self._losses: list[float] = []
-        self._level = self._noise = math.nan
+        self.level = self._start = self._noise = math.nan
         self._lowest = self._bound = math.inf
         self._gaps = 0
 
     def observe(self, loss: float, *, is_sound: bool = False) -> Stop | None:
-        """Take the loss of one more step.
+        """Take the loss of one more step; return why to stop, or None to go on.
 
         Args:
             loss: Of the step; one that is not finite says nothing of the rate but for how many come in a row.
             is_sound: Whether the parameters are finite though the loss is not.
-
-        Returns:
-            Why to stop, or None to go on.
         """
         if not math.isfinite(loss):
             self._gaps += 1
@@ -79,17 +86,34 @@ class DivergenceWatch:
         self._gaps = 0
         losses = self._losses
         losses.append(loss)
+        if len(losses) == START:
+            self.level = self._start = median(losses)
+            self._noise = spread_of(losses)
         if len(losses) <= START:
-            self._level, self._noise = median(losses), spread_of(losses)
             return None
         low, high = losses[-3], losses[-2]
         if low > high:  # at every step, a slice and a sort would cost more than all the rest
             low, high = high, low
         now = low if loss < low else high if loss > high else loss
         if now < self._lowest:
-            self._lowest = now
-            self._bound = self._level + max(2.0 * self._noise, self._level - now, 1e-6 * abs(self._level))
+            self._bound_from(now)
+        if now > self._bound and self._is_drift(now):
+            self.level = now
+            self._bound_from(now)
         return "diverged" if now > self._bound and self._is_sure() else None
+
+    def _bound_from(self, lowest: float) -> None:
+        """Set what a loss may rise to after the lowest one so far."""
+        self._lowest = lowest
+        self._bound = self.level + max(2.0 * self._noise, self.level - lowest, 1e-6 * abs(self.level))
+
+    def _is_drift(self, now: float) -> bool:
+        """Say whether a straight line through the losses before foresees most of the rise."""
+        before = np.clip(self._losses[:-3], self._lowest, self._bound)
+        slope, first = np.polyfit(np.arange(len(before)), before, 1)
+        foreseen = first + slope * (len(before) + 1)
+        noise = max(self._noise, 3.0 * _deviation(before))
+        return bool(now - foreseen <= max(noise, SUDDEN * (now - self._start)))
 
     def _is_sure(self) -> bool:
         """Say whether losses above the bound are more than spikes."""
@@ -126,30 +150,19 @@ def spread_of(losses: Sequence[float] | Array) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """Loss against learning rate, one point per step that ran, rates ascending.
-
-    Attributes:
-        lrs: Rates, shape (n,).
-        losses: Raw losses, shape (n,); NaN where not finite.
-        smooth: The trend, shape (n,), finite everywhere.
-        noise: Standard deviation of a raw loss around the trend where the loss still lies at its start.
-        level: The loss at the start: what an untrained model has.
-        stop: Why the probe ended.
-        optimizer: As the record has it, as ``is_fresh``, ``reply`` and ``used`` are.
-        is_spiky: Whether the noise has heavy tails.
-    """
+    """Loss against learning rate, one point per step that ran, rates ascending; arrays have the shape (n,)."""
 
     lrs: Array
-    losses: Array
-    smooth: Array
-    noise: float
-    level: float
-    stop: Stop = "done"
+    losses: Array  # raw; NaN where not finite
+    smooth: Array  # the trend, finite everywhere
+    noise: float  # standard deviation of a raw loss around the trend, where the loss still lies at its start
+    level: float  # the loss at the start: what an untrained model has
+    stop: Stop = "done"  # this and the next four are the record's
     optimizer: str = ""
     is_fresh: bool = True
     reply: Reply | None = None
     used: float = 0.0
-    is_spiky: bool = False
+    is_spiky: bool = False  # whether the noise has heavy tails
 
     @property
     def log_lrs(self) -> Array:
@@ -158,14 +171,10 @@ class Curve:
 
 
 def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
-    """Clean a range test's record for reading.
+    """Clean the record of a range test for reading; ``octaves`` is the width of the kernel, 0 keeps the raw losses.
 
     Losses far above the start (a probe's last, diverging steps) count as just above it, so that they mark the
-    edge without drowning the trend before it.
-
-    Args:
-        record: A record whose rates ascend.
-        octaves: Width of the smoothing kernel; 0 keeps the raw losses.
+    edge without drowning the trend before it. A loss that drifts up before it falls counts as level until then.
 
     Raises:
         ProbeError: If fewer than ``START`` losses are finite.
@@ -176,31 +185,18 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
         raise ProbeError(_unreadable(record, int(finite.sum())))
     level, noise, capped, is_spiky = _judged(losses[finite])
     at, known = np.log2(lrs), np.log2(lrs[finite])
-    return Curve(
-        lrs=lrs,
-        losses=np.where(finite, losses, np.nan),
-        smooth=smoother(known, at, octaves) @ capped if octaves > 0 else np.interp(at, known, capped),
-        noise=noise,
-        level=level,
-        stop=record.stop,
-        optimizer=record.optimizer,
-        is_fresh=record.is_fresh,
-        reply=record.reply,
-        used=record.used,
-        is_spiky=is_spiky,
-    )
+    smooth = smoother(known, at, octaves) @ capped if octaves > 0 else np.interp(at, known, capped)
+    if not is_spiky:
+        level, smooth = _without_drift(level, smooth, noise)
+    told = {name: getattr(record, name) for name in ("stop", "optimizer", "is_fresh", "reply", "used")}
+    return Curve(lrs, np.where(finite, losses, np.nan), smooth, noise, level, is_spiky=is_spiky, **told)
 
 
 def smoother(x: Array, at: Array, width: float) -> Array:
-    """Return the matrix that smooths by weighted straight lines: unbiased for a straight line, and without lag.
+    """Return the matrix, shape (m, n), that smooths by weighted straight lines: unbiased for one, and without lag.
 
-    Args:
-        x: Where the values are, shape (n,).
-        at: Where to read the trend, shape (m,).
-        width: Standard deviation of the Gaussian weights, in units of x; at least the way to the nearest point.
-
-    Returns:
-        The matrix, shape (m, n); times the values it is the trend.
+    Times values at ``x``, shape (n,), it is their trend at ``at``, shape (m,). The weights are Gaussian; their standard
+    deviation is ``width``, in units of x, or the way to the nearest point where that is farther.
 
     Source:
         Cleveland, "Robust locally weighted regression", JASA 74 (1979), section 2, with Gaussian weights.
@@ -223,13 +219,29 @@ def _judged(losses: Array) -> tuple[float, float, Array, bool]:
         low, middle, high = np.quantile(early, (0.25, 0.5, 0.75))
         room = SPIKE * (high - low)
     else:
-        middle, room = np.median(losses[:START]), 2.0 * spread_of(losses[:START])
+        watch = DivergenceWatch()
+        for loss in losses.tolist():
+            watch.observe(loss)
+        middle, room = watch.level, 2.0 * spread_of(losses[:START])
     capped = np.minimum(losses, middle + max(room, middle - np.min(losses)))
     if is_spiky:
         level, noise = np.mean(capped[: len(early)]), np.sqrt(np.mean(np.diff(capped[: len(early)]) ** 2) / 2)
-    else:  # successive differences of independent noise, robustly: 0.954 is their median for a deviation of 1
-        level, noise = middle, np.median(np.abs(np.diff(capped[:quarter]))) / 0.954
+    else:
+        level, noise = np.median(losses[:START]), _deviation(capped[:quarter])
     return float(level), float(noise), capped, is_spiky
+
+
+def _without_drift(level: float, smooth: Array, noise: float) -> tuple[float, Array]:
+    """Return level and trend of a loss that drifts up before it falls as if it had begun where it falls."""
+    peaks = np.maximum.accumulate(smooth)
+    turned = np.flatnonzero(peaks - smooth > TURN * noise)
+    peak = float(peaks[turned[0]]) if len(turned) else level
+    return (peak, np.where(peaks < peak, peak, smooth)) if peak - level > DRIFT * noise else (level, smooth)
+
+
+def _deviation(losses: Array) -> float:
+    """The standard deviation of independent noise: successive differences have a median of 0.954 times as much."""
+    return float(np.median(np.abs(np.diff(losses)))) / 0.954
 
 
 def _unreadable(record: Record, finite: int) -> str:

@@ -31,38 +31,6 @@ from lrfind.records import Finding
 from lrfind.search import find_with
 
 
-class TrainerLoop(Loop):
-    """The base of the loop of a framework with a trainer of its own, which knows its schedule and its length.
-
-    A subclass gives ``_run`` and what is abstract here; the framework's callback is a ``Finder``.
-    """
-
-    @abstractmethod
-    def schedule(self) -> Any:
-        """Return what drives the rate in training; None where nothing does."""
-
-    @abstractmethod
-    def left(self) -> tuple[float, float]:
-        """Return the optimizer steps and the epochs that are left; 0 or less where the settings do not say."""
-
-    def find(self, options: SearchOptions) -> Finding:
-        """Search under these options; where the user does not say, schedule and length are the trainer's."""
-        with self:
-            return find_with(self, **self.planned(options))
-
-    def planned(self, options: SearchOptions) -> SearchOptions:
-        """Return the options of a search with schedule and length."""
-        if not isinstance(options.get("strategy", "auto"), str):
-            return options
-        plan: dict[str, Any] = {}
-        if "schedule" not in options and (known := self.schedule()) is not None:
-            plan["schedule"] = known
-        if not {"total_steps", "epochs"} & set(options):
-            lengths = zip(("total_steps", "epochs"), self.left(), strict=True)
-            plan |= {name: left for name, left in lengths if left > 0}
-        return cast(SearchOptions, {**plan, **options})
-
-
 class Training(NamedTuple):
     """What a framework tells of its training."""
 
@@ -183,7 +151,7 @@ class Finder(Verifier):
         self._is_new = False
 
     @abstractmethod
-    def _loop(self, trainer: Any) -> TrainerLoop:
+    def _loop(self, trainer: Any) -> Loop:
         """Return the loop of a search for what is left of training; check first whatever can be checked without."""
 
     @abstractmethod
@@ -229,7 +197,7 @@ class Finder(Verifier):
                 "with find(trainer, ...) before, without the callback that freezes them, and train with VerifyLR(lr)."
             )
         with generators_kept():  # first of all
-            return self._loop(trainer).find(self._options)
+            return find_with(self._loop(trainer), **self._options)
 
     def _take(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> None:
         """Use a new finding, and tell the loggers of it."""

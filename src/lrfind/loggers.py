@@ -18,13 +18,7 @@ class Metrics(Protocol):
 
 
 def log_search(logger: Metrics, finding: Finding, step: int = 0) -> None:
-    """Log what a search found, and how.
-
-    Args:
-        logger: One of Lightning's, or what has its ``log_metrics``.
-        finding: What was found.
-        step: The step of training that the search was made at.
-    """
+    """Log what a search found at a step of training, and how."""
     low, high = finding.interval
     found = {"lr": finding.lr, "base_lr": finding.base_lr, "max_lr": finding.max_lr}
     found |= {"interval_low": low, "interval_high": high, "steps": float(finding.cost.steps)}

@@ -37,6 +37,14 @@ class Loop(ABC):
         """Optimizer steps in one pass over the data; 0 where that is not known."""
         return 0.0
 
+    def schedule(self) -> Any:
+        """Return what drives the rate in training; None where nothing does."""
+        return None
+
+    def left(self) -> tuple[float, float]:
+        """Return the optimizer steps and the epochs that training has left; 0 or less where that is not known."""
+        return 0, 0
+
     @abstractmethod
     def _begin(self, stack: ExitStack) -> Kept:
         """Begin a search: what is not put back by itself goes on the stack; return what is."""
@@ -46,7 +54,6 @@ class Loop(ABC):
         """Run one probe."""
 
     def __enter__(self) -> Self:
-        """Note how everything is, where no search has yet."""
         if self._depth == 0:
             with ExitStack() as stack:
                 self.kept = stack.enter_context(self._begin(stack))
@@ -55,7 +62,6 @@ class Loop(ABC):
         return self
 
     def __exit__(self, *error: Any) -> None:
-        """Check that everything is as it was, where no search goes on."""
         self._depth -= 1
         if self._depth == 0:
             self._open.__exit__(*error)

@@ -1,4 +1,15 @@
-"""Numbers as charts and reports write them: rounded, with units that people use."""
+"""Numbers as charts and reports write them: rounded, with units that people use.
+
+Example:
+    >>> figure(0.3), figure(1234.56), figure(float("inf")), as_fine_as(0.02881)(-0.0086391), as_fine_as(12.0)(123.456)
+    ('0.3000', '1235', 'not finite', '−0.0086', '123.5')
+    >>> rate(0.0041234), rate(1e-5), span(0.001, 0.01), span(0.01, 0.01)
+    ('0.00412', '1e-5', '0.001 to 0.01', '0.01')
+    >>> counted(1, "seed"), counted(2.5, "epoch"), counted(1_200_000, "step")
+    ('1 seed', '2.5 epochs', '1,200,000 steps')
+    >>> duration(6.21), duration(754.0), duration(7260.0)
+    ('6.2 s', '12 min 34 s', '2 h 1 min')
+"""
 
 from __future__ import annotations
 
@@ -9,22 +20,12 @@ Show = Callable[[float], str]
 
 
 def figure(value: float) -> str:
-    """Write a metric with four significant digits.
-
-    Example:
-        >>> figure(0.3), figure(1234.56), figure(float("inf"))
-        ('0.3000', '1235', 'not finite')
-    """
+    """Write a metric with four significant digits."""
     return _signed(f"{value:#.4g}".rstrip(".")) if math.isfinite(value) else "not finite"
 
 
 def as_fine_as(reference: float, digits: int = 3) -> Show:
-    """Return how to write a number with as many decimals as so many digits of another take.
-
-    Example:
-        >>> as_fine_as(0.02881)(-0.0086391), as_fine_as(12.0)(123.456)
-        ('−0.0086', '123.5')
-    """
+    """Return how to write a number with as many decimals as so many digits of another take."""
     if not math.isfinite(reference) or reference == 0:
         return figure
     decimals = digits - 1 - math.floor(math.log10(abs(reference)))
@@ -34,12 +35,7 @@ def as_fine_as(reference: float, digits: int = 3) -> Show:
 
 
 def rate(value: float, digits: int = 3) -> str:
-    """Write a learning rate.
-
-    Example:
-        >>> rate(0.0041234), rate(1e-5)
-        ('0.00412', '1e-5')
-    """
+    """Write a learning rate."""
     return f"{value:.{digits}g}".replace("e-0", "e-").replace("e+0", "e+")
 
 
@@ -49,32 +45,18 @@ def rough(value: float) -> str:
 
 
 def span(low: float, high: float, show: Show = rough) -> str:
-    """Write two ends, or one number where both are written alike.
-
-    Example:
-        >>> span(0.001, 0.01), span(0.01, 0.01)
-        ('0.001 to 0.01', '0.01')
-    """
+    """Write two ends, or one number where both are written alike."""
     return " to ".join(dict.fromkeys((show(low), show(high))))
 
 
 def counted(number: float, unit: str) -> str:
-    """Write a number of things.
-
-    Example:
-        >>> counted(1, "seed"), counted(1200, "step")
-        ('1 seed', '1,200 steps')
-    """
-    return f"{number:,g} {unit}{'' if number == 1 else 's'}"
+    """Write a number of things."""
+    count = f"{number:,}" if isinstance(number, int) else f"{number:,g}"
+    return f"{count} {unit}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """Write a time in the unit that people would use.
-
-    Example:
-        >>> duration(6.21), duration(754.0), duration(7260.0)
-        ('6.2 s', '12 min 34 s', '2 h 1 min')
-    """
+    """Write a time in the unit that people would use."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,4 +1,4 @@
-"""The options of every search: what each means, how they are shown, and the strategy that they ask for."""
+"""The options of every search: what each means, how they are shown, and what they ask for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from difflib import get_close_matches
 from functools import wraps
 from typing import Any, Literal, TypeVar, cast
@@ -17,9 +17,12 @@ from typing_extensions import TypedDict, Unpack
 
 from lrfind.errors import BadInputError
 from lrfind.optim import Scheduled, is_scheduler
-from lrfind.schedules import Ramp, Shape, Stretched
+from lrfind.records import Finding
+from lrfind.schedules import SCHEDULES, Ramp, Shape, Stretched
 from lrfind.strategies import Strategy
-from lrfind.strategies.range_test import RangeTest
+from lrfind.strategies.notes import with_advice
+from lrfind.strategies.range_test import LENGTHS, RangeTest
+from lrfind.strategies.reading import Ramps, check_readable
 from lrfind.strategies.replicated import Replicated
 
 Schedule = str | Shape | Stretched | LRScheduler
@@ -27,21 +30,7 @@ Schedule = str | Shape | Stretched | LRScheduler
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class RangeOptions(TypedDict, total=False):
-    """What tunes the range test; ``SearchOptions`` says what each means."""
-
-    schedule: Schedule
-    total_steps: int | None
-    epochs: float | None
-    min_lr: float
-    max_lr: float
-    steps: int
-    ramp: Ramp
-    method: str
-    seed: int
-
-
-class SearchOptions(RangeOptions, total=False):
+class SearchOptions(TypedDict, total=False):
     """The keyword arguments of every ``find``.
 
     Attributes:
@@ -66,6 +55,15 @@ class SearchOptions(RangeOptions, total=False):
         isolation: Has no effect any more: the originals are probed, and put back, always.
     """
 
+    schedule: Schedule
+    total_steps: int | None
+    epochs: float | None
+    min_lr: float
+    max_lr: float
+    steps: int
+    ramp: Ramp
+    method: str
+    seed: int
     strategy: Literal["auto", "range"] | Strategy
     budget: float
     progress: bool
@@ -76,15 +74,10 @@ class SearchOptions(RangeOptions, total=False):
 NAMES = tuple(name for name in SearchOptions.__annotations__ if name != "isolation")
 
 _ELSEWHERE = {
-    "start_lr": "min_lr",
-    "init_value": "min_lr",
-    "end_lr": "max_lr",
-    "final_value": "max_lr",
-    "num_iter": "steps",
-    "num_it": "steps",
-    "num_training": "steps",
-    "max_steps": "total_steps",
-    "num_steps": "total_steps",
+    **dict.fromkeys(("start_lr", "init_value"), "min_lr"),
+    **dict.fromkeys(("end_lr", "final_value"), "max_lr"),
+    **dict.fromkeys(("num_iter", "num_it", "num_training"), "steps"),
+    **dict.fromkeys(("max_steps", "num_steps"), "total_steps"),
 }
 """What other finders and trainers call these options."""
 
@@ -121,12 +114,7 @@ def with_meanings(documented: F) -> F:
 
 
 def with_names(given: Mapping[str, Any], known: Collection[str], *, stacklevel: int = 3) -> dict[str, Any]:
-    """Return options by the names that they have today.
-
-    Args:
-        given: The options.
-        known: The names of today.
-        stacklevel: Whose line a warning of a former name points to.
+    """Return options by the names that they have today; ``stacklevel`` is that of a warning of a former name.
 
     Raises:
         BadInputError: If a name is unknown; the message says which one may be meant.
@@ -146,35 +134,60 @@ def with_names(given: Mapping[str, Any], known: Collection[str], *, stacklevel: 
 
 
 def to_strategy(*, steps_per_epoch: float = 0.0, **options: Unpack[SearchOptions]) -> Strategy:
-    """Return the strategy that the options ask for; ``progress`` and ``resume`` are without effect here.
-
-    Args:
-        steps_per_epoch: Optimizer steps in one pass over the data; 0 where they are not known.
-        **options: As every ``find`` takes them.
+    """Return the strategy that the options of a search ask for.
 
     Raises:
         BadInputError: If an option is unknown, out of its range, or given beside a strategy that is an object.
     """
     given = with_names(options, NAMES)
-    strategy, budget = given.pop("strategy", "auto"), given.pop("budget", None)
-    test = {name: value for name, value in given.items() if name not in ("progress", "resume")}
-    if "schedule" in test:
-        test["schedule"] = unstepped(test["schedule"])
-    if strategy == "auto":
-        first = RangeTest(steps_per_epoch=steps_per_epoch, **test)
-        return Replicated(first) if budget is None else Replicated(first, budget=budget)
-    if strategy == "range":
-        if budget is not None:
-            raise BadInputError('budget is for strategy="auto"; give strategy="range" its steps instead.')
-        return RangeTest(steps_per_epoch=steps_per_epoch, **test)
-    if isinstance(strategy, str):
+    strategy = given.pop("strategy", "auto")
+    budget = {"budget": given.pop("budget")} if given.get("budget") is not None else {}
+    test = {name: value for name, value in given.items() if name not in ("budget", "progress", "resume")}
+    if not isinstance(strategy, str):
+        if extra := sorted([*test, *budget]):
+            raise BadInputError(f"give {', '.join(extra)} to the strategy {type(strategy).__name__} itself.")
+        return cast(Strategy, strategy)
+    if strategy not in ("auto", "range"):
         raise BadInputError(f'strategy must be "auto", "range" or an object with propose, got {strategy!r}.')
-    if own := sorted([*test, *([] if budget is None else ["budget"])]):
-        raise BadInputError(f"give {', '.join(own)} to the strategy {type(strategy).__name__} itself.")
-    return cast(Strategy, strategy)
+    if strategy == "range" and budget:
+        raise BadInputError('budget is for strategy="auto"; give strategy="range" its steps instead.')
+    if "schedule" in test:
+        test["schedule"] = _unstepped(test["schedule"])
+    range_test = RangeTest(steps_per_epoch=steps_per_epoch, **test)
+    return range_test if strategy == "range" else Replicated(range_test, **budget)
 
 
-def unstepped(schedule: Schedule) -> str | Shape | Stretched:
+def reread(finding: Finding, **training: Any) -> Finding:
+    """Return what a finding's records say about another training; see ``lrfind.Finding.at``."""
+    given = with_names(training, ("schedule", *LENGTHS), stacklevel=4)
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
+        return finding
+    check_readable(finding, "be read for another training")
+    is_as_long, is_known = given.keys() == {"schedule"}, finding.schedule in SCHEDULES
+    length: dict[str, Any] = {name: getattr(finding, name) if is_as_long else given.get(name) for name in LENGTHS}
+    if "schedule" not in given and finding.final_fraction is None and not is_known:
+        raise BadInputError(
+            f"the finding does not hold the shape of its schedule {finding.schedule!r}; pass schedule=."
+        )
+    test = RangeTest(method=finding.method, schedule=_unstepped(given.get("schedule", "constant")), **length)
+    if "schedule" in given:
+        found = test.find(finding.records)
+    else:
+        found = Ramps(finding.records, finding.method, replace(finding.length, **length)).finding()
+    notes = list(found.notes)
+    if not finding.is_calibrated:
+        notes.append(
+            f"The {finding.method} reading knows nothing of the schedule and the length of training: lr is the same."
+        )
+    elif "schedule" not in given and not is_known:
+        notes.append(f"The shape of {finding.schedule} is taken to be the same over the other length.")
+    if finding.is_calibrated and found.length.halvings > finding.length.halvings:
+        notes.append("A search told of so short a training would take a second, slower range test: search again.")
+    return with_advice(replace(found, cost=finding.cost, notes=tuple(notes)))
+
+
+def _unstepped(schedule: Schedule) -> str | Shape | Stretched:
     """Return a schedule as strategies take it: of a torch scheduler, what it will do."""
     is_stepped = is_scheduler(schedule) or (hasattr(schedule, "step") and not isinstance(schedule, type))
     return Scheduled(schedule) if is_stepped else schedule  # type: ignore[return-value]

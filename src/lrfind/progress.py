@@ -23,27 +23,18 @@ Show = Callable[[str, int, int], None]
 
 
 class Display:
-    """Follows a search, and says how far it is.
+    """Follows a search, and shows how far it is and, where the strategy can tell, the best so far.
 
-    Args:
-        show: Shows the line; None where nobody sees it.
-        strategy: What is searched by; asked for the best so far, if it can tell.
-        every: Seconds between two lines.
-        wait: Seconds before the first one.
-
-    Attributes:
-        line: What it says now.
-        is_seen: Whether anybody sees the line.
+    ``every`` is the seconds between two lines, ``wait`` those before the first one.
     """
 
-    def __init__(self, show: Show | None, strategy: Strategy, every: float = 0.0, wait: float = 0.0) -> None:
+    def __init__(self, show: Show, strategy: Strategy, every: float = 0.0, wait: float = 0.0) -> None:
         self._show, self._strategy, self._every = show, strategy, every
         self._probes: list[Probe] = []
-        self._done, self._steps, self._before = 0, 0, 0
+        self._done = self._steps = self._steps_before = 0
         self._begun = perf_counter()
         self._next = self._begun + wait
         self._best = self.line = ""
-        self.is_seen = show is not None
 
     def on_round(self, probes: Sequence[Probe]) -> None:
         """Take the probes of one more round."""
@@ -58,8 +49,8 @@ class Display:
 
     def on_record(self, records: Sequence[Record]) -> None:
         """Take the records up to the probe that has just ended."""
-        self._done, self._before, self._steps = len(records), self._before + self._steps, 0
-        if self.is_seen and isinstance(self._strategy, TellsSoFar):
+        self._done, self._steps_before, self._steps = len(records), self._steps_before + self._steps, 0
+        if isinstance(self._strategy, TellsSoFar):
             best = self._strategy.so_far(records)
             self._best = "" if best is None else f"so far {best:.1e}"
         self._say("")
@@ -70,8 +61,8 @@ class Display:
         probe = self._probes[min(self._done, count - 1)]
         kind = "range test" if probe.lrs[0] < probe.lrs[-1] else "probe"
         which = f"{kind} {min(self._done + 1, count)}" + (f" of {count}" if count > 1 else "")
-        self.line = "  |  ".join(words for words in (f"{which}  {now}".strip(), self._left(), self._best) if words)
-        if self._show is not None and perf_counter() >= self._next:
+        self.line = "  |  ".join(filter(None, (f"{which}  {now}".strip(), self._left(), self._best)))
+        if perf_counter() >= self._next:
             self._next = perf_counter() + self._every
             self._show(self.line, self._steps, len(probe.lrs))
 
@@ -80,7 +71,7 @@ class Display:
         if not self._steps:
             return ""
         left = sum(len(probe.lrs) for probe in self._probes[self._done :]) - self._steps
-        seconds = (perf_counter() - self._begun) / (self._before + self._steps) * left
+        seconds = (perf_counter() - self._begun) / (self._steps_before + self._steps) * left
         return f"{seconds:.0f} s left" if seconds < 120 else f"{seconds / 60:.0f} min left"
 
 
@@ -91,11 +82,8 @@ def announce(finding: Finding, *, is_applied: bool, shown: bool) -> None:
 
 
 @contextmanager
-def display(strategy: Strategy, *, shown: bool) -> Iterator[Display]:
-    """Show how far a search is while it goes on, in the way of wherever it runs; nothing where ``shown`` is false."""
-    if not shown:
-        yield Display(None, strategy)
-        return
+def display(strategy: Strategy) -> Iterator[Display]:
+    """Show how far a search is while it goes on, in the way of wherever it runs."""
     place, bar = _place()
     with bar as show:
         yield Display(show, strategy, EVERY[place], EVERY[place] if place == "log" else 0.0)

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import KW_ONLY, dataclass
 from functools import wraps
 from itertools import chain, islice
 from numbers import Integral
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
-from typing_extensions import ParamSpec, Unpack
+from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in
 from lrfind.loop import Loop, OnStep
-from lrfind.optim import Optimizers, as_list, check_hooks, living_schedulers, outermost, to_schedule
-from lrfind.options import Schedule, SearchOptions, with_options
+from lrfind.optim import Optimizers, Scheduled, as_list, check_hooks, living_schedulers, outermost, to_schedule
+from lrfind.options import F, SearchOptions, with_options
 from lrfind.ranks import Ranks
 from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import AsConstant
 from lrfind.search import find_with
 from lrfind.steps import LossFn, Step, to_number, to_step
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _ORDER = ("model", "optimizer", "loader", "loss_fn")
 _LIGHTNING = "lrfind.lightning.find(trainer, model), or Trainer(callbacks=[lrfind.lightning.LRFinder()])"
@@ -40,18 +37,18 @@ _TRAINERS = {
 }
 
 
-def _without_trainers(function: Callable[P, R]) -> Callable[P, R]:
+def _without_trainers(function: F) -> F:
     """Return a function that says what was meant where it is given a framework's trainer."""
 
     @wraps(function)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+    def checked(*args: Any, **kwargs: Any) -> Any:
         for kind in {kind for value in (*args, *kwargs.values()) for kind in type(value).__mro__}:
-            package, _, _ = kind.__module__.partition(".")
+            package = kind.__module__.partition(".")[0]
             if kind.__name__ == "Trainer" and package in _TRAINERS:
                 raise BadInputError(f"a Trainer of {package} has a search of its own: {_TRAINERS[package]}.")
         return function(*args, **kwargs)
 
-    return checked
+    return cast(F, checked)
 
 
 @with_options
@@ -104,16 +101,7 @@ def find(
     """
     with generators_kept():  # first of all: whatever is imported or called from here on may draw from them
         loop = PyTorchLoop(model, optimizer, loader, loss_fn, step=step, accumulate=accumulate)
-        if loop.drivers and "schedule" not in options and isinstance(options.get("strategy", "auto"), str):
-            options["schedule"] = _schedule_of(loop.drivers)
         return find_with(loop, **options)
-
-
-def _schedule_of(drivers: Sequence[Any]) -> Schedule:
-    """Return what drives an optimizer as a schedule."""
-    if len(drivers) == 1:
-        return to_schedule(drivers[0])
-    return AsConstant("The schedule", f"{len(drivers)} schedulers drive the {type(drivers[0].optimizer).__name__}")
 
 
 @dataclass(eq=False)
@@ -129,9 +117,8 @@ class PyTorchLoop(Loop):
     accumulate: int = 1
 
     def __post_init__(self) -> None:
-        _check_kinds(self.model, self.optimizer, self.loader, self.loss_fn)
-        _check_parameters(self.model, as_list(self.optimizer))
-        _check_training(self.loss_fn, self.step, self.accumulate)
+        if (fault := next(_faults(self), None)) is not None:
+            raise BadInputError(fault)
         fresh(self.loader)  # which checks it
         lead = as_list(self.optimizer)[0]
         is_driven = any("initial_lr" in group for group in lead.param_groups)
@@ -143,6 +130,13 @@ class PyTorchLoop(Loop):
     def steps_per_epoch(self) -> float:
         """Optimizer steps in one pass over the data, if each batch, or group of them, is one; 0 if not known."""
         return length_of(self.loader) / self.accumulate
+
+    def schedule(self) -> Scheduled | AsConstant | None:
+        """Return what drives the optimizer; None where nothing does."""
+        if len(self.drivers) > 1:
+            name = type(as_list(self.optimizer)[0]).__name__
+            return AsConstant("The schedule", f"{len(self.drivers)} schedulers drive the {name}")
+        return to_schedule(self.drivers[0]) if self.drivers else None
 
     def _begin(self, stack: ExitStack) -> Kept:
         stack.enter_context(self._ranks.together())
@@ -160,18 +154,17 @@ class PyTorchLoop(Loop):
     def train(self, recorder: Recorder, loader: Iterable[Any]) -> None:
         """Train until a recorder says to stop, on a loader that is begun anew where it ends; nothing is put back."""
         model, optimizer = self.model, self.optimizer
-        if self.loss_fn is not None:
-            step = to_step(optimizer, self.loss_fn, self.accumulate)
+        step = self.step
+        if step is None:
+            step = to_step(optimizer, cast(LossFn, self.loss_fn), self.accumulate)
             if not model.training:
                 model.train()
-        else:
-            step = to_number(cast(Step, self.step))
         batches = _cycled(loader, recorder, self.accumulate)
         if self.accumulate > 1:
             singles = batches
             batches = iter(lambda: list(islice(singles, self.accumulate)), [])
         for batch in batches:
-            stop = recorder.observe(step(model, optimizer, batch))
+            stop = recorder.observe(to_number(step(model, optimizer, batch)))
             if recorder.batches == 1 and self.step is None:
                 _check_reached(as_list(optimizer)[0])
             if stop:
@@ -195,31 +188,44 @@ def _cycled(loader: Iterable[Any], recorder: Recorder, accumulate: int) -> Itera
     return chain.from_iterable(passes())  # which costs less per batch than a generator of batches
 
 
-def _check_kinds(*given: Any) -> None:
-    """Find out before any work whether the first arguments of ``find`` can be what they are given as.
-
-    Raises:
-        BadInputError: If not; where some are given in each other's place, the message says so.
-    """
-    kinds = [_kind(value) for value in given]
+def _faults(loop: PyTorchLoop) -> Iterator[str]:
+    """Yield what is wrong with the arguments of ``find``; where some are in each other's place, that comes first."""
+    model: Any = loop.model
+    optimizers, kinds = as_list(loop.optimizer), [_kind(getattr(loop, name)) for name in _ORDER]
     mixed = [kind for kind, name in zip(kinds, _ORDER, strict=True) if kind not in ("", name)]
     if len(mixed) > 1 and len(set(mixed)) == len(mixed):
         described = ", ".join(kind or "..." for kind in kinds)
-        raise BadInputError(f"find takes ({', '.join(_ORDER)}) in this order, and was given ({described}).")
-    model, optimizer, loader, _ = given
+        yield f"find takes ({', '.join(_ORDER)}) in this order, and was given ({described})."
     if not isinstance(model, nn.Module):
-        raise BadInputError(f"model must be a torch.nn.Module, got {_described(model)}.")
-    if not as_list(optimizer):
-        raise BadInputError("optimizer is an empty list; give the optimizer, or several.")
-    for each in as_list(optimizer):
+        yield f"model must be a torch.nn.Module, got {_described(model)}."
+    if not optimizers:
+        yield "optimizer is an empty list; give the optimizer, or several."
+    for each in optimizers:
         if not hasattr(each, "param_groups"):
-            raise BadInputError(f"optimizer must be a torch optimizer, or several, got {_described(each)}.")
+            yield f"optimizer must be a torch optimizer, or several, got {_described(each)}."
         check_hooks(each)
     if kinds[2] == "dataset":
-        raise BadInputError(
-            f"loader must give batches, and {type(loader).__name__} gives samples; wrap it: "
+        yield (
+            f"loader must give batches, and {type(loop.loader).__name__} gives samples; wrap it: "
             f"DataLoader(dataset, batch_size=64, shuffle=True)."
         )
+    parameters, name = set(map(id, model.parameters())), type(model).__name__
+    if not parameters:
+        yield f"{name} has no parameters, so there is nothing to train."
+    for each in optimizers:
+        if parameters.isdisjoint(map(id, _parameters_of(each))):
+            yield f"{type(each).__name__} holds no parameter of {name}; construct it with model.parameters()."
+    yield from _faults_of_step(loop.loss_fn, loop.step, loop.accumulate)
+
+
+def _faults_of_step(loss_fn: Any, step: Any, accumulate: Any) -> Iterator[str]:
+    if (loss_fn is None) == (step is None):
+        yield "give either loss_fn or step: one of them says how to train on a batch."
+    if not isinstance(accumulate, Integral) or accumulate < 1 or (step is not None and accumulate != 1):
+        yield f"accumulate must be 1 or more batches, and is for loss_fn only, got {accumulate=}."
+    for name, function, kinds in (("loss_fn", loss_fn, "a function or a criterion"), ("step", step, "a function")):
+        if function is not None and (isinstance(function, type) or not callable(function)):
+            yield f"{name} must be {kinds}, got {_described(function)}."
 
 
 def _kind(value: Any) -> str:
@@ -232,29 +238,6 @@ def _kind(value: Any) -> str:
         return "loader"
     is_dataset = isinstance(value, Dataset) and not hasattr(value, "__iter__")
     return "dataset" if is_dataset else "loss_fn" if inspect.isfunction(value) else ""
-
-
-def _check_parameters(model: nn.Module, optimizers: Sequence[Optimizer]) -> None:
-    parameters, name = {id(parameter) for parameter in model.parameters()}, type(model).__name__
-    if not parameters:
-        raise BadInputError(f"{name} has no parameters, so there is nothing to train.")
-    for optimizer in optimizers:
-        if parameters.isdisjoint(map(id, _parameters_of(optimizer))):
-            raise BadInputError(
-                f"{type(optimizer).__name__} holds no parameter of {name}; construct it with model.parameters()."
-            )
-
-
-def _check_training(loss_fn: Any, step: Any, accumulate: Any) -> None:
-    if (loss_fn is None) == (step is None):
-        raise BadInputError("give either loss_fn or step: one of them says how to train on a batch.")
-    if not isinstance(accumulate, Integral) or accumulate < 1 or (step is not None and accumulate != 1):
-        raise BadInputError(f"accumulate must be 1 or more batches, and is for loss_fn only, got {accumulate=}.")
-    name, function, kinds = "loss_fn", loss_fn, "a function or a criterion"
-    if step is not None:
-        name, function, kinds = "step", step, "a function"
-    if isinstance(function, type) or not callable(function):
-        raise BadInputError(f"{name} must be {kinds}, got {_described(function)}.")
 
 
 def _described(value: Any) -> str:

@@ -1,6 +1,5 @@
 """Ranks: what the processes of one training must agree on; on one process nothing is done.
 
-The recorder asks them at each loss and each record, the resume file once.
 Every rank judges the same losses and reads the same records, so that each of them stops, proposes and answers alike.
 Where one fails, all do.
 """
@@ -37,11 +36,7 @@ class RestartProbeError(Exception):
 
 
 class Ranks:
-    """The processes that train a model together.
-
-    Args:
-        group: Their process group; None where there is only this process.
-    """
+    """The processes that train a model together; without a process group only this one."""
 
     def __init__(self, group: Any = None) -> None:
         self._group = group
@@ -58,8 +53,7 @@ class Ranks:
     def of(cls, model: nn.Module) -> Ranks:
         """Return the processes that train a model, by its type or that of its weights.
 
-        A model of one process among several, as where rank 0 searches alone, has only that, until its step talks to the
-        others.
+        Where neither says so, as where rank 0 searches alone, that is this one, until its step talks to the others.
         """
         return cls(_group_of(model) if is_distributed() else None)
 
@@ -72,7 +66,7 @@ class Ranks:
         """Return the mean of what each rank gives; NaN where one is.
 
         Raises:
-            RestartProbeError: If the step has talked to the other processes: averages gradients by itself, say.
+            RestartProbeError: If the step has talked to the other processes, for the first time.
         """
         if self.size > 1:
             is_nccl = dist.get_backend(self._group) == "nccl"
@@ -100,11 +94,7 @@ class Ranks:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Let every rank raise where one does.
-
-        Raises:
-            RankError: Where another rank has failed, and broke off what this one waited for.
-        """
+        """Let every rank raise where one does: ``RankError`` where that broke off what this one waited for."""
         if self.size > 1:
             self._failure = _Failure(self._group)
         try:
@@ -124,8 +114,7 @@ class Ranks:
 class _Failure(threading.Thread):
     """The first failure of a rank, told to the others by the store of their process group.
 
-    It is listened for beside the search: when the wait of another rank breaks off, the process that has failed may be
-    gone, and the store with it.
+    It is listened for beside the search: later, the process that has failed may be gone, and the store with it.
     """
 
     def __init__(self, group: Any) -> None:

@@ -26,17 +26,11 @@ IDLE = 1_000
 class Recorder:
     """Gives each optimizer step of a probe its rate, and keeps the rate read back and the loss.
 
-    The rate is set and read back by hooks on the optimizers, inside ``step()``, from ``start`` until the end of
-    ``with``: whatever else sets it during the probe (a scheduler, say), the rate that the probe asks for is the rate
-    that is used. In a framework's own trainer, a callback is a recorder.
-
-    Args:
-        probe: The rates to use.
-        on_step: Told the rate and the loss of each step.
-        ranks: The processes that train together; each judges the mean of their losses, so that all stop together.
+    That is done inside ``step()``, from ``start`` until the end of ``with``: whatever else sets the rate (a scheduler,
+    say), the one that the probe asks for is used. Each of the ranks judges the mean of their losses, so that all stop
+    together. In a framework's own trainer, a callback is a recorder.
 
     Attributes:
-        probe: The same.
         stop: Why the probe has ended; None while it goes on.
         batches: How many were observed.
     """
@@ -62,18 +56,18 @@ class Recorder:
         self._watch = DivergenceWatch()
 
     def start(self, optimizers: Optimizers, scheduler: Any = None, named: Sequence[float] = ()) -> Self:
-        """Begin to set rates.
+        """Begin to set rates; of several optimizers, the first one counts the steps and the others move with it.
 
         Args:
-            optimizers: What is stepped; of several, the first one counts the steps and the others move with it.
+            optimizers: What is stepped.
             scheduler: What drives their rates in training, as far as it is known.
             named: What training calls its rate, in attributes or arguments; used where it has not begun.
         """
-        is_under_way = bool(as_list(optimizers)[0].state)  # with the rate of a checkpoint, maybe, whatever it is called
-        named = () if is_under_way else named
-        self._stepping = Stepping(optimizers, rates_of(optimizers, scheduler, named=named), self.probe.lrs[0])
-        self._lead = self._stepping.optimizers[0]
+        self._lead = as_list(optimizers)[0]
         self._is_fresh = not self._lead.state
+        named = named if self._is_fresh else ()  # a checkpoint may have another rate, whatever it is called
+        rates = rates_of(optimizers, scheduler, named=named)
+        self._stepping = Stepping(optimizers, rates, self.probe.lrs[0])
         is_torchs = type(self._lead).__module__.startswith("torch.optim.")  # whose optimizers draw no random numbers
         with nullcontext() if is_torchs else generators_kept():  # the steps that show the reply may
             self._reply = reply_of(self._lead) if self.is_probe else None
@@ -82,31 +76,22 @@ class Recorder:
         return self
 
     def __enter__(self) -> Self:
-        """Return itself; rates are set from ``start`` on."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop setting rates."""
         if self._is_started:
             self._stepping.__exit__()
 
     def begin_pass(self, length: float = 0.0) -> None:
-        """Count that the data is begun.
-
-        Args:
-            length: How often this pass will call ``observe``, if it runs to its end; 0 or infinite if not known.
-        """
+        """Count a pass over the data, which calls ``observe`` so often; 0 or infinite if that is not known."""
         self._passes += 1
         self._length = length if math.isfinite(length) else 0.0
 
     def observe(self, loss: float) -> Stop | None:
-        """Take the loss of one batch; where the optimizer has stepped on it, close the step.
+        """Take the loss of one batch on this rank; where the optimizer has stepped on it, close the step.
 
-        A gradient scaler skips the step of a loss that is not finite. Such losses end a probe also where no step is
-        closed, and do not count for the step that is.
-
-        Args:
-            loss: Of this batch, on this rank. A step takes the mean over its batches.
+        A step takes the mean over its batches. A gradient scaler skips the step of a loss that is not finite: such
+        losses end a probe also where no step is closed, and do not count for the step that is.
 
         Returns:
             Why the probe has ended, or None to go on.
@@ -126,7 +111,8 @@ class Recorder:
             return self.stop
         stepping.read = None
         if self._open:
-            loss, self._open = _mean([*self._open, loss]), []
+            finite = [each for each in (*self._open, loss) if math.isfinite(each)]
+            loss, self._open = sum(finite) / len(finite) if finite else math.nan, []
             is_finite = math.isfinite(loss)
         self._lrs.append(rate)
         self._losses.append(loss)
@@ -148,12 +134,7 @@ class Recorder:
         return len(self._lrs)
 
     def record(self) -> Record:
-        """Return what was recorded.
-
-        Raises:
-            BadInputError: If no step was taken.
-            ProbeError: If none was, for losses that were not finite.
-        """
+        """Return what was recorded; an error where no step was taken, a ``ProbeError`` if for losses not finite."""
         if not self._lrs and self.stop:
             raise ProbeError(
                 f"the optimizer took no step and {self._bad} losses in a row were not finite; check the data, the loss "
@@ -195,9 +176,3 @@ class Recorder:
         """Say whether every parameter is finite, on all ranks: a loss that is not is then one that training skips."""
         parameters = (part for group in groups_of(self._stepping.optimizers) for part in group["params"])
         return self._ranks.all_true(all(bool(torch.isfinite(local(part)).all()) for part in parameters))
-
-
-def _mean(losses: list[float]) -> float:
-    """The mean of those that are finite; NaN if none is."""
-    finite = [loss for loss in losses if math.isfinite(loss)]
-    return sum(finite) / len(finite) if finite else math.nan

@@ -7,15 +7,13 @@ import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, get_args
-
-from typing_extensions import Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from lrfind.codec import Plain, write_json
 from lrfind.errors import BadInputError
 from lrfind.replies import Reply
 from lrfind.schedules import SCHEDULES, constant, remaining
-from lrfind.words import PICTURES, TO_PICTURE, as_html, as_text, sentences
+from lrfind.words import PICTURES, TO_PICTURE, as_html, as_text, headline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,10 +27,6 @@ if TYPE_CHECKING:
 Stop = Literal["done", "diverged", "non-finite"]
 
 
-class _FormerNames(TypedDict, total=False):
-    horizon: int | None
-
-
 @dataclass(frozen=True, slots=True)
 class Probe:
     """A short training run from the starting point.
@@ -43,10 +37,6 @@ class Probe:
 
     Raises:
         BadInputError: If ``lrs`` is empty or holds a rate that is not positive and finite.
-
-    Example:
-        >>> Probe(lrs=(0.1, 0.2)).lrs
-        (0.1, 0.2)
     """
 
     lrs: tuple[float, ...]
@@ -101,12 +91,7 @@ class Record(Plain):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a search took, everything counted.
-
-    Attributes:
-        steps: Optimizer steps.
-        seconds: Wall time.
-    """
+    """What a search took, everything counted: optimizer steps, and seconds of wall time."""
 
     steps: int
     seconds: float
@@ -160,12 +145,17 @@ class Finding(Plain):
     @property
     def headline(self) -> str:
         """The rate, and the training that it is for."""
-        return sentences(self)[0]
+        return headline(self)
 
     @property
     def is_calibrated(self) -> bool:
         """Whether ``lr`` was read by the rule that knows the training, so that the interval is of the best rate."""
         return self.method == "calibrated"
+
+    @property
+    def optimizer(self) -> str:
+        """The class name of the optimizer that was searched; empty where it is not known."""
+        return self.records[0].optimizer if self.records else ""
 
     @property
     def used(self) -> float | None:
@@ -182,8 +172,7 @@ class Finding(Plain):
         """What is known of the training that ``lr`` was chosen for: how long it is, and its schedule."""
         from lrfind.suggest.training import Training
 
-        steps_per_epoch = self.records[0].steps_per_epoch if self.records else 0.0
-        final_fraction = self.final_fraction
+        steps_per_epoch, final_fraction = self.records[0].steps_per_epoch if self.records else 0.0, self.final_fraction
         if final_fraction is None:
             final_fraction = remaining(SCHEDULES.get(self.schedule, constant))
         return Training(self.total_steps, self.epochs, steps_per_epoch, self.schedule, final_fraction)
@@ -211,12 +200,12 @@ class Finding(Plain):
         *,
         total_steps: int | None = None,
         epochs: float | None = None,
-        **former: Unpack[_FormerNames],
+        **former: int | None,
     ) -> Finding:
-        """Answer for another training from the same records: nothing is run.
+        """Answer for another training from the same records, as a search told of it would: nothing is run.
 
-        This is what a search told of that training would have read off them. Trainings of more than 2,000 steps, and
-        schedules that end between a tenth and the whole of their peak, were not measured; there the interval is wider.
+        Trainings of more than 2,000 steps, and schedules that end between a tenth and the whole of their peak, were not
+        measured; there the interval is wider.
 
         Args:
             schedule: As ``find`` takes it; by default the same shape.
@@ -228,7 +217,7 @@ class Finding(Plain):
         Raises:
             BadInputError: If an argument is unknown or out of its range, or the finding is not one of range tests.
         """
-        from lrfind.search import reread
+        from lrfind.options import reread
 
         return reread(self, schedule=schedule, total_steps=total_steps, epochs=epochs, **former)
 
@@ -263,14 +252,11 @@ class Finding(Plain):
         """
         from lrfind.optim import apply_rate, as_list
 
-        lead, found_for = as_list(optimizer)[0], self.records[0].optimizer if self.records else ""
-        if found_for not in ("", type(lead).__name__) and hasattr(lead, "param_groups"):
-            given = type(lead).__name__
-            warnings.warn(
-                f"lr={self.lr:.3g} was found for {found_for} and is applied to {given}, whose rates mean something "
-                f"else; search with {given}.",
-                stacklevel=2,
-            )
+        lead = as_list(optimizer)[0]
+        given = type(lead).__name__
+        if self.optimizer not in ("", given) and hasattr(lead, "param_groups"):
+            said = f"lr={self.lr:.3g} was found for {self.optimizer} and is applied to {given}"
+            warnings.warn(f"{said}, whose rates mean something else; search with {given}.", stacklevel=2)
         return apply_rate(optimizer, self.lr, scheduler, ratios=self.ratios, max_lr=self.max_lr)
 
     def plot(self, ax: Axes | None = None) -> Axes:

@@ -26,15 +26,10 @@ class Stretched(Protocol):
 
 @dataclass(frozen=True)
 class AsConstant:
-    """A schedule that cannot be read, taken for a constant rate.
-
-    Attributes:
-        name: What it is called.
-        why: Why it cannot be read, to follow "since".
-    """
+    """A schedule that cannot be read, taken for a constant rate."""
 
     name: str
-    why: str
+    why: str  # it cannot be read, to follow "since"
     __name__ = "constant"
 
     @property
@@ -48,10 +43,10 @@ class AsConstant:
 
 
 _PEAK = 0.9
-"""The points at which a schedule is looked at come at least this near to its peak of 1."""
+"""A schedule must come at least this near to its peak of 1."""
 
 _POINTS = 211
-"""How many these are: a prime, so that they do not fall in step with the cycles of a cyclical schedule."""
+"""It is read at so many points: a prime, so that they do not fall in step with the cycles of a cyclical schedule."""
 
 Ramp = Literal["exponential", "linear"]
 
@@ -79,10 +74,8 @@ def cosine_warmup(fraction: float) -> float:
 def one_cycle(fraction: float) -> float:
     """Rise from 1/25 along half a cosine for three tenths, then fall to 0 along another.
 
-    The shape of torch's ``OneCycleLR`` with its defaults, but that this ends at 0 and that at 4e-6.
-
-    Source:
-        Smith and Topin, arXiv 1708.07120, section 4 (straight lines there).
+    As torch's ``OneCycleLR`` by default, but that ends at 4e-6 (Smith and Topin, arXiv 1708.07120, section 4, has
+    straight lines).
     """
     if fraction >= 0.3:
         return cosine((fraction - 0.3) / 0.7)
@@ -101,7 +94,7 @@ Cycle = Literal["triangular", "triangular2", "exp_range", "restarts"]
 
 
 def _tooth(done: float) -> float:
-    """The height, in [0, 1], after so many cycles: ``max(0, 1 - x)`` in section 3.1 of arXiv 1506.01186."""
+    """``max(0, 1 - x)`` in section 3.1 of arXiv 1506.01186."""
     return 1.0 - abs(2.0 * (done % 1.0) - 1.0)
 
 
@@ -118,12 +111,11 @@ _HEIGHTS: dict[str, Shape] = {
 class Cyclical:
     """A cyclical schedule as a shape: ``lr`` is its ``max_lr``, the peak of the first cycle.
 
-    Smith's three (arXiv 1506.01186, section 3.1) rise and fall in straight lines; each cycle of ``"triangular2"`` rises
-    half as far as the one before, and ``"exp_range"`` falls by what halves it within a cycle, from the first peak on.
-    ``"restarts"`` falls along half a cosine, again and again (Loshchilov and Hutter, arXiv 1608.03983, eq. 5).
-
     Args:
-        kind: ``"triangular"``, ``"triangular2"``, ``"exp_range"`` or ``"restarts"``.
+        kind: Smith's three (arXiv 1506.01186, section 3.1) rise and fall in straight lines; each cycle of
+            ``"triangular2"`` rises half as far as the one before, and ``"exp_range"`` falls by what halves it within a
+            cycle, from the first peak on. ``"restarts"`` falls along half a cosine, again and again (Loshchilov and
+            Hutter, arXiv 1608.03983, eq. 5).
         cycles: How many whole cycles there are over training, at least 1.
         low: Where a cycle begins, or for restarts ends, as a multiple of the peak: ``base_lr / max_lr``, in [0, 1).
 
@@ -158,11 +150,7 @@ cyclical = Cyclical
 
 
 def to_shape(schedule: str | Shape) -> Shape:
-    """Return the shape that a schedule's name or callable stands for.
-
-    Args:
-        schedule: A key of ``SCHEDULES``, or a callable from the fraction of training done, in [0, 1), to a
-            multiplier of ``lr`` in [0, 1].
+    """Return the shape that a name of ``SCHEDULES`` stands for, or a shape as it is.
 
     Raises:
         BadInputError: If the name is unknown, or the callable leaves [0, 1] or never comes near 1.
@@ -180,21 +168,30 @@ def to_shape(schedule: str | Shape) -> Shape:
         raise BadInputError(f"schedule must be {known}, got {schedule!r}.")
     if isinstance(schedule, Cyclical):
         return schedule  # right by construction, and its peak may be too narrow to be met
-    peak = 0.0
-    for step in range(_POINTS):
-        try:
-            multiplier = float(schedule(step / _POINTS))
-        except (TypeError, AttributeError, ValueError) as error:
-            raise BadInputError(f"schedule must be {known}, which returns a number; it failed: {error}.") from error
-        peak = max(peak, multiplier)
+    try:
+        multipliers = {step / _POINTS: float(schedule(step / _POINTS)) for step in range(_POINTS)}
+    except (TypeError, AttributeError, ValueError) as error:
+        raise BadInputError(f"schedule must be {known}, which returns a number; it failed: {error}.") from error
+    for fraction, multiplier in multipliers.items():
         if not 0.0 <= multiplier <= 1.0:
             raise BadInputError(
                 f"schedule must map the fraction of training done to a multiplier in [0, 1], "
-                f"got {multiplier} at {step / _POINTS:.3f}; divide it by its peak."
+                f"got {multiplier} at {fraction:.3f}; divide it by its peak."
             )
-    if peak < _PEAK:
+    if (peak := max(multipliers.values())) < _PEAK:
         raise BadInputError(f"schedule must reach 1, since lr is its peak, got at most {peak}; divide it by its peak.")
     return schedule
+
+
+def over(schedule: str | Shape | Stretched, steps: float | None, epochs: float | None) -> Shape | None:
+    """Return the shape of a schedule over a training of so many optimizer steps, which go so often over the data.
+
+    None where the shape depends on the steps, and neither the training nor the schedule says how many there are.
+    """
+    if not isinstance(schedule, Stretched):
+        return to_shape(schedule)
+    steps = steps or getattr(schedule, "length", None)
+    return schedule.over(max(round(steps), 1), epochs) if steps else None
 
 
 def name_of(schedule: str | Shape | Stretched) -> str:
@@ -225,13 +222,7 @@ def remaining(shape: Shape) -> float:
 
 
 def ramp(min_lr: float, max_lr: float, steps: int, *, kind: Ramp = "exponential") -> tuple[float, ...]:
-    """Return ``steps`` rates from ``min_lr`` up to ``max_lr``, both ends included.
-
-    Args:
-        min_lr: The first rate, above 0.
-        max_lr: The last rate, above ``min_lr``.
-        steps: How many, at least 2.
-        kind: ``"exponential"`` (equal ratios) or ``"linear"`` (equal differences).
+    """Return ``steps`` rates from ``min_lr`` up to ``max_lr``: by equal ratios, or, if linear, by equal differences.
 
     Raises:
         BadInputError: If the ends are not 0 < min_lr < max_lr, both finite, or steps < 2.

@@ -20,12 +20,9 @@ Step = Callable[[nn.Module, Any, Any], Any]
 
 
 def to_step(optimizers: Optimizers, loss_fn: LossFn, accumulate: int = 1) -> Step:
-    """Return the training step that ``find`` makes of a loss function; it returns the loss as a number.
+    """Return the training step that ``find`` makes of a loss function; a list of batches where it accumulates.
 
-    Args:
-        optimizers: One or several; one that needs a closure is given one.
-        loss_fn: As ``find`` takes it.
-        accumulate: How many batches the step takes the mean gradient of; above 1 it takes them as a list.
+    An optimizer that needs a closure is given one.
     """
     stepped, loss_of = as_list(optimizers), to_loss(loss_fn)
     takes_closure = any(map(_needs_closure, stepped))
@@ -38,14 +35,14 @@ def to_step(optimizers: Optimizers, loss_fn: LossFn, accumulate: int = 1) -> Ste
         losses = [_backward(loss_of, model, part, accumulate).detach() for part in batch]
         return torch.stack(losses).mean()
 
-    def step(model: nn.Module, _: Any, batch: Any) -> float:
+    def step(model: nn.Module, _: Any, batch: Any) -> Any:
         if takes_closure:
             losses = [cast(Any, optimizer).step(lambda: gradients(model, batch)) for optimizer in stepped]
-            return float(losses[0].item())
+            return losses[0]
         loss = gradients(model, batch)
         for optimizer in stepped:
             optimizer.step()
-        return loss.item()
+        return loss
 
     return step
 
@@ -59,7 +56,8 @@ def to_loss(loss_fn: LossFn) -> Callable[[nn.Module, Any], torch.Tensor]:
     def loss_of(model: nn.Module, batch: Any) -> torch.Tensor:
         nonlocal device
         if device is None:
-            device = _device_for(model, batch)
+            _check_pair(batch)
+            device = next(model.parameters()).device
         inputs, targets = batch
         if device.type != "cpu":  # where data is anyway
             inputs, targets = inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True)
@@ -68,14 +66,12 @@ def to_loss(loss_fn: LossFn) -> Callable[[nn.Module, Any], torch.Tensor]:
     return loss_of
 
 
-def _device_for(model: nn.Module, batch: Any) -> torch.device:
-    """Return where a criterion's batches are to go; refuse those that are not made for a criterion."""
+def _check_pair(batch: Any) -> None:
     if not (isinstance(batch, (list, tuple)) and len(batch) == 2):
         raise BadInputError(
             f"a criterion needs batches of (inputs, targets), got {type(batch).__name__}; "
             f"pass loss_fn=lambda model, batch: ... instead."
         )
-    return next(model.parameters()).device
 
 
 def _backward(
@@ -128,16 +124,15 @@ def _needs_closure(optimizer: Optimizer) -> bool:
     return bool(parameters) and parameters[0].default is inspect.Parameter.empty and parameters[0].name == "closure"
 
 
-def to_number(step: Step) -> Step:
-    """Return a step whose loss is a number."""
+def to_number(loss: Any) -> float:
+    """Return the loss of a step as a number.
 
-    def numbered(model: nn.Module, optimizer: Any, batch: Any) -> float:
-        loss = step(model, optimizer, batch)
-        if isinstance(loss, (int, float)):
-            return float(loss)
-        if isinstance(loss, torch.Tensor) and loss.numel() == 1:
-            return loss.item()
-        got = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
-        raise BadInputError(f"step must return the loss of its batch, a number or a tensor of one, got {got}.")
-
-    return numbered
+    Raises:
+        BadInputError: If it is none.
+    """
+    if isinstance(loss, torch.Tensor) and loss.numel() == 1:
+        return loss.item()
+    if isinstance(loss, (int, float)):
+        return float(loss)
+    got = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
+    raise BadInputError(f"step must return the loss of its batch, a number or a tensor of one, got {got}.")

@@ -7,6 +7,7 @@ from textwrap import TextWrapper
 from typing import TYPE_CHECKING
 
 from lrfind.errors import LRFindError
+from lrfind.numbers import counted
 
 if TYPE_CHECKING:
     from lrfind.records import Finding
@@ -30,12 +31,12 @@ def sentences(finding: Finding) -> list[str]:
     """Return the rate and what it is for, then a line each: how sure, the rate in use, cycles, cost, and the notes."""
     used = in_use(finding)
     return [
-        _rate(finding),
+        headline(finding),
         *_groups(finding),
         certainty(finding),
         *([f"yours: {used}"] if used else []),
         f"cycles: {finding.base_lr:.2g} to {finding.max_lr:.2g}",
-        f"cost: {_steps(finding.cost.steps)}, {finding.cost.seconds:.1f} s",
+        f"cost: {counted(finding.cost.steps, 'step')}, {finding.cost.seconds:.1f} s",
         *(f"note: {note}" for note in finding.notes),
     ]
 
@@ -55,22 +56,22 @@ def as_html(finding: Finding, picture: str) -> str:
 
 def announcement(finding: Finding, *, is_applied: bool) -> str:
     """Return the line that a callback says: the rate, what it cost and whether training uses it."""
-    cost = f"{_steps(finding.cost.steps)} ({finding.cost.seconds:.1f} s)"
+    cost = f"{counted(finding.cost.steps, 'step')} ({finding.cost.seconds:.1f} s)"
     sure = " (unsure: print the finding)" if certainty(finding).startswith("unsure") else ""
     return f"lrfind: lr {finding.lr:.3g}{sure} found in {cost}; training {'uses' if is_applied else 'does not use'} it."
 
 
-def _rate(finding: Finding) -> str:
-    """The rate, the optimizer and the training that it is for."""
-    name = finding.records[0].optimizer if finding.records else ""
-    return f"lr {finding.lr:.3g}{' for ' + name if name else ''}, {purpose(finding)}"
+def headline(finding: Finding) -> str:
+    """Return the rate, the optimizer and the training that it is for."""
+    name = f" for {finding.optimizer}" if finding.optimizer else ""
+    return f"lr {finding.lr:.3g}{name}, {purpose(finding)}"
 
 
 def purpose(finding: Finding) -> str:
     """Return the training that the rate is for: its schedule and its length."""
     schedule = "held constant" if finding.schedule == "constant" else f"the peak of {finding.schedule}"
-    epochs = f"{finding.epochs:,g} epoch{'' if finding.epochs == 1 else 's'}" if finding.epochs else ""
-    length = " or ".join(filter(None, (_steps(finding.total_steps) if finding.total_steps else "", epochs)))
+    lengths = (finding.total_steps, "step"), (finding.epochs, "epoch")
+    length = " or ".join(counted(number, unit) for number, unit in lengths if number)
     return f"{schedule}, {length}" if length else schedule
 
 
@@ -123,7 +124,3 @@ def _groups(finding: Finding) -> list[str]:
     if len(rates) > _MANY:
         return [f"param groups: {len(rates)}, from {finding.lr * min(ratios):.3g} to {finding.lr * max(ratios):.3g}"]
     return [f"param groups: {', '.join(rates)}"]
-
-
-def _steps(count: int) -> str:
-    return f"{count:,} step{'' if count == 1 else 's'}"

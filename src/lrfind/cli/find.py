@@ -127,7 +127,7 @@ def _conclude(finding: Finding, advice: list[str], given: Mapping[str, Any]) -> 
 
 def _advice(finding: Finding, given: Mapping[str, Any], arguments: list[str]) -> list[str]:
     """Say what would make the rate surer: the length of training, or, where it is short, a comparison."""
-    from lrfind.search import rates_to_try
+    from lrfind.strategies.notes import rates_to_try
 
     if finding.total_steps is None and finding.epochs is None:
         return [

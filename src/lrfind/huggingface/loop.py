@@ -15,16 +15,16 @@ from torch.utils.data import DataLoader
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
-from lrfind.finder import TrainerLoop
 from lrfind.huggingface.inner import base_of, inner_trainer, parts_of, restart, transformers
 from lrfind.isolation import Kept, end_workers, generators_kept, length_of, seed_all
-from lrfind.loop import OnStep, quiet
+from lrfind.loop import Loop, OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.options import SearchOptions, with_options
 from lrfind.ranks import Ranks
 from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import AsConstant, Shape
+from lrfind.search import find_with
 
 _LOGGERS = ("transformers.trainer", "accelerate")
 """The loggers that tell of a training."""
@@ -51,10 +51,11 @@ def find(trainer: Any, **options: Unpack[SearchOptions]) -> Finding:
         ProbeError: If the losses cannot be read.
     """
     with generators_kept():  # first of all
-        return HuggingFaceLoop(trainer, is_training=getattr(trainer, "is_in_train", False)).find(options)
+        loop = HuggingFaceLoop(trainer, is_training=getattr(trainer, "is_in_train", False))
+        return find_with(loop, **options)
 
 
-class HuggingFaceLoop(TrainerLoop):
+class HuggingFaceLoop(Loop):
     """Probes a model inside the training that a Trainer would give it, or is within ``train`` giving it."""
 
     def __init__(self, trainer: Any, *, is_training: bool = False) -> None:
@@ -77,7 +78,7 @@ class HuggingFaceLoop(TrainerLoop):
         return float(math.ceil(batches / args.gradient_accumulation_steps))
 
     def left(self) -> tuple[float, float]:
-        """See ``TrainerLoop``."""
+        """See ``Loop``."""
         args, state = self._trainer.args, self._trainer.state
         steps, epochs = (state.global_step, state.epoch or 0) if self._is_training else (0, 0)
         return args.max_steps - steps, 0 if args.max_steps > 0 else args.num_train_epochs - epochs

@@ -12,17 +12,17 @@ from typing_extensions import Unpack
 
 from lrfind.curves import PATIENCE
 from lrfind.errors import BadInputError
-from lrfind.finder import TrainerLoop
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in, seed_all
 from lrfind.lightning.attributes import named_rates
 from lrfind.lightning.framework import LOGGER_NAMES, callback_bases, fit, package_of
-from lrfind.loop import OnStep, quiet
+from lrfind.loop import Loop, OnStep, quiet
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.options import SearchOptions, with_options
 from lrfind.ranks import Ranks
 from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import AsConstant
+from lrfind.search import find_with
 
 
 @with_options
@@ -57,10 +57,10 @@ def find(
         raise BadInputError("give train_dataloaders or datamodule, not both.")
     data = datamodule if datamodule is not None else train_dataloaders
     with generators_kept():  # first of all
-        return LightningLoop(trainer, model, data, optimizer=optimizer).find(options)
+        return find_with(LightningLoop(trainer, model, data, optimizer=optimizer), **options)
 
 
-class LightningLoop(TrainerLoop):
+class LightningLoop(Loop):
     """Probes a module with its own trainer, which is put back like everything else; takes what ``find`` takes.
 
     Args:
@@ -99,7 +99,7 @@ class LightningLoop(TrainerLoop):
         return float(math.ceil(batches / self._trainer.accumulate_grad_batches))
 
     def left(self) -> tuple[float, float]:
-        """See ``TrainerLoop``."""
+        """See ``Loop``."""
         trainer = self._trainer
         return trainer.max_steps - trainer.global_step, (trainer.max_epochs or -1) - trainer.current_epoch
 

@@ -12,11 +12,7 @@ class Strategy(Protocol):
     """What the search asks after every round; pure, so that a killed search resumes from its records."""
 
     def propose(self, records: Sequence[Record]) -> list[Probe] | Finding:
-        """Return the next round of probes, or the finding.
-
-        Raises:
-            ProbeError: If the records cannot be read.
-        """
+        """Return the next round of probes, or the finding; raise a ``ProbeError`` if the records cannot be read."""
         ...
 
 

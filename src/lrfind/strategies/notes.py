@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from lrfind.curves import Curve
-from lrfind.records import Record
+from lrfind.records import Finding, Record
 from lrfind.suggest.calibrated import Evidence, Reading
 from lrfind.suggest.edges import edge, fall, has_edge, is_saturated, is_weak
 from lrfind.suggest.replies import highest, reply_to
 
+AROUND = 4
+"""Where training is short, rates so many times lower and higher are to be tried."""
+
 
 def notes_on(record: Record, curve: Curve, reading: Reading, *, share: float, steps: float | None) -> list[str]:
-    """Return the notes on a reading.
+    """Return the notes on the first ramp's reading, whose like make a share of the found rate, in [0, 1].
 
-    Args:
-        record: Of the first ramp.
-        curve: Of the same.
-        reading: Of the same.
-        share: How much of the found rate, in [0, 1], such readings make.
-        steps: How many optimizer steps training takes; None where that is not known.
+    ``steps`` is how many training takes; None where that is not known.
     """
     rests_on = reading.rests_on
     notes = [_evidence(curve, rests_on, share * reading.leaning, steps), _end(record, curve, rests_on), _gaps(record)]
@@ -84,3 +83,23 @@ def _gaps(record: Record) -> str:
         return ""
     skipped = "" if record.stop == "non-finite" else "; they were left out"
     return f"{gaps} of {len(record.losses)} losses were not finite{skipped}."
+
+
+def rates_to_try(finding: Finding) -> list[str]:
+    """Return the rates to train in full at where training is too short for a finder to be sure; else none."""
+    steps, cost = finding.length.steps, finding.cost.steps
+    if not steps or not (finding.length.is_short or cost > steps / 2):
+        return []
+    return [f"{finding.lr * factor:.2g}" for factor in (1 / AROUND, 1, AROUND)]
+
+
+def with_advice(finding: Finding) -> Finding:
+    """Return a finding that says so, and what to do instead, where training is short beside its search."""
+    lrs = rates_to_try(finding)
+    if not lrs:
+        return finding
+    said = (
+        f"Training takes {finding.length.steps:,.0f} steps and the search took {finding.cost.steps}: that is too short "
+        f"for a finder to be sure. Train in full at {lrs[0]}, {lrs[1]} and {lrs[2]} and keep the best."
+    )
+    return replace(finding, notes=(*finding.notes, said))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-from lrfind.curves import to_curve
+from lrfind.curves import Curve, to_curve
 from lrfind.errors import BadInputError, ProbeError
-from lrfind.records import Cost, Finding, Record
+from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.strategies.notes import notes_on
 from lrfind.suggest import METHODS, to_rule
 from lrfind.suggest.calibrated import reading_of
@@ -21,141 +22,124 @@ from lrfind.suggest.replies import highest
 from lrfind.suggest.training import Training
 
 
-def read(record: Record, method: str, training: Training) -> float:
-    """Return the rate that a method reads off one record.
+@dataclass(frozen=True)
+class Ramps:
+    """The records of range tests, at least one, read by a method for a training; ``ProbeError`` if they cannot be."""
 
-    Raises:
-        ProbeError: If it cannot be read.
-    """
-    return to_rule(method)(to_curve(record), training.over(record))
+    records: Sequence[Record]
+    method: str
+    training: Training
 
+    @cached_property
+    def curve(self) -> Curve:
+        """The first curve."""
+        return to_curve(self.records[0])
 
-def read_all(records: Sequence[Record], method: str, training: Training) -> Finding:
-    """Return the finding: the readings combined; the range is the first record's.
+    @property
+    def known(self) -> Training:
+        """The training, with what the first record knows of it."""
+        return self.training.over(self.records[0])
 
-    Args:
-        records: Of range tests, at least one; of those after the first, what cannot be read is left out.
-        method: One of ``lrfind.suggest.METHODS``.
-        training: What the rate is for.
+    @property
+    def counted(self) -> list[tuple[Record, float]]:
+        """The records that count, and how much beside the first one: slower ramps count where training is short."""
+        of_slower = weight(self.curve, self.known) if self.method == "calibrated" else 0.0
+        shares = [of_slower if is_slower_than(self.records[0], record) else 1.0 for record in self.records]
+        return [(record, share) for record, share in zip(self.records, shares, strict=True) if share > 0]
 
-    Raises:
-        ProbeError: If the first one cannot be read.
-    """
-    first = records[0]
-    own, curve, known = read(first, method, training), to_curve(first), training.over(first)
-    lr, share, lost = combined(records, method, training)
-    has_range, notes = True, list[str]()
-    if method == "calibrated":
-        reading = reading_of(curve, known)
-        has_range = has_edge(curve) and reading.rests_on not in ("capped", "none")
-        ends = around(lr, reading.rests_on, known.steps)
-        notes = notes_on(first, curve, reading, share=share, steps=known.steps)
-    else:
-        ends = interval(curve, lambda replicate: to_rule(method)(replicate, known))
-    low, top = cyclical_range(curve) if has_range else (own / SPREAD, own * SPREAD)
-    if lost:
-        notes.append(f"{lost} of {len(records)} ramps could not be read.")
-    return Finding(
-        lr=lr,
-        base_lr=min(low, lr),
-        max_lr=max(top, lr),
-        interval=(min(ends[0], lr), max(ends[1], lr)),
-        method=method,
-        schedule=training.schedule,
-        records=tuple(records),
-        cost=Cost(sum(len(record.lrs) for record in records), sum(record.seconds for record in records)),
-        notes=tuple(notes),
-        final_fraction=training.final_fraction,
-        total_steps=training.total_steps,
-        epochs=training.epochs,
-    )
+    @cached_property
+    def readings(self) -> list[tuple[float, float]]:
+        """The rates read off those that can be read, and how much each counts.
 
+        Where the fall of the first ramp is lost in the noise of plain SGD, slower ramps are read like the others, and
+        one that ends without an edge counts as if it had its edge at its end: it shows that no rate of it is too high.
+        """
+        found: list[tuple[float, float]] = []
+        is_noisy = self.method == "calibrated" and is_lost(self.curve)
+        for record, share in self.counted:
+            try:
+                found.append((self._read(record, is_noisy=is_noisy), share))
+            except ProbeError:
+                if is_noisy and found and record.stop == "done":
+                    found.append((found[0][0] * max(record.lrs[-1] / edge(self.curve), 1.0), share))
+        return found
 
-def combined(records: Sequence[Record], method: str, training: Training) -> tuple[float, float, int]:
-    """Return the mean of the readings in log-rate; the share of ramps like the first one in it; how many are lost.
+    @property
+    def lr(self) -> float:
+        """The mean of the readings in log-rate; an error only where none can be read."""
+        if not self.readings:
+            self._read(self.records[0])  # says why
+        if len(self.readings) == 1:
+            return self.readings[0][0]
+        total = sum(share for _, share in self.readings)
+        return math.exp(sum(share * math.log(lr) for lr, share in self.readings) / total)
 
-    Raises:
-        ProbeError: If none can be read.
-    """
-    used = counted(records, method, training)
-    known = _each(used, method, training)
-    if not known:
-        read(records[0], method, training)  # says why
-    total = sum(share for _, share in known)
-    mean = sum(share * math.log(lr) for lr, share in known) / total
-    lr = known[0][0] if len(known) == 1 else math.exp(mean)
-    return lr, sum(share for _, share in known if share == 1.0) / total, len(used) - len(known)
+    def finding(self) -> Finding:
+        """Return the finding: the readings combined, the first of which there must be; the range is the first's."""
+        first, curve, known = self.records[0], self.curve, self.known
+        low, top = (factor * self._read(first) for factor in (1 / SPREAD, SPREAD))
+        lr, lost = self.lr, len(self.counted) - len(self.readings)
+        if self.method == "calibrated":
+            reading, shares = reading_of(curve, known), [share for _, share in self.readings]
+            ends = around(lr, reading.rests_on, known.steps)
+            notes = notes_on(first, curve, reading, share=shares.count(1.0) / sum(shares), steps=known.steps)
+            has_range = has_edge(curve) and reading.rests_on not in ("capped", "none")
+        else:
+            ends, notes, has_range = interval(curve, lambda other: to_rule(self.method)(other, known)), [], True
+        if has_range:
+            low, top = cyclical_range(curve)
+        if lost:
+            notes.append(f"{lost} of {len(self.records)} ramps could not be read.")
+        return Finding(
+            lr=lr,
+            base_lr=min(low, lr),
+            max_lr=max(top, lr),
+            interval=(min(ends[0], lr), max(ends[1], lr)),
+            method=self.method,
+            schedule=self.training.schedule,
+            records=tuple(self.records),
+            cost=Cost(sum(len(record.lrs) for record in self.records), sum(record.seconds for record in self.records)),
+            notes=tuple(notes),
+            final_fraction=self.training.final_fraction,
+            total_steps=self.training.total_steps,
+            epochs=self.training.epochs,
+        )
 
-
-def readings(records: Sequence[Record], method: str, training: Training) -> list[float]:
-    """Return the rates read off those records that can be read."""
-    return [lr for lr, _ in _each(counted(records, method, training), method, training)]
-
-
-def counted(records: Sequence[Record], method: str, training: Training) -> list[tuple[Record, float]]:
-    """Return the records that count, and how much beside the first one."""
-    first = records[0]
-    of_slower = weight(to_curve(first), training.over(first)) if method == "calibrated" else 0.0
-    weights = [of_slower if is_slower_than(first, record) else 1.0 for record in records]
-    return [(record, share) for record, share in zip(records, weights, strict=True) if share > 0]
-
-
-def _each(used: Sequence[tuple[Record, float]], method: str, training: Training) -> list[tuple[float, float]]:
-    """Return the rates read off those records that can be read, and how much each counts.
-
-    Where the fall of the first ramp is lost in the noise of plain SGD, slower ramps are read like the others, and one
-    that ends without an edge counts as if it had its edge at its end: it shows that no rate of it is too high.
-    """
-    first, found = used[0][0], list[tuple[float, float]]()
-    curve = to_curve(first)
-    is_noisy = method == "calibrated" and is_lost(curve)
-    for record, share in used:
-        try:
-            if is_slower_than(first, record) and not is_noisy:
-                lr = _read_closer(record, training)
-            else:
-                lr = read(record, method, training)
-        except ProbeError:
-            if not (is_noisy and found and record.stop == "done"):
-                continue
-            lr = found[0][0] * max(record.lrs[-1] / edge(curve), 1.0)
-        found.append((lr, share))
-    return found
+    def _read(self, record: Record, *, is_noisy: bool = False) -> float:
+        """Read one record: a slower ramp as such, but no rate that makes no difference."""
+        curve, training = to_curve(record), self.training.over(record)
+        if is_noisy or not is_slower_than(self.records[0], record):
+            return to_rule(self.method)(curve, training)
+        return min(closer(curve, training), highest(curve, training.steps))
 
 
-def _read_closer(record: Record, training: Training) -> float:
-    """Return what a slower ramp reads, but no rate that makes no difference."""
-    curve = to_curve(record)
-    return min(closer(curve, training), highest(curve, training.over(record).steps))
+def steps_per_octave(probe: Probe) -> float:
+    """Return how many steps a ramp takes per octave of the rate."""
+    return (len(probe.lrs) - 1) / math.log2(probe.lrs[-1] / probe.lrs[0])
 
 
 def is_slower_than(first: Record, record: Record) -> bool:
     """Say whether a ramp looks closer: it takes more steps per octave than the first one."""
-    return _pace(record) < 0.99 * _pace(first)
+    return 0.99 * steps_per_octave(record.probe) > steps_per_octave(first.probe)
 
 
-def _pace(record: Record) -> float:
-    lrs = record.probe.lrs
-    return math.log2(lrs[-1] / lrs[0]) / (len(lrs) - 1)
+def check_readable(finding: Finding, what: str) -> None:
+    """Check that a finding has records of range tests, without which it cannot do something."""
+    if finding.method not in METHODS or not finding.records:
+        raise BadInputError(
+            f"a finding of the method {finding.method!r} and {len(finding.records)} records cannot {what}; "
+            f"search again."
+        )
 
 
 def judged(finding: Finding, lr: float) -> Judgement:
-    """Return what the records of a finding say of a rate; see ``lrfind.Finding.judge``.
-
-    Raises:
-        BadInputError: If the rate is not positive and finite, there are no records, or they are not of ramps.
-    """
+    """Return what the records of a finding say of a rate; see ``lrfind.Finding.judge``."""
     given: object = lr
     if not isinstance(given, (int, float)) or not 0 < given < math.inf:
         raise BadInputError(f"lr must be a number, positive and finite, got {lr!r}.")
-    if finding.method not in METHODS or not finding.records:
-        raise BadInputError(
-            f"a finding of the method {finding.method!r} and {len(finding.records)} records cannot judge a rate; "
-            f"search again."
-        )
-    records, training = finding.records, finding.length
-    known = finding.lr if finding.is_calibrated else combined(records, "calibrated", training)[0]
-    reading = reading_of(to_curve(records[0]), training)
-    judgement = judge(lr, finding.lr, known, reading.rests_on)
-    is_read = reading.is_read or len(set(readings(records, "calibrated", training))) > 1  # what shows nothing is alike
-    return replace(judgement, is_short=training.is_short, is_read=is_read)
+    check_readable(finding, "judge a rate")
+    ramps = Ramps(finding.records, "calibrated", finding.length)
+    reading = reading_of(ramps.curve, ramps.training)
+    judgement = judge(lr, finding.lr, finding.lr if finding.is_calibrated else ramps.lr, reading.rests_on)
+    is_read = reading.is_read or len({each for each, _ in ramps.readings}) > 1  # what shows nothing is alike
+    return replace(judgement, is_short=ramps.training.is_short, is_read=is_read)

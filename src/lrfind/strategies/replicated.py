@@ -9,15 +9,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from lrfind.curves import START, to_curve
+from lrfind.curves import START, Curve, to_curve
 from lrfind.errors import BadInputError
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import ramp
 from lrfind.strategies.range_test import RangeTest
-from lrfind.strategies.reading import read
+from lrfind.strategies.reading import steps_per_octave
+from lrfind.suggest.calibrated import calibrated
 from lrfind.suggest.closer import weight
 from lrfind.suggest.edges import edge, has_edge, onset
 from lrfind.suggest.replies import follows
+from lrfind.suggest.training import Training
 
 REPLICATES = 2
 """How many shorter ramps there are: more were measured to change nothing."""
@@ -85,40 +87,35 @@ class Replicated:
         return self.test.so_far(records)
 
     def _first(self) -> RangeTest:
-        allowed = _allowed(self.budget, self.test.length().steps)
+        allowed = _allowed(self.budget, self.test.length())
         return replace(self.test, steps=int(min(self.test.steps, max(allowed, FEWEST))))
 
     def _second(self, record: Record) -> list[Probe]:
-        """The second round."""
-        shorter, closer = self._shorter(record), self._closer(record)
-        steps = sum(len(probe.lrs) for probe in shorter + closer) + len(record.lrs)
-        budget = self.budget if self.budget >= 1 else max(self.budget, min(IN_ALL * self.budget, AT_MOST))
-        return shorter + closer if steps <= _allowed(budget, self.test.length(record).steps) else shorter
-
-    def _shorter(self, record: Record) -> list[Probe]:
-        """Shorter ramps, from before the loss falls to where it has diverged."""
-        curve, low, high = to_curve(record), self.test.min_lr, self.test.max_lr
+        """The second round: shorter ramps, from before the loss falls to where it has diverged, and a slower one."""
+        test, curve, known = self.test, to_curve(record), self.test.length(record)
+        low, high, left = test.min_lr, test.max_lr, _allowed(self.budget, known) - len(record.lrs)
         if has_edge(curve):
             low, high = max(low, onset(curve) / AROUND), min(high, edge(curve) * AROUND)
-        per_octave = SHARE * (len(record.probe.lrs) - 1) / math.log2(record.probe.lrs[-1] / record.probe.lrs[0])
-        steps = max(2 * START, round(math.log2(high / low) * per_octave))
-        left = _allowed(self.budget, self.test.length(record).steps) - len(record.lrs)
+        steps = max(2 * START, round(math.log2(high / low) * SHARE * steps_per_octave(record.probe)))
         count = int(min(REPLICATES, max(left // steps, 0)))
-        return [Probe(ramp(low, high, steps), record.probe.seed + 1 + index) for index in range(count)]
+        shorter = [Probe(ramp(low, high, steps), record.probe.seed + 1 + index) for index in range(count)]
+        closer = self._closer(record, curve, known)
+        budget = self.budget if self.budget >= 1 else max(self.budget, min(IN_ALL * self.budget, AT_MOST))
+        is_allowed = len(record.lrs) + count * steps + len(closer) * CLOSER <= _allowed(budget, known)
+        return shorter + closer if is_allowed else shorter
 
-    def _closer(self, record: Record) -> list[Probe]:
+    def _closer(self, record: Record, curve: Curve, known: Training) -> list[Probe]:
         """The slower ramp, around what a constant rate would be: every schedule then is read off the same records."""
-        curve, known = to_curve(record), self.test.length(record)
         is_calibrated = self.test.method == "calibrated" and curve.is_fresh and follows(curve)
         if not is_calibrated or weight(curve, known) == 0:
             return []
-        middle = read(record, "calibrated", known)
+        middle = calibrated(curve, known)
         low, high = max(middle / BELOW, self.test.min_lr), min(middle * ABOVE, self.test.max_lr)
         return [Probe(ramp(low, high, CLOSER), record.probe.seed + 1 + REPLICATES)] if low < high else []
 
 
-def _allowed(budget: float, total_steps: float | None) -> float:
+def _allowed(budget: float, training: Training) -> float:
     """The steps that a search may take."""
     if budget >= 1:
         return budget
-    return math.inf if total_steps is None else budget * total_steps
+    return math.inf if training.steps is None else budget * training.steps
