@@ -34,7 +34,7 @@ ROOMS = [
     ["loop"],
     ["recorder"],
     ["resume"],
-    ["options", "progress"],
+    ["options", "flags", "progress"],
     ["search"],
     ["finder"],
     ["pytorch", "lightning", "huggingface"],

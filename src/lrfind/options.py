@@ -76,6 +76,8 @@ class SearchOptions(RangeOptions, total=False):
 NAMES = tuple(name for name in SearchOptions.__annotations__ if name != "isolation")
 
 _ELSEWHERE = {
+    "criterion": "loss_fn",
+    "train_loader": "loader",
     "start_lr": "min_lr",
     "init_value": "min_lr",
     "end_lr": "max_lr",
