@@ -445,7 +445,7 @@ class TestShow:
         assert "<b>bold</b> [red]markup[/red]" in capsys.readouterr().out
 
 
-def in_terminal(arguments, **environment):
+def in_terminal(arguments, code=0, **environment):
     """Run the program in a pseudo-terminal of 80 columns; return what it wrote there."""
     keeper, terminal = pty.openpty()
     kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
@@ -457,7 +457,7 @@ def in_terminal(arguments, **environment):
         while chunk := _read(keeper):
             said += chunk
     os.close(keeper)
-    assert process.returncode == 0
+    assert process.returncode == code
     return said.decode()
 
 
@@ -476,6 +476,11 @@ def test_there_are_colours_in_a_terminal_but_for_those_who_want_none(finding, tm
     said = in_terminal(["show", finding.save(tmp_path / "f.json")], **environment)
     assert bool(COLOUR.search(said)) == coloured
     assert "▲" in said
+
+
+def test_in_a_terminal_it_says_that_it_starts_before_it_imports_torch():
+    said = in_terminal(["find", "--task", "digit"], code=2)
+    assert said.index("starting") < said.index("did you mean digits?")
 
 
 @pytest.mark.parametrize("program", [[str(Path(sys.executable).with_name("lrfind"))], [sys.executable, "-m", "lrfind"]])

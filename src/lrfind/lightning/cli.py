@@ -15,6 +15,7 @@ from lrfind.records import Finding
 
 _FLAGS = {
     **SEARCH,
+    "seed": (int, 0, "Seeds the batches and the random numbers of the search."),
     "optimizer_index": (int | None, None, "Of several optimizers, the one to search."),
     "out": (str | None, None, "Write the finding to this JSON file."),
     "ckpt_path": (str | None, None, "Only taken so that a configuration of fit can be read; must not be set."),
