@@ -17,9 +17,7 @@ import yaml
 import lrfind
 from lrfind import cli
 from lrfind.cli.lightning import Described
-from lrfind.cli.options import parse_seeds
-from lrfind.cli.plain import DescribedTask
-from lrfind.errors import LRFindError
+from lrfind.cli.named import named
 
 MINE = """
 import torch
@@ -110,6 +108,7 @@ FILES = {
         "seed_everything: 3\nmodel:\n  class_path: mine.Net\n  init_args:\n    hidden: 32\n"
         "data:\n  class_path: mine.Data\ntrainer:\n  max_epochs: 3\nckpt_path: null\n"
     ),
+    "data.yaml": "data:\n  batch_size: 32\n",
     "resuming.yaml": "ckpt_path: last.ckpt\n",
     "task.yaml": "task:\n  hidden: 5\n",
     "file": "",
@@ -239,8 +238,8 @@ class TestFind:
 
     def test_an_optimizer_from_the_command_line_trains_the_copies_and_leaves_the_model_alone(self, folder):
         described = Described("mine:Bare", "mine:Data", ("--optimizer=SGD", "--optimizer.lr=0.1"))
-        model, data, options = described.build()
-        trainer = described.build_trainer(options)
+        model, data, _ = described.parts()
+        trainer = import_module("lightning.pytorch").Trainer(logger=False, enable_checkpointing=False)
         before = [parameter.clone() for parameter in model.parameters()]
         finding = lrfind.lightning.find(trainer, model, datamodule=data, progress=False)
         assert finding.records[0].optimizer == "SGD"
@@ -270,16 +269,15 @@ class TestFind:
 def test_arguments_come_from_the_command_line_and_from_yaml(folder, arguments, hidden, batch_size, max_epochs):
     model, data, *others = arguments
     described = Described(model, data, tuple(others))
-    net, datamodule, options = described.build()
+    net, datamodule, _ = described.parts()
     assert net.net[0].out_features == hidden
     assert datamodule.batch_size == batch_size
     assert described.length == ({} if max_epochs is None else {"epochs": max_epochs})
-    assert max_epochs is None or described.build_trainer(options).max_epochs == max_epochs
 
 
 def test_parsing_and_building_move_no_random_number_but_those_of_the_model(folder):
     torch.manual_seed(1)
-    weight = Described(None, None, ("--config=full.yaml",)).build()[0].net[0].weight
+    weight = Described(None, None, ("--config=full.yaml",)).parts()[0].net[0].weight
     torch.manual_seed(1)
     assert torch.equal(weight, import_module("mine").Net(hidden=32).net[0].weight)
 
@@ -295,7 +293,8 @@ def test_the_seed_is_the_one_given_but_for_one_in_the_configuration(folder, monk
 
 @pytest.mark.parametrize("arguments", [("--task.hidden=5",), ("--config=task.yaml",), ("--task.hidden", "5")])
 def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, arguments):
-    assert DescribedTask("mine:task", arguments).build().model[0].out_features == 5
+    target = named({"model": None, "data": None, "task": "mine:task"}, arguments).target
+    assert target.arguments["hidden"] == 5
 
 
 @pytest.mark.parametrize(
@@ -305,7 +304,7 @@ def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, argu
         ("find mine:Net", 2, "mine:Net stands alone; did you mean --model mine:Net?"),
         ("find mine.py", 2, "mine.py stands alone; did you mean --model mine:CLASS?"),
         ("find full.yaml", 2, "full.yaml stands alone; did you mean --config full.yaml?"),
-        ("find 1e-3", 2, "1e-3 stands alone; write the option that it is for before it."),
+        ("find 1e-3", 2, "1e-3 stands alone; write its option before it."),
         ("find --model Net", 2, "--model must be written module:name"),
         ("find --model mine.py:Net", 2, "as in train:Net for Net in train.py"),
         ("find --model nothere:Net", 1, "there is no module nothere in "),
@@ -336,7 +335,7 @@ def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, argu
         (f"find {MINE_OF} --model.hiden 3", 2, "no such argument: --model.hiden 3; did you mean --model.hidden?"),
         (f"find {MINE_OF} --model.hidden x", 2, "--model.hidden: expected int, got x."),
         (f"find {MINE_OF} --trainer.max_epochs x", 2, "--trainer.max_epochs: expected int"),
-        (f"find {MINE_OF} --trainer.accelerator x", 1, "building the model, the data or the trainer raised "),
+        (f"find {MINE_OF} --trainer.accelerator x", 1, "building the trainer raised ValueError"),
         (f"find {MINE_OF} --nonsense 3", 2, "no such argument: --nonsense 3; --print_config lists what there is."),
         (f"find {MINE_OF} --trainer.max_epohcs=3", 2, "did you mean --trainer.max_epochs?"),
         (f"find {MINE_OF} --sched linear", 2, "no such option: --sched; did you mean --schedule?"),
@@ -356,6 +355,13 @@ def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, argu
         (f"find {MINE_OF} --out .", 1, "--out . is a folder; name a file in it"),
         (f"find {MINE_OF} --out file/f.json", 1, "--out file cannot be written"),
         ("find --task mine:task --model mine:Net", 2, "leave out --model and --data"),
+        ("find --task digit", 2, "there is no built-in task digit; did you mean digits?"),
+        (
+            "find --config flat.yaml",
+            2,
+            "does not name the LightningModule that model is for; give --model",
+        ),
+        ("find --model mine:Net --config data.yaml", 2, "the LightningDataModule that data is for; give --data"),
         ("find --task mine:task --task.hiden 3", 2, "no such argument: --task.hiden 3; did you mean --task.hidden?"),
         ("find --task mine:task --trainer.max_epochs 3", 2, "no such argument: --trainer.max_epochs 3"),
         ("find --task mine:number", 1, "--task mine:number must be a function"),
@@ -374,7 +380,7 @@ def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, argu
         ("show kept.json", 1, "kept.json has the schema 'another/1'; lrfind show understands 'lrfind/finding/1' and"),
         ("show list.json", 1, "list.json does not hold a finding or a comparison but a list"),
         ("show kept.json --json --html", 2, "give --html or --json, not both"),
-        ("demo --lrs 1e-5,fast", 2, "'fast' is not a number"),
+        ("demo --lrs 1e-5,fast", 2, "--lrs: write numbers separated by commas, got '1e-5,fast'"),
         ("demo --epochs 0", 2, "--epochs must be at least 1, got 0."),
     ],
 )
@@ -439,7 +445,7 @@ class TestShow:
         assert "<b>bold</b> [red]markup[/red]" in capsys.readouterr().out
 
 
-def in_terminal(arguments, **environment):
+def in_terminal(arguments, code=0, **environment):
     """Run the program in a pseudo-terminal of 80 columns; return what it wrote there."""
     keeper, terminal = pty.openpty()
     kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
@@ -451,7 +457,7 @@ def in_terminal(arguments, **environment):
         while chunk := _read(keeper):
             said += chunk
     os.close(keeper)
-    assert process.returncode == 0
+    assert process.returncode == code
     return said.decode()
 
 
@@ -470,6 +476,11 @@ def test_there_are_colours_in_a_terminal_but_for_those_who_want_none(finding, tm
     said = in_terminal(["show", finding.save(tmp_path / "f.json")], **environment)
     assert bool(COLOUR.search(said)) == coloured
     assert "▲" in said
+
+
+def test_in_a_terminal_it_says_that_it_starts_before_it_imports_torch():
+    said = in_terminal(["find", "--task", "digit"], code=2)
+    assert said.index("starting") < said.index("did you mean digits?")
 
 
 @pytest.mark.parametrize("program", [[str(Path(sys.executable).with_name("lrfind"))], [sys.executable, "-m", "lrfind"]])
@@ -509,14 +520,3 @@ def test_help_has_the_exit_codes_and_completion_has_the_commands(monkeypatch, ca
         monkeypatch.setenv("COMP_CWORD", "1")
         assert run(monkeypatch, "") == 0
         assert capsys.readouterr().out.split() == [offered]
-
-
-@pytest.mark.parametrize(
-    ("text", "seeds"), [("3", (0, 1, 2)), ("1", (0,)), ("0,7", (0, 7)), ("4,", None), ("0", None), ("1,1", None)]
-)
-def test_seeds_are_a_number_of_them_or_a_list(text, seeds):
-    if seeds is None:
-        with pytest.raises(LRFindError, match="--seeds"):
-            parse_seeds(text)
-    else:
-        assert parse_seeds(text) == seeds

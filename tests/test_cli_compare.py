@@ -14,6 +14,7 @@ import pytest
 from lrfind import cli
 from lrfind.cli.lightning import Described
 from lrfind.compare import Arm, Comparison, Failure, Interval, LightningTarget, Row, Run, Verdict, compare
+from lrfind.compare.sentences import closing
 from lrfind.report.rows import labelled
 
 MINE = """
@@ -120,6 +121,7 @@ def test_its_runs_are_those_of_the_function(folder, monkeypatch, capsys):
     assert (report["title"], report["setting"][:20]) == ("Net on Data", "Each run: hidden=16;")
     assert printed.out.startswith(labelled(comparison).verdict.sentence)
     assert printed.out.rstrip().endswith("Report: out/report.html")
+    assert closing(labelled(comparison)) in printed.out
     assert Path("out/report.html").exists()
     assert printed.err.count("finished: ") == 6
 
@@ -142,16 +144,17 @@ def test_values_of_an_argument_are_compared_each_at_its_own_rate(folder, monkeyp
 
 
 def test_how_long_arms_train_cannot_be_set_apart(folder, monkeypatch, capsys):
-    assert run(monkeypatch, f"compare {OF_MINE} --set trainer.max_epochs=1,3 --seeds 1 --out out") == 2
-    assert "a comparison sets trainer.max_epochs itself" in " ".join(capsys.readouterr().err.split())
+    assert run(monkeypatch, f"compare {OF_MINE} --set trainer.max_epochs=1,3 --seeds 1 --out out") == 1
+    assert "are the same training: a comparison sets the length" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_short_search_names_a_comparison_that_can_be_run(folder, monkeypatch, capsys):
     for what in (f"{OF_MINE} --model.hidden 4 --trainer.max_epochs 1", "--task mine:task --task.hidden 4 --epochs 1"):
-        assert run(monkeypatch, f"find {what}") == 0
+        assert run(monkeypatch, f"find {what} --out kept/f.json") == 0
         (said,) = [line for line in capsys.readouterr().out.splitlines() if "lrfind compare" in line]
         words = shlex.split(said.partition("lrfind ")[2])
-        assert run(monkeypatch, [*words, "--seeds", "1", "--out", f"out-{len(what)}"]) == 0
+        assert words[-2:] == ["--out", "kept/f-compare"]
+        assert run(monkeypatch, [*words[:-1], f"out-{len(what)}", "--seeds", "1"]) == 0
         report = json.loads(Path(f"out-{len(what)}", "report.json").read_text())
         assert ([one["steps"] for one in report["runs"]], "hidden=4" in report["setting"]) == ([8] * 3, True)
 
@@ -212,7 +215,7 @@ def test_ctrl_c_reports_what_was_finished_and_the_same_command_goes_on(folder, j
     assert "interrupted. What is finished is kept: the same command goes on where it was." in cut_short.stderr
     cut = json.loads(Path("out/report.json").read_text())
     assert len(cut["runs"]) == 2
-    assert "Cut short by Ctrl-C" in cut["notes"][0]
+    assert "Stopped by Ctrl-C" in cut["notes"][0]
     done = subprocess.run([sys.executable, "-m", "lrfind", *words], **pipes)
     whole = json.loads(Path("out/report.json").read_text())
     assert done.stderr.count("kept: ") == 2
@@ -256,7 +259,7 @@ def test_processes_give_the_same_report(folder, monkeypatch):
 
 
 def test_a_target_that_was_sent_elsewhere_trains_the_same(folder):
-    target, *_ = Described("mine:Net", "mine:Data", ("--model.hidden=16", "--optimizer=Adam")).target()
+    target = Described("mine:Net", "mine:Data", ("--model.hidden=16", "--optimizer=Adam"))
     twin = pickle.loads(pickle.dumps(target))
     runs = [one.train(Arm("a", 0.01), 3, 8, lambda done, words: None) for one in (target, twin, target)]
     assert untimed(runs[0].to_dict()) == untimed(runs[1].to_dict()) == untimed(runs[2].to_dict())
@@ -278,7 +281,7 @@ def test_a_run_is_as_long_as_the_trainer_was_told_or_the_command(folder, monkeyp
     assert run(monkeypatch, f"{command} --out out") == 0
     report = json.loads(Path("out/report.json").read_text())
     assert {one["steps"] for one in report["runs"]} == {steps}
-    assert "sets val_check_interval of the trainer itself; what was given is not used" in capsys.readouterr().err
+    assert "sets val_check_interval of the trainer itself; yours is not used" in capsys.readouterr().err
 
 
 def test_what_another_configuration_trained_is_not_taken_for_this_ones(folder, monkeypatch, capsys):
@@ -311,8 +314,11 @@ def test_nothing_finished_is_a_failure_and_says_what_failed(folder, monkeypatch,
         (f"compare {OF_MINE} --set model.hidden=3,3", 2, "--set: a value is given twice"),
         (f"compare {OF_MINE} --set model.hiden=3,4", 2, "did you mean --model.hidden?"),
         (f"compare {OF_MINE} --schedules constant --set model.hidden=3", 2, "needs two arms or more, got 1"),
-        (f"compare {OF_MINE} --lrs fast", 2, "'fast' is not a number"),
-        (f"compare {OF_MINE} --seeds 0", 2, "--seeds: there must be at least one"),
+        (f"compare {OF_MINE} --lrs fast", 2, "--lrs: write numbers separated by commas, got 'fast'"),
+        (f"compare {OF_MINE} --seeds 0", 2, "seeds must be a number from 1 up"),
+        (f"compare {OF_MINE} --seeds 1,1", 2, "different numbers from 0 up, got (1, 1)"),
+        (f"compare {OF_MINE} --seeds 4,", 2, "--seeds: write numbers separated by commas"),
+        (f"compare {OF_MINE} --lrs 0,0.1", 2, "must be positive and finite, got lr=0.0"),
         (f"compare {OF_MINE} --epochs 2 --steps 3", 2, "give --epochs or --steps, not both"),
         (f"compare {OF_MINE} --model.hiden 3", 2, "no such argument: --model.hiden 3"),
         (f"compare {OF_MINE} --task mine:task", 2, "leave out --model and --data"),

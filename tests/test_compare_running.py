@@ -18,6 +18,8 @@ from compared import Fragile, make
 from lrfind.compare import Comparison, CutShort, LightningTarget, PyTorchTarget, compare
 from lrfind.compare.sentences import closing
 from lrfind.errors import BadInputError
+from lrfind.records import Finding
+from lrfind.words import certainty
 
 PLAIN = PyTorchTarget("compared:make")
 WHAT = {"lrs": (1e-3,), "schedules": ("constant", "linear", "triangular"), "seeds": 2, "epochs": 2, "progress": False}
@@ -93,7 +95,7 @@ def test_a_run_that_ends_early_is_not_judged(tmp_path):
     found = compare(Fragile("compared:make", stops=("linear", 1), marks=str(tmp_path)), **WHAT)
     ((arm, seed, error),) = [(one.arm, one.seed, one.error) for one in found.failures]
     assert (arm, seed) == ("linear", 1)
-    assert error.startswith("it trained 16 of 32 steps, and arms are compared after equally many; leave out what ends")
+    assert error.startswith("it stopped after 16 of 32 steps; leave out whatever ends training early")
     assert ("linear", 1) not in {(run.arm, run.seed) for run in found.runs}
 
 
@@ -201,7 +203,11 @@ def test_several_targets_are_compared_each_at_its_own_found_rates(tmp_path, in_t
         same = zip(found.runs_of(f"{name} width=4"), alone.runs_of(name), strict=True)
         assert all((one.rows, one.lr_applied) == (other.rows, other.lr_applied) for one, other in same)
         assert found.runs_of(f"{name} width=16")[0].rows == in_turn.runs_of(name)[0].rows
-    assert any("constant width=16" in note for note in found.notes)
+    notes = " ".join(found.notes)
+    kept = {width: Finding.load(tmp_path / "runs" / f"finding-constant%20width%3D{width}.json") for width in (4, 16)}
+    assert found.finding == kept[4]
+    assert [note for note in kept[16].notes if note not in notes] == []  # of every search that the report does not show
+    assert f"constant width=16: {certainty(kept[16])}" in notes
     assert found.setting == "Each run: 32 optimizer steps (2 epochs); the same seeds for every arm."
     seen = []
     again = compare(WIDTHS, **what, out=tmp_path, on_event=lambda event: seen.append(event.kind))
@@ -224,7 +230,7 @@ def test_one_schedule_is_a_comparison_where_there_are_several_targets():
     assert [arm.name for arm in found.arms] == ["linear width=4", "linear width=16"]
     assert timeless(compare(WIDTHS, **what, jobs=2)) == timeless(found)
     best = next(arm for arm in found.arms if arm.name == found.verdict.best)
-    assert f"with lr {best.lr:.3g} and {best.variant} under the schedule linear" in closing(found)
+    assert f"with lr {best.lr:.3g}, {best.variant}, schedule linear" in closing(found)
 
 
 def test_targets_whose_epochs_differ_train_equally_many_steps():
@@ -234,8 +240,24 @@ def test_targets_whose_epochs_differ_train_equally_many_steps():
         compare(targets, **what, epochs=2)
     found = compare(targets, **what, steps=16)
     assert [(run.steps, run.last.epoch) for run in found.runs] == [(16, 1.0), (16, 2.0)]
-    assert "An epoch is 16.0 steps with one, 8.0 steps with two" in " ".join(found.notes)
+    assert "An epoch has 16.0 steps with one, 8.0 steps with two" in " ".join(found.notes)
     assert "epochs" not in found.setting
+
+
+def test_what_variants_have_in_common_is_said_also_of_lists():
+    arguments = {"sizes": [8, 16], "depth": 2}
+    targets = {f"lr={lr}": PyTorchTarget(sized, {**arguments, "lr": lr}) for lr in (0.1, 0.2)}
+    found = compare(targets, lrs=(0.01,), schedules=(), seeds=1, steps=8, progress=False)
+    assert "Each run: sizes=[8, 16], depth=2; 8 optimizer steps" in found.setting
+
+
+def sized(sizes, depth, lr):
+    return make()
+
+
+def test_targets_that_train_the_same_are_not_compared(tmp_path):
+    with pytest.raises(BadInputError, match="target a and target b are the same training"):
+        compare({"a": PLAIN, "b": PLAIN}, lrs=(0.01,), schedules=(), progress=False, out=tmp_path)
 
 
 @pytest.mark.parametrize("targets", [{}, {"": PLAIN, "other": PLAIN}])
@@ -256,7 +278,7 @@ def test_a_run_at_other_rates_than_its_arms_is_a_failure():
     target = Astray("compared:make")
     found = compare(target, lrs=(0.01, 0.02, 0.03), schedules=(), seeds=1, steps=8, progress=False)
     assert [(one.arm, one.error) for one in found.failures] == [
-        ("0.02", "it trained with rates from 0.04 to 0.04, and its arm asks for 0.02 to 0.02")
+        ("0.02", "it trained at rates from 0.04 to 0.04, and its arm has rates from 0.02 to 0.02")
     ]
     assert [run.arm for run in found.runs] == ["0.01", "0.03"]
 
@@ -325,7 +347,7 @@ def test_ctrl_c_gives_what_is_finished(tmp_path):
         compare(PLAIN, **WHAT, out=tmp_path, on_event=interrupt)
     cut = caught.value.comparison
     assert [run.arm for run in cut.runs] == ["0.001", "found"]
-    assert cut.notes[0] == "Cut short by Ctrl-C: 6 of 8 runs did not finish and are not shown."
+    assert cut.notes[0] == "Stopped by Ctrl-C: 6 of 8 runs did not finish and are not shown."
 
 
 KILLED = """

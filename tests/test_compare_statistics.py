@@ -93,7 +93,7 @@ def test_more_arms_ask_for_more_and_more_seeds_for_less():
 def test_what_is_said_of_a_winner():
     verdict = verdict_of([[0.5, 0.30, 0.4], [0.51, 0.31, 0.41], [0.50, 0.31, 0.40]])
     assert (verdict.winner, verdict.best) == ("arm 1", "arm 1")
-    assert verdict.sentence.startswith("arm 1 wins: its val_loss is lower than that of each of the 2 other arms")
+    assert verdict.sentence.startswith("arm 1 wins: it has a lower val_loss than all 2 other arms")
     assert [one.second for one in verdict.pairs] == ["arm 2", "arm 0"]
     assert all(one.is_settled and one.seeds_needed is None and one.difference.low > 0 for one in verdict.pairs)
     assert {verdict.kinds.first, verdict.kinds.second} == {"arm 0", "arm 1"}
@@ -105,7 +105,7 @@ def test_as_many_seeds_are_named_as_the_hardest_pair_needs():
     verdict = verdict_of(table)
     needed = [one.seeds_needed for one in verdict.pairs if not one.is_settled]
     assert needed[0] < needed[1]  # the closest in the mean first, the hardest last
-    assert f"about {max(needed)} seeds in all would settle it" in verdict.sentence
+    assert f"About {max(needed)} seeds in all would settle it" in verdict.sentence
 
 
 def test_too_close_says_how_many_seeds_would_settle_it():
@@ -114,7 +114,7 @@ def test_too_close_says_how_many_seeds_would_settle_it():
     verdict = verdict_of(table)
     (one,) = verdict.pairs
     assert verdict.winner is None
-    assert f"about {one.seeds_needed} seeds in all would settle it" in verdict.sentence
+    assert f"About {one.seeds_needed} seeds in all would settle it" in verdict.sentence
     spread = np.std(table[:, 1] - table[:, 0], ddof=1)
     assert critical(min(one.seeds_needed, 30), 2) * spread / math.sqrt(one.seeds_needed) < one.difference.mean
     assert critical(3, 2) * spread / math.sqrt(3) > one.difference.mean
@@ -133,12 +133,12 @@ def test_an_arm_that_diverged_has_lost():
     verdict = verdict_of([[0.3, math.nan, 0.4], [0.31, 0.2, 0.412], [0.3, 0.2, 0.401]])
     assert verdict.winner == "arm 0"
     assert [one.second for one in verdict.pairs] == ["arm 2"]
-    assert "arm 1 did not end every run with a finite val_loss" in verdict.sentence
+    assert "arm 1 lost: not every run ended with a finite val_loss" in verdict.sentence
     assert verdict_of([[math.inf, math.nan]]).best is None
     assert verdict_of([[0.3, math.nan], [0.31, math.nan]]).winner == "arm 0"
     alone = verdict_of([[0.3, math.nan]])
     assert alone.winner is None
-    assert "arm 0 alone ended with a finite val_loss, but one seed settles nothing" in alone.sentence
+    assert "only arm 0 ended with a finite val_loss, and one seed settles nothing" in alone.sentence
 
 
 def test_one_seed_has_no_interval_and_the_arms_in_order():
@@ -161,7 +161,7 @@ def test_what_to_take_from_a_comparison_is_the_best_arm_beside_the_best_guess(mo
     guesses = [arm.name for arm in ARMS if arm.origin == "given" and arm.name in means]
     guesses = [name for name in guesses if math.isfinite(means[name])]
     guess = (min if mode == "min" else max)(guesses, key=means.get)
-    assert f"against {means[guess]:.4g} with {guess}" in said
+    assert f"{guess}, gives {means[guess]:.4g}" in said
     assert "to the end" in closing(replace(whole, verdict=replace(whole.verdict, best=None)))
 
 
@@ -172,9 +172,28 @@ def test_an_arm_with_a_failed_run_is_named_and_takes_no_seed_from_the_others():
     found = judge(arms_named(names), runs, "val_loss", "min", [Failure("c", 1, "")])[0]
     assert (found.winner, found.not_compared, found.seeds) == ("a", ("c",), 3)
     assert [one.second for one in found.pairs] == ["b"]
-    assert found.sentence.endswith("c is not compared: not every run was finished.")
+    assert found.sentence.endswith("c is not compared: not every run finished.")
     nothing = judge(arms_named([*names, "d"]), runs, "val_loss", "min", failures_of("c", "d"))[0]
     assert nothing.not_compared == ("c", "d")
+
+
+@pytest.mark.parametrize(("unsure", "said"), [({"a"}, ()), ({"b"}, ("b",)), ({"a", "b"}, ("b",)), ((), ())])
+def test_a_variant_is_not_settled_by_a_search_that_was_unsure(unsure, said):
+    arms = [Arm(f"found {name}", 0.1, variant=name) for name in "ab"]
+    runs = runs_of([[0.3, 0.4], [0.31, 0.41], [0.3, 0.405]], ["found a", "found b"])
+    found = judge(arms, runs, "val_loss", "min", unsure=unsure)[0]
+    assert (found.best, found.unsure) == ("found a", said)
+    assert ("The search was unsure of the rates for b" in found.sentence) == bool(said)
+
+
+@pytest.mark.parametrize(("best", "said"), [("1e-05", "far lower"), ("0.1", "far higher"), ("0.01", None)])
+def test_a_guess_that_wins_at_the_end_of_the_rates_calls_for_more_of_them(best, said):
+    arms = [*map(Arm, ("1e-05", "0.01", "0.1"), (1e-5, 0.01, 0.1)), Arm("linear", 1.0, "linear", origin="found")]
+    names = [arm.name for arm in arms]
+    runs = runs_of([[0.2 if name == best else 0.5 for name in names]], names)
+    verdict, summaries = judge(arms, runs, "val_loss", "min")
+    whole = replace(made_up_comparison(ARMS, 1, failed=None), arms=tuple(arms), verdict=verdict, summaries=summaries)
+    assert re.findall("far (?:lower|higher)", closing(whole)) == ([said] if said else [])
 
 
 def failures_of(*names, seed=1):
@@ -237,4 +256,4 @@ def test_a_guess_that_wins_is_set_beside_the_best_found_rate():
     said = closing(replace(whole, verdict=replace(whole.verdict, best=guess)))
     means = {name: whole.summaries[name].mean for name in found}
     nearest = min(means, key=means.get)
-    assert said.endswith(f"against {means[nearest]:.4g} with {nearest}, the best of those that were found.")
+    assert f"The best found rate, {nearest}, gives {means[nearest]:.4g}." in said

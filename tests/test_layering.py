@@ -33,7 +33,7 @@ ROOMS = [
     ["ranks", "steps"],
     ["loop"],
     ["recorder"],
-    ["options", "progress"],
+    ["options", "flags", "progress"],
     ["search"],
     ["finder"],
     ["pytorch", "lightning", "huggingface"],

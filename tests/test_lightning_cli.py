@@ -90,7 +90,8 @@ def test_it_finds_prints_and_writes_and_nothing_else(script, monkeypatch, capsys
     run(script, monkeypatch, "lr_find", "--config", "config.yaml", "--steps=64", "--out=finding.json", *QUIET)
     finding = lrfind.Finding.load(tmp_path / "finding.json")
     printed = capsys.readouterr().out
-    assert f"To train with it: fit --model.lr {finding.lr!r}" in printed
+    words = " ".join(["python train.py fit --config config.yaml", *QUIET, f"--model.lr {finding.lr!r}"])
+    assert f"To train with it: {words}" in printed.splitlines()
     assert str(finding) in printed
     assert len(finding.records[0].probe.lrs) == 64
     assert {path.name for path in set(tmp_path.iterdir()) - before} <= {"finding.json", "__pycache__"}
@@ -106,11 +107,13 @@ FIT = ["--trainer.max_epochs=1", "--trainer.enable_checkpointing=false", "--trai
 )
 @pytest.mark.filterwarnings("ignore:.*configure_optimizers. will be overridden")
 def test_what_it_prints_trains_with_the_found_rate(script, monkeypatch, capsys, kind, more):
-    search = ["--strategy=range", "--epochs=5", "--steps=64", "--out=finding.json"]
+    search = ["--strategy=range", "--epochs=5", "--steps", "64", "--out", "finding.json"]
     run(script, monkeypatch, "lr_find", *more, *search, *QUIET, kind=kind)
     finding = lrfind.Finding.load("finding.json")
     (said,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("To train with it: ")]
-    cli = run(script, monkeypatch, *said.removeprefix("To train with it: ").split(), *FIT, *QUIET, kind=kind)
+    command = said.removeprefix("To train with it: python train.py ").split()
+    assert command[: 1 + len(more) + len(QUIET)] == ["fit", *more, *QUIET]
+    cli = run(script, monkeypatch, *command, *FIT, kind=kind)
     used = cli.trainer.optimizers[0].defaults
     assert (used["lr"], used.get("momentum", 0.9)) == (finding.lr, 0.9 if more or kind == "Net" else 0)
     assert (finding.epochs, len(finding.records)) == (5, 1)

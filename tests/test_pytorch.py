@@ -309,6 +309,7 @@ def test_losses_that_cannot_be_used(loss_fn, error, message):
         ({"acumulate": 3}, "did you mean 'accumulate'"),
         ({"max_steps": 3}, "did you mean 'total_steps'"),
         ({"num_iter": 3}, "did you mean 'steps'"),
+        ({"criterion": nn.MSELoss()}, "did you mean 'loss_fn'"),
         ({"schedule": torch.optim.lr_scheduler.OneCycleLR}, "got the class OneCycleLR; give an instance"),
         ({"schedule": lambda: 1.0}, "schedule must be .*which returns a number"),
         ({"schedule": lambda done: None}, "schedule must be .*which returns a number"),

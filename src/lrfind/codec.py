@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -75,6 +75,20 @@ def encode(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [encode(item) for item in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def leaves(data: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value within nested dicts, with the dotted names that lead to it.
+
+    Example:
+        >>> list(leaves({"model": {"width": 8}, "seed": 0}))
+        [('model.width', 8), ('seed', 0)]
+    """
+    if not isinstance(data, dict):
+        yield place, data
+        return
+    for name, value in data.items():
+        yield from leaves(value, f"{place}.{name}".lstrip("."))
 
 
 def _decode(kind: Any, data: Any) -> Any:

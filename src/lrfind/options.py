@@ -74,6 +74,8 @@ class SearchOptions(TypedDict, total=False):
 NAMES = tuple(name for name in SearchOptions.__annotations__ if name != "isolation")
 
 _ELSEWHERE = {
+    "criterion": "loss_fn",
+    "train_loader": "loader",
     **dict.fromkeys(("start_lr", "init_value"), "min_lr"),
     **dict.fromkeys(("end_lr", "final_value"), "max_lr"),
     **dict.fromkeys(("num_iter", "num_it", "num_training"), "steps"),

@@ -11,15 +11,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 from rich.console import Console
 
-from lrfind.cli.faults import FAILED, UsageError, check_folder, check_installed, refusals, spoken_faults
+from lrfind.cli.faults import (
+    FAILED,
+    UsageError,
+    check_folder,
+    check_installed,
+    misuse,
+    spoken_faults,
+    starting,
+)
 from lrfind.cli.named import named
-from lrfind.cli.options import JSON, TRAINED, check_words, option, parse_lrs, parse_seeds, parse_settings, takes
-from lrfind.compare.arms import ARMS, CYCLES, check_schedules
-from lrfind.errors import BadInputError
+from lrfind.cli.options import JSON, TRAINED, check_words, numbers, option, parse_settings
+from lrfind.compare.arms import ARMS, CYCLES, check_schedules, to_seeds
+from lrfind.flags import takes
 
 if TYPE_CHECKING:
     from lrfind.compare.comparison import Comparison
-    from lrfind.compare.targets.protocol import Target
 
 _arms = partial(option, panel="What to compare")
 _where = partial(option, panel="Where and how long")
@@ -47,7 +54,6 @@ _OPTIONS = {
     "tensorboard": option(bool, False, "Also write the folder for TensorBoard.", "--tensorboard"),
     "as_json": JSON,
 }
-_PASSED_ON = ("cycles", "metric", "mode", "jobs", "ray", "out")
 
 
 @takes(_OPTIONS)
@@ -67,28 +73,35 @@ def compare(context: typer.Context, **given: Any) -> None:
     with spoken_faults(advice="What is finished is kept: the same command goes on where it was."):
         options = _checked(given)
         check_words(context, is_named=bool(given["model"] or given["task"]))
-        from lrfind.compare import compare as run
+        with starting():
+            from lrfind.compare import compare as run
 
-        targets, length = _targets(given, tuple(context.args))
+            settings = parse_settings(given["settings"]).items()
+            chosen = {name: named(given, (*context.args, *words)) for name, words in settings}
+        for note in dict.fromkeys(each.note for each in chosen.values() if each.note):
+            Console(stderr=True, highlight=False).print(note, soft_wrap=True)
         if given["epochs"] is None and given["steps"] is None:
-            options |= length
-        comparison = concluded(lambda: run(targets, **options), lambda comparison: _conclude(comparison, given))
+            options |= dict([*next(iter(chosen.values())).length.items()][:1])
+        targets = {name: each.target for name, each in chosen.items()}
+        events = given["out"] / "tensorboard" if given["tensorboard"] else None
+        comparison = reported(
+            lambda: run(targets, **options), given["out"], tensorboard=events, as_json=given["as_json"]
+        )
     raise typer.Exit(0 if comparison.runs else FAILED)
 
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return what ``lrfind.compare`` takes, after finding out before any work whether it goes together."""
-    options = {name: given[name] for name in (*_PASSED_ON, "epochs", "steps")}
-    options["lrs"] = parse_lrs(given["lrs"]) if given["lrs"] else ()
+    options = {name: given[name] for name in ("cycles", "metric", "mode", "jobs", "ray", "out", "epochs", "steps")}
+    options["lrs"] = numbers(given["lrs"], float, "--lrs") if given["lrs"] else ()
     options["schedules"] = tuple(name.strip() for name in given["schedules"].split(",") if name.strip())
-    options["seeds"] = parse_seeds(given["seeds"])
-    variants = len(parse_settings(given["settings"]))
+    which = numbers(given["seeds"], int, "--seeds")
     if given["epochs"] is not None and given["steps"] is not None:
         raise UsageError("give --epochs or --steps, not both.")
-    try:
+    with misuse():
+        options["seeds"] = to_seeds(which if len(which) > 1 else which[0])
+        variants = len(parse_settings(given["settings"]))
         check_schedules(options["lrs"], options["schedules"], given["cycles"], variants=variants)
-    except BadInputError as error:
-        raise UsageError(str(error)) from error
     check_folder(given["out"])
     check_installed("jinja2", extra="compare")
     if given["tensorboard"]:
@@ -96,53 +109,38 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _targets(given: Mapping[str, Any], arguments: tuple[str, ...]) -> tuple[dict[str, Target], dict[str, Any]]:
-    """Return what is to be trained, by name, and how long it trains by itself."""
-    trainer = {text.partition("=")[0] for text in given["settings"] if text.startswith("trainer.")}
-    if trainer:
-        from lrfind.compare.targets.lightning import RESERVED
-
-        if taken := sorted(trainer & {f"trainer.{name}" for name in RESERVED}):
-            names = ", ".join(taken)
-            raise UsageError(f"--set: a comparison sets {names} itself; all arms train for --epochs or --steps.")
-    made = {
-        name: named(given, (*arguments, *words)).target() for name, words in parse_settings(given["settings"]).items()
-    }
-    for note in dict.fromkeys(note for _, _, note in made.values() if note):
-        Console(stderr=True, highlight=False).print(note, soft_wrap=True)
-    return {name: target for name, (target, _, _) in made.items()}, next(length for _, length, _ in made.values())
-
-
-def concluded(run: Callable[[], Comparison], conclude: Callable[[Comparison], None]) -> Comparison:
-    """Run a comparison and conclude it, also the part that was finished when Ctrl-C was pressed."""
+def reported(run: Callable[[], Comparison], out: Path, **how: Any) -> Comparison:
+    """Run a comparison and report it, also the part that was finished when Ctrl-C was pressed."""
     from lrfind.compare import CutShort
 
     try:
-        with refusals():
-            comparison = run()
+        comparison = run()
     except CutShort as cut:
         if cut.comparison.runs:
-            conclude(cut.comparison)
+            _report(cut.comparison, out, **how)
         raise
-    conclude(comparison)
+    _report(comparison, out, **how)
     return comparison
 
 
-def _conclude(comparison: Comparison, given: Mapping[str, Any]) -> None:
-    """Write the report, and show what it says."""
+def _report(comparison: Comparison, out: Path, *, tensorboard: Path | None, as_json: bool = False) -> None:
+    """Write the report of a comparison, and show what it says."""
     from lrfind.cli.views import say, show_comparison
+    from lrfind.compare.sentences import closing
     from lrfind.report import write_report
     from lrfind.report.loggers import write_tensorboard
+    from lrfind.report.rows import labelled
 
-    out = given["out"]
     page = write_report(comparison, out)
-    if given["tensorboard"]:
-        write_tensorboard(comparison, out / "tensorboard")
-    if given["as_json"]:
+    if tensorboard is not None:
+        write_tensorboard(comparison, tensorboard)
+    if as_json:
         print(json.dumps(comparison.to_dict(), indent=1))
         return
     console = Console(highlight=False)
     show_comparison(console, comparison)
+    if comparison.runs:
+        say(console, closing(labelled(comparison)), "bold")
     say(console, f"Report: {page}")
-    if given["tensorboard"]:
-        say(console, f"TensorBoard: tensorboard --logdir {out / 'tensorboard'}")
+    if tensorboard is not None:
+        say(console, f"TensorBoard: tensorboard --logdir {tensorboard}")

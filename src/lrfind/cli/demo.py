@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from lrfind.cli.compare import concluded
-from lrfind.cli.faults import UsageError, check_folder, check_installed, spoken_faults
-from lrfind.cli.options import option, parse_lrs, takes
+from lrfind.cli.compare import reported
+from lrfind.cli.faults import UsageError, check_folder, check_installed, misuse, spoken_faults, starting
+from lrfind.cli.options import numbers, option
+from lrfind.compare.arms import CYCLES, check_schedules
+from lrfind.flags import takes
 
 if TYPE_CHECKING:
-    from lrfind.compare.comparison import Comparison
     from lrfind.compare.running import Event
-    from lrfind.demo.data import Dataset
 
 EPOCHS = {"fashion-mnist": 3, "digits": 30}
 """Of each run, by default: on two cores the whole is done in less than five minutes."""
@@ -47,36 +47,35 @@ def demo(**given: Any) -> None:
     ```
     """
     with spoken_faults():
-        _run(**{**given, "lrs": parse_lrs(given["lrs"])})
+        lrs, seed, seeds, out = numbers(given["lrs"], float, "--lrs"), given["seed"], given["seeds"], given["out"]
+        for name, least in {"epochs": 1, "seed": 0, "seeds": 1, "jobs": 1}.items():
+            if given[name] is not None and given[name] < least:
+                raise UsageError(f"--{name} must be at least {least}, got {given[name]}.")
+        with misuse():
+            check_schedules(lrs, (), CYCLES, variants=2)  # the found rates are there in any case
+        check_folder(out)
+        check_installed("jinja2", "tensorboard", extra="demo")
+        with starting():
+            from lrfind.demo.experiment import SCHEDULES, Experiment, dataset_of, run
+            from lrfind.report import forget_report
 
-
-def _run(lrs: tuple[float, ...], *, dataset: str, data_dir: Path | None, out: Path, **numbers: Any) -> None:
-    """Run the experiment and write its report, also of the runs that were finished at Ctrl-C."""
-    for name, value in numbers.items():
-        least = 0 if name == "seed" else 1
-        if value is not None and value < least:
-            raise UsageError(f"--{name} must be at least {least}, got {value}.")
-    check_folder(out)
-    check_installed("jinja2", "tensorboard", extra="demo")
-    console = Console(markup=False)
-    place = None if data_dir is None else str(data_dir)
-    images = _load(console, dataset, place)
-    from lrfind.demo.experiment import SCHEDULES, Experiment, run
-    from lrfind.report import forget_report
-
-    seed, seeds, events = numbers["seed"], numbers["seeds"], out / "tensorboard"
-    experiment = Experiment(dataset=dataset, data_dir=place, tensorboard=events, seed=seed)
-    forget_report(out)  # not before: a mistake in the options costs nobody a finished report
-    options: dict[str, Any] = {
-        "seeds": tuple(range(seed, seed + seeds)),
-        "epochs": numbers["epochs"] or EPOCHS[images.name],
-        "jobs": numbers["jobs"] or min(os.cpu_count() or 1, MOST_JOBS, seeds * (len(lrs) + len(SCHEDULES))),
-        "on_event": lambda event: _show_finding(console, event),
-    }
-    concluded(
-        lambda: run(experiment, lrs=lrs, **options),
-        lambda comparison: _conclude(console, comparison, out, events),
-    )
+            where = given["data_dir"] and str(given["data_dir"])
+            images = dataset_of(given["dataset"], where)
+        console = Console(highlight=False)
+        if images.note:
+            console.print(images.note, soft_wrap=True, markup=False)
+        experiment = Experiment(dataset=given["dataset"], data_dir=where, tensorboard=out / "tensorboard", seed=seed)
+        forget_report(out)  # not before: a mistake in the options costs nobody a finished report
+        options: dict[str, Any] = {
+            "seeds": tuple(range(seed, seed + seeds)),
+            "epochs": given["epochs"] or EPOCHS[images.name],
+            "jobs": given["jobs"] or min(os.cpu_count() or 1, MOST_JOBS, seeds * (len(lrs) + len(SCHEDULES))),
+            "on_event": lambda event: _show_finding(console, event),
+        }
+        comparison = reported(lambda: run(experiment, lrs=lrs, **options), out, tensorboard=out / "tensorboard")
+        if comparison.verdict.seeds == 1:
+            print("lrfind demo --seeds 3 trains with three seeds, which give intervals.")
+        print("Now for your own model: lrfind find --model train:Net --data train:Data")
 
 
 def _show_finding(console: Console, event: Event) -> None:
@@ -86,33 +85,3 @@ def _show_finding(console: Console, event: Event) -> None:
     if event.finding is not None and event.finding.schedule == "constant":
         show_finding(console, event.finding)
         console.print()
-
-
-def _load(console: Console, name: str, data_dir: str | None) -> Dataset:
-    """Load the data, and say at once what a person should know about it."""
-    with Console(stderr=True).status("loading"):
-        from lrfind.demo.experiment import dataset_of
-
-        images = dataset_of(name, data_dir)
-    if images.note:
-        console.print(images.note, soft_wrap=True, highlight=False)
-    return images
-
-
-def _conclude(console: Console, comparison: Comparison, out: Path, events: Path) -> None:
-    """Write the report, add to TensorBoard's files what only the end knows, and show what it all says."""
-    from lrfind.cli.views import say, show_comparison
-    from lrfind.compare.sentences import closing
-    from lrfind.report import write_report
-    from lrfind.report.loggers import write_tensorboard
-    from lrfind.report.rows import labelled
-
-    page = write_report(comparison, out)
-    write_tensorboard(comparison, events)
-    show_comparison(console, comparison)
-    say(console, f"Report: {page}")
-    say(console, f"TensorBoard: tensorboard --logdir {events}")
-    if comparison.verdict.seeds == 1:
-        say(console, "lrfind demo --seeds 3 trains with three seeds, which give intervals.")
-    say(console, closing(labelled(comparison)), "bold")
-    say(console, "Now for your own model: lrfind find --model train:Net --data train:Data")

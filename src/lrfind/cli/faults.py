@@ -42,6 +42,22 @@ def spoken_faults(*, advice: str = "") -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
+@contextmanager
+def misuse() -> Iterator[None]:
+    """Take bad input for options that cannot be what they are."""
+    try:
+        yield
+    except BadInputError as error:
+        raise UsageError(str(error)) from error
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Say in a terminal that something is there, while torch and what is to be trained are imported."""
+    with Console(stderr=True).status("starting: importing torch and what is to be trained"):
+        yield
+
+
 def check_folder(folder: Path, *, option: str = "--out") -> None:
     """Find out before any work whether a folder can be written."""
     try:
@@ -68,34 +84,15 @@ def check_installed(*packages: str, extra: str) -> None:
             raise MissingExtraError(package, extra)
 
 
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Turn what Lightning refuses into a fault; what the user's own code raises stays as it is."""
-    try:
-        yield
-    except Exception as error:
-        if type(error).__name__ == "MisconfigurationException" or str(error).startswith("An invalid dataloader"):
-            raise BadInputError(f"Lightning refuses it: {' '.join(str(error).split())}") from error
-        raise
-
-
 def condensed(message: str, parser: Any = None) -> str:
-    r"""Return what a message of jsonargparse's says, in a line: without the alternatives that nobody meant.
-
-    Example:
-        >>> print(condensed('Parser key "model.hidden":\n  Expected a <class \'int\'>. Got value: x'))
-        --model.hidden: expected int, got x.
-    """
-    noise = (
-        "Does not validate",
-        "Subtypes:",
-        "Errors:",
-        "- Expected a <class 'NoneType'>",
-        "- Expected a path",
-        "Given",
-    )
+    """Return what a message of jsonargparse's says, in a line: without the alternatives that nobody meant."""
+    none = "- Expected a <class 'NoneType'>"
+    noise = ("Does not validate", "Subtypes:", "Errors:", none, "- Expected a path", "Given")
     lines = [line.strip() for line in message.splitlines()]
     words = " ".join(line.removeprefix("- ") for line in lines if line and not line.startswith(noise))
+    if unnamed := re.search(r"class_path '[\w.]*\.Lightning(Data)?Module'", words):
+        part, kind = ("data", "LightningDataModule") if unnamed[1] else ("model", "LightningModule")
+        return f"the configuration does not name the {kind} that {part} is for; give --{part} module:Class."
     words = re.sub(r'Parser key "([^"]+)":', r"--\1:", words)
     words = re.sub(r"Expected a <class '([^']+)'>", r"expected \1", words)
     words = re.sub(r"\. Got value: ", ", got ", words)

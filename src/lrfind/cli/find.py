@@ -8,17 +8,15 @@ import shlex
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 
-from lrfind.cli.faults import UsageError, check_file, spoken_faults
+from lrfind.cli.faults import UsageError, check_file, misuse, spoken_faults, starting
 from lrfind.cli.named import named
-from lrfind.cli.options import JSON, TRAINED, check_words, option, takes
-from lrfind.errors import BadInputError
-from lrfind.schedules import SCHEDULES
-from lrfind.suggest import METHODS
+from lrfind.cli.options import JSON, TRAINED, check_words, option
+from lrfind.flags import SEARCH, takes
 
 if TYPE_CHECKING:
     from lrfind.records import Finding
@@ -28,29 +26,14 @@ QUICK = 60
 
 _FORMATS = (".png", ".svg", ".pdf")
 
-_training = partial(option, panel="How it will be trained")
-_search = partial(option, panel="How to search")
 _output = partial(option, panel="What to do with the finding")
 
-_ALL = ", ".join(SCHEDULES)
+_search = partial(option, panel="How to search")
+_training = partial(option, panel="How it will be trained")
 _SEARCH = {
-    "schedule": _training(
-        str | None, None, f"What the rate will do: {_ALL}. By default what the module's schedulers do."
-    ),
-    "total_steps": _training(
-        int | None, None, "How many optimizer steps training will take.", "--total-steps", "--horizon"
-    ),
-    "epochs": _training(float | None, None, "Or how many passes over the data; by default --trainer.max_epochs."),
-    "method": _search(str, "calibrated", f"The reading: {', '.join(METHODS)}."),
-    "min_lr": _search(float, 1e-6, "The least rate to try."),
-    "max_lr": _search(float, 30.0, "The greatest rate to try."),
-    "steps": _search(int, 128, "Optimizer steps of the range test."),
-    "seed": _search(int, 0, "Seeds the weights, batches and search."),
-    "strategy": _search(Literal["auto", "range"], "auto", "One range test (range), or shorter ones beside it (auto)."),
-    "budget": _search(float | None, None, "What auto may cost: a share of training below 1, else steps."),
-    "resume": _search(Path | None, None, "Keep the search in this file; killed, it goes on from it."),
+    name: (_training if name in ("schedule", "total_steps", "epochs") else _search)(*described)
+    for name, described in {**SEARCH, "total_steps": (*SEARCH["total_steps"], "--total-steps", "--horizon")}.items()
 }
-"""What every search takes, as ``lrfind.SearchOptions`` names it."""
 
 _OPTIONS = {
     **TRAINED,
@@ -77,24 +60,28 @@ def find(context: typer.Context, **given: Any) -> None:
     lrfind find --task digits --quick
     ```
     """
-    search = {name: given[name] for name in _SEARCH if given[name] is not None}
+    search = {name: given[name] for name in SEARCH if given[name] is not None}
     if given["quick"]:
         search |= {"strategy": "range", "steps": QUICK}
     with spoken_faults():
         check_words(context, is_named=bool(given["model"] or given["task"]))
-        _check(search, given)
-        finding, how = named(given, tuple(context.args)).search(search)
-        _conclude(finding, [*filter(None, [how]), *_advice(finding, given, context.args)], given)
+        with starting():
+            _check(search, given)
+            chosen = named(given, tuple(context.args))
+        if chosen.seed is not None:
+            search["seed"] = chosen.seed
+        if not {"total_steps", "epochs"} & set(search):
+            search |= {name.replace("steps", "total_steps"): count for name, count in chosen.length.items()}
+        finding = chosen.target.find(**search)
+        _conclude(finding, [*filter(None, [chosen.advice()]), *_advice(finding, given, context.args)], given)
 
 
-def _check(search: dict[str, Any], given: Mapping[str, Any]) -> None:
+def _check(search: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Find out before any work whether there can be such a search, and whether its answer can be kept."""
     from lrfind.options import to_strategy
 
-    try:
+    with misuse():
         to_strategy(**search)
-    except BadInputError as error:
-        raise UsageError(str(error)) from error
     lr, plot = given["lr"], given["plot"]
     if lr is not None and not 0 < lr < math.inf:
         raise UsageError(f"--lr must be positive and finite, got {lr}.")
@@ -107,12 +94,13 @@ def _check(search: dict[str, Any], given: Mapping[str, Any]) -> None:
 def _conclude(finding: Finding, advice: list[str], given: Mapping[str, Any]) -> None:
     """Keep, draw and print the finding."""
     from lrfind.cli.views import say, show_finding
-    from lrfind.plots import curve_figure
 
     judgement = None if given["lr"] is None else finding.judge(given["lr"])
     if given["out"] is not None:
         advice.append(f"Written to {finding.save(given['out'])}; lrfind show {given['out']} shows it again.")
     if given["plot"] is not None:
+        from lrfind.plots import curve_figure
+
         curve_figure(finding).savefig(given["plot"])
         advice.append(f"Drawn in {given['plot']}.")
     if given["as_json"]:
@@ -135,7 +123,15 @@ def _advice(finding: Finding, given: Mapping[str, Any], arguments: list[str]) ->
             "chosen for that length."
         ]
     rates = rates_to_try(finding) if finding.schedule == "constant" else []  # rates given by hand are held constant
+    if not rates:
+        return []
     flags = {"model": "--model", "data": "--data", "task": "--task", "epochs": "--epochs", "total_steps": "--steps"}
-    asked = [word for name, flag in flags.items() if given[name] is not None for word in (flag, str(given[name]))]
-    command = ["lrfind", "compare", *asked, *arguments, "--lrs", ",".join(rates), "--schedules", ""]
-    return [f"These rates side by side: {shlex.join(command)}"] if rates else []
+    words = {name: f"{value:g}" if isinstance(value, float) else value for name, value in given.items()}
+    asked = [word for name, flag in flags.items() if words[name] is not None for word in (flag, str(words[name]))]
+    out = [] if given["out"] is None else ["--out", str(given["out"].with_name(f"{given['out'].stem}-compare"))]
+    command = ["lrfind", "compare", *asked, *arguments, "--lrs", ",".join(rates), "--schedules", "", *out]
+    return [
+        f"To compare these rates: {shlex.join(command)}",
+        "If the lowest or the highest of them is best, go on in that direction: after so short a search, the best rate "
+        "can be much further away.",
+    ]

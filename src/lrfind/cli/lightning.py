@@ -11,44 +11,29 @@ from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from pydoc import locate
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
-from lrfind import lightning
-from lrfind.cli.faults import UsageError, condensed, refusals
+from lrfind.cli.faults import UsageError, condensed
 from lrfind.cli.options import load_named
+from lrfind.codec import leaves
 from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.lightning import RESERVED, LightningTraining
-from lrfind.compare.targets.specs import faults_of, name_of_builder, setting_of
+from lrfind.compare.targets.specs import faults_of, name_of_builder
 from lrfind.errors import BadInputError
-from lrfind.isolation import generators_kept, seed_all
+from lrfind.isolation import generators_kept
 from lrfind.lightning.attributes import trace
 from lrfind.lightning.framework import LOGGER_NAMES, PACKAGES, package_of
 from lrfind.loop import quiet
 
-if TYPE_CHECKING:
-    from lrfind.compare.targets.protocol import Target
-    from lrfind.records import Finding
-
 _UNUSED = ("ckpt_path", "weights_only")
-"""What a configuration that LightningCLI saved may hold beside model, data, trainer, optimizer and scheduler."""
-
-_BUILDING = "building the model, the data or the trainer"
-
-_NOT_TRAINED = ("config", "seed_everything", *_UNUSED)
-"""Of a configuration, what does not say what is trained."""
+"""What a configuration that LightningCLI saved may hold beside what is trained."""
 
 
 @dataclass(frozen=True)
 class Described(LightningTraining):
-    """A description that can be sent to another process and built there, as often as wanted.
+    """A description that can be sent to another process and built there, as often as wanted."""
 
-    Attributes:
-        model: ``module:Class`` of the LightningModule; None where ``--config`` names it.
-        data: Likewise of the LightningDataModule; None where ``--config`` names it or the module has its own loaders.
-        arguments: The other arguments: ``--model.*``, ``--data.*``, ``--trainer.*``, ``--config``.
-    """
-
-    model: str | None
+    model: str | None  # module:Class; None where the configuration names it
     data: str | None
     arguments: tuple[str, ...]
 
@@ -64,51 +49,54 @@ class Described(LightningTraining):
         with quiet(*LOGGER_NAMES), generators_kept():
             return _parse(package_of(kind or data_kind), model, data, self.arguments)
 
-    def build(self) -> tuple[Any, Any, dict[str, Any]]:
-        """Build the module, its datamodule and the trainer's options, with what the random number generators hold."""
+    @cached_property
+    def given(self) -> tuple[dict[str, Any], list[str]]:
+        """The arguments that are not at their defaults, and which others the trainer has that a comparison sets."""
+        parser, config = self.parsed.parser, self.parsed.config
+        given = json.loads(parser.dump(config, format="json", skip_default=True, skip_link_targets=False))
+        given = {name: value for name, value in given.items() if name not in ("config", "seed_everything", *_UNUSED)}
+        trainer = given.get("trainer", {})
+        kept = {name: value for name, value in trainer.items() if name not in RESERVED}
+        return {**given, "trainer": kept}, [name for name in RESERVED if name in trainer]
+
+    def parts(self) -> tuple[Any, Any, Mapping[str, Any]]:
+        """Build the module, its datamodule, and the trainer's options that were given."""
         parsed = self.parsed
-        with quiet(*LOGGER_NAMES), faults_of(_BUILDING):
-            model, data, trainer = parsed.build()
+        with faults_of("building the model, the data or the trainer's parts"):
+            model, data, options = parsed.build()
         is_overridden = import_module(f"{parsed.package.__name__}.utilities.model_helpers").is_overridden
         if not is_overridden("train_dataloader", source := data or model):
             raise BadInputError(
                 f"{type(source).__name__} has no train_dataloader; give it one, or name a LightningDataModule with "
                 f"--data."
             )
-        return model, data, trainer
+        return model, data, {name: options[name] for name in self.given[0]["trainer"]}
 
-    def build_trainer(self, options: Mapping[str, Any]) -> Any:
-        """Build the trainer."""
-        with quiet(*LOGGER_NAMES), faults_of(_BUILDING):
-            return self.parsed.package.Trainer(**options)
+    def advice(self) -> str:
+        """Say what the optimizer of the module that was built last reads its rate from, where that is known."""
+        with quiet(*LOGGER_NAMES):
+            read = trace(self.parsed.model).read
+        name = type(self.parsed.model).__name__
+        return f"To train with it: the optimizer reads self.{read[0]} of {name}." if read else ""
 
     @property
     def length(self) -> dict[str, Any]:
-        """The epochs or the steps of training, as far as the trainer was told."""
+        """How long training is, in steps and epochs, as far as the trainer was told."""
         trainer = self.parsed.config["trainer"]
         told = {"steps": trainer["max_steps"], "epochs": trainer["max_epochs"]}
-        return dict([(name, count) for name, count in told.items() if count not in (None, -1)][:1])
+        return {name: count for name, count in told.items() if count not in (None, -1)}
 
-    def search(self, options: dict[str, Any]) -> tuple[Finding, str]:
-        """Search a rate; see ``lrfind.cli.named.Named``."""
-        configured = self.parsed.config["seed_everything"]
-        if configured is not None and not isinstance(configured, bool):
-            options = {**options, "seed": int(configured)}
-        seed_all(options["seed"])
-        model, data, trainer_options = self.build()
-        trainer = self.build_trainer(trainer_options)
-        if not (self.length or {"total_steps", "epochs"} & set(options)):
-            options = {**options, "epochs": None}  # else the trainer's own default, a thousand, would pass for a wish
-        with quiet(*LOGGER_NAMES), refusals():
-            finding = lightning.find(trainer, model, datamodule=data, **options)
-            read = trace(model).read
-        return finding, f"Train with it: the optimizer reads self.{read[0]} of {type(model).__name__}." if read else ""
+    @property
+    def seed(self) -> int | None:
+        """The seed of the configuration."""
+        seed = self.parsed.config["seed_everything"]
+        return None if isinstance(seed, bool) else seed
 
-    def target(self) -> tuple[Target, dict[str, Any], str]:
-        """Return it for a comparison; see ``lrfind.cli.named.Named``."""
-        names = ", ".join(name for name in RESERVED if name in self._given and name not in ("max_epochs", "max_steps"))
-        note = f"The comparison sets {names} of the trainer itself; what was given is not used." if names else ""
-        return self, self.length, note
+    @property
+    def note(self) -> str:
+        """Which options of the trainer a comparison does not use."""
+        unused = ", ".join(name for name in self.given[1] if name not in ("max_epochs", "max_steps"))
+        return f"The comparison sets {unused} of the trainer itself; yours is not used." if unused else ""
 
     @property
     def title(self) -> str:
@@ -118,35 +106,13 @@ class Described(LightningTraining):
     @property
     def setting(self) -> str:
         """What was asked for and is not the default."""
-        parsed = self.parsed
-        defaults = parsed.parser.get_defaults()
-        changed = {
-            name.split(".")[-1]: value
-            for name, value in parsed.config.items()
-            if name not in _NOT_TRAINED and value is not None and defaults.get(name) != value
-        }
-        return setting_of({name: value for name, value in changed.items() if name not in (*RESERVED, "class_path")})
+        changed = {place.split(".")[-1]: value for place, value in leaves(self.given[0])}
+        return ", ".join(f"{name}={value}" for name, value in changed.items() if name != "class_path")
 
     def identity(self) -> Mapping[str, Any]:
         """Return plain data that names what is trained."""
-        parsed = self.parsed
-        config = json.loads(parsed.parser.dump(parsed.config, format="json", skip_link_targets=False))
-        kept = {name: value for name, value in config.items() if name not in _NOT_TRAINED}
-        kept["trainer"] = {name: value for name, value in config["trainer"].items() if name not in RESERVED}
         code = {name: identity_of(locate(path.replace(":", "."))) for name, path in self._paths.items()}
-        return {"model": self.model, "data": self.data, "code": code, "config": kept}
-
-    def parts(self) -> tuple[Any, Any, Mapping[str, Any]]:
-        """Build the module, its data, and the trainer's options that were given."""
-        model, data, options = self.build()
-        return model, data, {name: options[name] for name in self._given if name not in RESERVED}
-
-    @property
-    def _given(self) -> list[str]:
-        """The trainer's options that are not at their defaults."""
-        parsed = self.parsed
-        defaults, given = parsed.parser.get_defaults()["trainer"], parsed.config["trainer"]
-        return [name for name in vars(given) if given[name] is not None and given[name] != defaults[name]]
+        return {"model": self.model, "data": self.data, "code": code, "given": self.given[0]}
 
     @property
     def _paths(self) -> dict[str, str]:
@@ -159,8 +125,8 @@ class Described(LightningTraining):
 
 def _parse(package: Any, model: Any, data: Any, arguments: tuple[str, ...]) -> Any:
     cli = _cli_of(package)
-    takes = inspect.signature(cli.__init__).parameters  # of late, it also loads checkpoints
-    late = {name: False for name in ("load_from_checkpoint_support",) if name in takes}
+    has_support = "load_from_checkpoint_support" in inspect.signature(cli.__init__).parameters  # of late
+    late = {"load_from_checkpoint_support": False} if has_support else {}
     return cli(
         model,
         data,

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
-from lrfind.cli.faults import UsageError
+from lrfind.cli.faults import UsageError, condensed
+from lrfind.cli.options import load_named
+from lrfind.errors import BadInputError
 
 if TYPE_CHECKING:
     from lrfind.compare.targets.protocol import Target
-    from lrfind.records import Finding
 
 BUILT_IN = ("fashion-mnist", "digits")
 """What ``--task`` takes beside a function."""
 
 
-class Named(Protocol):
-    """What is named; it is built when it is asked for something."""
+@dataclass(frozen=True)
+class Named:
+    """What is named, and what its configuration says."""
 
-    def search(self, options: dict[str, Any]) -> tuple[Finding, str]:
-        """Search a rate; return the finding, and how to train with it where that is known."""
-        ...
-
-    def target(self) -> tuple[Target, dict[str, Any], str]:
-        """Return it for a comparison, how long it trains by itself, and what a person should know."""
-        ...
+    target: Target
+    length: Mapping[str, Any] = field(default_factory=dict)  # of training, in steps and epochs
+    seed: int | None = None
+    note: str = ""  # for who compares it
+    advice: Callable[[], str] = lambda: ""  # after a search: how to train with the found rate
 
 
 def named(given: Mapping[str, Any], arguments: tuple[str, ...]) -> Named:
@@ -34,43 +35,43 @@ def named(given: Mapping[str, Any], arguments: tuple[str, ...]) -> Named:
     if task is None:
         from lrfind.cli.lightning import Described
 
-        return Described(model, data, arguments)
+        target = Described(model, data, arguments)
+        return Named(target, target.length, target.seed, target.note, target.advice)
     if model is not None or data is not None:
         raise UsageError("--task brings its own model and data; leave out --model and --data.")
     if task not in BUILT_IN:
-        from lrfind.cli.plain import DescribedTask
-
-        return DescribedTask(task, arguments)
+        return _function(task, arguments)
     if arguments:
         raise UsageError(f"the built-in task {task} takes no arguments, got {' '.join(arguments)}.")
-    return BuiltIn(task)
+    from lrfind.demo.experiment import Experiment, dataset_of
+
+    return Named(Experiment(dataset=task), {"epochs": dataset_of(task, None).epochs})
 
 
-@dataclass(frozen=True)
-class BuiltIn:
-    """The demo's LeNet on one of its datasets, which trains as long as it does in the demo."""
+def _function(spec: str, words: tuple[str, ...]) -> Named:
+    """A function that returns the parts of a plain PyTorch training, with its arguments."""
+    if (near := get_close_matches(spec, BUILT_IN, n=1)) and spec.isidentifier():
+        raise UsageError(f"there is no built-in task {spec}; did you mean {near[0]}?")
+    function = load_named(spec, "--task")
+    if not callable(function) or isinstance(function, type):
+        kind = "class; a LightningModule goes to --model" if callable(function) else type(function).__name__
+        raise BadInputError(
+            f"--task {spec} must be a function that returns (model, optimizer, loader, loss_fn), got a {kind}."
+        )
+    from argparse import ArgumentError
 
-    name: str
+    from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
-    def search(self, options: dict[str, Any]) -> tuple[Finding, str]:
-        """Search a rate; see ``Named``."""
-        from lrfind import lightning
-        from lrfind.demo.data import load
-        from lrfind.demo.experiment import BATCH_SIZE, LeNet
-        from lrfind.isolation import seed_all
-        from lrfind.lightning.framework import LOGGER_NAMES, lightning_package
-        from lrfind.loop import quiet
+    from lrfind.compare.targets.pytorch import PyTorchTarget
+    from lrfind.isolation import generators_kept
+    from lrfind.loop import quiet
 
-        images = load(self.name)
-        seed_all(options["seed"])
-        length = {} if {"total_steps", "epochs"} & set(options) else {"epochs": images.epochs}
-        with quiet(*LOGGER_NAMES):
-            trainer = lightning_package().Trainer(logger=False, enable_checkpointing=False)
-            loader = images.loaders(batch_size=BATCH_SIZE, seed=0)[0]
-            return lightning.find(trainer, LeNet(), loader, **{**options, **length}), ""
-
-    def target(self) -> tuple[Target, dict[str, Any], str]:
-        """Return it for a comparison; see ``Named``."""
-        from lrfind.demo.experiment import Experiment, dataset_of
-
-        return Experiment(dataset=self.name), {"epochs": dataset_of(self.name, None).epochs}, ""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--config", action=ActionConfigFile)
+    parser.add_function_arguments(function, "task", fail_untyped=False)
+    try:
+        with quiet(), generators_kept():  # quiet on what jsonargparse will change in its next major version
+            config = parser.instantiate_classes(parser.parse_args(list(words)))
+    except ArgumentError as error:
+        raise UsageError(condensed(str(error), parser)) from error
+    return Named(PyTorchTarget(function, dict(config.get("task") or {}), f"--task {spec}"))

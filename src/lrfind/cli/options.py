@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
 from itertools import product
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from lrfind.cli.faults import WHAT_TO_TRAIN, UsageError
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 """For commands that hand on ``--model.*``, ``--data.*``, ``--trainer.*``, ``--task.*`` and ``--config``."""
@@ -31,21 +28,6 @@ def option(kind: Any, default: Any, help: str, *flags: str, panel: str | None = 
     """Return an option as Typer takes it; ``more`` is what ``typer.Option`` takes."""
     annotated: Any = Annotated
     return annotated[kind, typer.Option(*flags, help=help, rich_help_panel=panel, **more)], default
-
-
-def takes(options: Mapping[str, Option]) -> Callable[[F], F]:
-    """Have a command take the options of a table as ``**given``."""
-
-    def decorate(command: F) -> F:
-        kind = inspect.Parameter.KEYWORD_ONLY
-        own = inspect.signature(command, eval_str=True).parameters.values()
-        parameters = [parameter for parameter in own if parameter.kind is not parameter.VAR_KEYWORD]
-        parameters += [inspect.Parameter(name, kind, annotation=of, default=by) for name, (of, by) in options.items()]
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return command
-
-    return decorate
 
 
 _what = partial(option, str | None, None, panel="What to train")
@@ -102,47 +84,15 @@ def _meant(word: str, names: list[str]) -> str:
         return f"did you mean --model {word.removesuffix('.py').replace('/', '.')}:CLASS?"
     if ":" in word or all(part.isidentifier() for part in word.split(".")):
         return f"did you mean --model {word}?"
-    if "--lrs" in names:
-        return "write lists with commas: --lrs 1e-4,1e-2."
-    return "write the option that it is for before it."
+    return "write lists with commas: --lrs 1e-4,1e-2." if "--lrs" in names else "write its option before it."
 
 
-def parse_lrs(text: str) -> tuple[float, ...]:
-    """Read learning rates separated by commas.
-
-    Example:
-        >>> parse_lrs("1e-5, 0.1")
-        (1e-05, 0.1)
-    """
-    rates: list[float] = []
-    for word in map(str.strip, text.split(",")):
-        try:
-            rates.append(float(word))
-        except ValueError:
-            raise UsageError(f"--lrs: {word!r} is not a number; write rates like 1e-5,1e-4,1e-1.") from None
-        if not 0 < rates[-1] < math.inf:
-            raise UsageError(f"--lrs: every rate must be positive and finite, got {word}.")
-        if rates[-1] in rates[:-1]:
-            raise UsageError(f"--lrs: {word} is given twice.")
-    return tuple(rates)
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Read how many seeds, from 0 on, or which ones, separated by commas.
-
-    Example:
-        >>> parse_seeds("3"), parse_seeds("0,7,8")
-        ((0, 1, 2), (0, 7, 8))
-    """
+def numbers(text: str, kind: Callable[[str], Any], option: str) -> tuple[Any, ...]:
+    """Read numbers separated by commas."""
     try:
-        seeds = [int(word) for word in text.split(",")]
+        return tuple(map(kind, text.split(",")))
     except ValueError:
-        raise UsageError(f"--seeds: write how many (3) or which ones (0,7,8), got {text!r}.") from None
-    if "," not in text:
-        seeds = list(range(seeds[0]))
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise UsageError(f"--seeds: there must be at least one, none below 0 and none twice, got {text!r}.")
-    return tuple(seeds)
+        raise UsageError(f"{option}: write numbers separated by commas, got {text!r}.") from None
 
 
 def parse_settings(settings: list[str]) -> dict[str, tuple[str, ...]]:

@@ -43,12 +43,7 @@ def to_arms(
 
 
 def needs(schedules: Sequence[str]) -> tuple[str, ...]:
-    """Return the schedules to search a rate for, the constant one first: a search answers for one schedule.
-
-    Example:
-        >>> needs(["triangular", "linear", "restarts"])
-        ('constant', 'linear')
-    """
+    """Return the schedules to search a rate for, the constant one first: a search answers for one schedule."""
     each = dict.fromkeys("constant" if is_cyclical(name) else name for name in schedules)
     return tuple(sorted(each, key=lambda name: name != "constant"))
 
@@ -59,7 +54,9 @@ def is_cyclical(schedule: str) -> bool:
 
 
 def check_schedules(lrs: Sequence[float], schedules: Sequence[str], cycles: int, *, variants: int = 1) -> None:
-    """Check the names, before any work."""
+    """Check rates and names, before any work."""
+    for lr in lrs:
+        Arm(str(lr), float(lr))  # which checks it
     known = (*SCHEDULES, *get_args(Cycle))
     if unknown := [name for name in schedules if name not in known]:
         raise BadInputError(f"schedules must be among {', '.join(known)}, got {unknown[0]!r}.")
@@ -70,6 +67,14 @@ def check_schedules(lrs: Sequence[float], schedules: Sequence[str], cycles: int,
         raise BadInputError(f"a comparison needs two arms or more, got {count}: name lrs= or schedules=.")
     if not isinstance(cycles, int) or cycles < 1:
         raise BadInputError(f"cycles must be a whole number from 1 up, got {cycles!r}.")
+
+
+def to_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Return so many seeds, from 0 on, or the given ones."""
+    which = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if not which or len(set(which)) < len(which) or any(seed < 0 for seed in which):
+        raise BadInputError(f"seeds must be a number from 1 up, or different numbers from 0 up, got {seeds!r}.")
+    return which
 
 
 def check_cycles(schedules: Sequence[str], cycles: int, steps: int) -> None:

@@ -64,6 +64,7 @@ class Verdict:
         lost: Arms with a run that did not end with a finite metric; they count as worse than all others.
         not_compared: Arms that are not compared: a run failed, or none was finished.
         seeds: How many seeds the arms are compared on.
+        unsure: Variants that did not come out best and whose rates the search was unsure of.
     """
 
     sentence: str
@@ -74,6 +75,7 @@ class Verdict:
     lost: tuple[str, ...] = ()
     not_compared: tuple[str, ...] = field(default=(), metadata={"was": "apart"})
     seeds: int = 0
+    unsure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

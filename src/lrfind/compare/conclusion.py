@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,19 +14,20 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from lrfind.compare.comparison import Comparison
+from lrfind.compare.running import Targets
 from lrfind.compare.runs import Arm, Failure, Run
 from lrfind.compare.statistics import Mode, judge
 from lrfind.compare.store import Store, rate_mismatch
 from lrfind.compare.targets.protocol import Survey
-from lrfind.compare.targets.variants import Variants
 from lrfind.records import Finding
+from lrfind.words import certainty
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that is settled before the first run."""
+    """Everything that is settled before the first run; the findings by the schedule and, after a space, the variant."""
 
-    targets: Variants
+    targets: Targets
     survey: Survey
     steps: int
     metric: str
@@ -35,12 +37,25 @@ class Plan:
     findings: Mapping[str, Finding]
 
 
+def survey_of(targets: Targets) -> Survey:
+    """Find out what there is to train and to evaluate; an epoch that differs between targets has no length."""
+    known = {name: target.survey() for name, target in targets.items()}
+    lengths = {name: survey.epoch_steps for name, survey in known.items()}
+    first, *others = known.values()
+    metrics = tuple(name for name in first.metrics if all(name in other.metrics for other in others))
+    notes = tuple(dict.fromkeys(note for survey in known.values() for note in survey.notes))
+    if len(set(lengths.values())) == 1:
+        return Survey(first.epoch_steps, metrics, notes)
+    words = ", ".join(f"{length} steps with {name}" for name, length in lengths.items())
+    return Survey(None, metrics, (*notes, f"An epoch has {words}; all arms train for the same number of steps."))
+
+
 def fault_of(run: Run, plan: Plan) -> str:
     """Say why a run cannot stand for its arm; nothing where it can."""
     if run.steps != plan.steps:
         return (
-            f"it trained {run.steps} of {plan.steps} steps, and arms are compared after equally many; leave out what "
-            f"ends a training early (EarlyStopping, max_time, fast_dev_run)"
+            f"it stopped after {run.steps} of {plan.steps} steps; leave out whatever ends training early "
+            f"(EarlyStopping, max_time, fast_dev_run)"
         )
     return rate_mismatch(run, next(arm for arm in plan.arms if arm.name == run.arm))
 
@@ -51,11 +66,11 @@ def conclude(plan: Plan, store: Store, failures: Iterable[Failure], *, is_whole:
     runs = tuple(run for arm, seed in pairs if (run := store.run(arm, seed)) is not None)
     order = [(arm.name, seed) for arm, seed in pairs]
     failures = tuple(sorted(failures, key=lambda failure: order.index((failure.arm, failure.seed))))
-    verdict, summaries = judge(plan.arms, runs, plan.metric, plan.mode, failures)
-    lacking = len(pairs) - len(runs)
-    cut = f"Cut short by Ctrl-C: {lacking} of {len(pairs)} runs did not finish and are not shown."
+    unsure = {name.partition(" ")[2] for name, found in plan.findings.items() if certainty(found).startswith("unsure")}
+    verdict, summaries = judge(plan.arms, runs, plan.metric, plan.mode, failures, unsure=unsure)
+    cut = f"Stopped by Ctrl-C: {len(pairs) - len(runs)} of {len(pairs)} runs did not finish and are not shown."
     return Comparison(
-        title=plan.targets.title,
+        title=next(iter(plan.targets.values())).title,
         setting=_setting(plan, runs),
         metric=plan.metric,
         mode=plan.mode,
@@ -71,24 +86,31 @@ def conclude(plan: Plan, store: Store, failures: Iterable[Failure], *, is_whole:
 
 
 def _setting(plan: Plan, runs: Iterable[Run]) -> str:
-    given = f"{plan.targets.setting}; " if plan.targets.setting else ""
+    first, *others = (re.split(r", (?=\w+=)", target.setting) for target in plan.targets.values())
+    given = ", ".join(each for each in first if each and all(each in other for other in others))
     length = plan.survey.epoch_steps
     trained = {run.last.epoch for run in runs} or {plan.steps / length if length else math.nan}
     epochs = trained.pop()
     passes = f" ({epochs:.3g} epochs)" if math.isfinite(epochs) and not trained else ""
-    alike = "start and the same batches" if "" in plan.targets.targets else "seeds"
-    return f"Each run: {given}{plan.steps} optimizer steps{passes}; the same {alike} for every arm."
+    alike = "start and the same batches" if "" in plan.targets else "seeds"
+    return f"Each run: {given}{given and '; '}{plan.steps} optimizer steps{passes}; the same {alike} for every arm."
 
 
 def _search_notes(findings: Mapping[str, Finding]) -> list[str]:
-    """Say where the rates come from that the comparison's finding does not hold itself."""
-    notes, searched = [], list(findings.values())[:1]
-    for name, finding in list(findings.items())[1:]:
-        origin = "was read off the same search"
-        if all(finding.records != known.records for known in searched):
-            searched.append(finding)
-            origin = f"took a search of {finding.cost.steps} steps of its own"
-        notes.append(f"The rate for {name}, {finding.lr:.3g}, {origin}.")
+    """Say where the rates come from that the comparison's finding does not hold itself, and how sure they are."""
+    notes: list[str] = []
+    searched: list[Finding] = []
+    for name, finding in findings.items():
+        rate = f"The rate for {name}, {finding.lr:.3g}, is"
+        if any(finding.records == known.records for known in searched):
+            notes.append(f"{rate} read off the same search.")
+            continue
+        if searched:
+            notes.append(f"{rate} from a search of {finding.cost.steps} steps of its own.")
+            notes += [f"{name}: {said}" for said in (certainty(finding), *finding.notes)]
+        searched.append(finding)
+    if len(searched) > 1:
+        notes.insert(0, f"The search that is shown is the one for {next(iter(findings))}.")
     return notes
 
 

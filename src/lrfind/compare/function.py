@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from lrfind.compare.arms import ARMS, CYCLES, check_cycles, check_schedules, needs, to_arms
-from lrfind.compare.cluster import check_ray, in_ray
+from lrfind.compare.arms import ARMS, CYCLES, check_cycles, check_schedules, needs, to_arms, to_seeds
 from lrfind.compare.comparison import Comparison
-from lrfind.compare.conclusion import Plan, conclude, fault_of, versions
-from lrfind.compare.processes import check_portable, in_processes
+from lrfind.compare.conclusion import Plan, conclude, fault_of, survey_of, versions
 from lrfind.compare.progress import progress_shown
-from lrfind.compare.running import Event, OnEvent, Todo, in_turn
+from lrfind.compare.running import Event, OnEvent, Train, one_thread, place
 from lrfind.compare.runs import Arm, Failure, Run
 from lrfind.compare.statistics import Mode, check_mode
 from lrfind.compare.store import Store
 from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Target
-from lrfind.compare.targets.variants import Variants
 from lrfind.errors import BadInputError
 from lrfind.records import Finding
 
 EPOCHS = 5.0
-
-Train = Callable[[Todo, int, OnEvent], Iterator[Run | Failure]]
-"""Trains arms with seeds, each for so many steps, and tells what happens."""
 
 
 class CutShort(KeyboardInterrupt):
@@ -90,66 +84,64 @@ def compare(
         ProbeError: If the losses of the search cannot be read.
         CutShort: At Ctrl-C; it holds the comparison of the finished runs.
     """
-    targets = Variants(target if isinstance(target, Mapping) else {"": target})
-    check_schedules(lrs, schedules, cycles, variants=len(targets.targets))
+    targets = target if isinstance(target, Mapping) else {"": target}
+    if not targets or ("" in targets and len(targets) > 1):
+        raise BadInputError("give the target, or a dict of several by name; no name may be empty.")
+    check_schedules(lrs, schedules, cycles, variants=len(targets))
     check_mode(mode)
     if taken := sorted({"schedule", "total_steps", "horizon"} & set(search)):
         raise BadInputError(f"{taken[0]} of the search is what is compared; say it with schedules=, steps= or epochs=.")
-    which = _seeds(seeds)
-    train = _place(targets, jobs, ray)
+    which = to_seeds(seeds)
+    train = place(targets, jobs, ray)
     about: dict[str, Any] = {"cycles": cycles, "versions": versions()}
     identities = {}
     if out is not None:  # before anything has run, which may change what it holds
-        about["search"], identities = identity_of(search), targets.identities()
-    survey = targets.survey()
+        about["search"] = identity_of(search)
+        identities = {f"target {name}".rstrip(): each.identity() for name, each in targets.items()}
+        _check_different(identities)
+    survey = survey_of(targets)
     steps = _steps(steps, epochs, survey)
     check_cycles(schedules, cycles, steps)
     metric = _metric(metric, survey)
     about |= {"steps": steps, "data": {"epoch_steps": survey.epoch_steps, "metrics": list(survey.metrics)}}
     store = Store(None if out is None else Path(out), {"plan": about, **identities})
-    runs = len(which) * len(targets.targets) * (len(lrs) + len(schedules))
+    runs = len(which) * len(targets) * (len(lrs) + len(schedules))
     with progress_shown(shown=progress, runs=runs, also=on_event) as tell:
         options = {"seed": which[0], **search, "total_steps": steps, "progress": False}
-        arms, findings = _arms(targets, options, store, tell, lrs=lrs, schedules=schedules, cycles=cycles)
-        return _run(Plan(targets, survey, steps, metric, mode, arms, which, findings), store, train, tell)
+        arms: list[Arm] = []
+        findings: dict[str, Finding] = {}
+        for variant, each in targets.items():
+            found = {name: _find(each, name, variant, options, store, tell) for name in needs(schedules)}
+            arms += to_arms(found, lrs=lrs, schedules=schedules, cycles=cycles, variant=variant)
+            findings |= {f"{name} {variant}".rstrip(): finding for name, finding in found.items()}
+        return _run(Plan(targets, survey, steps, metric, mode, tuple(arms), which, findings), store, train, tell)
 
 
-def _arms(
-    targets: Variants, options: dict[str, Any], store: Store, tell: OnEvent, *, schedules: Sequence[str], **given: Any
-) -> tuple[tuple[Arm, ...], dict[str, Finding]]:
-    """Search what is not known, and return the arms of every target, and the findings by schedule and target."""
-    arms: list[Arm] = []
-    findings: dict[str, Finding] = {}
-    for variant, target in targets.targets.items():
-        found = _findings(target, variant, needs(schedules), options, store, tell)
-        arms += to_arms(found, schedules=schedules, variant=variant, **given)
-        findings |= {f"{schedule} {variant}".rstrip(): finding for schedule, finding in found.items()}
-    return tuple(arms), findings
+def _check_different(identities: Mapping[str, Any]) -> None:
+    for (name, first), (other, second) in combinations(identities.items(), 2):
+        if first == second:
+            raise BadInputError(
+                f"{name} and {other} are the same training: a comparison sets the length, the validation and the "
+                f"logging of a trainer itself."
+            )
 
 
-def _findings(
-    target: Target, variant: str, schedules: Sequence[str], options: dict[str, Any], store: Store, tell: OnEvent
-) -> dict[str, Finding]:
-    """Return what is known of each schedule, read it off an earlier search, or search."""
-    findings = {}
-    for schedule in schedules:
-        name, kept = f"{schedule} {variant}".rstrip(), store.findings(variant)
-        found = kept.get(schedule)
+def _find(target: Target, schedule: str, variant: str, options: dict[str, Any], store: Store, tell: OnEvent) -> Finding:
+    """Return what is known of a schedule, read it off an earlier search of the variant, or search."""
+    name = f"{schedule} {variant}".rstrip()
+    found = store.findings.get(name)
+    if found is None:
+        tell(Event("searching", name, options["seed"]))
+        for known, finding in store.findings.items():
+            if found is None and known.partition(" ")[2] == variant:
+                with suppress(BadInputError):  # it is of a strategy that cannot be read again
+                    found = finding.at(schedule=schedule)
         if found is None:
-            tell(Event("searching", name, options["seed"]))
-            found = _read_again(kept.values(), schedule) or target.find(schedule, **options)
-            store.keep_finding(name, found)
-        findings[schedule] = found
-        tell(Event("found", name, options["seed"], words=f"lr {found.lr:.3g}", finding=found))
-    return findings
-
-
-def _read_again(findings: Iterable[Finding], schedule: str) -> Finding | None:
-    """Answer for another schedule from the same records; None where they are of a strategy that cannot."""
-    for finding in findings:
-        with suppress(BadInputError):
-            return finding.at(schedule=schedule)
-    return None
+            with one_thread():
+                found = target.find(schedule=schedule, **options)
+        store.keep_finding(name, found)
+    tell(Event("found", name, options["seed"], words=f"lr {found.lr:.3g}", finding=found))
+    return found
 
 
 def _run(plan: Plan, store: Store, train: Train, tell: OnEvent) -> Comparison:
@@ -175,26 +167,6 @@ def _run(plan: Plan, store: Store, train: Train, tell: OnEvent) -> Comparison:
     except KeyboardInterrupt:
         raise CutShort(conclude(plan, store, failures, is_whole=False)) from None
     return conclude(plan, store, failures, is_whole=True)
-
-
-def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    which = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-    if not which or len(set(which)) < len(which) or any(seed < 0 for seed in which):
-        raise BadInputError(f"seeds must be a number from 1 up, or different numbers from 0 up, got {seeds!r}.")
-    return which
-
-
-def _place(targets: Variants, jobs: int, ray: str | None) -> Train:
-    """Return what trains: in turn here, in processes or through Ray; whether it can is found out before any work."""
-    if jobs < 1 or (jobs > 1 and ray is not None):
-        raise BadInputError(f"jobs must be at least 1, and is not for Ray, got {jobs=} and {ray=}.")
-    if ray is not None:
-        check_ray()
-        return partial(in_ray, targets, address=ray)
-    if jobs > 1:
-        check_portable(targets)
-        return partial(in_processes, targets, jobs=jobs)
-    return partial(in_turn, targets)
 
 
 def _steps(steps: int | None, epochs: float | None, survey: Survey) -> int:

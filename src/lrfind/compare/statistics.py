@@ -6,7 +6,7 @@ docs/decisions/0009-paired-intervals.md says why these intervals, with their mea
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
@@ -34,23 +34,20 @@ _MOST_SEEDS = 1_000
 
 
 def judge(
-    arms: Sequence[Arm], runs: Sequence[Run], metric: str, mode: Mode, failures: Sequence[Failure] = ()
+    arms: Sequence[Arm],
+    runs: Sequence[Run],
+    metric: str,
+    mode: Mode,
+    failures: Sequence[Failure] = (),
+    *,
+    unsure: Collection[str] = (),
 ) -> tuple[Verdict, dict[str, Interval]]:
-    """Say which arm wins, or that it is too close to call.
+    """Say which arm wins, or that it is too close to call; return also each arm's mean with its own 95 % interval.
 
     An arm with a run that did not end with a finite metric has lost: it is not among the pairs. An arm with a run that
     failed is not compared, since that says nothing of its rate, and takes no seed from the others; a seed that failed
     with every arm is left out. The others are compared on the seeds that all of them have.
-
-    Args:
-        arms: The arms, in the order to show.
-        runs: The finished runs.
-        metric: What is compared, at the end of training.
-        mode: Whether the least or the greatest is best.
-        failures: The runs that ended with an error.
-
-    Returns:
-        The verdict, and the mean of each arm's finite metrics with its own 95 % interval.
+    ``unsure`` are variants whose rates the search was unsure of.
     """
     check_mode(mode)
     scores = {arm.name: {run.seed: run.final(metric) for run in runs if run.arm == arm.name} for arm in arms}
@@ -62,6 +59,7 @@ def judge(
     best = names[int(np.argmin(table.mean(axis=0)))] if names else None
     pairs = [pair(names, table, best, other) for other in names if best is not None and other != best]
     pairs.sort(key=lambda each: (each.is_settled, each.difference.low if each.is_settled else each.difference.mean))
+    variant = next((arm.variant for arm in arms if arm.name == best), "")
     is_won = bool(pairs or lost) and len(table) > 1 and all(each.is_settled for each in pairs)
     verdict = Verdict(
         sentence="",
@@ -72,6 +70,7 @@ def judge(
         lost=lost,
         not_compared=tuple(name for name in scores if name not in names and name not in lost),
         seeds=len(table),
+        unsure=tuple(dict.fromkeys(arm.variant for arm in arms if arm.variant in unsure and arm.variant != variant)),
     )
     summaries = {name: summary(values) for name, values in finite.items() if values}
     return replace(verdict, sentence=in_words(verdict, metric, mode)), summaries
@@ -92,26 +91,14 @@ def check_mode(mode: str) -> None:
 
 
 def summary(values: Sequence[float]) -> Interval:
-    """Return the mean of finite values with its 95 % interval (Student's t).
-
-    Example:
-        >>> summary([1.0, 1.0])
-        Interval(mean=1.0, low=1.0, high=1.0)
-    """
+    """Return the mean of finite values with its 95 % interval (Student's t)."""
     mean, seeds = float(np.mean(values)), len(values)
     half = critical(seeds, 2) * float(np.std(values, ddof=1)) / math.sqrt(seeds) if seeds > 1 else 0.0
     return Interval(mean, mean - half, mean + half)
 
 
 def pair(names: Sequence[str], table: Floats, one: str, other: str) -> Pair:
-    """Compare two arms seed by seed, with an interval that holds for all pairs of the table at once.
-
-    Args:
-        names: The arms, one per column.
-        table: What each seed (row) gave with each arm (column); less is better.
-        one: An arm.
-        other: Another one.
-    """
+    """Compare two arms of a table (seeds, arms), less is better; the interval holds for all its pairs at once."""
     seeds, arms = table.shape
     columns = sorted((names.index(one), names.index(other)))
     better, worse = sorted(columns, key=lambda column: float(table[:, column].mean()))
@@ -132,11 +119,7 @@ def critical(seeds: int, arms: int) -> float:
 
     It is the factor with which 95 % of simulated comparisons of equal arms have all their differences inside: the
     greater of that for arms that scatter alike and that for one arm that scatters three times as much. With two arms it
-    is Student's t.
-
-    Args:
-        seeds: How many seeds every arm has, at least 2.
-        arms: How many arms there are, at least 2.
+    is Student's t. There must be two seeds and two arms or more.
 
     Example:
         >>> [round(critical(3, arms), 1) for arms in (2, 8)]

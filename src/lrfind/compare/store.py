@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from lrfind.codec import read_json, write_json
+from lrfind.codec import leaves, read_json, write_json
 from lrfind.compare.arms import rates
 from lrfind.compare.runs import Arm, Run
 from lrfind.errors import BadInputError
@@ -31,21 +31,20 @@ class Store:
     def __init__(self, out: Path | None, plans: Mapping[str, Mapping[str, Any]]) -> None:
         self._folder = None if out is None else out / FOLDER
         self._runs: dict[tuple[str, int], Run] = {}
-        self._findings: dict[str, Finding] = {}
+        self.findings: dict[str, Finding] = {}  # by the schedule and, after a space, the variant
         if self._folder is not None:
             for name, plan in plans.items():
                 _check_same(self._folder, name, json.loads(json.dumps({"schema": SCHEMA, **plan})))
-            self._read(self._folder)
+            for path in sorted(self._folder.glob("run-*.json")):
+                run = Run.load(path)
+                self._runs[run.arm, run.seed] = run
+            for path in sorted(self._folder.glob("finding-*.json")):
+                self.findings[unquote(path.stem).removeprefix("finding-")] = Finding.load(path)
 
     def run(self, arm: Arm, seed: int) -> Run | None:
         """Return a finished run at the rates that the arm has now, or None."""
         run = self._runs.get((arm.name, seed))
         return None if run is None or rate_mismatch(run, arm) else run
-
-    def findings(self, variant: str) -> dict[str, Finding]:
-        """Return the finished searches of a variant, by schedule."""
-        named = ((name.partition(" "), finding) for name, finding in self._findings.items())
-        return {schedule: finding for (schedule, _, of), finding in named if of == variant}
 
     def keep_run(self, run: Run) -> None:
         """Keep a run."""
@@ -54,17 +53,10 @@ class Store:
             write_json(self._folder / f"run-{quote(run.arm, safe='')}-seed-{run.seed}.json", run.to_dict())
 
     def keep_finding(self, name: str, finding: Finding) -> None:
-        """Keep what a search found; it is named by its schedule and, after a space, its variant."""
-        self._findings[name] = finding
+        """Keep what a search found."""
+        self.findings[name] = finding
         if self._folder is not None:
             finding.save(self._folder / f"finding-{quote(name, safe='')}.json")
-
-    def _read(self, folder: Path) -> None:
-        for path in sorted(folder.glob("run-*.json")):
-            run = Run.load(path)
-            self._runs[run.arm, run.seed] = run
-        for path in sorted(folder.glob("finding-*.json")):
-            self._findings[unquote(path.stem).removeprefix("finding-")] = Finding.load(path)
 
 
 def _check_same(folder: Path, name: str, plan: dict[str, Any]) -> None:
@@ -76,12 +68,13 @@ def _check_same(folder: Path, name: str, plan: dict[str, Any]) -> None:
     kept = read_json(file, "the plan of a comparison")
     if kept.get("schema") != SCHEMA:
         raise BadInputError(f"{folder.parent} was kept by another version of lrfind; choose another folder.")
-    if change := _first_change(kept, plan, "" if name == "plan" else name):
-        what, was, now = change
-        raise BadInputError(
-            f"{folder.parent} holds the runs of another comparison: its {what} is {_short(was)}, not {_short(now)}; "
-            f"choose another folder, or delete {folder}."
-        )
+    was, now = (dict(leaves(each, "" if name == "plan" else name)) for each in (kept, plan))
+    for place in sorted({*was, *now}):
+        if was.get(place) != now.get(place):
+            raise BadInputError(
+                f"{folder.parent} holds the runs of another comparison: its {place} is {_short(was.get(place))}, not "
+                f"{_short(now.get(place))}; choose another folder, or delete {folder}."
+            )
 
 
 def rate_mismatch(run: Run, arm: Arm) -> str:
@@ -90,15 +83,7 @@ def rate_mismatch(run: Run, arm: Arm) -> str:
     (low, high), (least, greatest) = run.lr_applied, (min(asked), max(asked))
     if differing([low, high], [least, greatest], CLOSE) is None:
         return ""
-    return f"it trained with rates from {low:.6g} to {high:.6g}, and its arm asks for {least:.6g} to {greatest:.6g}"
-
-
-def _first_change(was: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
-    """Return the first difference of two plans: where it is, what was there and what is."""
-    if not (isinstance(was, dict) and isinstance(now, dict)):
-        return None if was == now else (name, was, now)
-    changes = (_first_change(was.get(key), now.get(key), f"{name}.{key}".strip(".")) for key in sorted({*was, *now}))
-    return next((change for change in changes if change is not None), None)
+    return f"it trained at rates from {low:.6g} to {high:.6g}, and its arm has rates from {least:.6g} to {greatest:.6g}"
 
 
 def _short(value: Any) -> str:

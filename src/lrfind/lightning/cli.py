@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from pydoc import locate
-from typing import Any, Literal
+import shlex
+import sys
+from typing import Any
 
 from lrfind.errors import BadInputError
+from lrfind.flags import SEARCH, takes
 from lrfind.lightning.attributes import trace
 from lrfind.lightning.loop import find
 from lrfind.records import Finding
+
+_FLAGS = {
+    **SEARCH,
+    "seed": (int, 0, "Seeds the batches and the random numbers of the search."),
+    "optimizer_index": (int | None, None, "Of several optimizers, the one to search."),
+    "out": (str | None, None, "Write the finding to this JSON file."),
+    "ckpt_path": (str | None, None, "Only taken so that a configuration of fit can be read; must not be set."),
+    "weights_only": (bool | None, None, "Likewise; not used."),
+}
 
 
 def with_lr_find(cli: type[Any]) -> type[Any]:
@@ -32,7 +43,8 @@ def with_lr_find(cli: type[Any]) -> type[Any]:
             super().__init__(*given.args[1:], **given.kwargs)
 
         def after_lr_find(self) -> None:
-            print(_to_train_with(self.model, self.config["lr_find"], *self.trainer.lr_found))
+            has_optimizer = self.config["lr_find"].get("optimizer") is not None
+            print(_to_train_with(self.model, *self.trainer.lr_found, has_optimizer=has_optimizer))
 
         @staticmethod
         def subcommands() -> dict[str, set[str]]:
@@ -50,28 +62,8 @@ def _with_method(trainer_class: Any) -> Any:
     return twin
 
 
-def lr_find(
-    self: Any,
-    model: Any,
-    train_dataloaders: Any = None,
-    datamodule: Any = None,
-    *,
-    schedule: str | None = None,
-    total_steps: int | None = None,
-    epochs: float | None = None,
-    method: str = "calibrated",
-    min_lr: float = 1e-6,
-    max_lr: float = 30.0,
-    steps: int = 128,
-    seed: int = 0,
-    strategy: Literal["auto", "range"] = "auto",
-    budget: float | None = None,
-    optimizer_index: int | None = None,
-    resume: str | None = None,
-    out: str | None = None,
-    ckpt_path: str | None = None,
-    weights_only: bool | None = None,
-) -> Finding:
+@takes(_FLAGS)
+def lr_find(self: Any, model: Any, train_dataloaders: Any = None, datamodule: Any = None, **given: Any) -> Finding:
     """Find a learning rate for the model as this trainer would train it; nothing is trained.
 
     Args:
@@ -79,55 +71,50 @@ def lr_find(
         model: The module.
         train_dataloaders: What ``fit`` would be given.
         datamodule: Instead, a datamodule.
-        schedule: What the rate will do in training: a name, as `find` takes it; by default what the module's own
-            scheduler does.
-        total_steps: How many optimizer steps training will take; by default what the trainer says.
-        epochs: Or how many passes over the data.
-        method: The reading rule.
-        min_lr: The first rate of the range test.
-        max_lr: The last rate of the range test.
-        steps: Optimizer steps of the range test.
-        seed: Seeds the batch order and the random numbers of the range test.
-        strategy: One range test (range), or shorter ones beside it (auto).
-        budget: What auto may cost: a share of training below 1, else steps.
-        optimizer_index: Of several optimizers, the one to search.
-        resume: Keep the search in this file; killed, it goes on from it.
-        out: Write the finding to this JSON file.
-        ckpt_path: Only taken so that a configuration of `fit` can be read; must not be set.
-        weights_only: Likewise; not used.
-
-    Raises:
-        BadInputError: If there is a checkpoint.
+        **given: The options.
     """
-    if ckpt_path is not None:
+    options = {name: value for name, value in given.items() if value is not None}
+    if "ckpt_path" in options:
         raise BadInputError(
-            f"a search starts where training starts, not at a checkpoint; leave out ckpt_path {ckpt_path}."
+            f"a search starts where training starts, not at a checkpoint; leave out ckpt_path {options['ckpt_path']}."
         )
-    options: Any = {"method": method, "min_lr": min_lr, "max_lr": max_lr, "steps": steps, "strategy": strategy}
-    given = {"schedule": schedule, "total_steps": total_steps, "epochs": epochs, "budget": budget, "resume": resume}
-    options |= {name: value for name, value in given.items() if value is not None}
-    finding = find(
-        self, model, train_dataloaders, datamodule=datamodule, optimizer=optimizer_index, seed=seed, **options
-    )
-    self.lr_found = finding, optimizer_index
+    options.pop("weights_only", None)
+    index, out = options.pop("optimizer_index", None), options.pop("out", None)
+    finding = find(self, model, train_dataloaders, datamodule=datamodule, optimizer=index, **options)
+    self.lr_found = finding, index
     print(finding)
     if out is not None:
         print(f"Written to {finding.save(out)}.")
     return finding
 
 
-def _to_train_with(model: Any, config: Any, finding: Finding, index: int | None) -> str:
-    """Say with which argument of ``fit``, or else how, the optimizer has the found rate."""
-    if (chosen := config.get("optimizer")) is not None:  # by the command line
-        usual = inspect.signature(locate(chosen.class_path)).parameters  # type: ignore[arg-type]
-        others = {name: value for name, value in vars(chosen.init_args).items() if value != usual[name].default}
-        flags = [f"--optimizer.{name} {value}" for name, value in {**others, "lr": repr(finding.lr)}.items()]
-        return f"To train with it: fit --optimizer {chosen.class_path} {' '.join(flags)}"
-    arguments = inspect.signature(type(model).__init__).parameters
-    values = trace(model, finding.lr, optimizer=index).values or {}
+_meanings = "\n".join(f"    {name}: {meaning}" for name, (_, _, meaning) in _FLAGS.items())
+lr_find.__doc__ = (inspect.getdoc(lr_find) or "").replace("    **given: The options.", _meanings)
+
+
+def _command_to_fit() -> list[str]:
+    """Return the command line of ``lr_find`` as one of ``fit``, without the options of the search."""
+    if "lr_find" not in sys.argv:  # called from Python
+        return ["fit"]
+    kept, is_ours = ["python"], False
+    for word in sys.argv:
+        if word.startswith("-"):
+            is_ours = word.lstrip("-").partition("=")[0] in _FLAGS
+        if not is_ours:
+            kept.append("fit" if word == "lr_find" else word)
+    return kept
+
+
+def _to_train_with(model: Any, finding: Finding, index: int | None, *, has_optimizer: bool) -> str:
+    """Say which command trains at the found rate, or else how the optimizer gets it."""
+    flag: tuple[str, float] | None = ("--optimizer.lr", finding.lr) if has_optimizer else None
+    values = {} if has_optimizer else trace(model, finding.lr, optimizer=index).values or {}
     for name, value in values.items():
-        if name.removeprefix("hparams.") in arguments:
-            return f"To train with it: fit --model.{name.removeprefix('hparams.')} {value!r}"
+        argument = name.removeprefix("hparams.")
+        if flag is None and argument in inspect.signature(type(model).__init__).parameters:
+            flag = f"--model.{argument}", value
+    if flag is not None:
+        return f"To train with it: {shlex.join([*_command_to_fit(), flag[0], repr(flag[1])])}"
     places = " or ".join(f"self.{name} to {value!r}" for name, value in values.items())
     how = f"set {places}" if places else "give the Trainer the callback lrfind.lightning.LRFinder"
     return f"To train with it: {how}."

@@ -42,10 +42,6 @@ def identity_of(value: Any) -> Any:
     bases. One that cannot be imported, as in a notebook, is named with a digest of its code and the values that it
     uses. Comments and layout do not count; installed packages are named only. An object is named by its class and what
     it holds, a module or a logger by its name.
-
-    Example:
-        >>> identity_of({"width": 8, "kind": dict})
-        {'width': '8', 'kind': 'builtins:dict'}
     """
     try:
         return _Names().of(value)

@@ -15,16 +15,16 @@ import torch
 
 from lrfind.compare.runs import Arm, Run
 from lrfind.compare.targets.identity import identity_of
-from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told, evaluation_steps, one_thread
-from lrfind.compare.targets.recorder import RunRecorder, probe_of
-from lrfind.compare.targets.specs import Builder, build, name_of_builder, setting_of, to_callable
+from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told
+from lrfind.compare.targets.recorder import RunRecorder, evaluation_steps
+from lrfind.compare.targets.specs import Builder, build, faults_of, name_of_builder, setting_of, to_callable
 from lrfind.errors import BadInputError
 from lrfind.isolation import seed_all
 from lrfind.lightning import find
-from lrfind.lightning.framework import LOGGER_NAMES, callback_bases, fit, package_of
+from lrfind.lightning.framework import LOGGER_NAMES, fit, package_of
 from lrfind.lightning.loop import ProbeCallback
 from lrfind.loop import quiet
-from lrfind.records import Finding, Probe
+from lrfind.records import Finding
 
 RESERVED = (
     *("max_steps", "max_epochs", "max_time", "min_steps", "min_epochs", "val_check_interval"),
@@ -51,39 +51,69 @@ class LightningTraining(ABC):
         return []
 
     def survey(self) -> Survey:
-        """See ``lrfind.compare.targets.Target``."""
-        surveyor = _Surveyor()
-        with self._built(0) as (module, data, options):
-            trainer = _trainer(module, -1, options, [surveyor], num_sanity_val_steps=1)
-            fit(trainer, module, **data.fit)
-        return surveyor.survey
+        """See ``lrfind.compare.Target``."""
+        metrics: list[str] = []
+        seen: dict[str, Any] = {}
 
-    def find(self, schedule: str, seed: int, total_steps: int, **options: Any) -> Finding:
-        """See ``lrfind.compare.targets.Target``."""
+        def look(trainer: Any, module: Any) -> None:
+            batches, accumulated = trainer.num_training_batches, trainer.accumulate_grad_batches
+            # the last step of an epoch may be of fewer batches
+            seen["epoch_steps"] = math.ceil(batches / accumulated) if math.isfinite(batches) else None
+            seen["schedulers"] = sorted({type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs})
+            trainer.should_stop = True
+
+        with self._built(0) as (module, data, options):
+            callback = package_of(module).callbacks.LambdaCallback(
+                on_validation_end=lambda trainer, _: metrics.extend(_scalars(trainer.callback_metrics)),
+                on_train_start=look,
+            )
+            data.pop("test_dataloaders", None)
+            fit(_trainer(module, -1, options, [callback], num_sanity_val_steps=1), module, **data)
+        notes = []
+        if names := ", ".join(seen.get("schedulers", ())):
+            notes.append(f"{names} of {type(module).__name__} is not used: each arm has its schedule.")
+        if not metrics:
+            notes.append("There is no validation: runs are judged by their training loss.")
+        return Survey(seen.get("epoch_steps") or None, (TRAIN_LOSS, *metrics), tuple(notes))
+
+    def find(
+        self,
+        schedule: str | None = None,
+        seed: int = 0,
+        total_steps: int | None = None,
+        epochs: float | None = None,
+        **options: Any,
+    ) -> Finding:
+        """See ``lrfind.compare.Target``; schedule and length may be left out, as of ``lrfind.find``."""
+        if schedule is not None:
+            options["schedule"] = schedule
         with self._built(seed) as (module, data, given):
-            trainer, loader = _trainer(module, total_steps, given, []), data.fit.get("train_dataloaders")
-            return find(trainer, module, loader, datamodule=data.module, seed=seed, schedule=schedule, **options)
+            passes = math.ceil(epochs) if epochs else -1 if total_steps else None  # None would be a thousand
+            trainer = _trainer(module, total_steps or -1, given, [], max_epochs=passes)
+            loader, datamodule = data.get("train_dataloaders"), data.get("datamodule")
+            options |= {"seed": seed, "total_steps": total_steps, "epochs": epochs}
+            return find(trainer, module, loader, datamodule=datamodule, **options)
 
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:
-        """See ``lrfind.compare.targets.Target``."""
+        """See ``lrfind.compare.Target``."""
         with self._built(seed) as (module, data, options):
-            logger = None if self.loggers is None else self.loggers(arm.name, seed)
-            with RunCallback(probe_of(arm, seed, steps), told) as recording:
+            logger, test = self.loggers and self.loggers(arm.name, seed), data.pop("test_dataloaders", None)
+            with RunCallback(arm, seed, steps, told) as recording:
                 callbacks = [*self.callbacks(arm, seed), recording]
                 trainer = _trainer(module, steps, options, callbacks, logger=logger or False)
-                fit(trainer, module, **data.fit)
-            return recording.run(arm, data.test(trainer, module))
+                fit(trainer, module, **data)
+            return recording.run(_tested(trainer, module, test, data.get("datamodule")))
 
     @contextmanager
-    def _built(self, seed: int) -> Iterator[tuple[Any, _Data, Mapping[str, Any]]]:
-        """Build everything for a run of one seed, which goes on without advice and on one thread."""
-        with quiet(*LOGGER_NAMES), one_thread():
+    def _built(self, seed: int) -> Iterator[tuple[Any, dict[str, Any], Mapping[str, Any]]]:
+        """Build everything for a run of one seed, without Lightning's advice."""
+        with quiet(*LOGGER_NAMES), _refusals():
             seed_all(seed)
             module, made, options = self.parts()
             if not hasattr(module, "training_step"):
                 raise BadInputError(f"model must build a LightningModule, got a {type(module).__name__}.")
             seed_all(seed, made)
-            yield module, _Data(made), options
+            yield module, _for_fit(made), options
 
 
 @dataclass(frozen=True)
@@ -167,36 +197,34 @@ def _trainer(module: Any, steps: int, given: Mapping[str, Any], callbacks: list[
         "logger": False,
         **changes,
     }
-    return package_of(module).Trainer(**options)
+    with faults_of("building the trainer"):
+        return package_of(module).Trainer(**options)
 
 
-class _Data:
-    """What ``data`` made, as ``fit`` and ``test`` take it."""
+def _for_fit(made: Any) -> dict[str, Any]:
+    """Return what ``data`` made as the arguments of ``fit``, and of ``test`` where it is a tuple with test data."""
+    if hasattr(made, "train_dataloader"):
+        return {"datamodule": made}
+    loaders = made if isinstance(made, tuple) else (made,)
+    if len(loaders) > 3:
+        raise BadInputError(f"data must return at most three loaders (train, validation, test), got {len(loaders)}.")
+    return dict(zip(("train_dataloaders", "val_dataloaders", "test_dataloaders"), loaders, strict=False))
 
-    def __init__(self, made: Any) -> None:
-        self.module = made if hasattr(made, "train_dataloader") else None
-        parts = made if isinstance(made, tuple) else (made,)
-        if len(parts) > 3:
-            raise BadInputError(f"data must return at most three loaders (train, validation, test), got {len(parts)}.")
-        train, validation, self._test = (*parts, None, None)[:3]
-        loaders = {"train_dataloaders": train, "val_dataloaders": validation}
-        self.fit: dict[str, Any] = {"datamodule": made} if self.module is not None else loaders
 
-    def test(self, trainer: Any, module: Any) -> dict[str, float]:
-        """Evaluate the test data after training, where there are any and the module can."""
-        given = {"datamodule": self.module} if self.module is not None else {"dataloaders": self._test}
-        has_data = self._test is not None or (self.module is not None and _overrides(self.module, "test_dataloader"))
-        if not (has_data and _overrides(module, "test_step")):
-            return {}
-        (found, *_) = trainer.test(module, verbose=False, **given)
-        return {name: float(value) for name, value in found.items()}
+def _tested(trainer: Any, module: Any, loaders: Any, datamodule: Any) -> dict[str, float]:
+    """Evaluate the test data after training, where there are any and the module can."""
+    has_data = loaders is not None or (datamodule is not None and _overrides(datamodule, "test_dataloader"))
+    if not (has_data and _overrides(module, "test_step")):
+        return {}
+    (found, *_) = trainer.test(module, dataloaders=loaders, datamodule=datamodule, verbose=False)
+    return {name: float(value) for name, value in found.items()}
 
 
 class RunCallback(RunRecorder, ProbeCallback):
     """Records a run from inside the trainer, and logs what the module does not."""
 
-    def __init__(self, probe: Probe, told: Told) -> None:
-        super().__init__(probe, self._end_of_interval, told)
+    def __init__(self, arm: Arm, seed: int, steps: int, told: Told) -> None:
+        super().__init__(arm, seed, steps, self._end_of_interval, told)
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Take over the rate: the module's own schedulers are not stepped."""
@@ -226,28 +254,15 @@ class RunCallback(RunRecorder, ProbeCallback):
                 logger.log_metrics(row, step=self.steps)
 
 
-class _Surveyor(*callback_bases()):  # type: ignore[misc]
-    """Looks at a fit that ends before its first step."""
-
-    survey = Survey(None, (TRAIN_LOSS,))
-    _metrics: tuple[str, ...] = ()
-
-    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """Note the metrics."""
-        self._metrics = tuple(_scalars(trainer.callback_metrics))
-
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Note the length of an epoch and what a person should know, and end the fit."""
-        batches, notes = trainer.num_training_batches, []
-        if names := sorted({type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs}):
-            arms = "which the arms' schedules take the place of"
-            notes.append(f"{type(pl_module).__name__} brings {', '.join(names)}, {arms}.")
-        if not self._metrics:
-            notes.append("There is no validation: runs are judged by their training loss.")
-        # the last step of an epoch may be of fewer batches
-        length = math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else 0
-        self.survey = Survey(length or None, (TRAIN_LOSS, *self._metrics), tuple(notes))
-        trainer.should_stop = True
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what Lightning refuses into a sentence; what the user's own code raises stays as it is."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ == "MisconfigurationException" or str(error).startswith("An invalid dataloader"):
+            raise BadInputError(f"Lightning refuses it: {' '.join(str(error).split())}") from error
+        raise
 
 
 def _overrides(part: Any, method: str) -> bool:
@@ -258,8 +273,8 @@ def _overrides(part: Any, method: str) -> bool:
 def _scalars(values: Any) -> dict[str, float]:
     """The numbers in what a step returned or logged, by name."""
     named = values if isinstance(values, Mapping) else {"loss": values}
-    return {str(name): float(value) for name, value in named.items() if _is_scalar(value)}
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, (int, float)) or (isinstance(value, torch.Tensor) and value.numel() == 1)
+    return {
+        str(name): float(value)
+        for name, value in named.items()
+        if isinstance(value, (int, float)) or (isinstance(value, torch.Tensor) and value.numel() == 1)
+    }

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
-
-import torch
 
 from lrfind.compare.runs import Arm, Run
 from lrfind.records import Finding
@@ -17,9 +14,6 @@ Told = Callable[[int, str], None]
 
 TRAIN_LOSS = "train_loss"
 
-EVALUATIONS = 10
-"""How often a run is evaluated, its end included."""
-
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -28,7 +22,7 @@ class Survey:
     Attributes:
         epoch_steps: Optimizer steps in one pass over the data; None where the data does not say.
         metrics: The names of what is evaluated; ``"train_loss"`` is always among them.
-        notes: What a person should know: a scheduler that is overruled, say.
+        notes: What a person should know: a scheduler that is not used, say.
     """
 
     epoch_steps: float | None
@@ -46,7 +40,7 @@ class Target(Protocol):
 
     @property
     def setting(self) -> str:
-        """What all runs have in common, in a few words."""
+        """What all runs have in common, as ``name=value, name=value`` or in a few words."""
         ...
 
     def identity(self) -> Mapping[str, Any]:
@@ -64,24 +58,3 @@ class Target(Protocol):
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:
         """Train one arm: the same seed gives the same weights and the same batches, whatever the arm."""
         ...
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: sums in another order give other digits, and training amplifies them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def evaluation_steps(steps: int) -> int:
-    """Return every how many optimizer steps to evaluate.
-
-    Example:
-        >>> evaluation_steps(3750), evaluation_steps(7)
-        (375, 1)
-    """
-    return max(1, steps // EVALUATIONS)

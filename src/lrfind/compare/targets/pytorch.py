@@ -12,8 +12,8 @@ from torch import nn
 
 from lrfind.compare.runs import Arm, Run
 from lrfind.compare.targets.identity import identity_of
-from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told, one_thread
-from lrfind.compare.targets.recorder import RunRecorder, probe_of
+from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told
+from lrfind.compare.targets.recorder import RunRecorder
 from lrfind.compare.targets.specs import Builder, build, name_of_builder, setting_of, to_callable
 from lrfind.errors import BadInputError
 from lrfind.isolation import seed_all
@@ -54,12 +54,7 @@ class Training:
 
 
 def to_training(made: Any, what: str) -> Training:
-    """Return what a factory made as a training.
-
-    Args:
-        made: A ``Training``, a dict of its fields or the first four of them.
-        what: What the user calls the factory, for messages.
-    """
+    """Return what a factory made as a training: a ``Training``, a dict of its fields or the first four of them."""
     if isinstance(made, tuple) and len(made) == 4:
         made = Training(*made)
     if isinstance(made, Mapping) and {"model", "optimizer", "loader"} <= set(made):
@@ -77,12 +72,6 @@ def to_training(made: Any, what: str) -> Training:
     )
 
 
-def find_for(training: Training, **options: Any) -> Finding:
-    """Search a rate for a training; the options are those of ``lrfind.find``."""
-    given = {"step": training.step, "accumulate": training.accumulate, **options}
-    return find(training.model, training.optimizer, training.loader, training.loss_fn, **given)
-
-
 @dataclass(frozen=True)
 class PyTorchTarget:
     """A plain PyTorch training.
@@ -91,6 +80,7 @@ class PyTorchTarget:
         factory: A function that returns a ``Training``, or where to import it from; called anew for every run, after
             every generator of random numbers was seeded.
         arguments: What the factory is called with.
+        called: What messages call the factory.
 
     Example:
         ``PyTorchTarget("mine.training:make", {"width": 64})``
@@ -98,9 +88,10 @@ class PyTorchTarget:
 
     factory: Builder
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    called: str = field(default="factory", compare=False)
 
     def __post_init__(self) -> None:
-        to_callable(self.factory, "factory")
+        to_callable(self.factory, self.called)
 
     @property
     def title(self) -> str:
@@ -114,42 +105,43 @@ class PyTorchTarget:
 
     def identity(self) -> Mapping[str, Any]:
         """Return plain data that names what is trained."""
-        return {"factory": identity_of(to_callable(self.factory, "factory")), "arguments": identity_of(self.arguments)}
+        factory = to_callable(self.factory, self.called)
+        return {"factory": identity_of(factory), "arguments": identity_of(self.arguments)}
 
     def survey(self) -> Survey:
-        """See ``lrfind.compare.targets.Target``."""
-        training = self._build(0)
-        length = _loop(training).steps_per_epoch  # which checks the parts
-        metrics: tuple[str, ...] = ()
-        if training.validation is not None:
-            metrics = tuple(_evaluated(training, "val", islice(training.validation, 1)))
+        """See ``lrfind.compare.Target``."""
+        it = self._build(0)
+        length = _loop(it).steps_per_epoch  # which checks the parts
+        metrics = _evaluated(it, "val", None if it.validation is None else islice(it.validation, 1))
         notes = () if metrics else ("There is no validation data: runs are judged by their training loss.",)
         return Survey(length or None, (TRAIN_LOSS, *metrics), notes)
 
-    def find(self, schedule: str, seed: int, total_steps: int, **options: Any) -> Finding:
-        """See ``lrfind.compare.targets.Target``."""
-        with one_thread():
-            given = {"seed": seed, "schedule": schedule, "total_steps": total_steps, **options}
-            return find_for(self._build(seed), **given)
+    def find(
+        self, schedule: str | None = None, seed: int = 0, total_steps: int | None = None, **options: Any
+    ) -> Finding:
+        """See ``lrfind.compare.Target``; schedule and length may be left out, as of ``lrfind.find``."""
+        it = self._build(seed)
+        if schedule is not None:
+            options["schedule"] = schedule
+        given = {"step": it.step, "accumulate": it.accumulate, "seed": seed, "total_steps": total_steps, **options}
+        return find(it.model, it.optimizer, it.loader, it.loss_fn, **given)
 
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:
-        """See ``lrfind.compare.targets.Target``."""
-        with one_thread():
-            it = self._build(seed)
-            loop = _loop(it)
+        """See ``lrfind.compare.Target``."""
+        it = self._build(seed)
 
-            def evaluate() -> None:
-                recorder.add_row(_evaluated(it, "val", it.validation))
-                it.model.train()
-
+        def evaluate() -> None:
+            recorder.add_row(_evaluated(it, "val", it.validation))
             it.model.train()
-            with RunRecorder(probe_of(arm, seed, steps), evaluate, told).start(it.optimizer) as recorder:
-                loop.train(recorder, it.loader)
-            return recorder.run(arm, _evaluated(it, "test", it.test))
+
+        it.model.train()
+        with RunRecorder(arm, seed, steps, evaluate, told).start(it.optimizer) as recorder:
+            _loop(it).train(recorder, it.loader)
+        return recorder.run(_evaluated(it, "test", it.test))
 
     def _build(self, seed: int) -> Training:
         seed_all(seed)
-        training = to_training(build(self.factory, self.arguments, "factory"), "the factory")
+        training = to_training(build(self.factory, self.arguments, self.called), self.called)
         seed_all(seed, training.loader, training.validation, training.test)
         return training
 

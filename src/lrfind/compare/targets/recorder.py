@@ -9,33 +9,30 @@ from typing import Any
 
 from lrfind.compare.arms import rates
 from lrfind.compare.runs import Arm, Row, Run
-from lrfind.compare.targets.protocol import Told, evaluation_steps
+from lrfind.compare.targets.protocol import Told
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim import CLOSE, differing
 from lrfind.recorder import Recorder
 from lrfind.records import Probe, Stop
 
+EVALUATIONS = 10
+"""How often a run is evaluated, its end included."""
 
-def probe_of(arm: Arm, seed: int, steps: int) -> Probe:
-    """Return a run as a probe: the rate of each of its steps."""
-    return Probe(rates(arm, steps), seed)
+
+def evaluation_steps(steps: int) -> int:
+    """Return every how many optimizer steps to evaluate."""
+    return max(1, steps // EVALUATIONS)
 
 
 class RunRecorder(Recorder):
-    """Records a run: checks the rate of every step, and keeps a row per evaluation.
-
-    Args:
-        probe: The rate of each step.
-        evaluate: Called when an evaluation is due, after the step.
-        told: Told how far the run is.
-    """
+    """Records a run: checks the rate of every step, calls ``evaluate`` when it is due, and keeps a row each time."""
 
     is_probe = False
 
-    def __init__(self, probe: Probe, evaluate: Callable[[], None], told: Told) -> None:
-        super().__init__(probe)
-        self._evaluate, self._told = evaluate, told
-        self._every = evaluation_steps(len(probe.lrs))
+    def __init__(self, arm: Arm, seed: int, steps: int, evaluate: Callable[[], None], told: Told) -> None:
+        super().__init__(Probe(rates(arm, steps), seed))
+        self._arm, self._evaluate, self._told = arm, evaluate, told
+        self._every = evaluation_steps(steps)
         self._rows: list[Row] = []
         self._trained: dict[str, list[float]] = {}
         self._seconds = 0.0
@@ -51,7 +48,7 @@ class RunRecorder(Recorder):
             if differing([held], [wanted], CLOSE) is not None:
                 raise RateNotAppliedError(
                     f"step {self.steps} was made with lr={held}, not {wanted}: the step itself changes the rate, so "
-                    f"that arms cannot be compared on it."
+                    f"arms cannot be compared on it."
                 )
             self._told(self.steps, f"loss {loss:.3g}")
             if stop or self.steps % self._every == 0:
@@ -74,9 +71,9 @@ class RunRecorder(Recorder):
         """How many steps are still to be made."""
         return len(self.probe.lrs) - self.steps
 
-    def run(self, arm: Arm, tested: Mapping[str, Any]) -> Run:
+    def run(self, tested: Mapping[str, Any]) -> Run:
         """Return the run."""
         if not self._rows:
             raise BadInputError("the training data gave no batch; check the loader, its batch_size and drop_last.")
         span = min(self._lrs), max(self._lrs)
-        return Run(arm.name, self.probe.seed, span, self.steps, self._seconds, tuple(self._rows), tested)
+        return Run(self._arm.name, self.probe.seed, span, self.steps, self._seconds, tuple(self._rows), tested)

@@ -25,16 +25,7 @@ Builder = Callable[..., Any] | str
 
 
 def to_callable(builder: Builder, argument: str) -> Callable[..., Any]:
-    """Return what a builder stands for.
-
-    Args:
-        builder: A callable, or ``"package.module:name"``.
-        argument: What the user calls it, for messages.
-
-    Example:
-        >>> to_callable("collections:OrderedDict", "model").__name__
-        'OrderedDict'
-    """
+    """Return what a builder stands for; ``argument`` is what messages call it."""
     if isinstance(builder, str):
         return cast(Callable[..., Any], imported(builder, argument))
     if not callable(builder) or isinstance(builder, nn.Module):
@@ -67,12 +58,7 @@ def imported(name: str, argument: str) -> Any:
 
 
 def described(error: BaseException) -> str:
-    """Return an error's type and message in a line, and the last place in the user's own code that it came through.
-
-    Example:
-        >>> described(ValueError("no such width."))
-        'ValueError: no such width'
-    """
+    """Return an error's type and message in a line, and the last place in the user's own code that it came through."""
     words = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".: ")
     installed = (*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), str(Path(lrfind.__file__).parent))
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
@@ -95,12 +81,8 @@ def build(builder: Builder, arguments: Mapping[str, Any], argument: str) -> Any:
     """Build a part, with copies of the modules among its arguments: no run trains what another one has trained."""
     make, memo = to_callable(builder, argument), dict[int, Any]()
     given = {name: deepcopy(each, memo) if isinstance(each, nn.Module) else each for name, each in arguments.items()}
-    try:
+    with faults_of(argument):
         return make(**given)
-    except TypeError as error:
-        if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # the call itself, not its body
-            raise BadInputError(f"{argument}: {error}.") from error
-        raise
 
 
 def name_of_builder(builder: Builder) -> str:
@@ -112,10 +94,5 @@ def name_of_builder(builder: Builder) -> str:
 
 
 def setting_of(*arguments: Mapping[str, Any]) -> str:
-    """Return arguments in words.
-
-    Example:
-        >>> setting_of({"width": 8}, {"lr": 0.1})
-        'width=8, lr=0.1'
-    """
+    """Return arguments in words."""
     return ", ".join(f"{name}={value}" for each in arguments for name, value in each.items())
