@@ -14,9 +14,8 @@ from lrfind.suggest import METHODS, to_rule
 from lrfind.suggest.calibrated import reading_of
 from lrfind.suggest.closer import closer, is_lost, weight
 from lrfind.suggest.edges import edge, has_edge
-from lrfind.suggest.interval import interval
 from lrfind.suggest.judging import Judgement, judge
-from lrfind.suggest.ranges import SPREAD, around, cyclical_range
+from lrfind.suggest.ranges import SPREAD, around, cyclical_range, interval
 from lrfind.suggest.replies import highest
 from lrfind.suggest.training import Training
 
@@ -157,5 +156,13 @@ def judged(finding: Finding, lr: float) -> Judgement:
     known = finding.lr if finding.is_calibrated else combined(records, "calibrated", training)[0]
     reading = reading_of(to_curve(records[0]), training)
     judgement = judge(lr, finding.lr, known, reading.rests_on)
-    is_read = reading.is_read or len(set(readings(records, "calibrated", training))) > 1  # what shows nothing is alike
+    is_read = all(_is_read(record, training) for record in records if not is_slower_than(records[0], record))
     return replace(judgement, is_short=training.is_short, is_read=is_read)
+
+
+def _is_read(record: Record, training: Training) -> bool:
+    """Say whether a ramp shows anything of this training; one that cannot be read is left out, and does no harm."""
+    try:
+        return reading_of(to_curve(record), training.over(record)).is_read
+    except ProbeError:
+        return True
