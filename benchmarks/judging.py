@@ -41,7 +41,7 @@ class Pair:
         place: Octaves of the rate above the reading.
         regret: Of the rate.
         more: By how much that is more than the reading's.
-        is_read: Whether the reading is one of this training, and not only what is usual.
+        is_read: Whether every ramp shows something of this training.
     """
 
     family: str

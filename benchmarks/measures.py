@@ -38,6 +38,8 @@ class Truth:
         best: The octave whose mean loss over all seeds is least.
         losses: Per seed, the least loss by the other seeds' choice of rate, and the untrained loss.
         ends: The lowest and the highest octave of the grid that all seeds ran.
+        between_seeds: The mean regret, on one seed, of the rate that is best on another, against its own best one; NaN
+            where there is one seed.
     """
 
     task: str
@@ -48,6 +50,7 @@ class Truth:
     best: float
     losses: dict[int, tuple[float, float]]
     ends: tuple[float, float]
+    between_seeds: float = math.nan
 
     def regret(self, lr: float | None) -> float:
         """Return the regret of a rate, interpolated in log-rate; 1 for none, or one past the grid."""
@@ -64,6 +67,17 @@ class Truth:
             return 1.0
         regrets = [(loss - least) / (start - least) for least, start in self.losses.values()]
         return float(np.clip(np.mean(regrets), 0, 1))
+
+    def scattered(self, octaves: float) -> float:
+        """Return the least mean regret of picks that scatter by so many octaves (a normal's deviation) around any rate.
+
+        So much is lost by a reading that knows, for this task, where to aim, and hits no better than that.
+        """
+        away = np.arange(-3 * octaves, 3 * octaves + 1e-9, 0.05)
+        weights = np.exp(-0.5 * (away / octaves) ** 2)
+        at = np.arange(self.octaves[0], self.octaves[-1], 0.1)[:, None] + away
+        regrets = np.where(at > self.octaves[-1] + 1, 1.0, np.interp(at, self.octaves, self.regrets))
+        return float(np.min(regrets @ weights / weights.sum()))
 
     @property
     def band(self) -> tuple[float, float]:
@@ -122,7 +136,20 @@ def to_truth(task: str, schedule: str, horizon: int, losses: Losses) -> Truth:
         min(learned, key=lambda octave: sum(full[octave].values())),
         least,
         (grid[0], grid[-1]),
+        _between_seeds({octave: full[octave] for octave in grid}, start),
     )
+
+
+def _between_seeds(losses: dict[float, dict[int, float]], start: dict[int, float]) -> float:
+    """Return ``Truth.between_seeds``, from the losses by octave and seed, and the untrained ones by seed."""
+    best = {seed: min(losses, key=lambda octave, seed=seed: losses[octave][seed]) for seed in start}
+    regrets = [
+        _normal(losses[best[other]][seed], losses[best[seed]][seed], start[seed])
+        for seed in start
+        for other in start
+        if other != seed
+    ]
+    return float(np.mean(regrets)) if regrets else math.nan
 
 
 def to_short_truth(task: str, schedule: str, horizon: int, losses: Losses) -> Truth:

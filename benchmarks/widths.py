@@ -42,7 +42,7 @@ class Found:
         schedule: The schedule.
         lr: The rate.
         rests_on: What the reading rests on.
-        is_read: Whether it is one of this training, and not only what is usual.
+        is_read: Whether every ramp shows something of this training.
     """
 
     task: Task
@@ -59,11 +59,11 @@ def findings(stored: Stored) -> Iterator[Found]:
         for schedule in stored.schedules(task.name):
             test = RangeTest(schedule=SHAPES[schedule], total_steps=task.horizon)
             try:
-                lr = test.find([sweep.record for sweep in group]).lr
+                found = test.find([sweep.record for sweep in group])
             except LRFindError:
                 continue
-            reading = reading_of(to_curve(record), test.training(record))
-            yield Found(task, schedule, lr, reading.rests_on, reading.is_read)
+            rests_on = reading_of(to_curve(record), test.training(record)).rests_on
+            yield Found(task, schedule, found.lr, rests_on, found.judge(found.lr).is_read)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,8 @@ from lrfind.curves import START, to_curve
 from lrfind.demo.data import load
 from lrfind.demo.experiment import LeNet
 from lrfind.schedules import constant, linear, remaining
-from lrfind.suggest.calibrated import calibrated, prior_weight
+from lrfind.suggest.calibrated import calibrated, prior_rate, prior_weight
 from lrfind.suggest.edges import edge
-from lrfind.suggest.prior import prior_rate
 from lrfind.suggest.ranges import cyclical_range
 from lrfind.suggest.training import Training
 

@@ -22,7 +22,6 @@ from benchmarks.schedules import SHAPES
 from benchmarks.scoring import Stored, all_scores, calibrated_scores, fitted
 from benchmarks.tasks import TASKS
 from benchmarks.truth import SEEDS, Run
-from lrfind.suggest import prior
 from lrfind.suggest.judging import TABLES
 
 HORIZON = 80
@@ -99,6 +98,21 @@ def test_a_loss_is_scored_on_the_same_scale():
 def test_no_rate_is_a_failure_of_regret_one():
     one = score("peer", a_truth(), 0, None, cost=8, seconds=1.0)
     assert (one.regret, one.failed, one.share) == (1.0, True, 0.1)
+
+
+def test_what_the_best_rate_of_another_seed_loses():
+    assert a_truth().between_seeds == 0.0
+    # Seed 0 is best at octave 1, the others at 0; an octave off costs an eighth.
+    moved = a_truth(lambda octave, seed: 1 + abs(octave - (seed == 0)) / 8)
+    assert moved.between_seeds == pytest.approx((4 * 0.125 + 2 * 0.0) / 6)
+
+
+def test_what_a_reading_loses_that_scatters_around_the_best_place():
+    # On a slope of an eighth an octave, the mean of |x| of a normal of deviation s is s * sqrt(2 / pi).
+    assert a_truth().scattered(1.0) == pytest.approx(math.sqrt(2 / math.pi) / 8, rel=0.02)
+    cliff = a_truth(lambda octave, seed: 9.0 if octave > 0 else 1 + abs(octave) / 8)
+    assert cliff.scattered(0.5) > a_truth().scattered(0.5)
+    assert cliff.scattered(0.5) < 0.5  # it aims below the cliff
 
 
 def test_coverage_of_an_interval():
@@ -339,7 +353,7 @@ def test_the_package_carries_the_constants_that_the_fit_gives():
     reading = importlib.import_module("lrfind.suggest.calibrated")
     _, constants = fitted(rules.RULES[CHOSEN], Stored.load(TASKS))
     repeated = (reading.REPEATED_ADAPTIVE, reading.REPEATED)
-    first = (reading.ANNEALED, reading.STEADY, reading.ADAPTIVE, -prior.ANNEALED, -prior.STEADY)
+    first = (reading.ANNEALED, reading.STEADY, reading.ADAPTIVE, -reading.USUAL_ANNEALED, -reading.USUAL_STEADY)
     slower = importlib.import_module("lrfind.suggest.closer")
     carried = (*first, *repeated, reading.SHORTER, slower.ANNEALED, slower.STEADY)
     assert constants == pytest.approx(carried, abs=0.051)

@@ -12,8 +12,7 @@ from lrfind.records import Finding, Probe, Record
 from lrfind.replies import Reply
 from lrfind.schedules import remaining, to_shape
 from lrfind.strategies.range_test import RangeTest
-from lrfind.suggest.calibrated import calibrated, prior_weight
-from lrfind.suggest.prior import prior_rate
+from lrfind.suggest.calibrated import calibrated, prior_rate, prior_weight
 from lrfind.suggest.ranges import WIDTHS, cyclical_range
 from lrfind.suggest.training import Training
 

@@ -183,15 +183,18 @@ def test_a_ramp_of_plain_sgd_that_ends_without_an_edge_counts_as_if_its_end_were
         assert not any("could not be read" in note for note in found.notes)
 
 
-def test_a_rate_is_of_this_training_where_any_of_its_ramps_shows_something():
+def test_a_rate_is_sure_only_where_each_of_its_ramps_shows_something():
     first = replace(made_up(), optimizer="Adam")
     nothing = tuple(2.3 + 0.1 * np.random.default_rng(0).standard_normal(len(first.lrs)))
     silent = replace(first, losses=nothing)
     other = replace(silent, losses=nothing[::-1])
     test = RangeTest(total_steps=2000)
-    assert not test.find([silent, other]).judge(1e-9).is_sure
-    assert not test.find([silent, other]).judge(1e-9).is_read
-    assert test.find([silent, first]).judge(1e-9).is_read
+    for records in ([silent, other], [silent, first], [first, silent]):
+        found = test.find(records)
+        assert not found.judge(1e-9).is_read
+        assert not found.judge(1e-9).is_sure
+        assert "\nunsure: " in str(found)
+    assert test.find([first, first]).judge(1e-9).is_sure
 
 
 def test_after_a_first_ramp_that_never_rose_none_looks_closer():

@@ -22,16 +22,16 @@ from lrfind.suggest.calibrated import (
     STEADY,
     calibrated,
     prior_for,
+    prior_rate,
     prior_weight,
     reading_of,
+    rules_out,
     standard_edge,
 )
 from lrfind.suggest.edges import density, edge, fall, has_edge, is_saturated, is_weak, onset
-from lrfind.suggest.interval import interval
 from lrfind.suggest.judging import PLACES, TABLES, judge
-from lrfind.suggest.prior import prior_rate, rules_out
 from lrfind.suggest.published import slide, valley
-from lrfind.suggest.ranges import WIDTHS, around, cyclical_range
+from lrfind.suggest.ranges import WIDTHS, around, cyclical_range, interval
 from lrfind.suggest.replies import ADAM, as_adam, highest, in_training
 from lrfind.suggest.training import Training
 

@@ -3,11 +3,10 @@
 from math import inf, log2
 
 from benchmarks.rule import Case, Rule
+from lrfind.suggest.calibrated import has_prior, standard_edge
 from lrfind.suggest.calibrated import prior_weight as doubt_about
-from lrfind.suggest.calibrated import standard_edge
 from lrfind.suggest.closer import edge_of_slower
 from lrfind.suggest.edges import has_edge
-from lrfind.suggest.prior import has_prior
 from lrfind.suggest.replies import as_adam, highest, is_adaptive
 
 

@@ -93,7 +93,7 @@ def how_sure(finding: Finding) -> tuple[str, str]:
     if not judged.is_read:
         first = finding.records[0]
         usual = f"what is usual for {first.optimizer}" if first.is_fresh else f"the {first.used:.2g} that training has"
-        return "unsure", f"it rests on {usual}, not on your training; {where}"
+        return "unsure", f"it rests, at least in part, on {usual}, not on your training; {where}"
     words = (word for word, loses, wide in _CERTAINTY if judged.regret <= loses and high <= wide * low)
     word = "unsure" if finding.length.is_short else next(words, "unsure")
     return word, f"{where}, and most of that is often as good"

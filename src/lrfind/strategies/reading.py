@@ -15,9 +15,8 @@ from lrfind.suggest import METHODS, to_rule
 from lrfind.suggest.calibrated import reading_of
 from lrfind.suggest.closer import closer, is_lost, weight
 from lrfind.suggest.edges import edge, has_edge
-from lrfind.suggest.interval import interval
 from lrfind.suggest.judging import Judgement, judge
-from lrfind.suggest.ranges import SPREAD, around, cyclical_range
+from lrfind.suggest.ranges import SPREAD, around, cyclical_range, interval
 from lrfind.suggest.replies import highest
 from lrfind.suggest.training import Training
 
@@ -74,6 +73,12 @@ class Ramps:
         total = sum(share for _, share in self.readings)
         return math.exp(sum(share * math.log(lr) for lr, share in self.readings) / total)
 
+    @property
+    def is_read(self) -> bool:
+        """Whether each ramp shows something of this training; one that cannot be read is left out, and does no harm."""
+        first = self.records[0]
+        return all(self._shows_something(record) for record in self.records if not is_slower_than(first, record))
+
     def finding(self) -> Finding:
         """Return the finding: the readings combined, the first of which there must be; the range is the first's."""
         first, curve, known = self.records[0], self.curve, self.known
@@ -112,6 +117,12 @@ class Ramps:
             return to_rule(self.method)(curve, training)
         return min(closer(curve, training), highest(curve, training.steps))
 
+    def _shows_something(self, record: Record) -> bool:
+        try:
+            return reading_of(to_curve(record), self.training.over(record)).is_read
+        except ProbeError:
+            return True
+
 
 def steps_per_octave(probe: Probe) -> float:
     """Return how many steps a ramp takes per octave of the rate."""
@@ -139,7 +150,6 @@ def judged(finding: Finding, lr: float) -> Judgement:
         raise BadInputError(f"lr must be a number, positive and finite, got {lr!r}.")
     check_readable(finding, "judge a rate")
     ramps = Ramps(finding.records, "calibrated", finding.length)
-    reading = reading_of(ramps.curve, ramps.training)
-    judgement = judge(lr, finding.lr, finding.lr if finding.is_calibrated else ramps.lr, reading.rests_on)
-    is_read = reading.is_read or len({each for each, _ in ramps.readings}) > 1  # what shows nothing is alike
-    return replace(judgement, is_short=ramps.training.is_short, is_read=is_read)
+    rests_on = reading_of(ramps.curve, ramps.training).rests_on
+    judgement = judge(lr, finding.lr, finding.lr if finding.is_calibrated else ramps.lr, rests_on)
+    return replace(judgement, is_short=ramps.training.is_short, is_read=ramps.is_read)

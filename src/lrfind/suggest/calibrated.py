@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from math import inf, log2
 from typing import Literal
 
+import numpy as np
+
 from lrfind.curves import Curve
 from lrfind.suggest.edges import density, edge, fall, has_edge, is_saturated, is_weak, no_fall
-from lrfind.suggest.prior import has_prior, prior_rate, rules_out
 from lrfind.suggest.replies import as_adam, follows, highest, in_training, is_adaptive
 from lrfind.suggest.training import Training
 
@@ -20,6 +21,10 @@ ANNEALED, STEADY = 2.15, 3.35
 
 ADAPTIVE = 0.75
 """Octaves further down for an adaptive optimizer."""
+
+USUAL_ANNEALED, USUAL_STEADY = -6.85, -8.4
+"""Logarithms to the base 2 of the usual peak of a rate that falls to zero, and of the usual constant rate, of adaptive
+optimizers: their steps are about as long as their rate, whatever the loss is scaled by. Those of SGD are not."""
 
 REPEATED, REPEATED_ADAPTIVE = 0.05, 0.25
 """Octaves further down for each doubling of the passes over the data, and that for an adaptive optimizer: what is seen
@@ -51,6 +56,9 @@ FEWEST_PASSES = 8.0
 
 ENOUGH = 6.0
 """A fall of this many times the noise is as much evidence as the usual rate."""
+
+RISEN = 2.0
+"""A trend this many times the noise above the start has risen; less is what a flat curve shows by chance."""
 
 HALF = 0.5
 """From this weight of the prior on, a reading rests on it."""
@@ -143,6 +151,27 @@ def prior_for(curve: Curve, training: Training) -> float | None:
     return None if rules_out(curve, prior) else prior
 
 
+def has_prior(curve: Curve) -> bool:
+    """Say whether there is a rate that is usual: an adaptive optimizer begins to train, or training goes on."""
+    return is_adaptive(curve) if curve.is_fresh else curve.used > 0
+
+
+def prior_rate(training: Training) -> float:
+    """Return the usual rate of an adaptive optimizer under the schedule of a training.
+
+    Example:
+        >>> [round(prior_rate(Training(final_fraction=left)), 4) for left in (0.0, 1.0)]
+        [0.0087, 0.003]
+    """
+    return float(2 ** training.between(USUAL_ANNEALED, USUAL_STEADY))
+
+
+def rules_out(curve: Curve, lr: float) -> bool:
+    """Say whether a curve had risen above its start at a rate, or ended before it."""
+    at = float(np.interp(np.log(lr), curve.log_lrs, curve.smooth))
+    return bool(lr > curve.lrs[-1] or at > curve.level + RISEN * curve.noise)
+
+
 def standard_edge(curve: Curve, steps: float | None = None) -> float:
     """Return where the edge would be had the ramp taken ``USUAL_DENSITY`` steps per octave, as a rate of training.
 
@@ -168,8 +197,7 @@ def prior_weight(curve: Curve) -> float:
     """Return how much, in [0, 1], to trust the usual rate instead of the curve.
 
     Example:
-        >>> import numpy as np
-        >>> lrs = np.geomspace(1e-3, 1.0, 100)
+        >>>         >>> lrs = np.geomspace(1e-3, 1.0, 100)
         >>> smooth = np.linspace(2.0, 1.0, 100)
         >>> curves = [Curve(lrs, smooth, smooth, noise, 2.0, is_fresh=False) for noise in (0.0, 1 / 6, 1.0)]
         >>> [round(prior_weight(curve), 2) for curve in curves]

@@ -74,7 +74,7 @@ class Judgement:
         regret: How much of what training learns the rate is expected to lose, in [0, 1].
         certainty: In what share of the benchmark's trainings the verdict was right, that far from the reading.
         is_short: Whether training is shorter than the benchmark's, which then say little of it.
-        is_read: Whether the reading is one of this training, and not only what is usual.
+        is_read: Whether every ramp shows something of this training, so that none gives only what is usual.
     """
 
     lr: float
