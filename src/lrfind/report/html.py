@@ -86,9 +86,11 @@ def grid(axis: Axis, *, is_upright: bool) -> str:
 
 def path(mark: Mark, x: Axis, y: Axis) -> str:
     """Join points by lines, each relative to the last, broken at gaps; a point alone is a dot by its round ends."""
-    drawn, last = "", None
-    points = () if mark.kind in TEXTS else zip(mark.xs, mark.ys, strict=True)
-    for point in points:
+    if mark.kind in TEXTS:
+        return ""
+    drawn = ""
+    last: tuple[int, int] | None = None
+    for point in zip(mark.xs, mark.ys, strict=True):
         place = _place(x, y, *point)
         if place and last and mark.kind not in DOTTED:
             drawn += f"l{place[0] - last[0]} {place[1] - last[1]}"

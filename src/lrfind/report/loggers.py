@@ -97,7 +97,7 @@ def _tensorboard(folder: Path) -> Any:
             writer.add_scalar(name, value, step)
 
     def log_hyperparams(params: dict[str, Any], metrics: dict[str, float]) -> None:
-        for summary in hparams(params, metrics):
+        for summary in hparams(params, metrics):  # type: ignore[no-untyped-call]
             writer._get_file_writer().add_summary(summary)
         log_metrics(metrics)
 

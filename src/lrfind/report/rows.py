@@ -113,7 +113,7 @@ def arm_table(comparison: Comparison, without: tuple[str, ...] = ()) -> tuple[li
 def _cells(row: ArmRow, metrics: list[str]) -> Cells:
     ends = row.interval
     between = span(ends.low, ends.high, as_fine_as(ends.mean, 4)) if ends else ""
-    cells = [Cell(row.result, row.lost or between, row.summary and row.summary.mean)]
+    cells = [Cell(row.result, row.lost or between, row.summary.mean if row.summary else None)]
     for name in metrics:
         values = [run.final(name) for run in row.runs if name in run.last.metrics or name in run.tested]
         cells.append(Cell(figure(fmean(values)), value=fmean(values)) if values else Cell("–"))
