@@ -116,7 +116,8 @@ def _draw_mark(ax: Axes, mark: Mark, label: str | None) -> None:
     elif mark.kind == "band":
         ax.fill(mark.xs, mark.ys, label=label, **look)
     else:
-        ax.plot(mark.xs, mark.ys, label=label, **look, **({"ls": ""} if mark.kind in DOTTED else {}))
+        look |= {"ls": ""} if mark.kind in DOTTED else {}
+        ax.plot(mark.xs, mark.ys, label=label, **look)
 
 
 def _label(side: Side, axis: Axis) -> None:
