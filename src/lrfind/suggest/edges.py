@@ -104,15 +104,15 @@ def has_edge(curve: Curve) -> bool:
     """Say whether there is a fall to read the end of.
 
     A weak fall still counts where the loss rose afterwards: the rise shows that the rate matters. So does none at all,
-    unless the loss rises from the start; where its first steps are low by chance, it is judged by the later ones.
+    unless the loss rises from the start; where it diverged and its first steps are low by chance, the later ones count.
     """
     falls = fall(curve) > 1e-9 * abs(curve.level)
     if not is_weak(curve):
         return falls
-    rose = not _is_whole(curve) or float(curve.smooth[-1]) > curve.level + FLAT * curve.noise
-    lowest = float(_known(curve).min())
-    is_level = _last_as_low(curve, lowest) >= START or _last_as_low(curve, _least(curve)) >= 2 * START
-    return rose and (falls or is_level)
+    diverged, lowest = not _is_whole(curve), float(_known(curve).min())
+    rose = diverged or float(curve.smooth[-1]) > curve.level + FLAT * curve.noise
+    late = _last_as_low(curve, lowest) >= START or (diverged and _last_as_low(curve, _least(curve)) >= 2 * START)
+    return rose and (falls or late)
 
 
 def no_fall(curve: Curve) -> ProbeError:
