@@ -41,7 +41,7 @@ class Pair:
         place: Octaves of the rate above the reading.
         regret: Of the rate.
         more: By how much that is more than the reading's.
-        is_read: Whether every ramp shows something of this training.
+        is_read: Whether a ramp shows something of this training, so that it is not only what is usual.
     """
 
     family: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,9 @@ GROUPS = ("seen", "unseen", "late", "wider", "kept")
 FIRST = GROUPS[:3]
 """What the rules are compared on."""
 
+SCATTERS = (0.5, 1.0)
+"""Octaves by which readings scatter that are compared with the grids themselves."""
+
 README = HERE.parent / "README.md"
 RESULTS = HERE / "results.json"
 
@@ -68,6 +71,8 @@ def results_of(stored: Stored, rule_name: str, rules: Mapping[str, Any]) -> tupl
                 },
             }
     results["families"] = families(stored, scores)
+    results["floors"] = floors(stored)
+    results["sgd"] = {group: sgd_share(stored, scores[OURS], group) for group in ("wider", "kept")}
     results["shorter"] = summary(shorter_scores(rules[rule_name], stored))
     results["widths"] = widths.summaries(widths.ways(stored))
     results["judge"] = judging.scores(list(judging.pairs(stored)))
@@ -84,6 +89,32 @@ def results_of(stored: Stored, rule_name: str, rules: Mapping[str, Any]) -> tupl
             },
         }
     return _rounded(results), scores
+
+
+def floors(stored: Stored) -> dict[str, Any]:
+    """Return, for each group, what is lost by the best rate of another seed, and by readings that hit only so well."""
+    found = {}
+    for group in GROUPS:
+        truths = [one for (task, _), one in stored.truths.items() if stored.tasks[task].group == group]
+        if truths:
+            found[group] = {
+                "between_seeds": float(np.nanmean([one.between_seeds for one in truths])),
+                **{f"{octaves:g}": float(np.mean([one.scattered(octaves) for one in truths])) for octaves in SCATTERS},
+            }
+    return found
+
+
+def sgd_share(stored: Stored, scores: Sequence[Score], group: str) -> dict[str, float]:
+    """Return which share of a group's picks are of plain SGD that begins to train, and their share of the regret."""
+    known = [(stored.tasks[one.task], one.regret) for one in scores if stored.tasks[one.task].group == group]
+    mine = [regret for task, regret in known if task.kind == "sgd" and task.stage is None]
+    others = [regret for task, regret in known if not (task.kind == "sgd" and task.stage is None)]
+    return {
+        "picks": len(mine) / len(known),
+        "regret": sum(mine) / (sum(mine) + sum(others)),
+        "mean": float(np.mean(mine)),
+        "mean_of_others": float(np.mean(others)),
+    }
 
 
 def families(stored: Stored, scores: Mapping[str, list[Score]]) -> dict[str, Any]:
@@ -154,6 +185,9 @@ def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
             one[SHIPPED]["worse_than_start"] for one in results["families"].values() if SHIPPED in one
         ),
         "width_summary": results["widths"],
+        "floors": results["floors"],
+        "sgd": results["sgd"],
+        "scatters": [f"{octaves:g}" for octaves in SCATTERS],
         "judge_table": judge_table(results["judge"]),
         "complete": _complete(stored),
         "grids": len(stored.truths),

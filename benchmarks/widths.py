@@ -42,7 +42,7 @@ class Found:
         schedule: The schedule.
         lr: The rate.
         rests_on: What the reading rests on.
-        is_read: Whether every ramp shows something of this training.
+        is_read: Whether a ramp shows something of this training, so that it is not only what is usual.
     """
 
     task: Task

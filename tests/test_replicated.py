@@ -184,17 +184,21 @@ def test_a_ramp_of_plain_sgd_that_ends_without_an_edge_counts_as_if_its_end_were
 
 
 def test_a_rate_is_sure_only_where_each_of_its_ramps_shows_something():
-    first = replace(made_up(), optimizer="Adam")
+    first = replace(made_up(noise=0.001), optimizer="Adam")
     nothing = tuple(2.3 + 0.1 * np.random.default_rng(0).standard_normal(len(first.lrs)))
     silent = replace(first, losses=nothing)
     other = replace(silent, losses=nothing[::-1])
-    test = RangeTest(total_steps=2000)
-    for records in ([silent, other], [silent, first], [first, silent]):
-        found = test.find(records)
-        assert not found.judge(1e-9).is_read
-        assert not found.judge(1e-9).is_sure
-        assert "\nunsure: " in str(found)
-    assert test.find([first, first]).judge(1e-9).is_sure
+    for records, shown, word in (
+        ([silent, other], 0.0, "unsure"),
+        ([silent, first], 0.5, "fairly sure"),
+        ([first, silent], 0.5, "fairly sure"),
+        ([first, first], 1.0, "sure"),
+    ):
+        found = RangeTest(total_steps=2000).find(records)
+        judged = found.judge(1e-9)
+        assert (judged.shown, judged.is_read, judged.is_sure) == (shown, shown > 0, shown > 0)
+        assert f"\n{word}: " in str(found)
+        assert judged.to_dict()["is_read"] is judged.is_read
 
 
 def test_after_a_first_ramp_that_never_rose_none_looks_closer():

@@ -412,6 +412,14 @@ def test_how_high_a_loss_speaks_against_a_rate(height, is_ruled_out):
     assert rules_out(curve, curve.lrs[-1] * 1.01)
 
 
+@pytest.mark.parametrize(("early", "is_ruled_out"), [(3.0, True), (1.0, True), (0.9, False)])
+def test_a_rise_within_the_range_of_the_first_losses_does_not_speak_against_a_rate(early, is_ruled_out):
+    smooth = np.array([3.0] * 10 + [5.05] * 10)
+    losses = np.where(np.arange(20) < 2, early, smooth)
+    curve = drawn(smooth, noise=1.0, level=3.0, losses=losses)
+    assert rules_out(curve, curve.lrs[15]) is is_ruled_out
+
+
 @pytest.mark.parametrize(("depth", "low"), [(0.0, -5.0), (1.0, -2.0)])
 def test_a_flat_curve_that_diverges_is_read_back_from_where_it_rises(depth, low):
     curves = [to_curve(flat_then_diverging(seed=seed, fall=depth)) for seed in range(60)]
@@ -423,6 +431,12 @@ def test_a_flat_curve_that_diverges_is_read_back_from_where_it_rises(depth, low)
 def test_a_flat_curve_that_rises_from_its_start_has_no_edge():
     assert has_edge(drawn([3.0] * 9 + [9.0] * 3, noise=1.0, level=3.0, stop="diverged"))
     assert not has_edge(drawn([3.0] * 8 + [9.0] * 3, noise=1.0, level=3.0, stop="diverged"))
+
+
+@pytest.mark.parametrize("first", [3.0, 1.5, 1.0])
+def test_a_first_step_that_is_low_by_chance_hides_no_edge(first):
+    curve = drawn([first, *[3.0] * 20, 9.0], noise=1.0, level=3.0, stop="diverged")
+    assert edge(curve) == pytest.approx(curve.lrs[20] / 2**0.5)
 
 
 @pytest.mark.parametrize(("diverges", "is_usual"), [(1e-4, False), (0.1, True)])
@@ -528,10 +542,14 @@ def test_a_loss_has_risen_by_twice_its_noise(last, has):
     assert has_edge(drawn([3.0] * 10 + [2.5] * 10 + [last], noise=0.5, level=3.0)) is has
 
 
-def test_a_refusal_says_what_was_tried_and_how_far_the_loss_fell():
+@pytest.mark.parametrize(
+    ("smooth", "stop", "remedy"),
+    [([3.0] * 12, "done", "raise max_lr"), ([*[3.0] * 3, *[9.0] * 9], "diverged", "lower min_lr")],
+)
+def test_a_refusal_says_what_was_tried_how_far_the_loss_fell_and_what_helps(smooth, stop, remedy):
     said = "between lr=0.001 and lr=0.00259: it started at 3 with noise 1 and fell by no more than 0;"
-    with pytest.raises(ProbeError, match=said):
-        edge(drawn([3.0] * 12, noise=1.0, level=3.0))
+    with pytest.raises(ProbeError, match=f"{said} .*{remedy} or"):
+        edge(drawn(smooth, noise=1.0, level=3.0, stop=stop))
 
 
 @pytest.mark.parametrize(

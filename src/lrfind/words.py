@@ -19,9 +19,9 @@ TO_PICTURE = 'finding.plot().figure.savefig("{}") draws it'
 _MANY = 6
 """Of more param groups than this only the least and the greatest rate are said."""
 
-_CERTAINTY = (("sure", 0.025, 100.0), ("fairly sure", 0.08, 2000.0))
-"""How sure a rate is called: up to which share of what training learns it is expected to lose, and up to which ratio of
-the ends of its interval. Above, it is unsure."""
+_CERTAINTY = (("sure", 0.025, 100.0, 1.0), ("fairly sure", 0.08, 2000.0, 0.0))
+"""How sure a rate is called: up to which share of what training learns it is expected to lose, up to which ratio of the
+ends of its interval, and from which share of ramps on that show something of the training. Else, it is unsure."""
 
 _SAME = 0.05
 """Rates that differ relatively by less are as good as the same."""
@@ -93,8 +93,12 @@ def how_sure(finding: Finding) -> tuple[str, str]:
     if not judged.is_read:
         first = finding.records[0]
         usual = f"what is usual for {first.optimizer}" if first.is_fresh else f"the {first.used:.2g} that training has"
-        return "unsure", f"it rests, at least in part, on {usual}, not on your training; {where}"
-    words = (word for word, loses, wide in _CERTAINTY if judged.regret <= loses and high <= wide * low)
+        return "unsure", f"it rests on {usual}, not on your training; {where}"
+    words = (
+        word
+        for word, loses, wide, shown in _CERTAINTY
+        if judged.regret <= loses and high <= wide * low and judged.shown >= shown
+    )
     word = "unsure" if finding.length.is_short else next(words, "unsure")
     return word, f"{where}, and most of that is often as good"
 

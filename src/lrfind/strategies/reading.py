@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -74,10 +75,13 @@ class Ramps:
         return math.exp(sum(share * math.log(lr) for lr, share in self.readings) / total)
 
     @property
-    def is_read(self) -> bool:
-        """Whether each ramp shows something of this training; one that cannot be read is left out, and does no harm."""
-        first = self.records[0]
-        return all(self._shows_something(record) for record in self.records if not is_slower_than(first, record))
+    def shown(self) -> float:
+        """The share of ramps that show something of this training, of those that the calibrated rule can read."""
+        found: list[bool] = []
+        for record in self.records:
+            with suppress(ProbeError):
+                found.append(reading_of(to_curve(record), self.training.over(record)).is_read)
+        return sum(found) / len(found)
 
     def finding(self) -> Finding:
         """Return the finding: the readings combined, the first of which there must be; the range is the first's."""
@@ -117,12 +121,6 @@ class Ramps:
             return to_rule(self.method)(curve, training)
         return min(closer(curve, training), highest(curve, training.steps))
 
-    def _shows_something(self, record: Record) -> bool:
-        try:
-            return reading_of(to_curve(record), self.training.over(record)).is_read
-        except ProbeError:
-            return True
-
 
 def steps_per_octave(probe: Probe) -> float:
     """Return how many steps a ramp takes per octave of the rate."""
@@ -152,4 +150,4 @@ def judged(finding: Finding, lr: float) -> Judgement:
     ramps = Ramps(finding.records, "calibrated", finding.length)
     rests_on = reading_of(ramps.curve, ramps.training).rests_on
     judgement = judge(lr, finding.lr, finding.lr if finding.is_calibrated else ramps.lr, rests_on)
-    return replace(judgement, is_short=ramps.training.is_short, is_read=ramps.is_read)
+    return replace(judgement, is_short=ramps.training.is_short, shown=ramps.shown)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from lrfind.curves import Curve
-from lrfind.suggest.edges import density, edge, fall, has_edge, is_saturated, is_weak, no_fall
+from lrfind.suggest.edges import density, drift, edge, fall, has_edge, is_saturated, is_weak, no_fall
 from lrfind.suggest.replies import as_adam, follows, highest, in_training, is_adaptive
 from lrfind.suggest.training import Training
 
@@ -58,7 +58,8 @@ ENOUGH = 6.0
 """A fall of this many times the noise is as much evidence as the usual rate."""
 
 RISEN = 2.0
-"""A trend this many times the noise above the start has risen; less is what a flat curve shows by chance."""
+"""A trend this many times the noise above the start has risen, if the losses at the start do not differ by more; less
+is what a flat curve shows by chance."""
 
 HALF = 0.5
 """From this weight of the prior on, a reading rests on it."""
@@ -169,7 +170,7 @@ def prior_rate(training: Training) -> float:
 def rules_out(curve: Curve, lr: float) -> bool:
     """Say whether a curve had risen above its start at a rate, or ended before it."""
     at = float(np.interp(np.log(lr), curve.log_lrs, curve.smooth))
-    return bool(lr > curve.lrs[-1] or at > curve.level + RISEN * curve.noise)
+    return bool(lr > curve.lrs[-1] or at > curve.level + max(RISEN * curve.noise, drift(curve)))
 
 
 def standard_edge(curve: Curve, steps: float | None = None) -> float:

@@ -65,12 +65,9 @@ def edge(curve: Curve) -> float:
         Smith, arXiv 1506.01186, section 3.3, on the loss instead of the accuracy.
     """
     _check(curve)
-    known, is_flat = _known(curve), is_weak(curve)
-    least = float(known.min())
-    if is_flat and len(known) > 2 * START:  # where little is known, a trend says least at its ends
-        least = max(least, min(float(known[START:].min()), curve.level))
+    known, least = _known(curve), _least(curve)
     rate = float(curve.lrs[_last_as_low(curve, least)])
-    if is_flat:
+    if is_weak(curve):
         return max(rate / 2**LATE, float(curve.lrs[0]))
     middle = float(curve.lrs[np.flatnonzero(known <= (least + curve.level) / 2)[0]])
     return middle * 2**BEYOND if _is_whole(curve) and rate > middle * 2**OPEN else rate
@@ -107,22 +104,30 @@ def has_edge(curve: Curve) -> bool:
     """Say whether there is a fall to read the end of.
 
     A weak fall still counts where the loss rose afterwards: the rise shows that the rate matters. So does none at all,
-    unless the loss rises from the start.
+    unless the loss rises from the start; where it diverged and its first steps are low by chance, the later ones count.
     """
     falls = fall(curve) > 1e-9 * abs(curve.level)
     if not is_weak(curve):
         return falls
-    rose = not _is_whole(curve) or float(curve.smooth[-1]) > curve.level + FLAT * curve.noise
-    return rose and (falls or _last_as_low(curve, float(_known(curve).min())) >= START)
+    diverged, lowest = not _is_whole(curve), float(_known(curve).min())
+    rose = diverged or float(curve.smooth[-1]) > curve.level + FLAT * curve.noise
+    late = _last_as_low(curve, lowest) >= START or (diverged and _last_as_low(curve, _least(curve)) >= 2 * START)
+    return rose and (falls or late)
 
 
 def no_fall(curve: Curve) -> ProbeError:
     """Return the error that says that there is nothing to read."""
+    remedy = "raise max_lr" if _is_whole(curve) else "lower min_lr"
     return ProbeError(
         f"the loss did not fall between lr={curve.lrs[0]:.3g} and lr={curve.lrs[-1]:.3g}: it started at "
         f"{curve.level:.4g} with noise {curve.noise:.2g} and fell by no more than {max(fall(curve), 0.0):.2g}; check "
-        f"that the loss depends on the model's parameters, lower min_lr, raise max_lr or take more steps."
+        f"that the loss depends on the model's parameters, {remedy} or take more steps."
     )
+
+
+def drift(curve: Curve) -> float:
+    """Return the range of the losses at the start: by so much they differ before the rate matters."""
+    return spread_of(curve.losses[np.isfinite(curve.losses)][:START])
 
 
 def _is_whole(curve: Curve) -> bool:
@@ -134,6 +139,14 @@ def _check(curve: Curve) -> None:
     """Refuse a curve without a fall to read the end of."""
     if not has_edge(curve):
         raise no_fall(curve)
+
+
+def _least(curve: Curve) -> float:
+    """Return the least of the trend; on a weak fall not one of its first steps, where a trend says least."""
+    known = _known(curve)
+    if not is_weak(curve) or len(known) <= 2 * START:
+        return float(known.min())
+    return max(float(known.min()), min(float(known[START:].min()), curve.level))
 
 
 def _last_as_low(curve: Curve, least: float) -> int:
@@ -151,7 +164,6 @@ def _known(curve: Curve) -> Array:
     known = curve.smooth[: int(np.flatnonzero(np.isfinite(curve.losses))[-1]) + 1]
     fallen = curve.level - np.minimum.accumulate(known)
     risen = known - curve.level + fallen
-    drift = spread_of(curve.losses[np.isfinite(curve.losses)][:START])
-    has_fallen = fallen > max(AGAIN * curve.noise, drift, 1e-9 * abs(curve.level))
+    has_fallen = fallen > max(AGAIN * curve.noise, drift(curve), 1e-9 * abs(curve.level))
     turns = np.flatnonzero(has_fallen & (risen > np.maximum(TURN * fallen, AGAIN * curve.noise)))
     return known[: int(turns[0]) + 1] if len(turns) else known

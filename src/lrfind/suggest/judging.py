@@ -74,7 +74,7 @@ class Judgement:
         regret: How much of what training learns the rate is expected to lose, in [0, 1].
         certainty: In what share of the benchmark's trainings the verdict was right, that far from the reading.
         is_short: Whether training is shorter than the benchmark's, which then say little of it.
-        is_read: Whether every ramp shows something of this training, so that none gives only what is usual.
+        shown: The share of ramps that show something of this training; the others give only what is usual.
     """
 
     lr: float
@@ -83,7 +83,7 @@ class Judgement:
     regret: float
     certainty: float
     is_short: bool = False
-    is_read: bool = True
+    shown: float = 1.0
 
     def __str__(self) -> str:
         return self.sentence
@@ -93,8 +93,13 @@ class Judgement:
         return f"<p>{escape(self.sentence)}</p>"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the judgement as plain JSON types: its attributes, whether it is sure, and the sentence."""
-        return {**asdict(self), "is_sure": self.is_sure, "sentence": self.sentence}
+        """Return the judgement as plain JSON types: its attributes and the sentence."""
+        return {**asdict(self), "is_read": self.is_read, "is_sure": self.is_sure, "sentence": self.sentence}
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the reading is one of this training, and not only what is usual."""
+        return self.shown > 0
 
     @property
     def is_sure(self) -> bool:
