@@ -7,8 +7,7 @@ import numpy as np
 from curves_with_answers import made_up
 
 from lrfind.compare.arms import rates
-from lrfind.compare.comparison import Comparison
-from lrfind.compare.runs import Arm, Failure, Row, Run
+from lrfind.compare.comparison import Arm, Comparison, Failure, Row, Run
 from lrfind.compare.statistics import judge
 from lrfind.records import Cost
 from lrfind.strategies.range_test import RangeTest

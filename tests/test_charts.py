@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from lrfind.charts import Axis, finding_chart
 from lrfind.cli.views import braille, interval_bar, rate_chart
-from lrfind.compare.comparison import Comparison, Interval, Verdict
-from lrfind.compare.runs import Arm, Row, Run
+from lrfind.compare.comparison import Arm, Comparison, Interval, Row, Run, Verdict
 from lrfind.report import charts as report_charts
 from lrfind.report.charts import charts_of, finals_chart
 

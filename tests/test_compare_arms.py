@@ -8,8 +8,7 @@ import pytest
 from curves_with_answers import made_up
 
 from lrfind.compare.arms import ARMS, check_cycles, check_schedules, needs, rates, to_arms
-from lrfind.compare.comparison import Comparison
-from lrfind.compare.runs import Failure, Row, Run
+from lrfind.compare.comparison import Comparison, Failure, Row, Run
 from lrfind.compare.statistics import judge
 from lrfind.errors import BadInputError
 from lrfind.strategies.range_test import RangeTest

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from comparisons import ARMS, made_up_comparison
 
-from lrfind.compare.runs import Arm, Failure, Row, Run
+from lrfind.compare.comparison import Arm, Failure, Row, Run
 from lrfind.compare.sentences import closing
 from lrfind.compare.statistics import _greatest, critical, judge, pair, summary
 from lrfind.errors import BadInputError

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import lrfind
-from lrfind.compare.runs import Arm
+from lrfind.compare.comparison import Arm
 from lrfind.errors import BadInputError, MissingExtraError
 from lrfind.loggers import log_search
 from lrfind.report.loggers import forget_events, log_comparison, log_finding, write_tensorboard

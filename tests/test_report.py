@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from lrfind.charts import PALETTE
-from lrfind.compare.comparison import Verdict
-from lrfind.compare.runs import Arm
+from lrfind.compare.comparison import Arm, Verdict
 from lrfind.compare.sentences import closing
 from lrfind.errors import BadInputError, LRFindError, MissingExtraError, ProbeError
 from lrfind.numbers import span

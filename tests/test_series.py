@@ -9,8 +9,7 @@ from comparisons import made_up_comparison
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrfind.compare.comparison import Comparison, Verdict
-from lrfind.compare.runs import Arm, Row, Run
+from lrfind.compare.comparison import Arm, Comparison, Row, Run, Verdict
 from lrfind.report.charts import ceiling, falls, needs_log_axis, schedules_of, series_of, thinned
 from lrfind.report.rows import families, metric_names
 

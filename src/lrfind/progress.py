@@ -84,12 +84,12 @@ def announce(finding: Finding, *, is_applied: bool, shown: bool) -> None:
 @contextmanager
 def display(strategy: Strategy) -> Iterator[Display]:
     """Show how far a search is while it goes on, in the way of wherever it runs."""
-    place, bar = _place()
+    where, bar = place()
     with bar as show:
-        yield Display(show, strategy, EVERY[place], EVERY[place] if place == "log" else 0.0)
+        yield Display(show, strategy, EVERY[where], EVERY[where] if where == "log" else 0.0)
 
 
-def _place() -> tuple[str, AbstractContextManager[Show]]:
+def place() -> tuple[str, AbstractContextManager[Show]]:
     """Return where a search runs, and what shows lines there."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if getattr(shell, "kernel", None) is not None:  # of Jupyter, VS Code, Colab; IPython in a terminal has none

@@ -6,8 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lrfind.compare.arms import ARMS, to_arms
-from lrfind.compare.comparison import Comparison, Interval, Pair, Verdict
-from lrfind.compare.runs import Arm, Failure, Row, Run
+from lrfind.compare.comparison import Arm, Comparison, Failure, Interval, Pair, Row, Run, Verdict
 
 if TYPE_CHECKING:
     from lrfind.compare.function import CutShort, compare

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast, get_args
 
-from lrfind.compare.runs import Arm
+from lrfind.compare.comparison import Arm
 from lrfind.errors import BadInputError
 from lrfind.records import Finding
 from lrfind.schedules import SCHEDULES, Cycle, Cyclical

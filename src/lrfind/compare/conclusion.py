@@ -13,9 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from lrfind.compare.comparison import Comparison
+from lrfind.compare.comparison import Arm, Comparison, Failure, Run
 from lrfind.compare.running import Targets
-from lrfind.compare.runs import Arm, Failure, Run
 from lrfind.compare.statistics import Mode, judge
 from lrfind.compare.store import Store, rate_mismatch
 from lrfind.compare.targets.protocol import Survey

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lrfind.compare.arms import ARMS, CYCLES, check_cycles, check_schedules, needs, to_arms, to_seeds
-from lrfind.compare.comparison import Comparison
+from lrfind.compare.comparison import Arm, Comparison, Failure, Run
 from lrfind.compare.conclusion import Plan, conclude, fault_of, survey_of, versions
 from lrfind.compare.progress import progress_shown
 from lrfind.compare.running import Event, OnEvent, Train, one_thread, place
-from lrfind.compare.runs import Arm, Failure, Run
 from lrfind.compare.statistics import Mode, check_mode
 from lrfind.compare.store import Store
 from lrfind.compare.targets.identity import identity_of

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from time import perf_counter
 
 from lrfind.compare.running import Event, OnEvent
-from lrfind.progress import Show
-from lrfind.progress import _place as place
+from lrfind.progress import Show, place
 
 _EVERY = 15.0
 """Seconds between two lines of a log about runs that go on."""

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import torch
 
-from lrfind.compare.runs import Arm, Failure, Run
+from lrfind.compare.comparison import Arm, Failure, Run
 from lrfind.compare.targets.protocol import Target
 from lrfind.errors import BadInputError, LRFindError, from_extra
 from lrfind.records import Finding

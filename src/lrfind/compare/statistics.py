@@ -15,8 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lrfind.compare.comparison import Interval, Pair, Verdict
-from lrfind.compare.runs import Arm, Failure, Run
+from lrfind.compare.comparison import Arm, Failure, Interval, Pair, Run, Verdict
 from lrfind.compare.sentences import in_words
 from lrfind.errors import BadInputError
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 
 from lrfind.codec import leaves, read_json, write_json
 from lrfind.compare.arms import rates
-from lrfind.compare.runs import Arm, Run
+from lrfind.compare.comparison import Arm, Run
 from lrfind.errors import BadInputError
 from lrfind.optim import CLOSE, differing
 from lrfind.records import Finding

@@ -13,9 +13,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from lrfind.compare.arms import FIXED
-from lrfind.compare.comparison import Comparison
+from lrfind.compare.comparison import Arm, Comparison
 from lrfind.compare.function import compare
-from lrfind.compare.runs import Arm
 from lrfind.compare.targets.lightning import LightningTraining
 from lrfind.compare.targets.protocol import Survey
 from lrfind.demo.data import Dataset, load

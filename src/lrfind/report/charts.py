@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from lrfind.charts import Axis, Chart, Kind, Mark
 from lrfind.compare.arms import rates
-from lrfind.compare.comparison import Comparison
-from lrfind.compare.runs import Row
+from lrfind.compare.comparison import Comparison, Row
 from lrfind.errors import BadInputError
 from lrfind.numbers import Show, figure, rate
 from lrfind.report.rows import ArmRow, arm_rows, families, file_names

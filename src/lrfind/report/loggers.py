@@ -10,8 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from lrfind.compare.comparison import Comparison
-from lrfind.compare.runs import Arm, Run
+from lrfind.compare.comparison import Arm, Comparison, Run
 from lrfind.errors import from_extra
 from lrfind.loggers import log_curve
 from lrfind.records import Finding

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from lrfind.charts import PALETTE
 from lrfind.compare.arms import FIXED
-from lrfind.compare.comparison import Comparison, Interval, Pair
-from lrfind.compare.runs import Arm, Run
+from lrfind.compare.comparison import Arm, Comparison, Interval, Pair, Run
 from lrfind.compare.sentences import closing, in_words
 from lrfind.numbers import as_fine_as, counted, duration, figure, rate, span
 from lrfind.records import Finding

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from lrfind.compare.runs import Arm, Run
+from lrfind.compare.comparison import Arm, Run
 from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told
 from lrfind.compare.targets.recorder import RunRecorder, evaluation_steps

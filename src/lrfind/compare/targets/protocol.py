@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lrfind.compare.runs import Arm, Run
+from lrfind.compare.comparison import Arm, Run
 from lrfind.records import Finding
 
 Told = Callable[[int, str], None]

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from lrfind.compare.arms import rates
-from lrfind.compare.runs import Arm, Row, Run
+from lrfind.compare.comparison import Arm, Row, Run
 from lrfind.compare.targets.protocol import Told
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim import CLOSE, differing
