@@ -144,16 +144,16 @@ def _run(loop: Loop, probe: Probe, shown: Display | None) -> Record:
 
 def _checked_probe(records: Sequence[Record], index: int, probe: Probe) -> Record:
     """Return the record of a probe that has run already, and not in another search."""
-    first, now = (
-        f"lr={each.lrs[0]:.3g}..{each.lrs[-1]:.3g} in {len(each.lrs)} steps with seed {each.seed}"
-        for each in (records[index].probe, probe)
-    )
-    if records[index].probe != probe:
-        raise BadInputError(
-            f"the records are of another search: their probe {index + 1} is {first}, and this search's is {now}; "
-            f"{_REMEDY}"
+    known = records[index]
+    if known.probe != probe:
+        was, now = (
+            f"lr={each.lrs[0]:.3g}..{each.lrs[-1]:.3g} in {len(each.lrs)} steps with seed {each.seed}"
+            for each in (known.probe, probe)
         )
-    return records[index]
+        raise BadInputError(
+            f"the records are of another search: their probe {index + 1} is {was}, and this one's is {now}; {_REMEDY}"
+        )
+    return known
 
 
 def _check_alike(records: Sequence[Record], new: Record) -> None:
