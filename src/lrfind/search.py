@@ -19,7 +19,6 @@ from lrfind.ranks import is_first, told_by_first
 from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.strategies import Strategy
 from lrfind.strategies.notes import with_advice
-from lrfind.strategies.range_test import LENGTHS
 
 Keep = Callable[[Sequence[Record]], None]
 
@@ -45,21 +44,10 @@ def find_with(
         ProbeError: If the losses cannot be read.
     """
     with loop:
-        strategy = to_strategy(steps_per_epoch=loop.steps_per_epoch, **_planned(loop, options))
+        strategy = to_strategy(steps_per_epoch=loop.steps_per_epoch, **loop.planned(options))
         is_shown = progress and is_first()
         with _kept(resume) as (records, keep), display(strategy) if is_shown else nullcontext() as shown:
             return search(strategy, loop, records=records, keep=keep, shown=shown)
-
-
-def _planned(loop: Loop, options: dict[str, Any]) -> dict[str, Any]:
-    """Return options with the schedule and the length of the loop, where they say neither."""
-    plan: dict[str, Any] = {}
-    if isinstance(options.get("strategy", "auto"), str):
-        if "schedule" not in options and (known := loop.schedule()) is not None:
-            plan["schedule"] = known
-        if options.keys().isdisjoint(LENGTHS):
-            plan |= {name: left for name, left in zip(LENGTHS, loop.left(), strict=True) if left > 0}
-    return {**plan, **options}
 
 
 @contextmanager
