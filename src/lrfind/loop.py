@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -44,6 +44,17 @@ class Loop(ABC):
     def left(self) -> tuple[float, float]:
         """Return the optimizer steps and the epochs that training has left; 0 or less where that is not known."""
         return 0, 0
+
+    def planned(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options with schedule and length, where they do not say these and the strategy is not an object."""
+        plan: dict[str, Any] = {}
+        if isinstance(options.get("strategy", "auto"), str):
+            if "schedule" not in options and (known := self.schedule()) is not None:
+                plan["schedule"] = known
+            if options.keys().isdisjoint(("total_steps", "epochs")):
+                lengths = zip(("total_steps", "epochs"), self.left(), strict=True)
+                plan |= {name: left for name, left in lengths if left > 0}
+        return {**plan, **options}
 
     @abstractmethod
     def _begin(self, stack: ExitStack) -> Kept:

@@ -19,7 +19,6 @@ from lrfind.ranks import is_first, told_by_first
 from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.strategies import Strategy
 from lrfind.strategies.notes import with_advice
-from lrfind.strategies.range_test import LENGTHS
 
 Keep = Callable[[Sequence[Record]], None]
 
@@ -45,21 +44,10 @@ def find_with(
         ProbeError: If the losses cannot be read.
     """
     with loop:
-        strategy = to_strategy(steps_per_epoch=loop.steps_per_epoch, **_planned(loop, options))
+        strategy = to_strategy(steps_per_epoch=loop.steps_per_epoch, **loop.planned(options))
         is_shown = progress and is_first()
         with _kept(resume) as (records, keep), display(strategy) if is_shown else nullcontext() as shown:
             return search(strategy, loop, records=records, keep=keep, shown=shown)
-
-
-def _planned(loop: Loop, options: dict[str, Any]) -> dict[str, Any]:
-    """Return options with the schedule and the length of the loop, where they say neither."""
-    plan: dict[str, Any] = {}
-    if isinstance(options.get("strategy", "auto"), str):
-        if "schedule" not in options and (known := loop.schedule()) is not None:
-            plan["schedule"] = known
-        if options.keys().isdisjoint(LENGTHS):
-            plan |= {name: left for name, left in zip(LENGTHS, loop.left(), strict=True) if left > 0}
-    return {**plan, **options}
 
 
 @contextmanager
@@ -144,16 +132,16 @@ def _run(loop: Loop, probe: Probe, shown: Display | None) -> Record:
 
 def _checked_probe(records: Sequence[Record], index: int, probe: Probe) -> Record:
     """Return the record of a probe that has run already, and not in another search."""
-    first, now = (
-        f"lr={each.lrs[0]:.3g}..{each.lrs[-1]:.3g} in {len(each.lrs)} steps with seed {each.seed}"
-        for each in (records[index].probe, probe)
-    )
-    if records[index].probe != probe:
-        raise BadInputError(
-            f"the records are of another search: their probe {index + 1} is {first}, and this search's is {now}; "
-            f"{_REMEDY}"
+    known = records[index]
+    if known.probe != probe:
+        was, now = (
+            f"lr={each.lrs[0]:.3g}..{each.lrs[-1]:.3g} in {len(each.lrs)} steps with seed {each.seed}"
+            for each in (known.probe, probe)
         )
-    return records[index]
+        raise BadInputError(
+            f"the records are of another search: their probe {index + 1} is {was}, and this one's is {now}; {_REMEDY}"
+        )
+    return known
 
 
 def _check_alike(records: Sequence[Record], new: Record) -> None:
