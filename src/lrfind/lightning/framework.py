@@ -7,7 +7,7 @@ import sys
 import threading
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
 from lrfind.errors import MissingExtraError
 from lrfind.records import Finding
@@ -74,14 +74,17 @@ def send_back(trainer: Any, callback: Any) -> None:
         }
 
 
-class _Parcel(NamedTuple):
-    """Findings on their way, which are given to the callback of that class, of the caller's, where they arrive."""
+class _Parcel:
+    """Findings on their way, which are given to the callback of that class, of the caller's, where they arrive.
 
-    kind: type
-    findings: list[Finding]
+    It is no collection, into which Lightning would look.
+    """
+
+    def __init__(self, kind: type, findings: list[Finding]) -> None:
+        self._contents = kind, [finding.to_dict() for finding in findings]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _arrive, (self.kind, [finding.to_dict() for finding in self.findings])
+        return _arrive, self._contents
 
 
 def _arrive(kind: type, findings: list[dict[str, Any]]) -> None:
