@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -141,6 +142,19 @@ def test_a_log_gets_a_line_for_each_run_and_now_and_then_one_of_a_run_that_goes_
     ]
     compare(PLAIN, **what, progress=False)
     assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_gets_one_bar_over_all_runs(monkeypatch):
+    shown = []
+    bar = nullcontext(lambda *now: shown.append(now))
+    monkeypatch.setattr("lrfind.compare.progress.place", lambda: ("terminal", bar))
+    what = {"lrs": (0.01, 0.02), "schedules": (), "seeds": 1, "steps": 8}
+    compare(PLAIN, **what)
+    assert shown[-1] == ("finished: 0.02, seed 0 (2 of 2 runs)", 2, 2)
+    assert any(line.startswith("0.01, seed 0: 8 of 8 steps") for line, *_ in shown)
+    shown.clear()
+    compare(PLAIN, **what, progress=False)
+    assert shown == []
 
 
 def test_what_is_finished_is_not_trained_again(tmp_path, in_turn):

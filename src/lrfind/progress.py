@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from html import escape
 from importlib import import_module
 from importlib.util import find_spec
 from time import perf_counter
@@ -108,7 +109,7 @@ def _bar(console: Any) -> Iterator[Show]:
     """A bar on the error stream, gone at the end."""
     from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (TextColumn("lrfind"), BarColumn(10), TextColumn("{task.description}"))
+    columns = (TextColumn("lrfind"), BarColumn(10), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda line, done, total: bar.update(task, description=line, completed=done, total=total)
@@ -122,7 +123,7 @@ def _cell() -> Iterator[Show]:
 
     def show(line: str, done: int, total: int) -> None:
         bar = f'<progress value="{done}" max="{total}"></progress>'
-        handle.update(ipython.HTML(f"<code>lrfind</code> {bar} <code>{line}</code>"))
+        handle.update(ipython.HTML(f"<code>lrfind</code> {bar} <code>{escape(line)}</code>"))
 
     try:
         yield show

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from time import perf_counter
 
 from lrfind.compare.running import Event, OnEvent
@@ -17,10 +17,12 @@ _EVERY = 15.0
 @contextmanager
 def progress_shown(*, shown: bool, runs: int, also: OnEvent | None = None) -> Iterator[OnEvent]:
     """Show events on the error stream; yield what is to be told of them, which passes them on to ``also``."""
-    where, bar = place()
-    with bar as show:
-        tellers = [_teller(runs, None if where == "log" else show)] if shown else []
-        tellers += [] if also is None else [also]
+    with ExitStack() as stack:
+        tellers = [] if also is None else [also]
+        if shown:
+            where, bar = place()
+            show = stack.enter_context(bar)
+            tellers.insert(0, _teller(runs, None if where == "log" else show))
 
         def tell(event: Event) -> None:
             for each in tellers:
