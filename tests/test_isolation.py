@@ -1,6 +1,7 @@
 """Everything that a probe can reach is put back, wherever it is kept: the walk and the notes, without a training."""
 
 import asyncio
+import decimal
 import functools
 import gc
 import importlib
@@ -19,10 +20,12 @@ import threading
 import weakref
 from array import array
 from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict, deque
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from io import BytesIO, StringIO
 from types import ModuleType, SimpleNamespace
 from typing import ClassVar, NamedTuple, Protocol
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -292,7 +295,82 @@ def sparse():
     return torch.eye(3).to_sparse()
 
 
+def context_variable():
+    made = ContextVar("made")
+    made.set([0])
+    return made
+
+
+def move_context_variable(it):
+    it.get().append(1)
+    it.set([*it.get(), 2])
+
+
+class Counting(logging.Filter):
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def filter(self, record):
+        self.count += 1
+        return False
+
+
+def logger():
+    made = logging.Logger("made")
+    made.addFilter(Counting())
+    made.calls = 0
+    return made
+
+
+def move_logger(it):
+    it.warning("one more")
+    it.calls += 1
+
+
+def with_objects():
+    made = np.zeros(2, dtype=[("a", "i4"), ("b", "O")])
+    made["b"][0] = [1]
+    return made
+
+
+def move_with_objects(it):
+    it["b"][0].append(2)
+    it["b"][1], it["a"][1] = 3, 4
+
+
+def rewritten():
+    def rewritten():
+        return 1
+
+    return rewritten
+
+
 CONTAINERS = {
+    "context variable": (context_variable, move_context_variable, lambda it: repr(it.get())),
+    "logger": (logger, move_logger, lambda it: (it.calls, it.filters[0].count)),
+    "element of XML": (
+        lambda: ElementTree.fromstring("<a n='1'><b/></a>"),
+        lambda it: (it.set("n", "2"), it.append(ElementTree.Element("c")), it[0].set("n", "3")),
+        ElementTree.tostring,
+    ),
+    "file in memory, in its middle": (
+        lambda: BytesIO(b"abc"),
+        lambda it: (it.seek(1), it.write(b"d"), it.seek(0)),
+        BytesIO.getvalue,
+    ),
+    "structured array with objects": (with_objects, move_with_objects, repr),
+    "view of bytes": (lambda: memoryview(bytearray(b"abc"))[1:], lambda it: it.__setitem__(0, 7), bytes),
+    "code of a function": (
+        rewritten,
+        lambda it: setattr(it, "__code__", (lambda: 2).__code__),
+        lambda it: it(),
+    ),
+    "tensor written to with a graph": (
+        lambda: torch.zeros(2),
+        lambda it: it.add_(torch.ones(2, requires_grad=True)),
+        lambda it: (it.tolist(), it.requires_grad, it.is_leaf),
+    ),
     "list": (lambda: [1, [2]], lambda it: (it[1].append(3), it.reverse()), repr),
     "nested": (lambda: {"a": ([{"b": [1]}],)}, lambda it: it["a"][0][0]["b"].append(2), repr),
     "deque": (lambda: deque([1, 2], maxlen=2), lambda it: it.append(3), repr),
@@ -1135,6 +1213,71 @@ def test_what_a_large_container_holds_is_put_back():
 
     probed(step, step)
     assert rows[7] == {"seen": 0}
+
+
+@pytest.mark.parametrize("inner", [list, dict, deque, lambda: (1, [])])
+def test_what_lies_deeper_in_a_large_container_is_put_back(inner):
+    rows = [{"seen": inner()} for _ in range(MOST + 1)]
+
+    def step():
+        seen = rows[7]["seen"]
+        seen = seen[1] if isinstance(seen, tuple) else seen
+        seen.update(a=1) if isinstance(seen, dict) else seen.append(1)
+
+    probed(step, step)
+    assert rows[7] == {"seen": inner()}
+
+
+class Unhashable(type):
+    def __eq__(cls, other):
+        return cls is other
+
+
+class Odd(metaclass=Unhashable):
+    count = 0
+
+    def __init__(self):
+        self.seen = []
+
+
+@pytest.mark.parametrize("is_data", [False, True])
+def test_a_class_that_cannot_be_hashed_is_put_back(is_data):
+    odd = Odd()
+
+    def step():
+        Odd.count += 1
+        odd.seen.append(1)
+
+    given = ((), (step,)) if is_data else ((step,),)
+    with Kept(*given) as kept, kept.probe(0):
+        step()
+    assert (Odd.count, odd.seen) == (0, [])
+
+
+def test_what_an_object_in_c_holds_is_named_where_nothing_can_give_it_back():
+    holder = Holder(decimal.Context(prec=5))
+
+    def step():
+        holder.thing.prec += 1
+
+    with pytest.raises(NotPutBackError, match=r"the search moved .*holder.*thing and could not put it back"):
+        probed(step, step)
+
+
+def test_a_generator_that_awaits_is_named():
+    async def counting():
+        for number in range(9):
+            yield number
+
+    counts, loop = counting(), asyncio.new_event_loop()
+
+    def step():
+        loop.run_until_complete(anext(counts))
+
+    with pytest.raises(NotPutBackError, match=r"the search moved .*counts and could not put it back"):
+        probed(step, step)
+    loop.run_until_complete(counts.aclose())
+    loop.close()
 
 
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")

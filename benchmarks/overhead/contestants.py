@@ -101,7 +101,7 @@ def ours_lightning(net: nn.Module, loader: DataLoader[Batch]) -> Call:
     trainer, module, options = _trainer(len(loader)), Module(net), _search(loader)
 
     def call() -> None:
-        LightningLoop(trainer, module, loader).scheduler_configs()  # as the call does with a strategy of its own
+        LightningLoop(trainer, module, loader).schedule()  # as the call does with a strategy of its own
         lrfind.lightning.find(trainer, module, loader, **options)
 
     return call

@@ -1,8 +1,8 @@
 """Nothing moves: the originals are probed, and everything that a probe can reach is put back."""
 
-from lrfind.isolation.generators import generators_kept, seed_all
+from lrfind.isolation.iterators import end_workers, fresh, length_of, loaders_in
 from lrfind.isolation.kept import Kept
-from lrfind.isolation.loaders import end_workers, fresh, length_of, loaders_in
+from lrfind.isolation.process import generators_kept, seed_all
 
 __all__ = [
     "Kept",

@@ -1,22 +1,30 @@
-"""Iterators: what is half consumed cannot be put back, so a probe is given a copy, or something that refuses."""
+"""Iterators: what is half consumed cannot be put back, so a probe is given a copy, or something that refuses.
+
+Loaders begin anew, without moving the loader that training will read.
+"""
 
 from __future__ import annotations
 
+import copy
 import io
 import warnings
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable
 from functools import lru_cache
-from types import BuiltinMethodType, FunctionType, GeneratorType, MethodWrapperType
+from itertools import chain
+from types import BuiltinMethodType, FunctionType, MethodWrapperType
 from typing import Any, NoReturn
 
+from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from lrfind.errors import BadInputError
-from lrfind.isolation.notes import place_of
-from lrfind.isolation.reach import CACHES, Found, path_to, per_type
+from lrfind.isolation.kinds import CACHES, is_kind, once_for_each
+from lrfind.isolation.reach import Found, path_to, reach
+from lrfind.isolation.states import place_of
 
 _METHODS = (MethodWrapperType, BuiltinMethodType)
+_UNLIKE_ITERATORS = (CACHES, BuiltinMethodType, io.IOBase)
+"""What ``copy`` would take for its own copy, or copy with what it reads from."""
 
 
 def is_half_consumed(each: Any) -> bool:
@@ -30,11 +38,11 @@ def is_half_consumed(each: Any) -> bool:
     return True
 
 
-@per_type
+@once_for_each
 def _may_be_half_consumed(kind: Any) -> bool:
-    if issubclass(kind, (CACHES, _BaseDataLoaderIter, io.IOBase, *_METHODS)):
+    if is_kind(kind, (CACHES, _BaseDataLoaderIter, io.IOBase, *_METHODS)):
         return True
-    return issubclass(kind, Iterator) and not isinstance(kind.__next__, FunctionType)  # as of a class of the user's
+    return not isinstance(getattr(kind, "__next__", _may_be_half_consumed), FunctionType)  # as of a class of the user's
 
 
 def stand_ins(found: Found) -> dict[int, Any]:
@@ -45,48 +53,33 @@ def stand_ins(found: Found) -> dict[int, Any]:
     Returns:
         The copies, by the ``id`` of the iterators.
     """
-    kinds = list(filter(_may_be_half_consumed, found.by_type))
-    iterators = [each for kind in kinds for each in found.by_type[kind] if is_half_consumed(each)]
+    some = [each for kind, each in found.by_type if _may_be_half_consumed(kind)]
+    iterators = list(filter(is_half_consumed, chain.from_iterable(some)))
     if not iterators:
         return {}
-    copies: dict[int, Any] = {}
-    for each in iterators:
-        with suppress(Exception):  # it cannot be copied, or one in it
-            _copied(each, copies)
-        if id(each) not in copies:
-            copies[id(each)] = Refusal(path_to(each, found), type(each).__name__)
-    return copies
+    memo: dict[int, Any] = {key: each for key, (each, _) in found.items() if not _has_iterators(each)}  # not copied
+    for each in sorted(iterators, key=lambda each: not isinstance(each, _UNLIKE_ITERATORS)):  # which others may hold
+        try:
+            memo[id(each)] = _copied(each, memo)
+        except Exception:  # noqa: BLE001, it cannot be copied, or one in it
+            memo[id(each)] = Refusal(path_to(each, found), type(each).__name__)
+    return {id(each): memo[id(each)] for each in iterators}
 
 
-def _copied(iterator: Any, copies: dict[int, Any]) -> Any:
-    """Copy an iterator of Python's own, and the iterators in it; all else in it stays the same object.
-
-    Raises:
-        TypeError: If it, or one in it, cannot be copied: a generator.
-    """
-    if id(iterator) in copies:
-        return copies[id(iterator)]
-    if isinstance(iterator, (GeneratorType, _BaseDataLoaderIter, io.IOBase)):
-        raise TypeError(f"cannot copy a {type(iterator).__name__}")
+def _copied(iterator: Any, memo: dict[int, Any]) -> Any:
     if isinstance(iterator, CACHES):
-        twin: Any = lru_cache(**iterator.cache_parameters())(iterator.__wrapped__)
-    elif isinstance(iterator, _METHODS):
-        twin = getattr(_copied(iterator.__self__, copies), iterator.__name__)
-    else:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of itertools, from Python 3.12
-            make, given, *states = iterator.__reduce__()
-        twin = make(*_inner(given, copies))
-        for state in states if states != [None] else ():  # an accumulate that is not begun
-            twin.__setstate__(_inner(state, copies))
-    return copies.setdefault(id(iterator), twin)
+        return lru_cache(**iterator.cache_parameters())(iterator.__wrapped__)
+    if isinstance(iterator, BuiltinMethodType):
+        return getattr(copy.deepcopy(iterator.__self__, memo), iterator.__name__)
+    if isinstance(iterator, io.IOBase):
+        raise TypeError("a copy would read on in the same place")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of itertools, from Python 3.12
+        return copy.deepcopy(iterator, memo)
 
 
-def _inner(part: Any, copies: dict[int, Any]) -> Any:
-    """Return a part of an iterator with copies of the iterators in it."""
-    if type(part) is tuple:  # of several: what a chain goes over
-        return tuple(_inner(each, copies) for each in part)
-    return _copied(part, copies) if is_half_consumed(part) else part
+def _has_iterators(it: Any) -> bool:
+    return any(map(_has_iterators, it)) if type(it) is tuple else is_half_consumed(it)
 
 
 class Refusal:
@@ -111,3 +104,61 @@ class Refusal:
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(name) if name.startswith("__") else BadInputError(self._message)
+
+
+def fresh(loader: Any) -> Any:
+    """Return a loader over the same data for the probes of a search.
+
+    A ``DataLoader`` keeps the iterator of persistent workers; a shallow copy keeps its own, and its workers from one
+    probe to the next: ``end_workers`` ends them. Containers of loaders are copied likewise.
+
+    Raises:
+        BadInputError: If it cannot be iterated, or only once.
+    """
+    if isinstance(loader, DataLoader):
+        twin = copy.copy(loader)
+        if any(map(is_half_consumed, vars(loader).values())):
+            given = stand_ins(reach([loader]))
+            vars(twin).update((name, given.get(id(value), value)) for name, value in vars(loader).items())
+        twin._iterator = None
+        object.__setattr__(twin, "persistent_workers", loader.num_workers > 0)
+        return twin
+    if type(loader) is dict:
+        return {name: fresh(each) for name, each in loader.items()}
+    if type(loader) in (list, tuple) and loader and isinstance(loader[0], DataLoader):
+        return type(loader)(map(fresh, loader))
+    if not isinstance(loader, Iterable):
+        raise BadInputError(f"the loader must be iterable, got {type(loader).__name__}.")
+    if not is_half_consumed(loader):
+        return loader
+    if isinstance(twin := stand_ins(reach([loader]))[id(loader)], Refusal):
+        raise BadInputError(
+            f"the loader is a one-shot iterator ({type(loader).__name__}) and a search would use it up; pass the "
+            f"DataLoader or a list of batches, or an object whose __iter__ begins anew."
+        )
+    return twin
+
+
+def length_of(loader: Any) -> int:
+    """Return how many batches one pass over a loader gives; 0 where it does not say."""
+    try:
+        return len(loader)
+    except (TypeError, NotImplementedError, RuntimeError):  # of Lightning's CombinedLoader, before it is begun
+        return 0
+
+
+def loaders_in(data: Any) -> list[Any]:
+    """Return the loaders in one loader, or in a dictionary or list of them; subclasses of these are not read."""
+    each = data.values() if type(data) is dict else data if type(data) in (list, tuple) else [data]
+    return [item for item in each if isinstance(item, DataLoader)]
+
+
+def end_workers(twin: Any) -> None:
+    """End the workers of what ``fresh`` returned.
+
+    They would wait for the garbage collector, and it for them: 5 s for each.
+    """
+    for each in loaders_in(twin):
+        iterator, each._iterator = each._iterator, None
+        if hasattr(iterator, "_shutdown_workers"):
+            iterator._shutdown_workers()

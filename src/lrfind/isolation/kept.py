@@ -23,12 +23,20 @@ from torch.utils.data import DataLoader
 from typing_extensions import Self
 
 from lrfind.errors import NotPutBackError
-from lrfind.isolation.generators import GENERATORS, generators_kept, global_generators, seed_each
-from lrfind.isolation.iterators import stand_ins
-from lrfind.isolation.loaders import end_workers
+from lrfind.isolation.iterators import end_workers, stand_ins
 from lrfind.isolation.memory import notes_of_memory
 from lrfind.isolation.notes import Note, moved, notes_of, put_back
-from lrfind.isolation.process import global_state, imports_told, reading_refused, shared_with_threads
+from lrfind.isolation.process import (
+    GENERATORS,
+    are_kept,
+    generators_kept,
+    global_generators,
+    global_state,
+    imports_told,
+    reading_refused,
+    seed_each,
+    shared_with_threads,
+)
 from lrfind.isolation.reach import Found, instances, is_leaf, path_to, reach
 
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
@@ -64,7 +72,8 @@ class Kept:
     def __enter__(self) -> Self:
         """Note everything."""
         with ExitStack() as stack:
-            stack.enter_context(generators_kept())  # apart from the notes: to compare the state of NumPy's is slow
+            if not are_kept.get():  # apart from the notes: to compare the state of NumPy's is slow
+                stack.enter_context(generators_kept())
             self._state += global_state()
             self._skip += [*threading.enumerate(), *global_generators()]
             with _undisturbed():
@@ -96,6 +105,7 @@ class Kept:
         A Ctrl-C, or another signal, that comes while things are put back is heard when all is back.
         """
         loaders = [(each, each._iterator) for each in instances(self._found, DataLoader)]
+        token = are_kept.set(False)
         try:
             self._give_stand_ins()
             for loader, _ in loaders:  # which begins anew, also where it keeps its workers
@@ -106,6 +116,7 @@ class Kept:
             with reading_refused(self._found, self._shared), imports_told(self._note_module):
                 yield
         finally:
+            are_kept.reset(token)
             with _undisturbed():
                 for loader, iterator in loaders:
                     if loader._iterator is not iterator:
@@ -139,8 +150,8 @@ class Kept:
         things = [each for each, _ in self._found.values()]
         self._note_memory(state, data)
         self._notes += notes_of([os.environ, *things])
-        wrappers = {id(vars(each)) for each in instances(state, DistributedDataParallel)}
-        self._wrappers = [(it, kept) for _, it, kept in self._notes if id(it) in wrappers]
+        wrappers = set(map(id, instances(state, DistributedDataParallel)))
+        self._wrappers = [(vars(it), kept) for _, it, kept in self._notes if id(it) in wrappers]
 
     def _prepare(self) -> bool:
         """Bring what was found into the form in which it is noted; say whether that changes what is found."""

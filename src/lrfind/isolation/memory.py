@@ -18,8 +18,9 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from lrfind.isolation.notes import Note, Rule, do_nothing
+from lrfind.isolation.notes import Note
 from lrfind.isolation.reach import Found, hooks_of, inner_tensors, instances, is_leaf
+from lrfind.isolation.states import Rule, do_nothing
 
 SHARE = 0.05
 """Of memory that nearly never moves, the smallest blocks up to this share of the whole are copied ..."""
@@ -175,7 +176,7 @@ def _put_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> None:
     if place is None or _place(it) != place:
         it.data = alias
     if needs_grad is not None:
-        it.requires_grad_(needs_grad)
+        (it if is_leaf(it) else it.detach_()).requires_grad_(needs_grad)
         it.grad = grad
     for now, then in zip(hooks_of(it), hooks, strict=True):
         if now is not None:

@@ -1,27 +1,38 @@
-"""The process: what training meets beside its own objects: torch's global hooks and modes, threads, imports."""
+"""The process: what training meets beside its own objects: generators of random numbers, hooks, threads, imports."""
 
 from __future__ import annotations
 
 import multiprocessing.connection
 import multiprocessing.queues
 import queue
+import random
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, partial
-from importlib.abc import Loader
-from importlib.machinery import ModuleSpec
-from types import ModuleType, SimpleNamespace
+from importlib.machinery import SourceFileLoader
+from types import ModuleType
 from typing import Any
 
+import numpy as np
+import torch
 from torch.nn.modules import module as modules
 from torch.optim import optimizer as optimizers
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from lrfind.errors import BadInputError
-from lrfind.isolation.reach import Found, instances, is_of_user_by, path_to, reach
+from lrfind.isolation.kinds import is_of_user, is_of_user_by
+from lrfind.isolation.notes import notes_of
+from lrfind.isolation.reach import Found, instances, path_to, reach
+
+GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+
+are_kept = ContextVar("are_kept", default=False)
+"""Whether the global generators are put back at the end of what runs, outside of a probe; to note NumPy's is slow."""
+
 
 _READS: dict[type, str] = {
     queue.Queue: "get",
@@ -96,35 +107,66 @@ def _read(read: Callable[..., Any], thread: int, message: str, *args: Any, **kwa
 
 @contextmanager
 def imports_told(imported: Callable[[ModuleType], None]) -> Iterator[None]:
-    """Tell of each module of the user's that is first imported within ``with``, as soon as it is."""
+    """Tell of each module of the user's that is first imported within ``with``, as soon as it has run."""
 
-    def find_spec(name: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        others = (each for each in sys.meta_path if each is not finder and hasattr(each, "find_spec"))
-        spec = next((spec for each in others if (spec := each.find_spec(name, path, target))), None)
-        if spec is not None and hasattr(spec.loader, "exec_module") and is_of_user_by(name, spec.origin):
-            spec.loader = _Telling(spec.loader, imported)
-        return spec
+    def exec_module(loader: Any, module: ModuleType) -> None:
+        run(loader, module)
+        if is_of_user(module):
+            imported(module)
 
-    finder: Any = SimpleNamespace(find_spec=find_spec)
-    sys.meta_path.insert(0, finder)
+    kind: Any = SourceFileLoader  # that of every file, by which those of other tools are made
+    run = kind.exec_module
+    kind.exec_module = exec_module
     try:
         yield
     finally:
-        with suppress(ValueError):
-            sys.meta_path.remove(finder)
+        del kind.exec_module  # which is inherited
 
 
-class _Telling(Loader):
-    """Loads a module as another loader does, leaves it to that one, and tells that it is loaded."""
+def global_generators() -> list[Any]:
+    """Return the generators of the process: of Python, of NumPy, of torch on every device.
 
-    def __init__(self, loader: Any, imported: Callable[[ModuleType], None]) -> None:
-        self._loader, self._imported = loader, imported
-        self.create_module = loader.create_module  # type: ignore[method-assign]
+    Devices are begun: a probe that was the first to use one would leave it with the probe's seed.
+    """
+    functions: list[Any] = [random.random, np.random.random]  # methods of the global generators
+    found = [*(function.__self__ for function in functions), torch.default_generator]
+    devices: tuple[Any, ...] = (torch.cuda, torch.xpu)
+    for device in devices:
+        if device.is_available():
+            device.init()
+            found += device.default_generators
+    if torch.backends.mps.is_available():
+        found.append(torch.mps._get_default_mps_generator())
+    return found
 
-    def exec_module(self, module: ModuleType) -> None:
-        """Run the module."""
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        self._loader.exec_module(module)
-        self._imported(module)
+
+def seed_all(seed: int, *holders: Any) -> None:
+    """Seed Python, NumPy, torch (every device) and the generators that the holders hold, of torch, NumPy and Python."""
+    seed_each(seed, [*instances(reach(holders), GENERATORS), *global_generators()])
+
+
+def seed_each(seed: int, generators: Iterable[Any]) -> None:
+    """Seed generators of torch, NumPy and Python."""
+    for each in generators:
+        if isinstance(each, torch.Generator):
+            each.manual_seed(seed)
+        elif isinstance(each, np.random.Generator):
+            bits = each.bit_generator
+            bits.state = type(bits)(seed).state
+        elif isinstance(each, np.random.RandomState) and not isinstance(each._bit_generator, np.random.MT19937):
+            each.set_state({**type(each._bit_generator)(seed).state, "has_gauss": 0, "gauss": 0.0})
+        else:
+            each.seed(seed % 2**32)
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """Put the global generators back on leaving, however that comes about."""
+    notes = notes_of(global_generators())
+    token = are_kept.set(True)
+    try:
+        yield
+    finally:
+        are_kept.reset(token)
+        for rule, it, kept in notes:  # which is no more work than to compare
+            rule.put_back(it, kept)

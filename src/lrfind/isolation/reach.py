@@ -1,94 +1,64 @@
 """Reach: one walk over everything that training can move, and the one rule for what is entered.
 
 An object is entered through whatever it refers to; a function through what it closes over, its defaults, and the names
-of modules that its code mentions; a tensor through its gradient, its hooks and, where it wraps others, those. Not
-entered are the classes and modules of installed libraries, and the machinery that runs beside training: threads, locks,
-loggers, compilers, process groups. Subclasses of the user's are entered, whatever they derive from.
+of modules that its code mentions; a tensor through its gradient, its hooks and, where it wraps others, those. What is
+not entered ``kinds.py`` says.
 """
 
 from __future__ import annotations
 
 import gc
-import io
 import logging
-import os
-import random
 import sys
-import sysconfig
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import suppress
-from functools import cache, cached_property, lru_cache
+from contextvars import ContextVar
+from functools import cached_property
 from itertools import chain
-from pathlib import Path
-from types import CodeType, FrameType, FunctionType, MemberDescriptorType, ModuleType, TracebackType
-from typing import Any, NamedTuple, TypeVar
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
-from torch.optim.lr_scheduler import LRScheduler
-from torch.utils.data import DataLoader, Dataset, Sampler
-from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+from lrfind.isolation.kinds import (
+    ATOMS,
+    CACHES,
+    DATA,
+    attributes_of,
+    is_closed,
+    is_kind,
+    is_of_user,
+    names_of,
+    once_for_each,
+    slots_of,
+)
 
 MOST = 100_000
-"""The elements of a larger container are not entered: they are data. The container itself is put back."""
-
-DATA = (DataLoader, Dataset, Sampler)
-"""Kinds that hold data rather than state."""
-
-CACHES = type(cache(len))
-"""What ``functools.lru_cache`` returns; its order is kept in links of its own, which nobody else may touch."""
-
-_ATOMS = {
-    *(int, float, complex, bool, str, bytes, type(None), type(...), range, slice, CodeType),
-    *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
-}
-_TRAINED = (torch.Tensor, torch.nn.Module, torch.optim.Optimizer, LRScheduler, torch.amp.GradScaler, *DATA)
-_CLOSED = (
-    *(FrameType, TracebackType, threading.Thread, logging.Logger, logging.Handler),
-    *(_BaseDataLoaderIter, io.IOBase, type(os.environ), random.SystemRandom),
-)
-_CLOSED_MODULES = (
-    *("torch._", "torch.autograd.", "torch.cuda.", "torch.fx.", "torch.profiler.", "torch.utils.tensorboard."),
-    *("torch.distributed._", "torch.distributed.d", "torch.distributed.fsdp.", "torch.distributed.tensor."),
-    *("_thread.", "threading.", "concurrent.", "asyncio.", "_asyncio.", "subprocess.", "logging.", "socket."),
-    *(f"multiprocessing.{part}" for part in ("con", "m", "p", "q", "sync", "u")),
-    *("importlib.", "_frozen_importlib", "typing.", "_abc.", "IPython.", "ipykernel.", "zmq.", "tornado.", "rich."),
-    *("lrfind.", "wandb.", "mlflow.", "tensorboard.", "tensorboardX."),
-)
-_OPENED = (
-    *(f"torch.distributed.fsdp._fully_shard._fsdp_{each}." for each in ("state", "param_group", "param")),
-    *(f"threading.{each}." for each in ("Event", "Semaphore", "BoundedSemaphore")),
-    *("asyncio.queues.", "rich.progress.Progress.", "rich.progress.Task."),
-)
-"""What FSDP2 keeps beside a module, to match the hooks that it puts on it when it first runs; and plain counters."""
+"""The elements of a larger container are data and not entered. It is put back, and so are containers in it: those that
+are its elements, and within these as many as have ten times so many elements together."""
 
 
 class Found(dict[int, tuple[Any, Any]]):
     """By its ``id``, each object that was reached, with the one that it was reached from; of a root, None."""
 
     @cached_property
-    def by_type(self) -> dict[type, list[Any]]:
+    def by_type(self) -> list[tuple[type, list[Any]]]:
         """The objects of each type."""
-        grouped: dict[type, list[Any]] = {}
+        grouped: dict[int, tuple[type, list[Any]]] = {}
         for each, _ in self.values():
-            grouped.setdefault(type(each), []).append(each)
-        return grouped
-
-
-T = TypeVar("T")
-
-
-def per_type(function: Callable[[Any], T]) -> Callable[[Any], T]:
-    """Ask a function of types once for each."""
-    return cache(function)
+            if (kind := id(type(each))) not in grouped:
+                grouped[kind] = type(each), []
+            grouped[kind][1].append(each)
+        return list(grouped.values())
 
 
 class _Unentered(NamedTuple):
-    """A part that is put back and not entered."""
+    """A container that is put back and not entered, but for the containers in it."""
 
     it: Any
 
@@ -102,28 +72,33 @@ def reach(roots: Iterable[Any], known: Container[int] = (), later: list[Any] | N
         later: Where it is given, data is put there instead of being entered.
     """
     found, unentered = Found(), Found()
+    room = 10 * MOST
     open_: deque[tuple[Any, Any]] = deque((root, None) for root in roots)
     while open_:
         each, holder = open_.popleft()
         key, kind = id(each), type(each)
-        if key in found or key in known or kind in _ATOMS:
+        if key in found or key in known or id(kind) in ATOMS:
             continue
         if kind is _Unentered:
-            unentered[id(each.it)] = each.it, holder
+            it = each.it
+            if id(it) not in unentered and (room > 0 or id(holder) not in unentered):
+                unentered[id(it)] = it, holder
+                room -= len(it)
+                open_.extend((part, it) for part in (_containers_in(it) if room > 0 else ()))
             continue
-        if later is not None and issubclass(kind, DATA):
+        if later is not None and is_kind(kind, DATA):
             later.append(each)
             continue
         found[key] = each, holder
         for part in _parts_of(kind)(each):
-            if type(part) not in _ATOMS and id(part) not in found:
+            if id(type(part)) not in ATOMS and id(part) not in found:
                 open_.append((part, each))
     return Found({**unentered, **found}) if unentered else found
 
 
 def instances(found: Found, kinds: Any) -> list[Any]:
     """Return what was found of some kinds."""
-    return [each for kind, some in found.by_type.items() if issubclass(kind, kinds) for each in some]
+    return [each for kind, some in found.by_type if is_kind(kind, kinds) for each in some]
 
 
 def path_to(each: Any, found: Found) -> str:
@@ -149,96 +124,41 @@ def _named_parts(holder: Any) -> Iterable[tuple[Any, Any]]:
     return chain(attributes.items(), ((name, getattr(holder, name, None)) for name in slots_of(type(holder))))
 
 
-def attributes_of(each: Any) -> dict[str, Any] | None:
-    """Return the dictionary of an object's attributes; None where it has none."""
-    try:
-        found = object.__getattribute__(each, "__dict__")
-    except AttributeError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
-@per_type
-def slots_of(kind: type) -> list[str]:
-    """Return the names of the slots of a class, but for those of C."""
-    written = [vars(owner) for owner in kind.__mro__ if "__slots__" in vars(owner)]
-    return [name for names in written for name, slot in names.items() if type(slot) is MemberDescriptorType]
-
-
-@lru_cache(maxsize=1 << 12)
-def _names_in(code: CodeType) -> tuple[str, ...]:
-    """Return the names that the code of a function mentions, and that of those defined in it."""
-    inner = (name for each in code.co_consts if isinstance(each, CodeType) for name in _names_in(each))
-    return tuple(dict.fromkeys((*code.co_names, *inner)))
-
-
-def names_of(function: FunctionType) -> tuple[str, ...]:
-    """Return the names that a function of the user's mentions, of its module or of others; none of a library's."""
-    given = function.__globals__
-    return _names_in(function.__code__) if is_of_user_by(given.get("__name__"), given.get("__file__")) else ()
-
-
-@per_type
-def is_of_user(it: Any) -> bool:
-    """Say whether a class or a module is of a script, a notebook or a project, not of an installed library."""
-    name = it.__name__ if type(it) is ModuleType else it.__module__
-    return isinstance(name, str) and is_of_user_by(name, getattr(sys.modules.get(name), "__file__", None))
-
-
-@cache
-def is_of_user_by(name: str | None, file: str | None) -> bool:
-    """Say by the name and the file of a module whether it is of the user."""
-    first = (name or "").partition(".")[0]
-    package = sys.modules.get(first) if first != name else None
-    if package is not None and not is_of_user_by(first, getattr(package, "__file__", None)):
-        return False
-    if file is None or first == "lrfind":
-        return first not in ("lrfind", *sys.builtin_module_names) and not first.startswith("_frozen")
-    return not any(Path(file).is_relative_to(folder) for folder in _libraries())
-
-
-@cache
-def _libraries() -> frozenset[str]:
-    named = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    return frozenset((*named, *(path for path in sys.path if path.endswith(("site-packages", "dist-packages")))))
-
-
-@per_type
-def is_closed(kind: type) -> bool:
-    """Say whether objects of a type are neither entered nor put back."""
-    if issubclass(kind, (type, threading.local, *_TRAINED)) or is_of_user(kind):
-        return False
-    name = f"{kind.__module__}.{kind.__qualname__}."
-    return issubclass(kind, _CLOSED) or (name.startswith(_CLOSED_MODULES) and not name.startswith(_OPENED))
-
-
-@per_type
+@once_for_each
 def _parts_of(kind: Any) -> Callable[[Any], Iterable[Any]]:
     """Return what gives the parts of an object of a type."""
     if is_closed(kind):
         return lambda each: ()
     for kinds, parts in _PARTS:
-        if issubclass(kind, kinds):
+        if is_kind(kind, kinds):
             return parts
     refers_to = _of_object if kind.__dictoffset__ else gc.get_referents
-    if issubclass(kind, (dict, list, tuple, set, frozenset, deque)):
+    if is_kind(kind, (dict, list, tuple, set, frozenset, deque)):
         return lambda each: refers_to(each) if len(each) <= MOST else _beside_elements(each)
     return refers_to
 
 
 def _of_object(each: Any) -> Iterable[Any]:
-    return attributes_of(each), *gc.get_referents(each)
+    attributes = attributes_of(each)
+    return *(attributes or {}).values(), *(part for part in gc.get_referents(each) if part is not attributes)
 
 
 def _beside_elements(each: Any) -> Iterable[Any]:
-    """Return the parts of a large container but for its elements; containers among these are put back as they are."""
-    elements = each.values() if isinstance(each, dict) else each
-    inner = (_Unentered(part) for part in elements if type(part) in (dict, list, set))
-    return type(each), attributes_of(each), *(getattr(each, name, None) for name in slots_of(type(each))), *inner
+    slots = (getattr(each, name, None) for name in slots_of(type(each)))
+    return type(each), *(attributes_of(each) or {}).values(), *slots, *_containers_in(each)
+
+
+def _containers_in(each: Any) -> Iterator[_Unentered]:
+    """Yield the containers of Python among the elements of one, and in tuples among them."""
+    for part in each.values() if isinstance(each, dict) else each:
+        if type(part) is tuple:
+            yield from _containers_in(part)
+        elif type(part) in (dict, list, set, deque):
+            yield _Unentered(part)
 
 
 def _of_tensor(each: torch.Tensor) -> Iterator[Any]:
-    yield attributes_of(each)
+    yield from (attributes_of(each) or {}).values()
     for hooks in hooks_of(each):
         yield from (hooks or {}).values()
     if is_lazy(each):
@@ -278,12 +198,21 @@ def is_leaf(tensor: torch.Tensor) -> bool:
         return False
 
 
-def _of_array(each: np.ndarray[Any, Any]) -> Iterable[Any]:
-    return attributes_of(each), *(each.flat if each.dtype.kind == "O" and each.size <= MOST else ())
+def _of_array(each: np.ndarray[Any, Any]) -> Iterator[Any]:
+    yield from (attributes_of(each) or {}).values()
+    if each.dtype.hasobject and each.size <= MOST:
+        yield from [each[name] for name in each.dtype.names] if each.dtype.names else each.flat
+
+
+def _of_logger(each: Any) -> Iterable[Any]:
+    """The filters and handlers of the user's; a library's are not entered."""
+    if is_of_user(type(each)):
+        return _of_object(each)
+    return [part for part in (*each.filters, *getattr(each, "handlers", ())) if is_of_user(type(part))]
 
 
 def _of_function(each: FunctionType) -> Iterable[Any]:
-    given = each.__closure__ or (), each.__defaults__ or (), (each.__kwdefaults__, vars(each))
+    given = each.__closure__ or (), each.__defaults__ or (), [each.__kwdefaults__], vars(each).values()
     return chain(*given, (each.__globals__.get(name, sys.modules.get(name)) for name in names_of(each)))
 
 
@@ -294,7 +223,9 @@ _PARTS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
     (FunctionType, _of_function),
     (ModuleType, lambda each: list(vars(each).values()) if is_of_user(each) else ()),
     (weakref.ReferenceType, lambda each: (each(),)),
+    (ContextVar, lambda each: (each.get(None),)),
+    (logging.Filterer, _of_logger),
     (threading.local, lambda each: (vars(each),)),
-    (CACHES, lambda each: (each.__wrapped__, vars(each))),
+    (CACHES, lambda each: (each.__wrapped__, *vars(each).values())),
     (torch.jit.ScriptModule, lambda each: (*_of_object(each), *each.parameters(), *each.buffers())),
 )

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from lrfind.errors import BadInputError
-from lrfind.isolation.reach import is_of_user_by, names_of
+from lrfind.isolation.kinds import is_of_user_by, names_of
 
 _PLAIN = (str, int, float, complex, bool, bytes, type(None), PurePath, torch.dtype, torch.device, np.generic)
 

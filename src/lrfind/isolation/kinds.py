@@ -1,0 +1,146 @@
+"""Kinds: of what type things are, whose code they are, and whether the walk enters them.
+
+Not entered are the classes and modules of installed libraries, and the machinery that runs beside training: threads,
+locks, compilers, process groups. Subclasses of the user's are entered, whatever they derive from.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import random
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType, MemberDescriptorType, ModuleType, TracebackType
+from typing import Any, TypeVar
+
+import torch
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+DATA = (DataLoader, Dataset, Sampler)
+"""Kinds that hold data rather than state."""
+
+CACHES = type(cache(len))
+"""What ``functools.lru_cache`` returns; its order is kept in links of its own, which nobody else may touch."""
+
+ATOMS = frozenset(
+    id(kind)
+    for kind in (
+        *(int, float, complex, bool, str, bytes, type(None), type(...), range, slice, CodeType),
+        *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
+    )
+)
+"""By ``id``: the class of a class may forbid to hash it."""
+_TRAINED = (torch.Tensor, torch.nn.Module, torch.optim.Optimizer, LRScheduler, torch.amp.GradScaler, *DATA)
+_CLOSED = (
+    *(FrameType, TracebackType, threading.Thread),
+    *(_BaseDataLoaderIter, io.IOBase, type(os.environ), random.SystemRandom),
+)
+_CLOSED_MODULES = (
+    *("torch._", "torch.autograd.", "torch.cuda.", "torch.fx.", "torch.profiler.", "torch.utils.tensorboard."),
+    *("torch.distributed._", "torch.distributed.d", "torch.distributed.fsdp.", "torch.distributed.tensor."),
+    *("_thread.", "threading.", "concurrent.", "asyncio.", "_asyncio.", "subprocess.", "logging.", "socket."),
+    *(f"multiprocessing.{part}" for part in ("con", "m", "p", "q", "sync", "u")),
+    *("importlib.", "_frozen_importlib", "typing.", "_abc.", "IPython.", "ipykernel.", "zmq.", "tornado.", "rich."),
+    *("lrfind.", "wandb.", "mlflow.", "tensorboard.", "tensorboardX."),
+)
+_OPENED = (
+    *(f"torch.distributed.fsdp._fully_shard._fsdp_{each}." for each in ("state", "param_group", "param")),
+    *(f"threading.{each}." for each in ("Event", "Semaphore", "BoundedSemaphore")),
+    *("asyncio.queues.", "rich.progress.Progress.", "rich.progress.Task."),
+)
+"""What FSDP2 keeps beside a module, to match the hooks that it puts on it when it first runs; and plain counters."""
+
+T = TypeVar("T")
+
+
+def once_for_each(function: Callable[[Any], T]) -> Callable[[Any], T]:
+    """Ask a function once for each type or code object: by its ``id``, since hashing one is slow, or forbidden."""
+    answers: dict[int, tuple[Any, T]] = {}
+
+    def answer(it: Any) -> T:
+        known = answers.get(id(it))
+        if known is None:
+            known = answers[id(it)] = it, function(it)
+        return known[1]
+
+    return answer
+
+
+def is_kind(kind: type, kinds: Any) -> bool:
+    """Say whether a type is, or derives from, one of some kinds."""
+    try:
+        return issubclass(kind, kinds)
+    except TypeError:  # an abstract class among them would hash it, which its own class forbids
+        return any(base is each for base in kind.__mro__ for each in (kinds if isinstance(kinds, tuple) else [kinds]))
+
+
+def attributes_of(each: Any) -> dict[str, Any] | None:
+    """Return the dictionary of an object's attributes; None where it has none."""
+    try:
+        found = object.__getattribute__(each, "__dict__")
+    except AttributeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+@once_for_each
+def slots_of(kind: type) -> list[str]:
+    """Return the names of the slots of a class, but for those of C."""
+    written = [vars(owner) for owner in kind.__mro__ if "__slots__" in vars(owner)]
+    return [name for names in written for name, slot in names.items() if type(slot) is MemberDescriptorType]
+
+
+@once_for_each
+def _names_in(code: CodeType) -> tuple[str, ...]:
+    """Return the names that the code of a function mentions, and that of those defined in it."""
+    inner = (name for each in code.co_consts if isinstance(each, CodeType) for name in _names_in(each))
+    return tuple(dict.fromkeys((*code.co_names, *inner)))
+
+
+def names_of(function: FunctionType) -> tuple[str, ...]:
+    """Return the names that a function of the user's mentions, of its module or of others; none of a library's."""
+    given = function.__globals__
+    return _names_in(function.__code__) if is_of_user_by(given.get("__name__"), given.get("__file__")) else ()
+
+
+@once_for_each
+def is_of_user(it: Any) -> bool:
+    """Say whether a class or a module is of a script, a notebook or a project, not of an installed library."""
+    name = it.__name__ if type(it) is ModuleType else it.__module__
+    return isinstance(name, str) and is_of_user_by(name, getattr(sys.modules.get(name), "__file__", None))
+
+
+@cache
+def is_of_user_by(name: str | None, file: str | None) -> bool:
+    """Say by the name and the file of a module whether it is of the user."""
+    first = (name or "").partition(".")[0]
+    package = sys.modules.get(first) if first != name else None
+    if package is not None and not is_of_user_by(first, getattr(package, "__file__", None)):
+        return False
+    if file is None or first == "lrfind":
+        return first not in ("lrfind", *sys.builtin_module_names) and not first.startswith("_frozen")
+    return not any(Path(file).is_relative_to(folder) for folder in _libraries())
+
+
+@cache
+def _libraries() -> frozenset[str]:
+    named = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return frozenset((*named, *(path for path in sys.path if path.endswith(("site-packages", "dist-packages")))))
+
+
+@once_for_each
+def is_closed(kind: type) -> bool:
+    """Say whether objects of a type are neither entered nor put back."""
+    if is_kind(kind, (type, threading.local, ContextVar, logging.Filterer, *_TRAINED)) or is_of_user(kind):
+        return False
+    name = f"{kind.__module__}.{kind.__qualname__}."
+    return is_kind(kind, _CLOSED) or (name.startswith(_CLOSED_MODULES) and not name.startswith(_OPENED))
