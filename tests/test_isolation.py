@@ -1,7 +1,6 @@
 """Everything that a probe can reach is put back, wherever it is kept: the walk and the notes, without a training."""
 
 import asyncio
-import decimal
 import functools
 import gc
 import importlib
@@ -1254,14 +1253,16 @@ def test_a_class_that_cannot_be_hashed_is_put_back(is_data):
     assert (Odd.count, odd.seen) == (0, [])
 
 
-def test_what_an_object_in_c_holds_is_named_where_nothing_can_give_it_back():
-    holder = Holder(decimal.Context(prec=5))
+def test_what_an_object_in_c_holds_is_named_where_it_cannot_be_given_back():
+    holder = Holder(BytesIO(b"abc"))
+    view = holder.thing.getbuffer()  # while which is there, it takes no other state
 
     def step():
-        holder.thing.prec += 1
+        view[0] = 7
 
-    with pytest.raises(NotPutBackError, match=r"the search moved .*holder.*thing and could not put it back"):
-        probed(step, step)
+    with pytest.raises(NotPutBackError, match=r"the search moved .*thing and could not put it back"):
+        probed(step, holder)
+    view.release()
 
 
 def test_a_generator_that_awaits_is_named():

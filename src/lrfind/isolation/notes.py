@@ -93,6 +93,10 @@ def _items(it: dict[Any, Any]) -> dict[Any, Any]:
     return {name: dict.__getitem__(it, name) for name in kind.__iter__(it)}
 
 
+def _same_items(it: dict[Any, Any], kept: dict[Any, Any]) -> bool:
+    return _is_same(it if type(it) in (dict, OrderedDict) else _items(it), kept)
+
+
 def _put_items(it: dict[Any, Any], kept: dict[Any, Any]) -> None:
     kind: Any = OrderedDict if isinstance(it, OrderedDict) else dict
     kind.clear(it)
@@ -130,6 +134,9 @@ def _object(names: Sequence[str]) -> Rule:
             kept[name] = _get(it, name)
         return kept
 
+    def is_same(it: Any, kept: dict[str, Any]) -> bool:
+        return _is_same(keep(it) if names else attributes_of(it) or {}, kept)
+
     def put_back(it: Any, kept: dict[str, Any]) -> None:
         for name in names:
             if _get(it, name) is not kept[name]:
@@ -138,7 +145,7 @@ def _object(names: Sequence[str]) -> Rule:
             attributes.clear()
             attributes.update((name, value) for name, value in kept.items() if name not in names)
 
-    return Rule(keep, put_back)
+    return Rule(keep, put_back, is_same)
 
 
 def _named(get: Callable[[Any], dict[str, Any] | None], bind: Callable[[Any, str, Any], None]) -> Rule:
@@ -181,7 +188,7 @@ _NAMES: dict[type, tuple[str, ...]] = {
 """What objects of types in C have under a name."""
 _RULES: tuple[tuple[Any, Rule], ...] = (
     *STATES,
-    (dict, Rule(_items, _put_items)),
+    (dict, Rule(_items, _put_items, _same_items)),
     (list, _elements(list, list, list.extend)),
     (deque, _elements(deque, list, deque.extend)),
     (set, _elements(set, set, set.update)),

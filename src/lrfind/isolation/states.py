@@ -55,34 +55,23 @@ def _is_equal(now: Any, then: Any) -> bool:
 
 
 def has_state(kind: Any) -> bool:
-    """Say whether a type is written in C and makes known to ``pickle`` what its objects hold."""
-    if is_closed(kind) or hasattr(kind, "__next__") or is_kind(kind, _WITHOUT_STATE):
+    """Say whether a type is written in C and its objects can be given a state, as ``pickle`` does."""
+    if is_closed(kind) or hasattr(kind, "__next__") or is_kind(kind, (BaseException, np.dtype, np.ndarray)):
         return False
-    given = kind.__reduce__, kind.__reduce_ex__, getattr(kind, "__setstate__", object.__reduce__)
-    return any(
-        each not in (object.__reduce__, object.__reduce_ex__) and type(each) is not types.FunctionType for each in given
-    )
+    return not isinstance(getattr(kind, "__setstate__", has_state), types.FunctionType)
 
 
 def _state(it: Any) -> Any:
     """What ``pickle`` would make an object again from; None of one that cannot be pickled, or is large."""
     try:
-        made = it.__reduce_ex__(2)
+        _, _, state, *_ = it.__reduce_ex__(2)
     except Exception:  # noqa: BLE001, it cannot be pickled
         return None
-    state = made[2] if len(made) > 2 and hasattr(it, "__setstate__") else made[1] if isinstance(made, tuple) else None
     return None if isinstance(state, (bytes, str)) and len(state) > _LARGEST else state
 
 
-def _steady_state(it: Any) -> Any:
-    """The same; None where it is another one each time."""
-    state = _state(it)
-    return state if _is_equal(_state(it), state) else None
-
-
 def _put_state(it: Any, kept: Any) -> None:
-    if hasattr(it, "__setstate__"):
-        it.__setstate__(_anew(kept, {id(part) for part in gc.get_referents(it)}))
+    it.__setstate__(_anew(kept, {id(part) for part in gc.get_referents(it)}))
 
 
 def _anew(state: Any, own: set[int]) -> Any:
@@ -158,14 +147,13 @@ def _put_environment(it: Any, kept: dict[Any, Any]) -> None:
     it.update((it.decodekey(name), it.decodevalue(value)) for name, value in kept.items())
 
 
-STATE = Rule(_steady_state, _put_state, lambda it, kept: _is_equal(_state(it), kept))
-_WITHOUT_STATE = (BaseException, np.dtype, np.ndarray, frozenset, types.MethodType)
+STATE = Rule(_state, _put_state, lambda it, kept: _is_equal(_state(it), kept))
 STATES: tuple[tuple[Any, Rule], ...] = (
     (
         torch.Generator,
         Rule(torch.Generator.get_state, torch.Generator.set_state, lambda it, kept: torch.equal(it.get_state(), kept)),
     ),
-    ((random.Random, io.BytesIO, io.StringIO), STATE),
+    ((random.Random, np.random.RandomState, io.BytesIO, io.StringIO), STATE),
     ((bytearray, array, ctypes._SimpleCData.__mro__[1]), Rule(_bytes, _put_bytes)),
     (_MANAGERS.DictProxy, _proxy(lambda it, kept: (it.clear(), it.update(kept)))),
     ((_MANAGERS.ListProxy, _MANAGERS.ArrayProxy), _proxy(lambda it, kept: it.__setitem__(slice(None), kept))),
