@@ -324,6 +324,7 @@ def logger():
 
 def move_logger(it):
     it.warning("one more")
+    it.addHandler(logging.NullHandler())
     it.calls += 1
 
 
@@ -347,7 +348,7 @@ def rewritten():
 
 CONTAINERS = {
     "context variable": (context_variable, move_context_variable, lambda it: repr(it.get())),
-    "logger": (logger, move_logger, lambda it: (it.calls, it.filters[0].count)),
+    "logger": (logger, move_logger, lambda it: (it.calls, it.filters[0].count, len(it.handlers))),
     "element of XML": (
         lambda: ElementTree.fromstring("<a n='1'><b/></a>"),
         lambda it: (it.set("n", "2"), it.append(ElementTree.Element("c")), it[0].set("n", "3")),

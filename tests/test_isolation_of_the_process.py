@@ -5,6 +5,7 @@ import multiprocessing
 import queue
 import sys
 import threading
+from importlib.machinery import SourceFileLoader
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -63,6 +64,24 @@ def test_a_module_of_the_users_is_put_back(way, tmp_path, monkeypatch):
         assert importlib.reload(module) is module
     finally:
         for name in ("stepping", "counted", "package", "package.counted"):
+            sys.modules.pop(name, None)
+
+
+def test_a_search_within_a_search_leaves_imports_to_the_outer_one(tmp_path, monkeypatch):
+    (tmp_path / "counted.py").write_text("steps = 0\n")
+    (tmp_path / "stepping.py").write_text("def move():\n    import counted\n    counted.steps += 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    step = importlib.import_module("stepping").move
+    before = dict(vars(SourceFileLoader))
+    try:
+        with Kept((step,)) as outer, outer.probe(0):
+            with Kept(()) as inner, inner.probe(0):
+                pass
+            step()
+        assert sys.modules["counted"].steps == 0
+        assert dict(vars(SourceFileLoader)) == before
+    finally:
+        for name in ("stepping", "counted"):
             sys.modules.pop(name, None)
 
 

@@ -115,12 +115,14 @@ def imports_told(imported: Callable[[ModuleType], None]) -> Iterator[None]:
             imported(module)
 
     kind: Any = SourceFileLoader  # that of every file, by which those of other tools are made
-    run = kind.exec_module
+    is_inherited, run = "exec_module" not in vars(kind), kind.exec_module
     kind.exec_module = exec_module
     try:
         yield
     finally:
-        del kind.exec_module  # which is inherited
+        kind.exec_module = run
+        if is_inherited:  # not set by a search that goes on around this one
+            del kind.exec_module
 
 
 def global_generators() -> list[Any]:

@@ -205,10 +205,7 @@ def _of_array(each: np.ndarray[Any, Any]) -> Iterator[Any]:
 
 
 def _of_logger(each: Any) -> Iterable[Any]:
-    """The filters and handlers of the user's; a library's are not entered."""
-    if is_of_user(type(each)):
-        return _of_object(each)
-    return [part for part in (*each.filters, *getattr(each, "handlers", ())) if is_of_user(type(part))]
+    return _of_object(each) if is_of_user(type(each)) else (each.filters, getattr(each, "handlers", None))
 
 
 def _of_function(each: FunctionType) -> Iterable[Any]:
