@@ -19,7 +19,7 @@ from lrfind.options import NAMES
 ROOT = Path(lrfind.__file__).parent
 
 ROOMS = [
-    ["errors", "replies", "numbers"],
+    ["errors", "replies", "numbers", "rank_store"],
     ["words", "codec", "schedules"],
     ["records"],
     ["curves"],

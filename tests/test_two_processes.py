@@ -95,10 +95,13 @@ def test_a_trainer_finds_in_shards_what_it_finds_in_whole_models(how):
     assert found == pytest.approx(whole[: len(found)], rel=1e-6)
 
 
-@pytest.mark.parametrize("case", ["both fail at once", "both fail later"])
-def test_where_all_ranks_fail_each_says_its_own_and_training_can_go_on(case):
+@pytest.mark.parametrize(
+    ("case", "place"),
+    [("both fail at once", "loss"), ("both fail later", "loss"), ("both fail in backward", "backward")],
+)
+def test_where_all_ranks_fail_each_says_its_own_and_training_can_go_on(case, place):
     for rank, result in enumerate(results("pytorch", case)):
-        assert result["said"] == ["ValueError", f"rank {rank} fails in its loss"]
+        assert result["said"] == ["ValueError", f"rank {rank} fails in its {place}"]
         assert result["moved"] == []
         assert result["losses"]
 
@@ -128,6 +131,18 @@ def test_a_rank_that_waits_for_one_that_failed_and_stays_says_so_and_raises_when
     assert_one_failed("pytorch", "rank 1 fails and stays", 1, "in its loss")
     waiting = launched("pytorch", False)["rank 1 fails and stays"][0]
     assert "lrfind: rank 1 failed with ValueError: rank 1 fails in its loss. Rank 0 waits for it" in waiting["said"]
+
+
+@pytest.mark.parametrize(("case", "name"), [("ddp options fail", "method"), ("ddp strategies fail", "strategy")])
+def test_where_ranks_search_for_different_things_each_says_what_differs(case, name):
+    first, second = results("pytorch", case)
+    assert first["said"] == second["said"]
+    assert f"{name} is " in first["said"][1]
+
+
+def test_a_rank_that_waits_for_one_that_has_not_called_find_says_so():
+    results("pytorch", "one begins late")
+    assert "rank 1 has not begun this search" in launched("pytorch", False)["one begins late"][0]["said"]
 
 
 def assert_one_failed(group, case, failed, where):

@@ -58,6 +58,8 @@ def said_of(first, second):
         return "**training differs**"
     if other["lr"] is None:
         return "a rate on rank 0, training equal"
+    if "each alone" in first["case"]:
+        return "a rate of each rank, training equal"
     return "one rate, training equal" if one["lr"] == other["lr"] else "**two rates**"
 
 

@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, TensorDataset
 
 import lrfind
-import lrfind.ranks
+import lrfind.rank_store
 
 OPTIONS = {"progress": False, "steps": 40}
 
@@ -297,7 +297,7 @@ def failing(who, where, after=5, make=ddp, stays=0.0):
     """Return a case in which some ranks fail in a probe; their processes go, or stay for some seconds."""
 
     def case(rank):
-        lrfind.ranks.STUCK = 1.0
+        lrfind.rank_store.STUCK = 1.0
         model, optimizer, loader = prepared(make, rank, "mid-training")
         batches, counter = list(loader), itertools.count()
         seed(rank)
@@ -306,6 +306,8 @@ def failing(who, where, after=5, make=ddp, stays=0.0):
         def fail_in(place):
             if place == where and rank in who and next(counter) >= after:
                 raise ValueError(f"rank {rank} fails in its {place}")
+
+        hook = next(model.parameters()).register_hook(lambda gradient: fail_in("backward"))
 
         class Batches:
             def __iter__(self):
@@ -323,11 +325,100 @@ def failing(who, where, after=5, make=ddp, stays=0.0):
         except Exception as error:  # noqa: BLE001, whatever it is, the test is to hear of it
             said = type(error).__name__, str(error)
         seconds, moved = time.monotonic() - start, differences(before, state_of(model, optimizer))
+        hook.remove()
         time.sleep(stays if rank in who else 0.0)
         losses = train(model, optimizer, batches, step) if len(who) == 2 else []
         return {"said": said, "seconds": seconds, "moved": moved, "losses": losses}
 
     return case
+
+
+def skipping(rank):
+    """Return a step that one rank skips now and then, as a gradient scaler of its own would."""
+    counter = itertools.count(1)
+
+    def body(model, optimizer, batch):
+        optimizer.zero_grad()
+        loss = F.mse_loss(model(batch[0]), batch[1])
+        loss.backward()
+        if not (rank == 1 and next(counter) % 5 == 0):
+            optimizer.step()
+        return loss.detach()
+
+    return body
+
+
+def averaging(rank, is_late=False):
+    """No type says that the model is parallel: the step averages gradients, or every now and then weights.
+
+    In the latter case, the losses of one rank diverge, so that its own probe would end, before the first average.
+    """
+    group = dist.new_group([0, 1])
+
+    def new_step():
+        counter = itertools.count(1)
+
+        def body(model, optimizer, batch):
+            optimizer.zero_grad()
+            count, loss = next(counter), F.mse_loss(model(batch[0]), batch[1])
+            loss.backward()
+            if not is_late:
+                average(group, (part.grad for part in model.parameters()))
+            optimizer.step()
+            if is_late and count % 55 == 0:
+                average(group, (part.data for part in model.parameters()))
+            return loss.detach() * (1e3 if is_late and rank == 1 and count > 45 else 1.0)
+
+        return body
+
+    options = {"steps": 60, "max_lr": 0.3} if is_late else {}
+    return beside(network, rank, find=by_step(**options), new_step=new_step)
+
+
+def average(group, tensors):
+    for tensor in tensors:
+        dist.all_reduce(tensor, group=group)
+        tensor /= 2
+
+
+def alone_with_files(rank):
+    """Rank 0 searches, then each rank for its own, and each keeps what has run in a file."""
+    files = by_loss(resume=f"search{rank}.json")
+    alone = files(*prepared(network, 0, "fresh"), None).lr if rank == 0 else None
+    dist.barrier()
+    found = beside(network, rank, find=files)
+    assert alone in (None, found["lr"])
+    assert found["lr"] == by_loss()(*prepared(network, rank, "fresh"), None).lr
+    return found
+
+
+def differing(*options):
+    """Return a case in which ranks search for different things."""
+
+    def case(rank):
+        try:
+            return {"lr": by_loss(**options[rank])(*prepared(ddp, rank, "fresh"), None).lr, "moved": [], "differs": []}
+        except lrfind.BadInputError as error:
+            return {"said": [type(error).__name__, str(error)], "moved": []}
+
+    return case
+
+
+def lbfgs(rank):
+    """Its line search judges losses by itself, and the loss of each rank is another one."""
+    seed(0)
+    model, loader = DistributedDataParallel(nn.Linear(8, 1)), data(rank)
+    optimizer = torch.optim.LBFGS(model.parameters(), 0.1, max_iter=3, line_search_fn="strong_wolfe")
+    finding = by_loss(strategy="range", steps=24)(model, optimizer, loader, None)
+    return {"lr": finding.lr, "moved": [], "differs": []}
+
+
+def late_to_search(rank):
+    """One rank calls find some seconds after the other."""
+    lrfind.rank_store.STUCK = 0.5
+    parts = prepared(ddp, rank, "fresh")
+    time.sleep(2.0 * rank)
+    return {"lr": by_loss(strategy="range")(*parts, None).lr, "moved": [], "differs": []}
 
 
 def searched(make, when="fresh", find=None, **about):
@@ -360,6 +451,16 @@ CASES = {
     "fsdp2 nan in one shard": poisoned(fsdp2),
     "tensor parallel nan in one shard": poisoned(tensor_parallel),
     "rank 0 alone": alone,
+    "ddp skips steps on one rank": lambda rank: beside(ddp, rank, find=by_step(), new_step=lambda: skipping(rank)),
+    "gradients averaged in a group": averaging,
+    "models averaged late": lambda rank: averaging(rank, is_late=True),
+    "each alone with a file": alone_with_files,
+    "ddp of other lengths": differing({"total_steps": 900}, {"total_steps": 300}),
+    "ddp options fail": differing({"method": "valley"}, {"method": "steepest"}),
+    "ddp strategies fail": differing({"strategy": "range"}, {"strategy": "auto"}),
+    "lbfgs": lbfgs,
+    "one begins late": late_to_search,
+    "both fail in backward": failing((0, 1), "backward", 10),
     "both fail at once": failing((0, 1), "loss", 0),
     "both fail later": failing((0, 1), "loss", 30),
     **{f"rank {rank} fails in its loss": failing((rank,), "loss") for rank in (0, 1)},

@@ -6,14 +6,14 @@ import logging
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from typing_extensions import Self
 
 from lrfind.isolation import Kept
-from lrfind.ranks import RestartProbeError
+from lrfind.ranks import Ranks
 from lrfind.records import Probe, Record
 
 OnStep = Callable[[float, float], None]
@@ -29,6 +29,8 @@ class Loop(ABC):
     """
 
     kept: Kept
+    ranks = Ranks()
+    """The processes that train together; by default this one."""
     _depth = 0
     _open: ExitStack
 
@@ -79,11 +81,8 @@ class Loop(ABC):
 
     def run(self, probe: Probe, on_step: OnStep | None = None) -> Record:
         """Run one probe from the starting point and put everything back, on every exit."""
-        with self, torch.enable_grad():
-            with suppress(RestartProbeError), self.kept.probe(probe.seed):
-                return self._run(probe, on_step)
-            with self.kept.probe(probe.seed):  # from now on, all ranks judge the same losses
-                return self._run(probe, on_step)
+        with self, torch.enable_grad(), self.kept.probe(probe.seed):
+            return self._run(probe, on_step)
 
 
 @contextmanager

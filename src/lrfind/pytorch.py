@@ -124,7 +124,7 @@ class PyTorchLoop(Loop):
         is_driven = any("initial_lr" in group for group in lead.param_groups)
         self.drivers: Sequence[Any] = outermost(living_schedulers(lead)) if is_driven else ()
         self._twins: list[Any] = []
-        self._ranks = Ranks.of(self.model)
+        self.ranks = Ranks.of(self.model)
 
     @property
     def steps_per_epoch(self) -> float:
@@ -139,7 +139,7 @@ class PyTorchLoop(Loop):
         return to_schedule(self.drivers[0]) if self.drivers else None
 
     def _begin(self, stack: ExitStack) -> Kept:
-        stack.enter_context(self._ranks.together())
+        stack.enter_context(self.ranks.together())
         twin = fresh(self.loader)
         stack.callback(end_workers, twin)
         self._twins = [twin]  # a list, in which an iterator gives way to a copy for each probe
@@ -147,7 +147,7 @@ class PyTorchLoop(Loop):
         return Kept(state, data=(self.loader, self._twins), skip=loaders_in(twin))
 
     def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
-        with Recorder(probe, on_step, self._ranks).start(self.optimizer, self.drivers) as recorder:
+        with Recorder(probe, on_step, self.ranks).start(self.optimizer, self.drivers) as recorder:
             self.train(recorder, self._twins[0])
         return recorder.record()
 

@@ -1,53 +1,59 @@
 """Ranks: what the processes of one training must agree on; on one process nothing is done.
 
-Every rank judges the same losses and reads the same records, so that each of them stops, proposes and answers alike.
-Where one fails, all do.
+Every rank judges the same losses, so that all stop alike; what comes next, and the finding, the first one tells the
+others. Where one fails, all do.
 """
 
 from __future__ import annotations
 
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
-from lrfind.errors import RankError
-from lrfind.records import Record
+from lrfind.errors import BadInputError, ProbeError, RankError
+from lrfind.rank_store import Alone, Failure
 
 T = TypeVar("T")
 
-POLL = 0.2
-"""Seconds between two looks for what another rank has said."""
-PATIENCE = 5.0
-"""A rank that fails waits at most so many seconds until all others have heard of it."""
-STUCK = 10.0
-"""A rank that has heard of it, and after so many seconds still waits for the one that failed, says so."""
 
-
-class RestartProbeError(Exception):
-    """A step has used a collective, of which nothing was known before: all ranks train together, and begin anew."""
+class RestartSearchError(Exception):
+    """A step has used a collective, of which nothing was known before: its ranks train together, and begin anew."""
 
 
 class Ranks:
-    """The processes that train a model together; without a process group only this one."""
+    """The processes that train a model together.
 
-    def __init__(self, group: Any = None) -> None:
-        self._group = group
+    Args:
+        group: Their process group; None where there is only this process.
+        may_join: Whether it may turn out, by what a step does, that there are others.
+
+    Attributes:
+        size: How many they are.
+        is_late: Whether another rank waits, in a step that this one has not come to, for them to communicate.
+    """
+
+    def __init__(self, group: Any = None, *, may_join: bool = False) -> None:
+        self._group, self._may_join = group, may_join and group is None and is_distributed()
         self.size = 1 if group is None else dist.get_world_size(group)
-        self._collectives = _collectives() if group is None and is_distributed() else None
-        self._failure: _Failure | None = None
+        self.is_late = False
+        self._failure: Failure | None = None
+        self._alone: Alone | None = None
+        self._model: nn.Module | None = None
 
     @property
     def is_alone(self) -> bool:
         """Whether this is one process, and stays it: there is nobody else to talk to."""
-        return self.size == 1 and self._collectives is None
+        return self.size == 1 and not self._may_join
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the first of them: it proposes, and keeps what has run."""
+        return self.size == 1 or dist.get_rank(self._group) == 0
 
     @classmethod
     def of(cls, model: nn.Module) -> Ranks:
@@ -55,51 +61,117 @@ class Ranks:
 
         Where neither says so, as where rank 0 searches alone, that is this one, until its step talks to the others.
         """
-        return cls(_group_of(model) if is_distributed() else None)
+        ranks = cls(_group_of(model) if is_distributed() else None, may_join=True)
+        ranks._model = model
+        return ranks
 
     @classmethod
     def all(cls) -> Ranks:
         """Return all processes that were started together."""
         return cls(dist.group.WORLD if is_distributed() else None)
 
-    def loss(self, loss: float) -> float:
-        """Return the mean of what each rank gives; NaN where one is.
+    def step(self, loss: float, rate: float | None) -> tuple[float, float | None]:
+        """Return the mean of the losses of a batch, NaN where one is, and the rate of its step, if a rank made one.
 
         Raises:
-            RestartProbeError: If the step has talked to the other processes, for the first time.
+            RestartSearchError: If the step has talked to other processes: averages gradients by itself, say.
         """
-        if self.size > 1:
-            is_nccl = dist.get_backend(self._group) == "nccl"
-            device = torch.device("cuda", torch.cuda.current_device()) if is_nccl else torch.device("cpu")
-            total = torch.tensor(loss, dtype=torch.float64, device=device)
-            dist.all_reduce(total, group=self._group)
-            return total.item() / self.size
-        if self._collectives is not None and self._collectives != _collectives():
-            self._collectives, self._group, self.size = None, dist.group.WORLD, dist.get_world_size()
-            self._failure = _Failure(self._group)
-            raise RestartProbeError
-        return loss
+        if self._alone is not None and (group := self._alone.joined()) is not None:
+            self._alone.end()
+            self._alone, self._failure = None, Failure(group)
+            self._group, self.size, self._may_join, self.is_late = group, dist.get_world_size(group), False, False
+            raise RestartSearchError
+        given = self._gathered(loss, math.nan if rate is None else rate)
+        rates = [rate for _, rate in given if not math.isnan(rate)]  # where one skips a step, the others' counts
+        return sum(loss for loss, _ in given) / self.size, rates[0] if rates else None
+
+    def mean(self, number: float) -> float:
+        """Return the mean of what each rank gives; NaN where one is."""
+        return sum(number for (number,) in self._gathered(number)) / self.size
 
     def all_true(self, is_true: bool) -> bool:
         """Say whether something is true on every rank."""
-        return self.loss(float(is_true)) == 1.0
+        return self.mean(float(is_true)) == 1.0
 
-    def record(self, record: Record) -> Record:
-        """Return a record as every rank is to read it: with the first one's count of the data, which may be longer."""
+    def told(self, work: Callable[[], T]) -> T:
+        """Return what the first rank works out, on every rank; or raise what it raises."""
         if self.size == 1:
-            return record
-        told = [record.epochs, record.steps_per_epoch, record.seconds]
+            return work()
+        told: list[Any] = [None, None]
+        if self.is_first:
+            try:
+                told[0] = work()
+            except Exception as error:  # noqa: BLE001, the other processes wait to be told whatever it is
+                told[1] = error
         dist.broadcast_object_list(told, src=dist.get_global_rank(self._group, 0), group=self._group)
-        return replace(record, epochs=int(told[0]), steps_per_epoch=told[1], seconds=told[2])
+        if told[1] is not None:
+            raise told[1]
+        return cast(T, told[0])
+
+    def agree(self, about: Mapping[str, str], search: Callable[[], T]) -> T:
+        """Run a search; anew where only in it, or in that of another rank, it turns out that ranks train together.
+
+        Args:
+            about: What is searched for, by name; on every rank the same.
+            search: The search.
+
+        Raises:
+            BadInputError: If ranks search for different things; the message says what differs.
+        """
+        while True:
+            self._check_alike(about)
+            with suppress(RestartSearchError):
+                try:
+                    found = search()
+                except ProbeError:
+                    self._await_others()
+                    raise
+                self._await_others()
+                return found
+
+    def _await_others(self) -> None:
+        """Begin anew where another rank, whose search goes on, waits for this one to communicate."""
+        was_late, self.is_late = self.is_late, self._alone is not None and self._alone.is_awaited()
+        if was_late or self.is_late:
+            raise RestartSearchError
+
+    def _check_alike(self, about: Mapping[str, str]) -> None:
+        if self.size == 1:
+            return
+        given: list[Any] = [None] * self.size
+        dist.all_gather_object(given, dict(about), group=self._group)
+        ranks = dist.get_process_group_ranks(self._group)
+        for rank, other in zip(ranks, given, strict=True):
+            for name in {**given[0], **other}:
+                first, differs = (each.get(name, "not there") for each in (given[0], other))
+                if first != differs:
+                    raise BadInputError(
+                        f"the ranks search for different things: {name} is {first} on rank {ranks[0]} and {differs} on "
+                        f"rank {rank}; call find on each of them with the same options and scheduler."
+                    )
+
+    def _gathered(self, *numbers: float) -> list[list[float]]:
+        """Return what each rank gives."""
+        if self.size == 1:
+            return [list(numbers)]
+        is_nccl = dist.get_backend(self._group) == "nccl"
+        device = torch.device("cuda", torch.cuda.current_device()) if is_nccl else torch.device("cpu")
+        given = torch.tensor(numbers, dtype=torch.float64, device=device)
+        found = given.new_empty(self.size * len(numbers))
+        dist.all_gather_into_tensor(found, given, group=self._group)
+        return found.view(self.size, -1).tolist()
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """Let every rank raise where one does: ``RankError`` where that broke off what this one waited for."""
         if self.size > 1:
-            self._failure = _Failure(self._group)
+            self._failure = Failure(self._group)
+        if self._may_join:
+            self._alone = Alone()
         try:
             yield
         except BaseException as error:
+            _reset_reducers(self._model)
             here = f"{type(error).__name__}: {error}"
             first = self._failure.say(here) if self._failure else None
             broken_off = getattr(dist, "DistError", dist.DistBackendError)  # that a rank is missed in a collective
@@ -107,64 +179,8 @@ class Ranks:
                 raise RankError(f"{first}; here everything is put back.") from error
             raise
         finally:
-            if self._failure is not None:
-                self._failure.end()
-
-
-class _Failure(threading.Thread):
-    """The first failure of a rank, told to the others by the store of their process group.
-
-    It is listened for beside the search: later, the process that has failed may be gone, and the store with it.
-    """
-
-    def __init__(self, group: Any) -> None:
-        super().__init__(name="lrfind-ranks", daemon=True)
-        self._size, self._rank = dist.get_world_size(group), dist.get_rank()
-        store = dist.distributed_c10d._get_default_store()
-        self._store = store.clone() if hasattr(store, "clone") else store
-        name = f"lrfind/{group.group_name}"
-        count = self._store.add(f"{name}/searches/{self._rank}", 1)  # all ranks count alike
-        self._key = f"{name}/search/{count}"
-        self._first: str | None = None
-        self._ended = threading.Event()
-        self.start()
-
-    def run(self) -> None:
-        """Listen, until something is heard or the search ends."""
-        while not (self._ended.wait(POLL) or self._listen()):
-            pass
-        if self._first is not None and not self._ended.wait(STUCK):
-            said = f"lrfind: {self._first}. Rank {self._rank} waits for it and goes on when that process ends."
-            print(said, file=sys.stderr, flush=True)
-
-    def say(self, error: str) -> str | None:
-        """Say that this rank has failed; return what the first one said, None where that is this one."""
-        self.end()
-        with suppress(RuntimeError):  # the store is gone with the rank that kept it
-            if not self._listen() and self._store.add(f"{self._key}/failed", 1) == 1:
-                self._store.set(self._key, f"rank {self._rank} failed with {error}")
-                self._wait(lambda: self._store.add(f"{self._key}/heard", 0) >= self._size - 1)
-                return None
-        self._wait(self._listen)
-        return self._first
-
-    def end(self) -> None:
-        """Stop listening."""
-        self._ended.set()
-        self.join()
-
-    def _listen(self) -> bool:
-        """Look for what the first rank that failed has said; return whether it is known."""
-        with suppress(RuntimeError):
-            if self._first is None and self._store.check([self._key]):
-                self._first = self._store.get(self._key).decode()
-                self._store.add(f"{self._key}/heard", 1)
-        return self._first is not None
-
-    def _wait(self, is_done: Callable[[], bool]) -> None:
-        end = time.monotonic() + PATIENCE
-        while not is_done() and time.monotonic() < end:
-            time.sleep(POLL / 10)
+            for listener in filter(None, (self._failure, self._alone)):
+                listener.end()
 
 
 def is_distributed() -> bool:
@@ -177,34 +193,21 @@ def is_first() -> bool:
     return not is_distributed() or dist.get_rank() == 0
 
 
-def told_by_first(work: Callable[[], T]) -> T:
-    """Return what the first process works out, in every process; or raise what it raises."""
-    if not is_distributed():
-        return work()
-    told: list[Any] = [None, None]
-    if is_first():
-        try:
-            told[0] = work()
-        except Exception as error:  # noqa: BLE001, the other processes wait to be told whatever it is
-            told[1] = error
-    dist.broadcast_object_list(told, src=0)
-    if told[1] is not None:
-        raise told[1]
-    return cast(T, told[0])
-
-
-def _collectives() -> int:
-    """Return how many collectives this process has used of the group of all; 0 where the backend does not count."""
-    try:
-        return int(dist.group.WORLD._get_sequence_number_for_group())  # type: ignore[union-attr]
-    except RuntimeError:
-        return 0
-
-
 def local(tensor: torch.Tensor) -> torch.Tensor:
     """Return this rank's part of a tensor, which may be spread over ranks."""
     part = tensor.detach()
     return part.to_local() if hasattr(part, "to_local") else part
+
+
+def _reset_reducers(model: nn.Module | None) -> None:
+    """Let DDP, of which a backward pass was broken off, begin another one."""
+    for module in model.modules() if model is not None else ():
+        if isinstance(module, nn.parallel.DistributedDataParallel):
+            replica = cast(Any, module)
+            try:
+                replica._check_reducer_finalized()
+            except RuntimeError:
+                replica._update_process_group(replica.process_group)
 
 
 def _group_of(model: nn.Module) -> Any:

@@ -18,6 +18,7 @@ from lrfind.loop import OnStep
 from lrfind.optim import Optimizers, Stepping, as_list, groups_of, rates_of, reply_of
 from lrfind.ranks import Ranks, local
 from lrfind.records import Probe, Record, Stop
+from lrfind.steps import needs_closure
 
 IDLE = 1_000
 """After this many batches without an optimizer step, training is taken to make none."""
@@ -54,6 +55,7 @@ class Recorder:
         self._losses: list[float] = []
         self._open: list[float] = []
         self._watch = DivergenceWatch()
+        self._averaging: list[Any] = []
 
     def start(self, optimizers: Optimizers, scheduler: Any = None, named: Sequence[float] = ()) -> Self:
         """Begin to set rates; of several optimizers, the first one counts the steps and the others move with it.
@@ -73,6 +75,9 @@ class Recorder:
             self._reply = reply_of(self._lead) if self.is_probe else None
         self._begun, self._is_started = perf_counter(), True
         self._stepping.__enter__()
+        if self._ranks.size > 1:
+            judging = filter(needs_closure, self._stepping.optimizers)
+            self._averaging = [each.register_step_pre_hook(self._average) for each in judging]
         return self
 
     def __enter__(self) -> Self:
@@ -81,6 +86,8 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         if self._is_started:
             self._stepping.__exit__()
+        for hook in self._averaging:
+            hook.remove()
 
     def begin_pass(self, length: float = 0.0) -> None:
         """Count a pass over the data, which calls ``observe`` so often; 0 or infinite if that is not known."""
@@ -99,15 +106,15 @@ class Recorder:
         Raises:
             BadInputError: If there are many batches and no step.
         """
+        stepping = self._stepping
+        rate = stepping.read
         if not self._is_alone:
-            loss = self._ranks.loss(loss)
+            loss, rate = self._ranks.step(loss, rate)
         self.batches += 1
         is_finite = math.isfinite(loss)
         self._bad = 0 if is_finite else self._bad + 1
-        stepping = self._stepping
-        rate = stepping.read
         if rate is None or self.stop:
-            self._wait(loss)
+            self._wait(loss, is_stepped=rate is not None)
             return self.stop
         stepping.read = None
         if self._open:
@@ -125,8 +132,9 @@ class Recorder:
             stop = stop or "done"
         else:
             stepping.rate = following
-        self.stop = stop
-        return stop
+        is_late = self._ranks.is_late and len(self._lrs) < len(self.probe.lrs) + IDLE
+        self.stop = None if is_late else stop
+        return self.stop
 
     @property
     def steps(self) -> int:
@@ -142,7 +150,7 @@ class Recorder:
             )
         if not self._lrs:
             raise BadInputError(Recorder.nothing_ran if self._is_started else self.nothing_ran)
-        record = Record(
+        return Record(
             self.probe,
             tuple(self._lrs),
             tuple(self._losses),
@@ -156,13 +164,17 @@ class Recorder:
             self._reply,
             self._stepping.lr,
         )
-        return self._ranks.record(record)
 
-    def _wait(self, loss: float) -> None:
+    def _average(self, optimizer: Any, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Let an optimizer that judges losses by itself, as LBFGS, judge their mean: so all ranks take as many."""
+        closure = args[1] if len(args) > 1 else kwargs["closure"]
+        return (optimizer, lambda: torch.as_tensor(self._ranks.mean(float(closure())))), {}
+
+    def _wait(self, loss: float, *, is_stepped: bool) -> None:
         """Keep the loss of a batch on which no step was taken."""
         self._open.append(loss)
-        is_bad = self.is_probe and self._bad >= PATIENCE
-        if self._stepping.read is None and is_bad and (self._bad >= GAPS or not self._is_sound()):
+        is_bad = self.is_probe and self._bad >= PATIENCE and not self._ranks.is_late
+        if not is_stepped and is_bad and (self._bad >= GAPS or not self._is_sound()):
             self.stop = self.stop or "non-finite"
         if len(self._open) > IDLE:
             inner = next((name for name, each in vars(self._lead).items() if hasattr(each, "param_groups")), "")

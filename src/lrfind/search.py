@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar
@@ -15,10 +15,12 @@ from lrfind.errors import BadInputError, ProbeError
 from lrfind.loop import Loop
 from lrfind.options import to_strategy
 from lrfind.progress import Display, display
-from lrfind.ranks import is_first, told_by_first
+from lrfind.ranks import Ranks, is_first
 from lrfind.records import Cost, Finding, Probe, Record
+from lrfind.schedules import name_of
 from lrfind.strategies import Strategy
 from lrfind.strategies.notes import with_advice
+from lrfind.strategies.range_test import LENGTHS
 
 Keep = Callable[[Sequence[Record]], None]
 
@@ -43,19 +45,25 @@ def find_with(
         BadInputError: If an option is unknown or out of its range.
         ProbeError: If the losses cannot be read.
     """
+    ranks = loop.ranks
     with loop:
         strategy = to_strategy(steps_per_epoch=loop.steps_per_epoch, **loop.planned(options))
         is_shown = progress and is_first()
-        with _kept(resume) as (records, keep), display(strategy) if is_shown else nullcontext() as shown:
-            return search(strategy, loop, records=records, keep=keep, shown=shown)
+        with _kept(resume, ranks) as (known, keep), display(strategy) if is_shown else nullcontext() as shown:
+
+            def run() -> Finding:
+                records = ranks.told(lambda: known)
+                return search(strategy, loop, records=records, keep=keep, shown=shown, told=ranks.told)
+
+            return ranks.agree(dict(_described("strategy", strategy)), run)
 
 
 @contextmanager
-def _kept(path: str | os.PathLike[str] | None) -> Iterator[tuple[Sequence[Record], Keep]]:
+def _kept(path: str | os.PathLike[str] | None, ranks: Ranks) -> Iterator[tuple[Sequence[Record], Keep]]:
     """Yield the records that an earlier search left in a file, and what to call with the records at each new one.
 
     The file is replaced whole at each record, and removed where the search comes to an end: with a finding, or because
-    the losses cannot be read. In data-parallel training the first process reads and writes, and tells the others.
+    the losses cannot be read. Of ranks that train together the first one reads and writes, and tells the others.
     """
     if path is None:
         yield (), lambda records: None
@@ -63,11 +71,11 @@ def _kept(path: str | os.PathLike[str] | None) -> Iterator[tuple[Sequence[Record
     file = Path(path)
 
     def keep(records: Sequence[Record]) -> None:
-        if is_first():
+        if ranks.is_first:
             write_json(file, Search(tuple(records)).to_dict())
 
     def remove() -> None:
-        if is_first():
+        if ranks.is_first:
             file.unlink(missing_ok=True)
 
     def begin() -> Sequence[Record]:
@@ -77,11 +85,24 @@ def _kept(path: str | os.PathLike[str] | None) -> Iterator[tuple[Sequence[Record
         return ()
 
     try:
-        yield told_by_first(begin), keep
+        yield ranks.told(begin), keep
     except ProbeError:
         remove()
         raise
     remove()
+
+
+def _described(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield what a strategy searches for, by name; how long training is, the first rank knows."""
+    if name == "schedule":
+        yield name, name_of(value)
+    elif isinstance(value, (str, int, float)):
+        yield name, repr(value)
+    else:
+        yield name, type(value).__name__
+        for each in fields(value) if is_dataclass(value) else ():
+            if each.name not in (*LENGTHS, "steps_per_epoch"):
+                yield from _described(each.name, getattr(value, each.name))
 
 
 def search(
@@ -91,11 +112,12 @@ def search(
     records: Sequence[Record] = (),
     keep: Keep = lambda records: None,
     shown: Display | None = None,
+    told: Callable[[Callable[[], Any]], Any] = lambda propose: propose(),
 ) -> Finding:
     """Run the rounds that a strategy proposes until it answers.
 
     What a search that was cut short already has, in the order that it ran, is not run again; ``keep`` is called with
-    all records so far, at each new one.
+    all records so far, at each new one. ``told`` asks the strategy, or the rank that does.
 
     Raises:
         BadInputError: If the records are of another search.
@@ -104,7 +126,7 @@ def search(
     done: list[Record] = []
     start = perf_counter()
     try:
-        while not isinstance(answer := strategy.propose(done), Finding):
+        while not isinstance(answer := told(lambda: strategy.propose(done)), Finding):
             if shown:
                 shown.on_round(answer)
             for probe in answer:

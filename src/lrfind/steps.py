@@ -25,7 +25,7 @@ def to_step(optimizers: Optimizers, loss_fn: LossFn, accumulate: int = 1) -> Ste
     An optimizer that needs a closure is given one.
     """
     stepped, loss_of = as_list(optimizers), to_loss(loss_fn)
-    takes_closure = any(map(_needs_closure, stepped))
+    takes_closure = any(map(needs_closure, stepped))
 
     def gradients(model: nn.Module, batch: Any) -> torch.Tensor:
         for optimizer in stepped:
@@ -118,7 +118,7 @@ def _check_loss(loss: Any) -> None:
         )
 
 
-def _needs_closure(optimizer: Optimizer) -> bool:
+def needs_closure(optimizer: Optimizer) -> bool:
     """Say whether an optimizer's ``step`` cannot do without a closure, as LBFGS's."""
     parameters = list(inspect.signature(type(optimizer).step).parameters.values())[1:2]
     return bool(parameters) and parameters[0].default is inspect.Parameter.empty and parameters[0].name == "closure"

@@ -65,7 +65,7 @@ class HuggingFaceLoop(Loop):
         self._trainer, self._is_training = trainer, is_training
         self._parts: Any = None
         self._loader: Any = None
-        self._ranks = Ranks.all() if trainer.accelerator.num_processes > 1 else Ranks()
+        self.ranks = Ranks.all() if trainer.accelerator.num_processes > 1 else Ranks(may_join=True)
 
     @property
     def steps_per_epoch(self) -> float:
@@ -95,7 +95,7 @@ class HuggingFaceLoop(Loop):
         return schedule
 
     def _begin(self, stack: ExitStack) -> Kept:
-        stack.enter_context(self._ranks.together())
+        stack.enter_context(self.ranks.together())
         stack.enter_context(quiet(*_LOGGERS))
         trainer = self._trainer
         if trainer.model_init is not None and not self._is_training:  # which may move what it reaches
@@ -109,7 +109,7 @@ class HuggingFaceLoop(Loop):
         how: Any = {"steps": len(probe.lrs), "seed": probe.seed, "is_training": self._is_training}
         inner = inner_trainer(self._trainer, *self._parts, **how)
         inner.get_train_dataloader = partial(self._loader_of, inner.get_train_dataloader, probe.seed)
-        with _ProbeCallback(probe, on_step, self._ranks) as recorder:
+        with _ProbeCallback(probe, on_step, self.ranks) as recorder:
             recorder.scheduler = self._trainer.lr_scheduler
             inner.callback_handler.callbacks = [recorder]
             inner.training_step = recorder.watched(inner.training_step)

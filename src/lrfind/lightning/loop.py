@@ -84,7 +84,7 @@ class LightningLoop(Loop):
         self._gives_loaders = data is None or hasattr(data, "train_dataloader")  # anew for each training
         self._twin = self._made = cast(Any, None)
         self._seen: tuple[list[Any], float] | None = None
-        self._ranks = Ranks.all() if trainer.world_size > 1 else Ranks()
+        self.ranks = Ranks.all() if trainer.world_size > 1 else Ranks(may_join=True)
 
     @property
     def steps_per_epoch(self) -> float:
@@ -131,7 +131,7 @@ class LightningLoop(Loop):
         return self._seen
 
     def _begin(self, stack: ExitStack) -> Kept:
-        stack.enter_context(self._ranks.together())
+        stack.enter_context(self.ranks.together())
         stack.enter_context(quiet(*LOGGER_NAMES))
         self._twin = None if self._gives_loaders else fresh(self._data)
         self._made = None
@@ -139,7 +139,7 @@ class LightningLoop(Loop):
         return Kept((self._trainer, self._module), data=(self._data,), skip=loaders_in(self._twin))
 
     def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
-        with ProbeCallback(probe, on_step, self._ranks, self._optimizer) as recorder:
+        with ProbeCallback(probe, on_step, self.ranks, self._optimizer) as recorder:
             self._fit(recorder)
         return recorder.record()
 
