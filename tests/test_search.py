@@ -437,10 +437,12 @@ from pathlib import Path
 import torch.distributed as dist
 from test_search import Dies, MadeUpLoop
 from lrfind.errors import LRFindError
+from lrfind.ranks import Ranks
 from lrfind.search import find_with
 
 rank, folder = int(sys.argv[1]), Path(sys.argv[2])
 dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+MadeUpLoop.ranks = Ranks.all()
 own = folder / str(rank)  # as on two machines that share no disk
 try:
     find_with(Dies(2), resume=own / "search.json")
