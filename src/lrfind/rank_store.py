@@ -16,6 +16,8 @@ POLL = 0.2
 """Seconds between two looks for what another rank has said."""
 PATIENCE = 5.0
 """A rank that fails waits at most so many seconds until all others have heard of it."""
+GRACE = 3.0
+"""A rank that searches alone takes the others to begin within so many seconds, if they do."""
 STUCK = 10.0
 """A rank that waits for another one longer than so many seconds says so."""
 
@@ -145,14 +147,15 @@ class Alone(_Listener):
                         self._tell()
                         return True
                     seen[rank] = (before, since) if line == before else (line, now)
-                    if state != "alone" or now - seen[rank][1] > STUCK:  # it has ended, or its process is gone
+                    limit = {"absent": self._begun + GRACE, "alone": seen[rank][1] + STUCK}  # its process may be gone
+                    if now > limit.get(state, 0.0):
                         del seen[rank]
                 time.sleep(POLL / 10)
         return False
 
     def _line_of(self, rank: int) -> str:
         key = f"lrfind/alone/{rank}"
-        return self._store.get(key).decode() if self._store.check([key]) else "ended"
+        return self._store.get(key).decode() if self._store.check([key]) else "absent"
 
     def _tell(self) -> None:
         self._beat += 1

@@ -157,9 +157,9 @@ class Ranks:
         is_nccl = dist.get_backend(self._group) == "nccl"
         device = torch.device("cuda", torch.cuda.current_device()) if is_nccl else torch.device("cpu")
         given = torch.tensor(numbers, dtype=torch.float64, device=device)
-        found = given.new_empty(self.size * len(numbers))
-        dist.all_gather_into_tensor(found, given, group=self._group)
-        return found.view(self.size, -1).tolist()
+        found = [torch.empty_like(given) for _ in range(self.size)]
+        dist.all_gather(found, given, group=self._group)
+        return torch.stack(found).tolist()
 
     @contextmanager
     def together(self) -> Iterator[None]:
