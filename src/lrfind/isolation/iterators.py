@@ -77,12 +77,7 @@ def _has_iterators(it: Any) -> bool:
 
 
 class Refusal:
-    """Stands for an iterator that can be neither copied nor put back; reading it raises ``BadInputError``.
-
-    Args:
-        name: Where training keeps the iterator.
-        kind: The name of its type.
-    """
+    """Stands for an iterator that can be neither copied nor put back; reading it raises ``BadInputError``."""
 
     def __init__(self, name: str, kind: str) -> None:
         self._message = (

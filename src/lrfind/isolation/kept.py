@@ -189,13 +189,7 @@ class Kept:
 
 
 def _exchanged(kept: Any, given: dict[int, Any], kinds: Any = (tuple, frozenset)) -> Any:
-    """Return a noted value with its iterators replaced by stand-ins; the value itself if it holds none.
-
-    Args:
-        kept: The noted value.
-        given: The stand-ins, by the ``id`` of what they replace.
-        kinds: What is rebuilt; inside a container only tuples and frozen sets, which cannot be changed in place.
-    """
+    """Return a noted value with its iterators replaced by stand-ins (by ``id``); the value itself if it holds none."""
     if id(kept) in given or not isinstance(kept, kinds):
         return given.get(id(kept), kept)
     if isinstance(kept, np.ndarray) and kept.dtype != object:
@@ -231,7 +225,6 @@ def _move_gradients_out_of_graphs(state: Found) -> None:
 
 
 def _sharded_kinds() -> tuple[type, ...]:
-    """Return the module types of FSDP2, whose weights may be gathered or sharded."""
     kind = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)
     return () if kind is None else (kind,)
 

@@ -38,12 +38,8 @@ Values = torch.Tensor | np.ndarray[Any, Any]
 def notes_of_memory(state: Found, data: Found) -> Iterator[tuple[Any, Note]]:
     """Note tensors, and each block of memory that training reaches once, however many tensors share it.
 
-    Args:
-        state: What models, optimizers and functions reach.
-        data: What only loaders, datasets and samplers reach.
-
-    Yields:
-        A tensor or array, and a note of it or of its block.
+    ``state`` is what models, optimizers and functions reach, ``data`` what only loaders, datasets and samplers reach.
+    Yields a tensor or array, and a note of it or of its block.
     """
     for each in (*instances(state, torch.Tensor), *instances(data, torch.Tensor)):
         yield each, (TENSOR, each, TENSOR.keep(each))
@@ -89,7 +85,6 @@ def _places(state: Found) -> Callable[[Any], str]:
 
 
 def _with_inner(each: Any) -> Iterator[torch.Tensor]:
-    """Yield a tensor and those that it wraps or consists of; nothing if it is no tensor."""
     if isinstance(each, torch.Tensor):
         yield each
         for inner in () if is_lazy(each) else inner_tensors(each):

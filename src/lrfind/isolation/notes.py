@@ -25,7 +25,6 @@ from lrfind.isolation.kinds import (
 from lrfind.isolation.states import STATE, STATES, Rule, has_state
 
 _HEAP = 1 << 9
-"""The flag of types that are written in Python."""
 _MISSING = object()
 
 
@@ -148,7 +147,6 @@ def _object(names: Sequence[str]) -> Rule:
 
 
 def _named(get: Callable[[Any], dict[str, Any] | None], bind: Callable[[Any, str, Any], None]) -> Rule:
-    """Return a rule for what binds names; names bound since are removed."""
 
     def put_back(it: Any, kept: dict[str, Any]) -> None:
         now = get(it) or {}

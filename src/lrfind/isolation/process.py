@@ -63,7 +63,6 @@ def shared_with_threads(found: Found) -> list[Any]:
 
 
 def _of_other_threads() -> Iterator[Any]:
-    """Yield the local and global variables of the user's functions that run in other threads."""
     for thread, top in sys._current_frames().items():
         frame = None if thread == threading.get_ident() else top
         while frame is not None:
@@ -75,12 +74,7 @@ def _of_other_threads() -> Iterator[Any]:
 
 @contextmanager
 def reading_refused(found: Found, shared: list[tuple[Any, str]]) -> Iterator[None]:
-    """Forbid this thread to take from queues and pipes that other threads and processes fill.
-
-    Args:
-        found: What training reaches.
-        shared: What other threads reach too, each with its name.
-    """
+    """Forbid this thread to take from queues and pipes that other threads (``shared``) and processes fill."""
     by_threads = [(each, name) for each, name in shared if isinstance(each, queue.Queue)]
     by_processes = [each for each in instances(found, tuple(_READS)) if not isinstance(each, queue.Queue)]
     filled = []
@@ -148,6 +142,7 @@ def seed_all(seed: int, *holders: Any) -> None:
 
 
 def seed_each(seed: int, generators: Iterable[Any]) -> None:
+    """Seed generators of torch, NumPy and Python."""
     for each in generators:
         if isinstance(each, torch.Generator):
             each.manual_seed(seed)

@@ -39,10 +39,8 @@ from lrfind.isolation.kinds import (
 )
 
 MOST = 100_000
-"""A larger container is data: it is put back, and its elements are not entered.
-
-Containers among its elements are put back too, and those within them until they hold ten times as many elements.
-"""
+"""A larger container is data: it is put back, and its elements are not entered. Containers among these are put back,
+too, and those within them until they hold ten times as many elements."""
 
 
 class Found(dict[int, tuple[Any, Any]]):
@@ -114,7 +112,6 @@ def path_to(each: Any, found: Found) -> str:
 
 
 def _named_parts(holder: Any) -> Iterable[tuple[Any, Any]]:
-    """Return the named parts of an object as pairs of name and part."""
     if isinstance(holder, FunctionType):
         cells = zip(holder.__code__.co_freevars, holder.__closure__ or (), strict=True)
         return chain(cells, holder.__globals__.items(), sys.modules.items())
@@ -128,7 +125,6 @@ def _named_parts(holder: Any) -> Iterable[tuple[Any, Any]]:
 
 @once_for_each
 def _parts_of(kind: Any) -> Callable[[Any], Iterable[Any]]:
-    """Return the function that gives the parts of objects of a type."""
     if is_closed(kind):
         return lambda each: ()
     for kinds, parts in _PARTS:
@@ -188,7 +184,7 @@ def inner_tensors(tensor: torch.Tensor) -> list[torch.Tensor]:
 
 
 def hooks_of(tensor: torch.Tensor) -> tuple[dict[int, Any] | None, ...]:
-    """Return the dictionaries of a tensor's hooks; None where it never had any."""
+    """Return a tensor's dictionaries of hooks; None where it never had any."""
     return tensor._backward_hooks, getattr(tensor, "_post_accumulate_grad_hooks", None)
 
 

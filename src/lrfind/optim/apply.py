@@ -102,7 +102,6 @@ def apply_rate(
 
 
 def _undo_by_hand(optimizer: Optimizer, schedulers: Sequence[Any]) -> None:
-    """Restore what a schedule last set, if something else has set the groups' rates since."""
     rates = [latest_rates(each) for each in schedulers if is_known(each) or isinstance(optimizer_of(each), View)]
     held = held_by(optimizer.param_groups)
     if rates and all(differing(held, each, CLOSE) is not None for each in rates):
@@ -186,7 +185,6 @@ def _begin_again(schedulers: Sequence[Any]) -> None:
 
 
 def _first_ones(scheduler: Any) -> list[Any]:
-    """Return the schedulers that set the first rate, in order."""
     inner = inner_of(scheduler) if is_known(scheduler) else []
     if hasattr(scheduler, "_milestones"):
         inner = inner[bisect_right(scheduler._milestones, 0) :][:1]

@@ -19,13 +19,7 @@ _CLOSED = (LambdaLR, CyclicLR, OneCycleLR, CosineAnnealingWarmRestarts)
 
 
 class _Group(UserDict[str, Any]):
-    """A param group whose rates are divided by the view's factor when read, and multiplied by it when written.
-
-    Attributes:
-        found: The rate last read before one was written, since ``View.begin``.
-        written: The rate that its scheduler has last written.
-        is_written: Whether one was written since ``View.begin``.
-    """
+    """A param group whose rates are divided by the view's factor when read, and multiplied by it when written."""
 
     def __init__(self, view: View, group: Group) -> None:
         self.view, self.data = view, group

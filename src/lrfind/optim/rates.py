@@ -58,11 +58,7 @@ def differing(held: Sequence[float], wanted: Sequence[float], close: float = 0.0
 
 
 def read_rate(groups: Sequence[Group], ratios: Sequence[float]) -> float:
-    """Return the rate that the param groups hold, divided by their ratios.
-
-    Raises:
-        RateNotAppliedError: If the groups do not hold one rate in these ratios.
-    """
+    """Return the rate that the param groups hold, divided by their ratios; ``RateNotAppliedError`` if it is not one."""
     held = held_by(groups)
     base = next((rate / ratio for rate, ratio in zip(held, ratios, strict=True) if ratio), held[0])
     wanted = [base * ratio for ratio in ratios]

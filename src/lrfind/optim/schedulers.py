@@ -37,7 +37,6 @@ def unwrapped(optimizer: Any) -> Optimizer:
 
 
 def _calls_hooks(optimizer: Any) -> bool:
-    """Say whether an optimizer calls torch's step hooks; wrappers that only forward calls do not."""
     is_hooked = getattr(getattr(type(optimizer), "step", None), "hooked", False)  # by the constructor of Optimizer
     return is_hooked and "_optimizer_step_pre_hooks" in vars(optimizer)
 
@@ -52,7 +51,6 @@ def check_hooks(optimizer: Any) -> None:
 
 
 def _wrapped_by(optimizer: Any) -> Any:
-    """Return the optimizer that a wrapper steps; None if it is no wrapper."""
     if _calls_hooks(optimizer) and not type(optimizer).__module__.startswith(_WRAPPING):
         return None
     if hasattr(optimizer, "optimizer"):
@@ -168,7 +166,6 @@ def needs_metric(scheduler: Any) -> bool:
 
 
 def _required(function: Any) -> list[str] | None:
-    """Return the names of a function's required positional arguments; None if unknown."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):

@@ -222,7 +222,6 @@ class AppliedRate(Stepping):
 
 
 def _has_set(scheduler: Any, index: int, rate: float) -> bool:
-    """Say whether a scheduler has set this rate, or does not tell what it set."""
     latest = getattr(scheduler, "_last_lr", None)
     return latest is None or float(latest[index]) == rate
 

@@ -109,6 +109,7 @@ class Change(NamedTuple):
     new: Mapping[float, float]  # from each group's old peak to its new one
 
     def of(self, rate: float) -> float:
+        """Return what a rate becomes."""
         return self.new.get(rate, rate * self.factor)
 
 
@@ -175,7 +176,6 @@ def _rate_in(ratios: Sequence[float], peaks: Sequence[float]) -> float:
 
 
 def _peaks(optimizer: Optimizer, schedulers: Sequence[Any]) -> list[float]:
-    """Return each param group's peak under the schedulers that drive the optimizer."""
     drivers = [each for each in schedulers if drives(each, optimizer)]
     cycles = [each for each in drivers if hasattr(each, "max_lrs") and not needs_metric(each)]
     if cycles:
@@ -271,7 +271,6 @@ class Scheduled:
         )
 
     def _epochs(self, steps: int, epochs: float | None) -> int | None:
-        """Return how often it is stepped if that is once per epoch; else None."""
         if epochs is None or self.unit == "step":
             return None
         count = max(round(epochs), 1)
