@@ -40,7 +40,7 @@ BELOW, ABOVE = 2.0**4.5, 2.0**5.5
 """The slower ramp goes from the first reading divided by the one to the reading times the other."""
 
 IN_ALL, AT_MOST = 3.0, 0.3
-"""With the slower ramp, a search may take this many times a budget that is a share, but this share of training at most."""
+"""With the slower ramp, a search may take this many times a budget that is a share, but this part of training at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Replicated:
         return replace(self.test, steps=int(min(self.test.steps, max(allowed, FEWEST))))
 
     def _second(self, record: Record) -> list[Probe]:
-        """Return the second round: shorter ramps from before the fall to where the loss has diverged, and a slower one."""
+        """Return the shorter ramps, from before the fall to where the loss has diverged, and the slower one."""
         test, curve, known = self.test, to_curve(record), self.test.length(record)
         low, high, left = test.min_lr, test.max_lr, _allowed(self.budget, known) - len(record.lrs)
         if has_edge(curve):

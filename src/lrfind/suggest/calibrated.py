@@ -40,7 +40,7 @@ USUAL_DENSITY = 127 / log2(30 / 1e-6)
 """Steps per octave of the ramp that the other constants are fitted on."""
 
 SHORTER = 0.15
-"""Octaves up for each halving of training below ``HORIZON`` steps, if the fall is clear; longer ones are not measured."""
+"""Octaves up for each halving of training below ``HORIZON`` steps, if the fall is clear; longer is not measured."""
 
 SATURATED = 0.6
 """The least weight of an adaptive optimizer's usual rate if the loss never rises above its start: its edge is vague."""

@@ -1,4 +1,4 @@
-"""What a curve shows, as Smith reads it (arXiv 1506.01186, section 3.3), on the loss instead of the accuracy."""
+"""What a curve shows, as Smith reads it: where the loss starts to fall, and where it stops falling."""
 
 from __future__ import annotations
 
@@ -35,7 +35,14 @@ AGAIN = 4.0
 
 
 def onset(curve: Curve) -> float:
-    """Return the rate at which the loss starts to fall for good; ``ProbeError`` if it never falls."""
+    """Return the rate at which the loss starts to fall for good.
+
+    Raises:
+        ProbeError: If the loss never falls.
+
+    Source:
+        Smith, arXiv 1506.01186, section 3.3, on the loss instead of the accuracy.
+    """
     _check(curve)
     before = curve.smooth[: int(np.argmin(_known(curve))) + 1]
     line = before.max() - SHARE * (before.max() - before[-1])
@@ -43,11 +50,17 @@ def onset(curve: Curve) -> float:
 
 
 def edge(curve: Curve) -> float:
-    """Return the rate at which the loss stops falling; ``ProbeError`` if it never falls.
+    """Return the rate at which the loss stops falling.
 
     It is the highest of the rates that are equally low within the noise: a chance minimum then is at most a little too
     high, never octaves too low. If the fall is weak, the edge is read back from where the loss rises. If the loss
     saturates, the ramp ends without an edge, which is assumed at its usual distance from the fall.
+
+    Raises:
+        ProbeError: If the loss never falls.
+
+    Source:
+        Smith, arXiv 1506.01186, section 3.3, on the loss instead of the accuracy.
     """
     _check(curve)
     known, least = _known(curve), _least(curve)
