@@ -122,11 +122,7 @@ def finding_charts(finding: Finding | None) -> list[Chart]:
 
 
 def finding_chart(finding: Finding) -> Chart:
-    """Return the chart of loss against rate, with every range test, its reading, and the found rate.
-
-    Raises:
-        ProbeError: If there is no range test, or the first has too few losses to be drawn.
-    """
+    """Return loss against rate, each test's reading and the found rate; ``ProbeError`` if no curve can be drawn."""
     if not finding.records:
         raise ProbeError("the finding holds no range test, so that there is no curve to draw; search again.")
     curves = [to_curve(finding.records[0])]
@@ -153,7 +149,6 @@ def finding_chart(finding: Finding) -> Chart:
 
 
 def _rates(finding: Finding, y: Axis, in_use: float | None) -> tuple[list[Mark], str]:
-    """Return the marks of the found rate and the rate in use, and their caption."""
     (low, high), interval, height = finding.interval, span(*finding.interval), y.high - y.low
     middle, top, bottom = y.high - 0.08 * height, y.high - 0.06 * height, y.high - 0.1 * height
     across = (low, low, math.nan, low, high, math.nan, high, high)

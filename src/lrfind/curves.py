@@ -99,7 +99,6 @@ class DivergenceWatch:
         return "diverged" if now > self._bound and self._is_sure() else None
 
     def _bound_from(self, lowest: float) -> None:
-        """Set the bound for losses after the lowest one so far."""
         self._lowest = lowest
         self._bound = self.level + max(2.0 * self._noise, self.level - lowest, 1e-6 * abs(self.level))
 

@@ -67,11 +67,7 @@ class Verifier(ABC):
 
     @property
     def span(self) -> tuple[float, float]:
-        """The least and the greatest rate read back from the optimizer since the first step of training.
-
-        Raises:
-            RateNotAppliedError: If no step was watched.
-        """
+        """The least and the greatest rate read back so far; ``RateNotAppliedError`` if no step was watched."""
         if self.applied is None or not self.applied.steps:
             raise RateNotAppliedError("no step was watched: nothing has been trained with this callback.")
         return self.applied.least, self.applied.greatest

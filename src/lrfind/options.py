@@ -116,11 +116,7 @@ def with_meanings(documented: F) -> F:
 
 
 def with_names(given: Mapping[str, Any], known: Collection[str], *, stacklevel: int = 3) -> dict[str, Any]:
-    """Return options by their current names; ``stacklevel`` is for the warning about a former name.
-
-    Raises:
-        BadInputError: If a name is unknown; the message suggests another.
-    """
+    """Return options by their current names; ``BadInputError`` if one is unknown. ``stacklevel`` is for warnings."""
     options = dict(given)
     if "horizon" in options:
         warnings.warn("horizon= is called total_steps= now.", DeprecationWarning, stacklevel)
@@ -136,11 +132,7 @@ def with_names(given: Mapping[str, Any], known: Collection[str], *, stacklevel: 
 
 
 def to_strategy(*, steps_per_epoch: float = 0.0, **options: Unpack[SearchOptions]) -> Strategy:
-    """Return the strategy that the options of a search select.
-
-    Raises:
-        BadInputError: If an option is unknown, out of its range, or given beside a strategy that is an object.
-    """
+    """Return the strategy that the options of a search select; ``BadInputError`` if they cannot be used."""
     given = with_names(options, NAMES)
     strategy = given.pop("strategy", "auto")
     budget = {"budget": given.pop("budget")} if given.get("budget") is not None else {}

@@ -116,7 +116,6 @@ def _draw_mark(ax: Axes, mark: Mark, label: str | None) -> None:
 
 
 def _label(side: Side, axis: Axis) -> None:
-    """Label an axis, without interpreting text as mathematics."""
     ticks = axis.ticks()
     side.set_ticks([*ticks], [*ticks.values()], parse_math=False)
     side.set_ticks([], minor=True)

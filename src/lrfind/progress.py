@@ -57,7 +57,6 @@ class Display:
         self._say("")
 
     def _say(self, now: str) -> None:
-        """Compose the line: which probe, its rate and loss, the time left, the best so far."""
         count = len(self._probes)
         probe = self._probes[min(self._done, count - 1)]
         kind = "range test" if probe.lrs[0] < probe.lrs[-1] else "probe"

@@ -246,7 +246,6 @@ def _described(value: Any) -> str:
 
 
 def _check_reached(optimizer: Optimizer) -> None:
-    """Check, after the first step, that the loss function trains what the optimizer holds."""
     if not optimizer.state and all(parameter.grad is None for parameter in _parameters_of(optimizer)):
         raise BadInputError(
             f"the loss gives no parameter of {type(optimizer).__name__} a gradient; "

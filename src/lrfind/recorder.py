@@ -90,10 +90,7 @@ class Recorder:
 
         If the optimizer has stepped on the batch, the step is closed; its loss is the mean over its batches. A gradient
         scaler skips the step of a non-finite loss: such losses can end a probe without a step, and do not count for a
-        step that is taken.
-
-        Raises:
-            BadInputError: If there are many batches and no step.
+        step that is taken. Many batches without a step raise a ``BadInputError``.
         """
         if not self._is_alone:
             loss = self._ranks.loss(loss)

@@ -119,7 +119,6 @@ def _check_loss(loss: Any) -> None:
 
 
 def _needs_closure(optimizer: Optimizer) -> bool:
-    """Say whether an optimizer's ``step`` requires a closure, like LBFGS's."""
     parameters = list(inspect.signature(type(optimizer).step).parameters.values())[1:2]
     return bool(parameters) and parameters[0].default is inspect.Parameter.empty and parameters[0].name == "closure"
 

@@ -96,13 +96,10 @@ class Refusal:
 
 
 def fresh(loader: Any) -> Any:
-    """Return a loader over the same data for the probes of a search.
+    """Return a loader over the same data for the probes of a search; ``BadInputError`` if it can be iterated only once.
 
     A ``DataLoader`` is copied shallowly: the copy has its own iterator, and keeps its workers from one probe to the
     next until ``end_workers``. Containers of loaders are copied likewise.
-
-    Raises:
-        BadInputError: If it cannot be iterated, or only once.
     """
     if isinstance(loader, DataLoader):
         twin = copy.copy(loader)

@@ -51,13 +51,8 @@ _PASSES = ("_static_graph_delay_allreduce_enqueued", "num_iterations")
 class Kept:
     """Notes everything that training can move on entry; puts it back after each probe and on exit.
 
-    Args:
-        state: Models, optimizers, functions, and whatever else a step uses.
-        data: Loaders, datasets, samplers.
-        skip: What is not entered: loaders that were made for the probes.
-
-    Raises:
-        NotPutBackError: On exit, if something is not as it was; the message names it.
+    ``state`` is what a step uses (models, optimizers, functions), ``data`` are loaders, datasets and samplers; ``skip``
+    is not entered. On exit, a ``NotPutBackError`` names what is not as it was.
     """
 
     def __init__(self, state: Iterable[Any], data: Iterable[Any] = (), skip: Iterable[Any] = ()) -> None:

@@ -101,7 +101,6 @@ def slots_of(kind: type) -> list[str]:
 
 @once_for_each
 def _names_in(code: CodeType) -> tuple[str, ...]:
-    """Return the names in the code of a function and of those defined in it."""
     inner = (name for each in code.co_consts if isinstance(each, CodeType) for name in _names_in(each))
     return tuple(dict.fromkeys((*code.co_names, *inner)))
 

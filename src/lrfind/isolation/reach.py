@@ -66,10 +66,7 @@ class _Unentered(NamedTuple):
 def reach(roots: Iterable[Any], known: Container[int] = (), later: list[Any] | None = None) -> Found:
     """Return everything that can be reached from some objects, in the order of the walk.
 
-    Args:
-        roots: Where to begin: models, optimizers, functions, loaders, generators.
-        known: The ``id`` of each object that is not entered.
-        later: If given, data is appended to it instead of being entered.
+    Objects whose ``id`` is in ``known`` are not entered; if ``later`` is given, data is appended to it, not entered.
     """
     found, unentered = Found(), Found()
     room = 10 * MOST

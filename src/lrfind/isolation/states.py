@@ -120,7 +120,7 @@ def _frame(it: Any) -> Any:
 
 
 def _value(it: ContextVar[Any]) -> list[Any]:
-    """Return the value of a context variable in a list; empty if not set, which cannot be restored."""
+    """Return a list with the value of a context variable; empty if not set, which cannot be restored."""
     try:
         return [it.get()]
     except LookupError:

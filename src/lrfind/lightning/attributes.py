@@ -98,12 +98,8 @@ def trace(
 ) -> Wiring:
     """Find what a module's optimizer reads: change each candidate, build the optimizer, put everything back.
 
-    Args:
-        module: The module.
-        lr: The rate that the optimizer should have.
-        ratios: Each param group's rate as a multiple of it, if known.
-        attr: The attribute to write to; by default those that the optimizer reads.
-        optimizer: Of several optimizers, the index of the chosen one; by default the first, with which all move.
+    ``lr`` is the rate that it should have, ``ratios`` those of its param groups, if known. ``attr`` is the attribute
+    to write to, by default those that it reads; ``optimizer`` is an index, by default the first, with which all move.
     """
     with _trials(module, optimizer or 0, ratios) as built_with:
         built, *others = built_with({})

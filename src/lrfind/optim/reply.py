@@ -108,6 +108,5 @@ def _stepped(kind: Any, options: dict[str, Any]) -> tuple[torch.Tensor, float]:
 
 
 def _age(optimizer: Optimizer) -> int:
-    """Return how many steps the optimizer has taken, if its state says so; else 0."""
     counts = [state["step"] for state in optimizer.state.values() if isinstance(state, dict) and "step" in state]
     return max((int(each) for each in counts[:1]), default=0)

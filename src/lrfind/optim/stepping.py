@@ -25,13 +25,8 @@ from lrfind.optim.trajectory import Rates, rates_of
 class Stepping:
     """Sets the rate of every step inside ``step()``, after anything else has set it, and reads it back.
 
-    Args:
-        optimizers: The optimizers; the first one counts the steps, and the others move with it.
-        rates: Their rates at the start.
-        rate: The rate of the next step.
-
-    Attributes:
-        read: The rate read back at the latest step, divided by the ratio of its group; None before the first.
+    The first optimizer counts the steps, the others move with it. ``rates`` are those at the start, ``rate`` is that of
+    the next step, ``read`` that of the latest, divided by the ratio of its group (None before the first).
     """
 
     watches_only = False

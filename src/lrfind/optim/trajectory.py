@@ -140,7 +140,7 @@ class Rates:
 def rates_of(
     optimizers: Optimizers, scheduler: Any = None, ratios: Sequence[float] = (), named: Sequence[float] = ()
 ) -> Rates:
-    """Return the rate of one optimizer or of several, and of their param groups.
+    """Return the rate of one optimizer or several, and of their param groups; ``BadInputError`` if it is not positive.
 
     Args:
         optimizers: The optimizers.
@@ -148,9 +148,6 @@ def rates_of(
         ratios: Each group's rate as a multiple of ``lr``, if known from before. An optimizer's state has no
             ``defaults``: loaded into one that was built with another rate, these tell which group has ``lr``.
         named: Rates that training names, in attributes or arguments.
-
-    Raises:
-        BadInputError: If the optimizer has no positive learning rate to measure the ratios against.
     """
     each, schedulers = as_list(optimizers), with_inner(flatten(scheduler))
     first, *others = [_peaks(item, schedulers) for item in each]

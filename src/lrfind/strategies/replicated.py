@@ -1,7 +1,4 @@
-"""The replicated range test: one ramp over all rates, then shorter ones around the fall of the loss.
-
-For short trainings, a slower ramp looks closer.
-"""
+"""The replicated range test: one ramp over all rates, then shorter or slower ones around the fall of the loss."""
 
 from __future__ import annotations
 
@@ -40,7 +37,7 @@ BELOW, ABOVE = 2.0**4.5, 2.0**5.5
 """The slower ramp goes from the first reading divided by the one to the reading times the other."""
 
 IN_ALL, AT_MOST = 3.0, 0.3
-"""With the slower ramp, a search may take this many times a budget that is a share, but this part of training at most."""
+"""With the slower ramp, a search may take this many times a budget that is a share; of training, at most this share."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,6 @@ def reading_of(curve: Curve, training: Training) -> Reading:
 
 
 def _evidence(curve: Curve, training: Training, leaning: float) -> Evidence:
-    """Return what a reading of a curve that has an edge rests on."""
     if in_training(curve, edge(curve), training.steps) == inf:
         return "capped"
     if leaning >= HALF:

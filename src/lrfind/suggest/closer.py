@@ -17,9 +17,6 @@ def closer(curve: Curve, training: Training) -> float:
     Such a ramp takes several steps per octave, more like training than a ramp over all rates. Its reading uses no usual
     rate, so its errors differ from the first one's, and the mean of both is better than either.
 
-    Raises:
-        ProbeError: As ``edge_of_slower``.
-
     Source:
         docs/decisions/0016-a-closer-look.md; ``python -m benchmarks.calibrate`` fits the constants.
     """

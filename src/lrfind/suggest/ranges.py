@@ -51,11 +51,6 @@ MARGIN = 2.0**0.5
 def around(lr: float, rests_on: Evidence, steps: float | None = None) -> tuple[float, float]:
     """Return the rates between which the best one lies, for about 90 % of the benchmark's tasks.
 
-    Args:
-        lr: The reading.
-        rests_on: What it rests on.
-        steps: Optimizer steps of training; None if unknown.
-
     Example:
         >>> [round(end, 2) for end in around(1.0, "edge, adaptive")]
         [0.41, 14.93]
@@ -68,13 +63,10 @@ def around(lr: float, rests_on: Evidence, steps: float | None = None) -> tuple[f
 
 
 def cyclical_range(curve: Curve) -> tuple[float, float]:
-    """Return ``base_lr`` and ``max_lr`` for a cyclical schedule.
+    """Return ``base_lr`` and ``max_lr`` for a cyclical schedule; ``ProbeError`` if the loss never falls.
 
     Smith reads both off the curve: where the accuracy starts to rise, and where it slows, turns ragged or falls. A
     short test gets further than training may, so both are set below its edge, by the best distances measured.
-
-    Raises:
-        ProbeError: If the loss never falls.
 
     Source:
         Smith, arXiv 1506.01186, section 3.3; docs/decisions/0010-range-below-the-edge.md (measured).
