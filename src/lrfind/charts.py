@@ -1,4 +1,4 @@
-"""Charts as plain data: two axes and the marks between them. Matplotlib, the page and the terminal draw them."""
+"""Charts as plain data: two axes and the marks between them; drawn by matplotlib, the HTML page and the terminal."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ FindingKind = Literal["losses", "trend", "again", "interval", "yours", "found", 
 CurveKind = Literal["band", "dashed", "line", "best", "dots"]
 ResultKind = Literal["whisker", "mean", "seed", "beyond", "result"]
 Kind: TypeAlias = FindingKind | CurveKind | ResultKind
-"""What a mark is, which decides its look: ``plots.LOOKS`` in matplotlib, a class of ``page.css`` in the page."""
+"""The type of a mark, which decides its look: ``plots.LOOKS`` in matplotlib, a class of ``page.css`` in the page."""
 
 DOTTED = ("losses", "readings", "dots", "mean", "seed")
-"""Kinds whose points are not joined."""
+"""Marks whose points are not joined."""
 
 TEXTS = ("beyond", "result")
-"""Kinds of which the label is drawn: at an end of the axis, and outside of it."""
+"""Marks drawn as their label: at an end of the axis, and outside of it."""
 
 PALETTE = (
     *("#d1495b", "#30638e", "#b9770e", "#4f7d39", "#7b5ea7", "#00798c"),
     *("#8a5a44", "#c2558f", "#5b6b7f", "#2f8f6b", "#5a6fd8", "#8f8216"),
 )
-"""The colours, by number; the first is for what was found and for the best arm. ``page.css`` has those for the dark."""
+"""The colours, by number; the first is for the found rate and the best arm. ``page.css`` has those of the dark mode."""
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """An axis: its label, its ends, whether it is logarithmic, how a value on it is written; or names at 0, 1, ..."""
+    """An axis: its label, its ends, whether it is logarithmic, how to write values; or names at 0, 1, ..."""
 
     label: str
     low: float
@@ -91,13 +91,13 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Points, and what they are."""
+    """Points of one type."""
 
     kind: Kind
     xs: Numbers  # places on the horizontal axis
     ys: Numbers  # places on the vertical axis; NaN makes a gap
     label: str = ""  # in a legend and under the pointer
-    colour: int | None = None  # its number in the palette; None where the kind decides
+    colour: int | None = None  # its number in the palette; None if the kind decides
     arm: str | None = None  # the arm of a comparison that it belongs to
 
 
@@ -111,22 +111,18 @@ class Chart:
     x: Axis
     y: Axis
     marks: tuple[Mark, ...]
-    read: tuple[Kind, ...] = ()  # kinds of marks whose values are shown under the pointer, and in a table
+    read: tuple[Kind, ...] = ()  # marks whose values are shown under the pointer, and in a table
 
 
 def finding_charts(finding: Finding | None) -> list[Chart]:
-    """Return the chart of a finding in a list, which is empty where there is no curve to draw."""
+    """Return the chart of a finding in a list, which is empty if there is no curve to draw."""
     with suppress(ProbeError):
         return [] if finding is None else [finding_chart(finding)]
     return []
 
 
 def finding_chart(finding: Finding) -> Chart:
-    """Return the loss against the rate for every range test, what each reads, and what is found.
-
-    Raises:
-        ProbeError: If there is no range test, or the first has too few losses to be drawn.
-    """
+    """Return loss against rate, each test's reading and the found rate; ``ProbeError`` if no curve can be drawn."""
     if not finding.records:
         raise ProbeError("the finding holds no range test, so that there is no curve to draw; search again.")
     curves = [to_curve(finding.records[0])]
@@ -153,7 +149,6 @@ def finding_chart(finding: Finding) -> Chart:
 
 
 def _rates(finding: Finding, y: Axis, in_use: float | None) -> tuple[list[Mark], str]:
-    """Return the marks of the rates that are found and in use, and how to read them."""
     (low, high), interval, height = finding.interval, span(*finding.interval), y.high - y.low
     middle, top, bottom = y.high - 0.08 * height, y.high - 0.06 * height, y.high - 0.1 * height
     across = (low, low, math.nan, low, high, math.nan, high, high)

@@ -1,4 +1,4 @@
-"""Frozen data as JSON and back: one way for findings, records, runs and comparisons; and files written whole or not."""
+"""Frozen dataclasses to JSON and back, for all files; files are written atomically."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from lrfind.errors import BadInputError, LRFindError
 
 
 class Plain:
-    """A dataclass that is kept as JSON; a field that had another name carries it as ``metadata={"was": name}``."""
+    """A dataclass that is stored as JSON; a renamed field has its former name in ``metadata={"was": name}``."""
 
     __slots__ = ()
     schema: ClassVar[str] = ""
-    """Of what is kept in a file of its own: what it is, and the version."""
+    """For data with its own file: type and version."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types; numbers that are not finite become the strings that ``float`` reads."""
+        """Return plain JSON types; non-finite numbers become strings that ``float`` reads."""
         return dict(encode(self))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Build what ``to_dict`` was called on; a field that is not there takes its default.
+        """Build an instance from ``to_dict``'s result; a missing field takes its default.
 
         Raises:
             BadInputError: If the schema is another one, or a field is missing or cannot be read.
@@ -45,7 +45,7 @@ class Plain:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read the file that it is kept in.
+        """Read an instance from its file.
 
         Raises:
             BadInputError: If the file is missing, is not JSON or holds something else.
@@ -78,7 +78,7 @@ def encode(value: Any) -> Any:
 
 
 def leaves(data: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value within nested dicts, with the dotted names that lead to it.
+    """Yield each value within nested dicts, with its dotted path.
 
     Example:
         >>> list(leaves({"model": {"width": 8}, "seed": 0}))
@@ -92,7 +92,7 @@ def leaves(data: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _decode(kind: Any, data: Any) -> Any:
-    """Return data as what a type says; None in place of a number is NaN, as earlier versions wrote it."""
+    """Return data as a type says; None for a number is NaN, as earlier versions wrote it."""
     origin, arguments = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         return cast(Any, kind)(**_decode_fields(kind, data))
@@ -128,11 +128,7 @@ _hints = cache(get_type_hints)
 
 
 def read_json(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
-    """Read a JSON object; ``what`` says what it should be.
-
-    Raises:
-        BadInputError: If the file is missing, is not JSON or is not an object.
-    """
+    """Read a JSON object; ``what`` says what it should be. ``BadInputError`` if it cannot be read, or is no object."""
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -144,16 +140,12 @@ def read_json(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
 
 
 def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> Path:
-    """Write JSON as ``write_text`` writes."""
+    """Write JSON with ``write_text``."""
     return write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a file atomically: to a neighbouring one first, then moved into place; a missing folder is made.
-
-    Raises:
-        LRFindError: If the file cannot be written.
-    """
+    """Write a file atomically, and create its folder; ``LRFindError`` if it cannot be written."""
     path = Path(path)
     draft = path.with_name(path.name + ".part")
     try:

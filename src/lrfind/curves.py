@@ -1,4 +1,4 @@
-"""From a record to a curve: loss against learning rate, cleaned for reading; and when a probe has diverged."""
+"""From a record to a curve: loss against rate, cleaned for reading; and when a probe has diverged."""
 
 from __future__ import annotations
 
@@ -17,46 +17,44 @@ from lrfind.replies import Reply
 Array = npt.NDArray[np.float64]
 
 START = 8
-"""The first steps, whose median and range are the level and the noise that a probe is judged against."""
+"""The number of first steps whose median and range are the level and the noise of a probe."""
 
 PATIENCE = 3
 """This many bad losses in a row end a probe; fewer are a gap or a spike."""
 
 GAPS = 24
-"""This many that are not finite do so where the parameters are: batches that training skips."""
+"""This many non-finite losses in a row end it if the parameters are finite: training skips such batches."""
 
 SURE = 8
-"""Where losses have spiked before, so many in a row end a probe, every one of them above three quarters of the losses
-before: by chance that happens once in 65,000 steps, whatever the noise is like."""
+"""After spikes, this many losses in a row end a probe, all of them above three quarters of the earlier ones: by chance
+that happens once in 65,000 steps, with any noise."""
 
 SUDDEN = 0.5
-"""A loss that drifts rises above the straight line through those before it by no more than this share of its rise."""
+"""A loss that drifts exceeds the straight line through the earlier ones by at most this share of its rise."""
 
 DRIFT, TURN = 3.0, 2.0
-"""A loss drifts up where its trend comes this many times the noise above the start, and then falls by that many."""
+"""A loss drifts up if its trend rises this many times the noise above the start, and then falls by that many."""
 
 HEAVY = 4.0
-"""Noise has heavy tails where two losses lie this many times the range of the middle half of them above their median;
-one alone is an accident."""
+"""Noise has heavy tails if two losses lie this many interquartile ranges above the median; one alone is an accident."""
 
 SPIKE = 2.0
-"""Where it has, losses farther above the start than this many times that range count as that far above it."""
+"""With heavy tails, losses are capped at this many interquartile ranges above the start."""
 
 WILD = 6.0
-"""One loss at the start that lies this many times farther out than the others do is not noise."""
+"""One loss at the start that lies this many times farther out than the others is not noise."""
 
 BANDWIDTH = 1.0
-"""Width of the smoothing kernel (its standard deviation), in octaves of the learning rate."""
+"""Standard deviation of the smoothing kernel, in octaves of the learning rate."""
 
 
 class DivergenceWatch:
     """Says, loss by loss, whether a probe should stop.
 
-    A probe has diverged when the median of its last three losses lies above the starting level by more than the
-    starting noise allows and by more than it had fallen below it. That is judged against the start, so that
-    losses may be negative or zero, scaled or shifted. Where losses have jumped so high and come back before, that is
-    noise, and only the last ``SURE`` losses together are evidence. A loss that has risen steadily drifts by itself (a
-    weight of it warms up, say): the level follows it.
+    A probe has diverged when the median of its last three losses is above the starting level by more than the starting
+    noise allows and by more than it had fallen below it. Since that is relative to the start, losses may be negative,
+    zero, scaled or shifted. If losses have jumped so high and come back before, that is noise: only the last ``SURE``
+    losses together count. A loss that has risen steadily drifts (a weight of it warms up, say): the level follows it.
 
     Attributes:
         level: The loss that a probe is judged against.
@@ -76,9 +74,7 @@ class DivergenceWatch:
     def observe(self, loss: float, *, is_sound: bool = False) -> Stop | None:
         """Take the loss of one more step; return why to stop, or None to go on.
 
-        Args:
-            loss: Of the step; one that is not finite says nothing of the rate but for how many come in a row.
-            is_sound: Whether the parameters are finite though the loss is not.
+        ``is_sound`` says that the parameters are finite though the loss is not.
         """
         if not math.isfinite(loss):
             self._gaps += 1
@@ -92,7 +88,7 @@ class DivergenceWatch:
         if len(losses) <= START:
             return None
         low, high = losses[-3], losses[-2]
-        if low > high:  # at every step, a slice and a sort would cost more than all the rest
+        if low > high:  # faster than a slice and a sort
             low, high = high, low
         now = low if loss < low else high if loss > high else loss
         if now < self._lowest:
@@ -103,12 +99,11 @@ class DivergenceWatch:
         return "diverged" if now > self._bound and self._is_sure() else None
 
     def _bound_from(self, lowest: float) -> None:
-        """Set what a loss may rise to after the lowest one so far."""
         self._lowest = lowest
         self._bound = self.level + max(2.0 * self._noise, self.level - lowest, 1e-6 * abs(self.level))
 
     def _is_drift(self, now: float) -> bool:
-        """Say whether a straight line through the losses before foresees most of the rise."""
+        """Say whether a straight line through the earlier losses predicts most of the rise."""
         before = np.clip(self._losses[:-3], self._lowest, self._bound)
         slope, first = np.polyfit(np.arange(len(before)), before, 1)
         foreseen = first + slope * (len(before) + 1)
@@ -136,7 +131,7 @@ def is_heavy(losses: Sequence[float] | Array) -> bool:
 
 
 def spread_of(losses: Sequence[float] | Array) -> float:
-    """Return the range of the losses at the start; one wild loss among them widens it no more than ``WILD`` times.
+    """Return the range of losses; one wild loss among them widens it by no more than ``WILD`` times.
 
     Example:
         >>> [spread_of([2.0, 2.5, 3.0, wild]) for wild in (2.5, 4.0, 1e9)]
@@ -155,7 +150,7 @@ class Curve:
     lrs: Array
     losses: Array  # raw; NaN where not finite
     smooth: Array  # the trend, finite everywhere
-    noise: float  # standard deviation of a raw loss around the trend, where the loss still lies at its start
+    noise: float  # standard deviation of raw losses around the trend, near the start
     level: float  # the loss at the start: what an untrained model has
     stop: Stop = "done"  # this and the next four are the record's
     optimizer: str = ""
@@ -166,15 +161,15 @@ class Curve:
 
     @property
     def log_lrs(self) -> Array:
-        """Natural logarithms of the rates: every rule takes its slopes against these."""
+        """Natural logarithms of the rates; every rule takes its slopes against these."""
         return np.log(self.lrs)
 
 
 def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
-    """Clean the record of a range test for reading; ``octaves`` is the width of the kernel, 0 keeps the raw losses.
+    """Clean the record of a range test for reading; ``octaves`` is the kernel's width, 0 keeps the raw losses.
 
-    Losses far above the start (a probe's last, diverging steps) count as just above it, so that they mark the
-    edge without drowning the trend before it. A loss that drifts up before it falls counts as level until then.
+    Losses far above the start (a probe's last, diverging steps) count as just above it, so that they mark the edge
+    but do not distort the trend before it. A loss that drifts up before it falls counts as level until then.
 
     Raises:
         ProbeError: If fewer than ``START`` losses are finite.
@@ -193,10 +188,10 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
 
 
 def smoother(x: Array, at: Array, width: float) -> Array:
-    """Return the matrix, shape (m, n), that smooths by weighted straight lines: unbiased for one, and without lag.
+    """Return the matrix, shape (m, n), of local linear regression from ``x``, shape (n,), to ``at``, shape (m,).
 
-    Times values at ``x``, shape (n,), it is their trend at ``at``, shape (m,). The weights are Gaussian; their standard
-    deviation is ``width``, in units of x, or the way to the nearest point where that is farther.
+    It is unbiased for a straight line and has no lag. The weights are Gaussian; their standard deviation is ``width``,
+    in units of x, or the distance to the nearest point if that is larger.
 
     Source:
         Cleveland, "Robust locally weighted regression", JASA 74 (1979), section 2, with Gaussian weights.
@@ -213,7 +208,7 @@ def smoother(x: Array, at: Array, width: float) -> Array:
 
 
 def _judged(losses: Array) -> tuple[float, float, Array, bool]:
-    """Return level and noise of the start; the losses, none of them far above it; whether their noise is spiky."""
+    """Return level and noise of the start, the losses capped, and whether their noise is spiky."""
     early, quarter = losses[: max(2 * START, len(losses) // 4)], max(START, len(losses) // 4)
     if is_spiky := is_heavy(early):
         low, middle, high = np.quantile(early, (0.25, 0.5, 0.75))
@@ -232,7 +227,7 @@ def _judged(losses: Array) -> tuple[float, float, Array, bool]:
 
 
 def _without_drift(level: float, smooth: Array, noise: float) -> tuple[float, Array]:
-    """Return level and trend of a loss that drifts up before it falls as if it had begun where it falls."""
+    """Return level and trend; if the loss drifts up before it falls, as if it began at its peak."""
     peaks = np.maximum.accumulate(smooth)
     turned = np.flatnonzero(peaks - smooth > TURN * noise)
     peak = float(peaks[turned[0]]) if len(turned) else level
@@ -240,7 +235,7 @@ def _without_drift(level: float, smooth: Array, noise: float) -> tuple[float, Ar
 
 
 def _deviation(losses: Array) -> float:
-    """The standard deviation of independent noise: successive differences have a median of 0.954 times as much."""
+    """Return the standard deviation of independent noise; the median of successive differences is 0.954 times that."""
     return float(np.median(np.abs(np.diff(losses)))) / 0.954
 
 

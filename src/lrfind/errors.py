@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class LRFindError(Exception):
-    """Anything lrfind refuses or cannot do; the message is one sentence for the person who reads it."""
+    """Base class of lrfind's errors; the message is one sentence for the person who reads it."""
 
 
 class BadInputError(LRFindError, ValueError):
@@ -22,7 +22,7 @@ class ProbeError(LRFindError, RuntimeError):
     """A probe ran but its losses cannot be read.
 
     Attributes:
-        records: What the search has run, to be looked at, or read by another method:
+        records: What the search has run, to look at or to read by another method:
             ``RangeTest(method="minimum").read(error.records[0])``.
     """
 
@@ -30,7 +30,7 @@ class ProbeError(LRFindError, RuntimeError):
 
 
 class RateNotAppliedError(LRFindError, RuntimeError):
-    """The optimizer steps with another rate than the one that was asked for."""
+    """The optimizer steps with a rate other than the one that was applied."""
 
 
 class NotPutBackError(LRFindError, RuntimeError):
@@ -38,7 +38,7 @@ class NotPutBackError(LRFindError, RuntimeError):
 
 
 class RankError(LRFindError, RuntimeError):
-    """Another process of the same training failed in the search; the message names it and says what it said."""
+    """Another process of the same training failed in the search; the message names it and its error."""
 
 
 class DataError(LRFindError, OSError):
@@ -54,11 +54,7 @@ class MissingExtraError(LRFindError, ImportError):
 
 @contextmanager
 def from_extra(extra: str) -> Iterator[None]:
-    """Import within this what an extra installs.
-
-    Raises:
-        MissingExtraError: If it is not installed.
-    """
+    """Import what an extra installs inside this; raise ``MissingExtraError`` if it is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""What the trainers of every framework share: when to search, and that the rate that was found is what trains."""
+"""What the callbacks of all frameworks share: when to search, and that training uses the found rate."""
 
 from __future__ import annotations
 
@@ -36,16 +36,15 @@ class Training(NamedTuple):
 
     optimizers: Optimizers
     schedulers: tuple[Any, ...]
-    steps: int  # that the optimizer has made
-    suspects: Callable[[], Sequence[str]]  # the names of code that may change a rate, of callbacks and modules
-    named: Sequence[float]  # what it calls its rate, in attributes or arguments
+    steps: int  # made by the optimizer
+    suspects: Callable[[], Sequence[str]]  # names of callbacks and modules that may change a rate
+    named: Sequence[float]  # rates in its attributes or arguments
 
 
 class Verifier(ABC):
-    """Compares a rate with the optimizer's before training, and watches it to the end; without a framework.
+    """Compares a rate with the optimizer's before training, and watches it to the end, in any framework.
 
-    Args:
-        lr: The rate that the optimizer must start with, under a schedule its peak; None where it will be found.
+    ``lr`` is the rate that the optimizer must start with, under a schedule its peak; None if it will be found.
     """
 
     applied: AppliedRate | None = None
@@ -64,25 +63,21 @@ class Verifier(ABC):
 
     @abstractmethod
     def _refusal(self, trainer: Any, used: float) -> RateNotAppliedError:
-        """Return the error for an optimizer that training starts with and that has another rate."""
+        """Return the error for an optimizer that starts with another rate."""
 
     @property
     def span(self) -> tuple[float, float]:
-        """The least and the greatest rate read back from the optimizer, from the first step of training on.
-
-        Raises:
-            RateNotAppliedError: If no step was watched.
-        """
+        """The least and the greatest rate read back so far; ``RateNotAppliedError`` if no step was watched."""
         if self.applied is None or not self.applied.steps:
             raise RateNotAppliedError("no step was watched: nothing has been trained with this callback.")
         return self.applied.least, self.applied.greatest
 
     def _begin(self, trainer: Any, *, is_resumed: bool = False) -> None:
-        """Compare the rate with the one that training starts, or goes on, with; watch it from now on."""
+        """Compare the rate with the one that training starts or resumes with; watch it from now on."""
         self.applied = None
         rates = self._rates(trainer)
         if self.lr is not None:
-            is_told = len(set(self._ratios)) > 1 or not is_resumed  # which group's rate it is; else any may have it
+            is_told = len(set(self._ratios)) > 1 or not is_resumed  # whether it is known which group has the rate
             held = [rates.lr] if is_told else rates.peaks
             if all(differing([each], [self.lr], CLOSE) is not None for each in held):
                 if not is_resumed:
@@ -96,12 +91,11 @@ class Verifier(ABC):
         self._watch(trainer)
 
     def _rates(self, trainer: Any) -> Rates:
-        """Return the rates of what trains."""
         training = self._training(trainer)
         return rates_of(training.optimizers, training.schedulers, self._ratios, training.named)
 
     def _watch(self, trainer: Any) -> None:
-        """Watch the optimizer from now on; param groups that come later than the first watch may hold any rate."""
+        """Watch the optimizer from now on; param groups added after the first watch may hold any rate."""
         self._unwatch()
         optimizers, schedulers, self._begun, suspects, _ = self._training(trainer)
         known: Any = {"groups": self._groups, "ratios": self._ratios, "before": self.applied}
@@ -123,20 +117,20 @@ class Verifier(ABC):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what checkpoints keep, so that a resumed training does not search again."""
+        """Return the state for checkpoints, so that a resumed training does not search again."""
         return {"groups": self._groups, "findings": [finding.to_dict() for finding in self.findings]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take what the checkpoint of the training that is resumed has kept; of a new training, nothing."""
+        """Load the state of a resumed training; it is empty for a new one."""
         self._groups = state_dict.get("groups", [])
         self.findings = [Finding.from_dict(each) for each in state_dict.get("findings", ())]
 
 
 class Finder(Verifier):
-    """Finds a rate when training starts, applies it, and verifies it to the end; without a framework."""
+    """Finds a rate when training starts, applies it, and verifies it to the end, in any framework."""
 
     _depth = 3
-    """How many calls below the user's own options are read, for the line that a warning names."""
+    """The stack level of the user's call, for warnings."""
 
     def __init__(self, *, apply: bool = True, every: int | None = None, **options: Unpack[SearchOptions]) -> None:
         super().__init__(None)
@@ -152,14 +146,14 @@ class Finder(Verifier):
 
     @abstractmethod
     def _loop(self, trainer: Any) -> Loop:
-        """Return the loop of a search for what is left of training; check first whatever can be checked without."""
+        """Return the loop of a search for what is left of training, after all checks that need none."""
 
     @abstractmethod
     def _write(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
         """Write the rate where the framework reads it, if not in the optimizer; return the finding, with notes."""
 
     def _loggers(self, trainer: Any) -> Sequence[Metrics]:
-        """Return the loggers of training, in the process that logs."""
+        """Return the training's loggers, in the process that logs."""
         return ()
 
     @property
@@ -168,17 +162,17 @@ class Finder(Verifier):
         return self.findings[-1] if self.findings else None
 
     def _begin(self, trainer: Any, *, is_resumed: bool = False) -> None:
-        """Use the finding of the training that is resumed; where there is none, find."""
+        """Use the finding of a resumed training; else, search."""
         self.applied, self._is_new = None, not self.findings
         if self.findings:
             self.findings[-1] = self._use(trainer, self.findings[-1], is_fresh=False)
             return
-        if is_resumed and self._apply:  # into an optimizer that was built with another rate
+        if is_resumed and self._apply:  # the optimizer may be built with another rate
             as_list(self._training(trainer).optimizers)[0].defaults["lr"] = self._rates(trainer).lr
         self._take(trainer, self._search(trainer), is_fresh=not is_resumed)
 
     def _find_again(self, trainer: Any, epoch: float) -> None:
-        """Find again if this epoch is one to do so; the rate is kept where the curve cannot be read."""
+        """Search again if this epoch is due; keep the rate if the curve cannot be read."""
         is_new, self._is_new = self._is_new, False
         if is_new or not self._every or epoch <= 0 or epoch % self._every:
             return
@@ -200,14 +194,14 @@ class Finder(Verifier):
             return find_with(self._loop(trainer), **self._options)
 
     def _take(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> None:
-        """Use a new finding, and tell the loggers of it."""
+        """Use a new finding, and log it."""
         self.findings.append(self._use(trainer, finding, is_fresh=is_fresh))
         with generators_kept():
             for logger in self._loggers(trainer):
                 log_search(logger, self.findings[-1], self._training(trainer).steps)
 
     def _use(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
-        """Put a rate where training reads it, make sure of the optimizer, and watch it."""
+        """Set a rate where training reads it and on the optimizer, and watch it."""
         if self._apply:
             finding = self._write(trainer, finding, is_fresh=is_fresh)
             optimizers, schedulers, *_ = self._training(trainer)

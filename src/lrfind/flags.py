@@ -33,7 +33,7 @@ SEARCH: dict[str, tuple[Any, Any, str]] = {
 
 
 def takes(options: Mapping[str, tuple[Any, ...]]) -> Callable[[F], F]:
-    """Have a function take the options of a table, each with its type and default, as its ``**given``."""
+    """Make a function take the options of a table, with their types and defaults, as its ``**given``."""
 
     def decorate(function: F) -> F:
         kind = inspect.Parameter.KEYWORD_ONLY

@@ -1,4 +1,4 @@
-"""What the loggers of a training are told of a search: the rate, its interval, the loss at each rate, the curve."""
+"""What a training's loggers get of a search: the rate, its interval, the loss at each rate, the curve."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lrfind.records import Finding
 
 
 class Metrics(Protocol):
-    """What takes numbers: each of Lightning's loggers does."""
+    """A logger of numbers, such as each of Lightning's."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Take numbers of a step."""
+        """Log numbers at a step."""
 
 
 def log_search(logger: Metrics, finding: Finding, step: int = 0) -> None:
-    """Log what a search found at a step of training, and how."""
+    """Log what a search found, at a step of training, and its curve."""
     low, high = finding.interval
     found = {"lr": finding.lr, "base_lr": finding.base_lr, "max_lr": finding.max_lr}
     found |= {"interval_low": low, "interval_high": high, "steps": float(finding.cost.steps)}
@@ -27,7 +27,7 @@ def log_search(logger: Metrics, finding: Finding, step: int = 0) -> None:
 
 
 def log_curve(logger: Metrics, finding: Finding, step: int = 0) -> None:
-    """Log the loss at each rate, and the curve as a figure where the tool takes figures."""
+    """Log the loss at each rate, and the curve as a figure if the tool takes figures."""
     tried = [pair for record in finding.records for pair in zip(record.lrs, record.losses, strict=True)]
     for at, (lr, loss) in enumerate(tried, step):
         logger.log_metrics({"range_test/lr": lr, "range_test/loss": loss}, step=at)
@@ -36,7 +36,7 @@ def log_curve(logger: Metrics, finding: Finding, step: int = 0) -> None:
 
 
 def _log_figure(logger: Any, finding: Finding, step: int) -> None:
-    """Lightning's interface has no figures, so that each tool's own is used."""
+    """Log by each tool's own method, since Lightning's interface has no figures."""
     experiment: Any = getattr(logger, "experiment", None)
     if hasattr(experiment, "add_figure"):  # TensorBoard
         experiment.add_figure("rate curve", curve_figure(finding), step)

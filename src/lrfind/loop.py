@@ -17,15 +17,15 @@ from lrfind.ranks import Ranks
 from lrfind.records import Probe, Record
 
 OnStep = Callable[[float, float], None]
-"""Told the rate and the loss of each step of a probe, for showing progress."""
+"""Called with the rate and the loss of each step of a probe, to show progress."""
 
 
 class Loop(ABC):
-    """Runs probes in a framework's training loop: notes once what training can move, and puts it back after each probe.
+    """Runs probes in a framework's training loop, and puts everything back after each probe.
 
-    A loop is entered (``with loop:``) for the time of a search; a probe outside of that is a search of its own.
-    The probes of a round are independent: each begins at the same starting point and knows nothing of the others, so
-    that they may run in any order, side by side or on several machines.
+    A loop is entered (``with loop:``) for a search: what training can move is noted once. A probe outside of that is a
+    search of its own. The probes of a round are independent: each begins at the same starting point, so that they may
+    run in any order, side by side or on several machines.
     """
 
     kept: Kept
@@ -36,19 +36,19 @@ class Loop(ABC):
 
     @property
     def steps_per_epoch(self) -> float:
-        """Optimizer steps in one pass over the data; 0 where that is not known."""
+        """Optimizer steps in one pass over the data; 0 if unknown."""
         return 0.0
 
     def schedule(self) -> Any:
-        """Return what drives the rate in training; None where nothing does."""
+        """Return the schedule of training; None if there is none."""
         return None
 
     def left(self) -> tuple[float, float]:
-        """Return the optimizer steps and the epochs that training has left; 0 or less where that is not known."""
+        """Return the optimizer steps and the epochs that training has left; 0 or less if unknown."""
         return 0, 0
 
     def planned(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return options with schedule and length, where they do not say these and the strategy is not an object."""
+        """Return options with the training's schedule and length, unless given or the strategy is an object."""
         plan: dict[str, Any] = {}
         if isinstance(options.get("strategy", "auto"), str):
             if "schedule" not in options and (known := self.schedule()) is not None:
@@ -60,7 +60,7 @@ class Loop(ABC):
 
     @abstractmethod
     def _begin(self, stack: ExitStack) -> Kept:
-        """Begin a search: what is not put back by itself goes on the stack; return what is."""
+        """Begin a search: put clean-up on the stack; return what is put back."""
 
     @abstractmethod
     def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
@@ -87,7 +87,7 @@ class Loop(ABC):
 
 @contextmanager
 def quiet(*names: str) -> Iterator[None]:
-    """Keep what the named loggers advise, and warnings, out of output that is not the user's own training."""
+    """Silence warnings and the named loggers, below errors."""
     with ExitStack() as stack, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for logger in map(logging.getLogger, names):

@@ -25,7 +25,7 @@ def figure(value: float) -> str:
 
 
 def as_fine_as(reference: float, digits: int = 3) -> Show:
-    """Return how to write a number with as many decimals as so many digits of another take."""
+    """Return a function that writes numbers with the decimals that so many digits of a reference take."""
     if not math.isfinite(reference) or reference == 0:
         return figure
     decimals = digits - 1 - math.floor(math.log10(abs(reference)))
@@ -40,23 +40,23 @@ def rate(value: float, digits: int = 3) -> str:
 
 
 def rough(value: float) -> str:
-    """Write an end of a range of rates, of which two digits are known at most."""
+    """Write an end of a range of rates, with two digits."""
     return rate(value, 2)
 
 
 def span(low: float, high: float, show: Show = rough) -> str:
-    """Write two ends, or one number where both are written alike."""
+    """Write two ends, or one number if both are written alike."""
     return " to ".join(dict.fromkeys((show(low), show(high))))
 
 
 def counted(number: float, unit: str) -> str:
-    """Write a number of things."""
+    """Write a number of units, in the plural unless 1."""
     count = f"{number:,}" if isinstance(number, int) else f"{number:,g}"
     return f"{count} {unit}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """Write a time in the unit that people would use."""
+    """Write a time in suitable units."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,4 +1,4 @@
-"""The options of every search: what each means, how they are shown, and what they ask for."""
+"""The options of every search: their meaning, their defaults, and the strategy that they select."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ class SearchOptions(TypedDict, total=False):
         schedule: What the rate will do in training: ``"constant"``, ``"linear"``, ``"cosine"``, ``"cosine-warmup"``,
             ``"one-cycle"``, a scheduler, or a function of the fraction of training done.
         total_steps: How many optimizer steps training will take.
-        epochs: Or how often it will go over the data; of both, the lesser counts.
+        epochs: Or the passes over the data; of both, the lesser counts.
         budget: What ``"auto"`` may cost: a share of the training if below 1, else steps; but a search takes 48 steps
-            at least, and of a share up to three times as much where training is short (``lrfind.Replicated``).
-        min_lr: The first rate that is tried.
-        max_lr: The last one; a search stops earlier where the loss diverges.
+            at least, and of a share up to three times as much in short trainings (``lrfind.Replicated``).
+        min_lr: The first rate to try.
+        max_lr: The last rate to try; a search stops earlier if the loss diverges.
         steps: Optimizer steps of the first range test.
         ramp: How its rates rise: ``"exponential"`` or ``"linear"``.
         method: How the curve is read: ``"calibrated"``, ``"steepest"``, ``"valley"``, ``"minimum"`` or ``"slide"``.
         seed: Seeds the batch order and the random numbers of the search.
-        progress: Whether to show a bar, or in a log a line now and then; of a callback, to say what was found.
-        resume: A file for what the search has run so far; started again with the same options after a kill, the search
-            goes on from it and gives the same finding. It is removed at the end. Another search, another model or
-            other data need another file: only the probes are compared.
-        isolation: Has no effect any more: the originals are probed, and put back, always.
+        progress: Whether to show a progress bar, or lines in a log; for a callback, also to print what was found.
+        resume: A file for what the search has run so far. After a kill, a search with the same options goes on from it
+            and gives the same finding. It is removed at the end. Use another file for another search, model or data:
+            only the probes are compared.
+        isolation: Has no effect any more: the originals are always probed and put back.
     """
 
     schedule: Schedule
@@ -81,15 +81,15 @@ _ELSEWHERE = {
     **dict.fromkeys(("num_iter", "num_it", "num_training"), "steps"),
     **dict.fromkeys(("max_steps", "num_steps"), "total_steps"),
 }
-"""What other finders and trainers call these options."""
+"""Other finders' and trainers' names of these options."""
 
 _DEFAULTS = {field.name: field.default for kind in (RangeTest, Replicated) for field in fields(kind)}
 _DEFAULTS |= {"strategy": "auto", "progress": True}
-del _DEFAULTS["schedule"]  # which is by default what drives the training's own optimizer
+del _DEFAULTS["schedule"]  # by default what drives the training's own optimizer
 
 
 def with_options(function: F) -> F:
-    """Check the names of the ``**options`` of a function, and have ``help`` and completion show each of them."""
+    """Check the names in a function's ``**options``, and list each in its signature and docstring."""
     given = inspect.signature(function)
     first = [parameter for parameter in given.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
     kinds = {name: kind.__forward_arg__ for name, kind in SearchOptions.__annotations__.items()}
@@ -108,7 +108,7 @@ def with_options(function: F) -> F:
 
 
 def with_meanings(documented: F) -> F:
-    """Say in the docstring of what takes ``**options`` what each option means."""
+    """Add the meaning of each option to a docstring with ``**options``."""
     each = (inspect.getdoc(SearchOptions) or "").partition("Attributes:\n")[2].partition("    isolation:")[0]
     before, options, after = re.split(r"(?<=\n)( +\*\*options: .+\n(?: {8}.+\n)*)", inspect.getdoc(documented) or "")
     documented.__doc__ = before + options + each + after
@@ -116,11 +116,7 @@ def with_meanings(documented: F) -> F:
 
 
 def with_names(given: Mapping[str, Any], known: Collection[str], *, stacklevel: int = 3) -> dict[str, Any]:
-    """Return options by the names that they have today; ``stacklevel`` is that of a warning of a former name.
-
-    Raises:
-        BadInputError: If a name is unknown; the message says which one may be meant.
-    """
+    """Return options by their current names; ``BadInputError`` if one is unknown. ``stacklevel`` is for warnings."""
     options = dict(given)
     if "horizon" in options:
         warnings.warn("horizon= is called total_steps= now.", DeprecationWarning, stacklevel)
@@ -136,11 +132,7 @@ def with_names(given: Mapping[str, Any], known: Collection[str], *, stacklevel: 
 
 
 def to_strategy(*, steps_per_epoch: float = 0.0, **options: Unpack[SearchOptions]) -> Strategy:
-    """Return the strategy that the options of a search ask for.
-
-    Raises:
-        BadInputError: If an option is unknown, out of its range, or given beside a strategy that is an object.
-    """
+    """Return the strategy that the options of a search select; ``BadInputError`` if they cannot be used."""
     given = with_names(options, NAMES)
     strategy = given.pop("strategy", "auto")
     budget = {"budget": given.pop("budget")} if given.get("budget") is not None else {}
@@ -190,6 +182,6 @@ def reread(finding: Finding, **training: Any) -> Finding:
 
 
 def _unstepped(schedule: Schedule) -> str | Shape | Stretched:
-    """Return a schedule as strategies take it: of a torch scheduler, what it will do."""
+    """Return a schedule as strategies take it; a scheduler as ``Scheduled``."""
     is_stepped = is_scheduler(schedule) or (hasattr(schedule, "step") and not isinstance(schedule, type))
     return Scheduled(schedule) if is_stepped else schedule  # type: ignore[return-value]

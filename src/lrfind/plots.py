@@ -45,12 +45,7 @@ LOOKS: dict[Kind, dict[str, Any]] = {
 
 
 def draw(chart: Chart, ax: Axes | None = None) -> Axes:
-    """Draw a chart: a light grid, no box, the legend under the axes where it hides nothing.
-
-    Args:
-        chart: What to draw.
-        ax: Where; by default a new figure of pyplot.
-    """
+    """Draw a chart on axes, by default of a new pyplot figure; the legend is under the axes."""
     if ax is None:
         with from_extra("plot"):
             from matplotlib import pyplot
@@ -80,7 +75,7 @@ def plot_finding(finding: Finding, ax: Axes | None = None) -> Axes:
 
 
 def to_figure(chart: Chart, size: tuple[float, float] = SIZE) -> Figure:
-    """Return a chart as a figure of matplotlib's, without pyplot; it is higher where there are many arms."""
+    """Return a chart as a matplotlib figure, without pyplot; it grows with the number of arms."""
     with from_extra("plot"):
         from matplotlib.figure import Figure
 
@@ -92,12 +87,12 @@ def to_figure(chart: Chart, size: tuple[float, float] = SIZE) -> Figure:
 
 
 def curve_figure(finding: Finding) -> Figure:
-    """Return the plot of a finding as a figure of matplotlib's, without pyplot."""
+    """Return the plot of a finding as a matplotlib figure, without pyplot."""
     return to_figure(finding_chart(finding))
 
 
 def picture(drawn: Finding | Chart) -> str:
-    """Return a plot as an HTML image that holds its data; empty where it cannot be drawn."""
+    """Return a plot as a self-contained HTML image; empty if it cannot be drawn."""
     file = BytesIO()
     try:
         chart = finding_chart(drawn) if isinstance(drawn, Finding) else drawn
@@ -111,7 +106,7 @@ def picture(drawn: Finding | Chart) -> str:
 def _draw_mark(ax: Axes, mark: Mark, label: str | None) -> None:
     look = {"color": GREY if mark.colour is None else PALETTE[mark.colour], **LOOKS[mark.kind]}
     if mark.kind in TEXTS:
-        side = "right" if mark.label.endswith("→") else "left"  # where the arrow is the text ends
+        side = "right" if mark.label.endswith("→") else "left"  # the arrow is at the end of the text
         ax.text(mark.xs[0], mark.ys[0], mark.label, ha=side, **look)
     elif mark.kind == "band":
         ax.fill(mark.xs, mark.ys, label=label, **look)
@@ -121,7 +116,6 @@ def _draw_mark(ax: Axes, mark: Mark, label: str | None) -> None:
 
 
 def _label(side: Side, axis: Axis) -> None:
-    """Write the labels of an axis, none of them as mathematics."""
     ticks = axis.ticks()
     side.set_ticks([*ticks], [*ticks.values()], parse_math=False)
     side.set_ticks([], minor=True)

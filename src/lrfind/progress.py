@@ -1,4 +1,4 @@
-"""What a person sees of a search: a bar in a terminal or a notebook, a line now and then in a log."""
+"""What a person sees during a search: a bar in a terminal or a notebook, or a line now and then in a log."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from lrfind.strategies import Strategy, TellsSoFar
 from lrfind.words import announcement
 
 EVERY = {"terminal": 0.1, "notebook": 0.3, "log": 5.0}
-"""Seconds between two changes of what is shown: showing every step would cost more than small steps do."""
+"""Seconds between two updates: showing every step would cost more than small steps do."""
 
 Show = Callable[[str, int, int], None]
-"""Shows a line, and how many steps of how many are done."""
+"""Shows a line, with the steps done and their total."""
 
 
 class Display:
-    """Follows a search, and shows how far it is and, where the strategy can tell, the best so far.
+    """Shows the progress of a search and, if the strategy can tell it, the best rate so far.
 
-    ``every`` is the seconds between two lines, ``wait`` those before the first one.
+    ``every`` is the number of seconds between two lines, ``wait`` that before the first one.
     """
 
     def __init__(self, show: Show, strategy: Strategy, every: float = 0.0, wait: float = 0.0) -> None:
@@ -57,7 +57,6 @@ class Display:
         self._say("")
 
     def _say(self, now: str) -> None:
-        """Put the line together: which probe, its rate and loss, the time left, the best so far."""
         count = len(self._probes)
         probe = self._probes[min(self._done, count - 1)]
         kind = "range test" if probe.lrs[0] < probe.lrs[-1] else "probe"
@@ -68,7 +67,7 @@ class Display:
             self._show(self.line, self._steps, len(probe.lrs))
 
     def _left(self) -> str:
-        """Say how long the probes that are known may take; less where one diverges early."""
+        """Return how long the known probes may take at most."""
         if not self._steps:
             return ""
         left = sum(len(probe.lrs) for probe in self._probes[self._done :]) - self._steps
@@ -77,26 +76,26 @@ class Display:
 
 
 def announce(finding: Finding, *, is_applied: bool, shown: bool) -> None:
-    """Say on the error stream what a callback found, once for all processes of a training."""
+    """Print on stderr what a callback found, once for all processes of a training."""
     if shown and is_first():
         print(announcement(finding, is_applied=is_applied), file=sys.stderr, flush=True)
 
 
 @contextmanager
 def display(strategy: Strategy) -> Iterator[Display]:
-    """Show how far a search is while it goes on, in the way of wherever it runs."""
+    """Show the progress of a search in the terminal, notebook or log it runs in."""
     where, bar = place()
     with bar as show:
         yield Display(show, strategy, EVERY[where], EVERY[where] if where == "log" else 0.0)
 
 
 def place() -> tuple[str, AbstractContextManager[Show]]:
-    """Return where a search runs, and what shows lines there."""
+    """Return where a search runs, and how to show lines there."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if getattr(shell, "kernel", None) is not None:  # of Jupyter, VS Code, Colab; IPython in a terminal has none
+    if getattr(shell, "kernel", None) is not None:  # Jupyter, VS Code, Colab; IPython in a terminal has none
         return "notebook", _cell()
     if find_spec("rich") is not None:
-        from rich.console import Console  # here, since it would make up half of the time that importing lrfind takes
+        from rich.console import Console  # here: it would double the import time of lrfind
 
         console = Console(stderr=True)
         if console.is_terminal:
@@ -106,7 +105,7 @@ def place() -> tuple[str, AbstractContextManager[Show]]:
 
 @contextmanager
 def _bar(console: Any) -> Iterator[Show]:
-    """A bar on the error stream, gone at the end."""
+    """Show a bar on stderr, removed at the end."""
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (TextColumn("lrfind"), BarColumn(10), TextColumn("{task.description}", markup=False))
@@ -117,7 +116,7 @@ def _bar(console: Any) -> Iterator[Show]:
 
 @contextmanager
 def _cell() -> Iterator[Show]:
-    """A bar in the output of a notebook's cell, gone at the end: by display ids, which need no extension."""
+    """Show a bar in a notebook cell, removed at the end; display ids need no extension."""
     ipython: Any = import_module("IPython.display")
     handle = ipython.display(ipython.HTML(""), display_id=True)
 

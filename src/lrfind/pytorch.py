@@ -1,4 +1,4 @@
-"""Plain PyTorch, and every loop built on it (Fabric, Accelerate): probe a model, an optimizer and a loader."""
+"""Plain PyTorch, and loops built on it (Fabric, Accelerate): probe a model, an optimizer and a loader."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TRAINERS = {
 
 
 def _without_trainers(function: F) -> F:
-    """Return a function that says what was meant where it is given a framework's trainer."""
+    """Make a function refuse a framework's trainer, and name the right ``find``."""
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
@@ -69,15 +69,14 @@ def find(
         model: The model, in the state that training will start from.
         optimizer: The optimizer that will train it; its own rate does not matter, ratios between its param
             groups do. Or a list of optimizers: all move together, ratios kept, and ``lr`` is the first one's.
-        loader: Batches; anything that can be iterated again. Begun anew where it is shorter than the probe.
+        loader: Batches; anything that can be iterated again. Iterated again if it is shorter than the probe.
         loss_fn: ``loss_fn(model, batch) -> loss``, or a criterion (an ``nn.Module`` such as
-            ``nn.CrossEntropyLoss()`` or a function of ``torch.nn.functional``) for batches of two,
-            inputs and targets.
+            ``nn.CrossEntropyLoss()`` or a function of ``torch.nn.functional``) for batches of inputs and targets.
         step: Instead of ``loss_fn``, the whole body of the training loop for one batch,
             ``step(model, optimizer, batch) -> loss``: backward, clipping, scaler, ``optimizer.step()``, EMA, whatever
-            training does. What it reaches besides (a scaler, a scheduler, a teacher, a counter) is put back too.
-        accumulate: With ``loss_fn``, how many batches an optimizer step takes the mean gradient of.
-        **options: As every search takes them, see ``lrfind.SearchOptions``; ``schedule`` is by default the scheduler
+            training does. What else it uses (a scaler, a scheduler, a teacher, a counter) is put back too.
+        accumulate: With ``loss_fn``, over how many batches the gradient of a step is averaged.
+        **options: Those of every search, see ``lrfind.SearchOptions``; ``schedule`` is by default the scheduler
             that drives the optimizer, if there is one.
 
     Returns:
@@ -86,7 +85,7 @@ def find(
     Raises:
         BadInputError: If an argument cannot be used; the message says what to change.
         ProbeError: If the losses cannot be read (never finite, never falling).
-        RankError: If another process of a training on several failed; the message says with what.
+        RankError: If another process of a distributed training failed; the message says with what.
 
     Example:
         >>> import torch
@@ -99,7 +98,7 @@ def find(
         >>> finding.base_lr <= finding.lr <= finding.max_lr
         True
     """
-    with generators_kept():  # first of all: whatever is imported or called from here on may draw from them
+    with generators_kept():  # first of all: imports and calls may draw from them
         loop = PyTorchLoop(model, optimizer, loader, loss_fn, step=step, accumulate=accumulate)
         return find_with(loop, **options)
 
@@ -119,7 +118,7 @@ class PyTorchLoop(Loop):
     def __post_init__(self) -> None:
         if (fault := next(_faults(self), None)) is not None:
             raise BadInputError(fault)
-        fresh(self.loader)  # which checks it
+        fresh(self.loader)  # checks it
         lead = as_list(self.optimizer)[0]
         is_driven = any("initial_lr" in group for group in lead.param_groups)
         self.drivers: Sequence[Any] = outermost(living_schedulers(lead)) if is_driven else ()
@@ -128,11 +127,11 @@ class PyTorchLoop(Loop):
 
     @property
     def steps_per_epoch(self) -> float:
-        """Optimizer steps in one pass over the data, if each batch, or group of them, is one; 0 if not known."""
+        """Optimizer steps in one pass over the data, if each (accumulated) batch is one; 0 if unknown."""
         return length_of(self.loader) / self.accumulate
 
     def schedule(self) -> Scheduled | AsConstant | None:
-        """Return what drives the optimizer; None where nothing does."""
+        """Return the schedule that drives the optimizer; None if there is none."""
         if len(self.drivers) > 1:
             name = type(as_list(self.optimizer)[0]).__name__
             return AsConstant("The schedule", f"{len(self.drivers)} schedulers drive the {name}")
@@ -142,7 +141,7 @@ class PyTorchLoop(Loop):
         stack.enter_context(self.ranks.together())
         twin = fresh(self.loader)
         stack.callback(end_workers, twin)
-        self._twins = [twin]  # a list, in which an iterator gives way to a copy for each probe
+        self._twins = [twin]  # a list, so that each probe can replace an iterator by a copy
         state = self.model, self.optimizer, self.loss_fn, self.step
         return Kept(state, data=(self.loader, self._twins), skip=loaders_in(twin))
 
@@ -152,7 +151,7 @@ class PyTorchLoop(Loop):
         return recorder.record()
 
     def train(self, recorder: Recorder, loader: Iterable[Any]) -> None:
-        """Train until a recorder says to stop, on a loader that is begun anew where it ends; nothing is put back."""
+        """Train until a recorder says to stop, on a loader that is iterated again at its end; nothing is put back."""
         model, optimizer = self.model, self.optimizer
         step = self.step
         if step is None:
@@ -172,7 +171,7 @@ class PyTorchLoop(Loop):
 
 
 def _cycled(loader: Iterable[Any], recorder: Recorder, accumulate: int) -> Iterator[Any]:
-    """Return batches for ever; the recorder counts how often the loader was begun."""
+    """Return batches without end; the recorder counts the passes."""
 
     def passes() -> Iterator[Iterable[Any]]:
         while True:
@@ -185,11 +184,11 @@ def _cycled(loader: Iterable[Any], recorder: Recorder, accumulate: int) -> Itera
             del first
             yield batches
 
-    return chain.from_iterable(passes())  # which costs less per batch than a generator of batches
+    return chain.from_iterable(passes())  # faster per batch than a generator of batches
 
 
 def _faults(loop: PyTorchLoop) -> Iterator[str]:
-    """Yield what is wrong with the arguments of ``find``; where some are in each other's place, that comes first."""
+    """Yield what is wrong with the arguments of ``find``; swapped arguments come first."""
     model: Any = loop.model
     optimizers, kinds = as_list(loop.optimizer), [_kind(getattr(loop, name)) for name in _ORDER]
     mixed = [kind for kind, name in zip(kinds, _ORDER, strict=True) if kind not in ("", name)]
@@ -229,7 +228,7 @@ def _faults_of_step(loss_fn: Any, step: Any, accumulate: Any) -> Iterator[str]:
 
 
 def _kind(value: Any) -> str:
-    """Return which of the arguments of ``find`` something looks like; empty where it cannot be told."""
+    """Return which argument of ``find`` a value looks like; empty if unknown."""
     if isinstance(value, nn.Module):
         return "model" if next(value.parameters(), None) is not None else "loss_fn"
     if hasattr(value, "param_groups"):
@@ -241,14 +240,12 @@ def _kind(value: Any) -> str:
 
 
 def _described(value: Any) -> str:
-    """What was given instead, in a few words."""
     if isinstance(value, type):
         return f"the class {value.__name__}; make one: {value.__name__}()"
     return f"{' '.join(repr(value).split()):.60}"
 
 
 def _check_reached(optimizer: Optimizer) -> None:
-    """Check, after the first step, that a loss function trains what the optimizer holds."""
     if not optimizer.state and all(parameter.grad is None for parameter in _parameters_of(optimizer)):
         raise BadInputError(
             f"the loss gives no parameter of {type(optimizer).__name__} a gradient; "

@@ -1,4 +1,4 @@
-"""The recorder: gives each step of a probe its rate, keeps what was read back, and says when to stop."""
+"""``Recorder``: gives each step of a probe its rate, keeps what was read back, and says when to stop."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from lrfind.records import Probe, Record, Stop
 from lrfind.steps import needs_closure
 
 IDLE = 1_000
-"""After this many batches without an optimizer step, training is taken to make none."""
+"""After this many batches without an optimizer step, an error is raised."""
 
 
 class Recorder:
     """Gives each optimizer step of a probe its rate, and keeps the rate read back and the loss.
 
-    That is done inside ``step()``, from ``start`` until the end of ``with``: whatever else sets the rate (a scheduler,
-    say), the one that the probe asks for is used. Each of the ranks judges the mean of their losses, so that all stop
-    together. In a framework's own trainer, a callback is a recorder.
+    The rate is set inside ``step()``, from ``start`` until the end of ``with``, so that it overrides any other (a
+    scheduler's, say). All ranks judge the mean of their losses, and so stop together. In a framework's own trainer, a
+    callback is a recorder.
 
     Attributes:
         stop: Why the probe has ended; None while it goes on.
@@ -37,10 +37,10 @@ class Recorder:
     """
 
     is_probe = True
-    """Whether losses that diverge, or are not finite, end it, and the reply of the optimizer is measured."""
+    """Whether to stop at diverging or non-finite losses, and to measure the optimizer's reply."""
 
     nothing_ran = "no optimizer step was taken: the data gave no batch, or nothing stepped on one."
-    """What is said where training never began."""
+    """The message if training never began."""
 
     _is_started = False
     _stepping: Stepping
@@ -58,20 +58,18 @@ class Recorder:
         self._averaging: list[Any] = []
 
     def start(self, optimizers: Optimizers, scheduler: Any = None, named: Sequence[float] = ()) -> Self:
-        """Begin to set rates; of several optimizers, the first one counts the steps and the others move with it.
+        """Begin to set rates; the first optimizer counts the steps, and the others move with it.
 
-        Args:
-            optimizers: What is stepped.
-            scheduler: What drives their rates in training, as far as it is known.
-            named: What training calls its rate, in attributes or arguments; used where it has not begun.
+        ``scheduler`` drives their rates in training, if known; ``named`` are the rates that training names, which count
+        only for a fresh start.
         """
         self._lead = as_list(optimizers)[0]
         self._is_fresh = not self._lead.state
-        named = named if self._is_fresh else ()  # a checkpoint may have another rate, whatever it is called
+        named = named if self._is_fresh else ()  # a checkpoint may have another rate
         rates = rates_of(optimizers, scheduler, named=named)
         self._stepping = Stepping(optimizers, rates, self.probe.lrs[0])
-        is_torchs = type(self._lead).__module__.startswith("torch.optim.")  # whose optimizers draw no random numbers
-        with nullcontext() if is_torchs else generators_kept():  # the steps that show the reply may
+        is_torchs = type(self._lead).__module__.startswith("torch.optim.")  # torch's optimizers draw no random numbers
+        with nullcontext() if is_torchs else generators_kept():  # the steps of reply_of may
             self._reply = reply_of(self._lead) if self.is_probe else None
         self._begun, self._is_started = perf_counter(), True
         self._stepping.__enter__()
@@ -90,21 +88,16 @@ class Recorder:
             hook.remove()
 
     def begin_pass(self, length: float = 0.0) -> None:
-        """Count a pass over the data, which calls ``observe`` so often; 0 or infinite if that is not known."""
+        """Count a pass over the data of ``length`` calls of ``observe``; 0 or infinite if unknown."""
         self._passes += 1
         self._length = length if math.isfinite(length) else 0.0
 
     def observe(self, loss: float) -> Stop | None:
-        """Take the loss of one batch on this rank; where the optimizer has stepped on it, close the step.
+        """Take the loss of one batch on this rank; return why the probe has ended, or None to go on.
 
-        A step takes the mean over its batches. A gradient scaler skips the step of a loss that is not finite: such
-        losses end a probe also where no step is closed, and do not count for the step that is.
-
-        Returns:
-            Why the probe has ended, or None to go on.
-
-        Raises:
-            BadInputError: If there are many batches and no step.
+        If the optimizer has stepped on the batch, the step is closed; its loss is the mean over its batches. A gradient
+        scaler skips the step of a non-finite loss: such losses can end a probe without a step, and do not count for a
+        step that is taken. Many batches without a step raise a ``BadInputError``.
         """
         stepping = self._stepping
         rate = stepping.read
@@ -138,11 +131,11 @@ class Recorder:
 
     @property
     def steps(self) -> int:
-        """How many steps have been recorded."""
+        """The number of recorded steps."""
         return len(self._lrs)
 
     def record(self) -> Record:
-        """Return what was recorded; an error where no step was taken, a ``ProbeError`` if for losses not finite."""
+        """Return the record; raise an error if no step was taken, a ``ProbeError`` if because of non-finite losses."""
         if not self._lrs and self.stop:
             raise ProbeError(
                 f"the optimizer took no step and {self._bad} losses in a row were not finite; check the data, the loss "
@@ -185,6 +178,6 @@ class Recorder:
             )
 
     def _is_sound(self) -> bool:
-        """Say whether every parameter is finite, on all ranks: a loss that is not is then one that training skips."""
+        """Say whether every parameter is finite on all ranks: training then skips a non-finite loss."""
         parameters = (part for group in groups_of(self._stepping.optimizers) for part in group["params"])
         return self._ranks.all_true(all(bool(torch.isfinite(local(part)).all()) for part in parameters))

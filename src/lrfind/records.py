@@ -1,4 +1,4 @@
-"""Probe, Record, Finding: what was asked, what happened, what it means; plain data, versioned JSON in and out."""
+"""Probe, Record, Finding: plain data, to and from versioned JSON."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ class Record(Plain):
     """What a probe gave.
 
     Attributes:
-        probe: What was asked.
+        probe: The probe.
         lrs: The rate read back from the optimizer at each step that ran.
         losses: The raw training loss of each of these steps, before the step; may be non-finite.
         stop: Why the probe ended: ``"done"`` (every step ran), ``"diverged"`` or ``"non-finite"``.
-        epochs: Number of passes over the loader, the last one perhaps cut short.
+        epochs: Number of passes over the loader; the last one may be incomplete.
         seconds: Wall time.
         ratios: Each param group's rate as a multiple of these; the groups of several optimizers in a row.
-        optimizer: The class name of the optimizer; of several, the first one's. Empty where it is unknown.
+        optimizer: The class name of the optimizer; of several, the first one's. Empty if unknown.
         is_fresh: Whether the optimizer had no state yet: training begins here, and is not resumed or under way.
-        steps_per_epoch: Optimizer steps in one pass over the data; 0 where that is not known.
-        reply: How the optimizer replies to its rate; None where that could not be told.
-        used: The rate that the optimizer had before the search; 0 where that is not known.
+        steps_per_epoch: Optimizer steps in one pass over the data; 0 if unknown.
+        reply: How the optimizer replies to its rate; None if unknown.
+        used: The rate that the optimizer had before the search; 0 if unknown.
     """
 
     probe: Probe
@@ -91,7 +91,7 @@ class Record(Plain):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a search took, everything counted: optimizer steps, and seconds of wall time."""
+    """The cost of a search, everything counted: optimizer steps, and seconds of wall time."""
 
     steps: int
     seconds: float
@@ -104,18 +104,18 @@ class Finding(Plain):
     Attributes:
         lr: The learning rate to train with; under a schedule, its peak.
         base_lr: The lower end of the range for a cyclical schedule.
-        max_lr: The upper end: two octaves below where the loss stops falling or turns ragged, or above ``lr`` where
-            the usual rate was taken.
+        max_lr: The upper end: two octaves below where the loss stops falling or turns ragged; above ``lr`` if the
+            usual rate was taken.
         interval: Of a calibrated reading: where the best rate of a grid search lies, for about 90 % of the
             benchmark's tasks; most of it is often as good. Of another: where ``lr`` would land with other seeds.
         method: The reading rule that chose ``lr``.
         schedule: The schedule that ``lr`` was chosen for.
         records: Everything that ran.
-        cost: What it took.
+        cost: What the search took.
         notes: What a person should know about how the answer came about.
-        final_fraction: Mean of rate / peak over the last fifth of that schedule, in [0, 1]; None where not known.
-        total_steps: How many optimizer steps the training takes that ``lr`` was chosen for; None where not known.
-        epochs: How often it goes over the data, likewise.
+        final_fraction: Mean of rate / peak over the last fifth of that schedule, in [0, 1]; None if unknown.
+        total_steps: Optimizer steps of the training that ``lr`` was chosen for; None if unknown.
+        epochs: Its passes over the data, likewise.
     """
 
     schema: ClassVar[str] = "lrfind/finding/1"
@@ -149,27 +149,27 @@ class Finding(Plain):
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether ``lr`` was read by the rule that knows the training, so that the interval is of the best rate."""
+        """Whether ``lr`` was read by the rule that knows the training: then the interval is that of the best rate."""
         return self.method == "calibrated"
 
     @property
     def optimizer(self) -> str:
-        """The class name of the optimizer that was searched; empty where it is not known."""
+        """The class name of the optimizer that was searched; empty if unknown."""
         return self.records[0].optimizer if self.records else ""
 
     @property
     def used(self) -> float | None:
-        """The rate that the optimizer had before the search, under a schedule its peak; None where not known."""
+        """The rate that the optimizer had before the search, under a schedule its peak; None if unknown."""
         return (self.records[0].used or None) if self.records else None
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """Each param group's rate as a multiple of ``lr``; empty where it is not known."""
+        """Each param group's rate as a multiple of ``lr``; empty if unknown."""
         return self.records[0].ratios if self.records else ()
 
     @property
     def length(self) -> Training:
-        """What is known of the training that ``lr`` was chosen for: how long it is, and its schedule."""
+        """What is known of the training that ``lr`` was chosen for: its length and its schedule."""
         from lrfind.suggest.training import Training
 
         steps_per_epoch, final_fraction = self.records[0].steps_per_epoch if self.records else 0.0, self.final_fraction
@@ -178,16 +178,16 @@ class Finding(Plain):
         return Training(self.total_steps, self.epochs, steps_per_epoch, self.schedule, final_fraction)
 
     def _repr_html_(self) -> str:
-        """Return the words and the picture, for notebooks; nothing in it is loaded from elsewhere."""
+        """Return the words and the picture, for notebooks; nothing is loaded from elsewhere."""
         from lrfind.plots import picture
 
         return as_html(self, picture(self))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the finding as JSON, whole or not at all.
+        """Write the finding as JSON, atomically.
 
         Raises:
-            BadInputError: If the file is to be a picture.
+            BadInputError: If the path is that of a picture.
             LRFindError: If the file cannot be written.
         """
         if Path(path).suffix.lower() in PICTURES:
@@ -202,16 +202,16 @@ class Finding(Plain):
         epochs: float | None = None,
         **former: int | None,
     ) -> Finding:
-        """Answer for another training from the same records, as a search told of it would: nothing is run.
+        """Answer for another training from the same records; nothing is run.
 
-        Trainings of more than 2,000 steps, and schedules that end between a tenth and the whole of their peak, were not
-        measured; there the interval is wider.
+        Trainings of more than 2,000 steps, and schedules that end between a tenth and all of their peak, were not
+        measured; for these the interval is wider.
 
         Args:
-            schedule: As ``find`` takes it; by default the same shape.
+            schedule: As for ``find``; by default the same shape.
             total_steps: How many optimizer steps training takes.
-            epochs: Instead, or beside it, how often it goes over the data. By default both are as they were; where
-                one is given, the other is not known.
+            epochs: Instead, or too, the passes over the data. By default both are as they were; if one is given, the
+                other is unknown.
             **former: ``horizon``, the former name of ``total_steps``.
 
         Raises:
@@ -222,10 +222,10 @@ class Finding(Plain):
         return reread(self, schedule=schedule, total_steps=total_steps, epochs=epochs, **former)
 
     def judge(self, lr: float) -> Judgement:
-        """Say whether another rate would be better, as good or worse, from the same records: nothing is run.
+        """Say whether another rate would be better, as good or worse, from the same records; nothing is run.
 
         Args:
-            lr: The rate to judge, say the one that you have been using.
+            lr: The rate to judge, such as the one that you have been using.
 
         Raises:
             BadInputError: If it is not positive and finite, or the finding is not one of range tests.
@@ -239,9 +239,9 @@ class Finding(Plain):
 
         Args:
             optimizer: The optimizer to train with, or those that were searched together.
-            scheduler: The scheduler (or schedulers) that drives it, if any, whoever wrote it; scaled so that its peak
-                is ``lr``, but for a ``CyclicLR`` or ``OneCycleLR`` whose peak is the finding's ``max_lr``: that is left
-                as it was built. An earlier watch of this method over the optimizer ends.
+            scheduler: The scheduler (or schedulers) that drives it, if any, from any library; scaled so that its peak
+                is ``lr``. A ``CyclicLR`` or ``OneCycleLR`` whose peak is the finding's ``max_lr`` is left as it is. An
+                earlier watch of this method over the optimizer ends.
 
         Returns:
             The watch over the rate: ``.least`` and ``.greatest`` rate used so far, ``.remove()`` to stop.

@@ -1,4 +1,4 @@
-"""How an optimizer replies to its rate, measured on made-up gradients; plain data, so that readings need no torch."""
+"""How an optimizer replies to its rate, as plain data, so that readings need no torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 FASTEST = 0.5
-"""A gain is taken to grow or fall no faster than by this power of the steps beyond those that were measured."""
+"""Beyond the measured steps, a gain grows or falls no faster than by this power of the steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +14,11 @@ class Reply:
     """How far a step of an optimizer goes.
 
     Attributes:
-        gains: After 1, 2, 4, ... steps, how far a number moves in a step, per unit of the rate and, of an optimizer
-            whose steps are as long as the gradient says, of the gradient.
-        caps: After as many steps, the highest rate that still makes a step longer; infinite where there is none.
-        is_scale_free: Whether a step is as long whatever the loss is scaled by.
-        follows: Whether a step is longer when the rate is raised in the middle of training.
+        gains: After 1, 2, 4, ... steps, how far an element moves in a step, per unit of the rate and, unless
+            ``is_scale_free``, of the gradient.
+        caps: After as many steps, the highest rate that still makes a step longer; infinite if there is none.
+        is_scale_free: Whether the length of a step does not depend on the scale of the loss.
+        follows: Whether a step gets longer when the rate is raised in the middle of training.
         age: Steps that the optimizer had taken when the search began.
     """
 
@@ -29,7 +29,7 @@ class Reply:
     age: int = 0
 
     def gain(self, step: float) -> float:
-        """Return how far a step goes, per unit of the rate, so many steps after the search began.
+        """Return how far a step goes, per unit of the rate, this many steps after the search began.
 
         Example:
             >>> shrinking = Reply((1.0, 0.7, 0.5), (math.inf,) * 3, is_scale_free=True)
@@ -39,12 +39,12 @@ class Reply:
         return _at(self.gains, self.age + step)
 
     def cap(self, step: float) -> float:
-        """Return the highest rate that makes a step longer, so many steps after the search began."""
+        """Return the highest rate that makes a step longer, this many steps after the search began."""
         return _at(self.caps, self.age + step) if math.isfinite(self.caps[-1]) else math.inf
 
 
 def _at(values: tuple[float, ...], step: float) -> float:
-    """Return the value after so many steps, straight between those that are known, as powers beyond them."""
+    """Interpolate between the known steps in log-log, and extrapolate beyond them as a power."""
     at, last = math.log2(max(step, 1.0)), len(values) - 1
     if at >= last:
         slope = math.log2(values[last] / values[last - 2]) / 2 if last >= 2 else 0.0

@@ -15,21 +15,21 @@ Shape = Callable[[float], float]
 
 @runtime_checkable
 class Stretched(Protocol):
-    """A schedule whose shape is known only with the number of steps it goes over."""
+    """A schedule whose shape depends on the number of steps."""
 
     __name__: str
 
     def over(self, steps: int, epochs: float | None = None) -> Shape:
-        """Return the shape over so many optimizer steps, which go so often over the data."""
+        """Return the shape over this many optimizer steps and passes over the data."""
         ...
 
 
 @dataclass(frozen=True)
 class AsConstant:
-    """A schedule that cannot be read, taken for a constant rate."""
+    """A schedule that cannot be read, taken as constant."""
 
     name: str
-    why: str  # it cannot be read, to follow "since"
+    why: str  # the reason, to follow "since"
     __name__ = "constant"
 
     @property
@@ -43,10 +43,10 @@ class AsConstant:
 
 
 _PEAK = 0.9
-"""A schedule must come at least this near to its peak of 1."""
+"""A schedule's highest multiplier must be at least this."""
 
 _POINTS = 211
-"""It is read at so many points: a prime, so that they do not fall in step with the cycles of a cyclical schedule."""
+"""Points at which a schedule is read: a prime, to avoid falling in step with the cycles of a cyclical schedule."""
 
 Ramp = Literal["exponential", "linear"]
 
@@ -74,7 +74,7 @@ def cosine_warmup(fraction: float) -> float:
 def one_cycle(fraction: float) -> float:
     """Rise from 1/25 along half a cosine for three tenths, then fall to 0 along another.
 
-    As torch's ``OneCycleLR`` by default, but that ends at 4e-6 (Smith and Topin, arXiv 1708.07120, section 4, has
+    Like torch's ``OneCycleLR`` by default, which ends at 4e-6 (Smith and Topin, arXiv 1708.07120, section 4, has
     straight lines).
     """
     if fraction >= 0.3:
@@ -104,7 +104,7 @@ _HEIGHTS: dict[str, Shape] = {
     "exp_range": lambda done: _tooth(done) * 0.5 ** max(done - 0.5, 0.0),
     "restarts": lambda done: cosine(done % 1.0),
 }
-"""The height of a cyclical schedule above its low end, in [0, 1], after so many cycles."""
+"""The height of a cyclical schedule above its low end, in [0, 1], by the cycles done."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +113,10 @@ class Cyclical:
 
     Args:
         kind: Smith's three (arXiv 1506.01186, section 3.1) rise and fall in straight lines; each cycle of
-            ``"triangular2"`` rises half as far as the one before, and ``"exp_range"`` falls by what halves it within a
-            cycle, from the first peak on. ``"restarts"`` falls along half a cosine, again and again (Loshchilov and
+            ``"triangular2"`` rises half as far as the one before, and ``"exp_range"`` decays exponentially from the
+            first peak on, by half per cycle. ``"restarts"`` falls along half a cosine in every cycle (Loshchilov and
             Hutter, arXiv 1608.03983, eq. 5).
-        cycles: How many whole cycles there are over training, at least 1.
+        cycles: The number of cycles over training, at least 1.
         low: Where a cycle begins, or for restarts ends, as a multiple of the peak: ``base_lr / max_lr``, in [0, 1).
 
     Raises:
@@ -150,7 +150,7 @@ cyclical = Cyclical
 
 
 def to_shape(schedule: str | Shape) -> Shape:
-    """Return the shape that a name of ``SCHEDULES`` stands for, or a shape as it is.
+    """Return the shape of a name in ``SCHEDULES``, or a shape as it is.
 
     Raises:
         BadInputError: If the name is unknown, or the callable leaves [0, 1] or never comes near 1.
@@ -167,7 +167,7 @@ def to_shape(schedule: str | Shape) -> Shape:
     if not callable(schedule):
         raise BadInputError(f"schedule must be {known}, got {schedule!r}.")
     if isinstance(schedule, Cyclical):
-        return schedule  # right by construction, and its peak may be too narrow to be met
+        return schedule  # valid by construction; its peak may lie between points
     try:
         multipliers = {step / _POINTS: float(schedule(step / _POINTS)) for step in range(_POINTS)}
     except (TypeError, AttributeError, ValueError) as error:
@@ -184,9 +184,9 @@ def to_shape(schedule: str | Shape) -> Shape:
 
 
 def over(schedule: str | Shape | Stretched, steps: float | None, epochs: float | None) -> Shape | None:
-    """Return the shape of a schedule over a training of so many optimizer steps, which go so often over the data.
+    """Return the shape of a schedule over this many optimizer steps and passes over the data.
 
-    None where the shape depends on the steps, and neither the training nor the schedule says how many there are.
+    It is None if the shape depends on the steps, and neither the training nor the schedule says how many there are.
     """
     if not isinstance(schedule, Stretched):
         return to_shape(schedule)
@@ -195,7 +195,7 @@ def over(schedule: str | Shape | Stretched, steps: float | None, epochs: float |
 
 
 def name_of(schedule: str | Shape | Stretched) -> str:
-    """Return what a schedule is called; ``"custom"`` for a function without a name.
+    """Return the name of a schedule; ``"custom"`` for a function without a name.
 
     Example:
         >>> shapes = ("one-cycle", one_cycle, Cyclical("restarts", cycles=2, low=0.0), lambda fraction: 1.0)
@@ -222,7 +222,7 @@ def remaining(shape: Shape) -> float:
 
 
 def ramp(min_lr: float, max_lr: float, steps: int, *, kind: Ramp = "exponential") -> tuple[float, ...]:
-    """Return ``steps`` rates from ``min_lr`` up to ``max_lr``: by equal ratios, or, if linear, by equal differences.
+    """Return ``steps`` rates from ``min_lr`` up to ``max_lr``: in equal ratios or, if linear, in equal differences.
 
     Raises:
         BadInputError: If the ends are not 0 < min_lr < max_lr, both finite, or steps < 2.

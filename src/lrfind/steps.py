@@ -1,4 +1,4 @@
-"""The step of a plain PyTorch training: made of a loss function, or the user's own."""
+"""The step of a plain PyTorch training, made from a loss function."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Step = Callable[[nn.Module, Any, Any], Any]
 
 
 def to_step(optimizers: Optimizers, loss_fn: LossFn, accumulate: int = 1) -> Step:
-    """Return the training step that ``find`` makes of a loss function; a list of batches where it accumulates.
+    """Return the step that ``find`` makes from a loss function; it takes a list of batches if it accumulates.
 
-    An optimizer that needs a closure is given one.
+    An optimizer that needs a closure gets one.
     """
     stepped, loss_of = as_list(optimizers), to_loss(loss_fn)
     takes_closure = any(map(needs_closure, stepped))
@@ -59,7 +59,7 @@ def to_loss(loss_fn: LossFn) -> Callable[[nn.Module, Any], torch.Tensor]:
             _check_pair(batch)
             device = next(model.parameters()).device
         inputs, targets = batch
-        if device.type != "cpu":  # where data is anyway
+        if device.type != "cpu":  # data is there already
             inputs, targets = inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True)
         return loss_fn(model(inputs), targets)
 
@@ -77,7 +77,7 @@ def _check_pair(batch: Any) -> None:
 def _backward(
     loss_of: Callable[[nn.Module, Any], torch.Tensor], model: nn.Module, batch: Any, parts: int = 1
 ) -> torch.Tensor:
-    """Add the gradients of one of so many parts of a step; return its loss."""
+    """Add the gradients of one of the parts of a step; return its loss."""
     try:
         loss = loss_of(model, batch)
     except (TypeError, AttributeError):
@@ -86,18 +86,18 @@ def _backward(
     try:
         (loss if parts == 1 else loss / parts).backward()  # type: ignore[no-untyped-call]
     except Exception:
-        _check_loss(loss)  # which says what is wrong with it, if that was the loss
+        _check_loss(loss)  # says what is wrong, if it is the loss
         raise
     return loss
 
 
 def _check_takes_model(loss_fn: Callable[..., Any], model: nn.Module, batch: Any) -> None:
-    """Find out whether a loss function that failed takes outputs and targets instead of a model and a batch."""
+    """Raise an error if a loss function that failed takes outputs and targets, not a model and a batch."""
     try:
         inputs, targets = batch
         with torch.no_grad():
             loss = loss_fn(model(inputs), targets)
-    except Exception:  # noqa: BLE001, the error that called for this says more
+    except Exception:  # noqa: BLE001, the first error says more
         return
     if isinstance(loss, torch.Tensor) and loss.numel() == 1:
         raise BadInputError(
@@ -125,11 +125,7 @@ def needs_closure(optimizer: Optimizer) -> bool:
 
 
 def to_number(loss: Any) -> float:
-    """Return the loss of a step as a number.
-
-    Raises:
-        BadInputError: If it is none.
-    """
+    """Return the loss of a step as a number; ``BadInputError`` if it is none."""
     if isinstance(loss, torch.Tensor) and loss.numel() == 1:
         return loss.item()
     if isinstance(loss, (int, float)):

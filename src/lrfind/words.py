@@ -1,4 +1,4 @@
-"""A finding in words: the rate first, then how sure it is, what it means for the rate in use, and what to do."""
+"""A finding in words: the rate, how sure it is, what it means for the rate in use, and what to do."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 TO_PICTURE = 'finding.plot().figure.savefig("{}") draws it'
-"""What to do instead of saving a finding as a picture, or plotting into a file."""
+"""What to do instead of saving a finding as a picture, or plotting to a file."""
 
 _MANY = 6
-"""Of more param groups than this only the least and the greatest rate are said."""
+"""If there are more param groups than this, only the least and the greatest rate are written."""
 
 _CERTAINTY = (("sure", 0.025, 100.0, 1.0), ("fairly sure", 0.08, 2000.0, 0.0))
-"""How sure a rate is called: up to which share of what training learns it is expected to lose, up to which ratio of the
-ends of its interval, and from which share of ramps on that show something of the training. Else, it is unsure."""
+"""How sure a rate is called: up to this expected loss (a share of what training learns) and this ratio of the ends of its
+interval, and from this share of ramps that show something of the training. Else, it is unsure."""
 
 _SAME = 0.05
-"""Rates that differ relatively by less are as good as the same."""
+"""Rates that differ relatively by less are the same."""
 
 
 def sentences(finding: Finding) -> list[str]:
-    """Return the rate and what it is for, then a line each: how sure, the rate in use, cycles, cost, and the notes."""
+    """Return the rate and what it is for, then a line each: certainty, the rate in use, cycles, cost, and the notes."""
     used = in_use(finding)
     return [
         headline(finding),
@@ -42,7 +42,7 @@ def sentences(finding: Finding) -> list[str]:
 
 
 def as_text(finding: Finding) -> str:
-    """Return the sentences as lines for a terminal."""
+    """Return the sentences, wrapped for a terminal."""
     wrapper = TextWrapper(100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     return "\n".join(map(wrapper.fill, sentences(finding)))
 
@@ -55,7 +55,7 @@ def as_html(finding: Finding, picture: str) -> str:
 
 
 def announcement(finding: Finding, *, is_applied: bool) -> str:
-    """Return the line that a callback says: the rate, what it cost and whether training uses it."""
+    """Return the line that a callback prints: the rate, its cost and whether training uses it."""
     cost = f"{counted(finding.cost.steps, 'step')} ({finding.cost.seconds:.1f} s)"
     sure = " (unsure: print the finding)" if certainty(finding).startswith("unsure") else ""
     return f"lrfind: lr {finding.lr:.3g}{sure} found in {cost}; training {'uses' if is_applied else 'does not use'} it."
@@ -76,12 +76,12 @@ def purpose(finding: Finding) -> str:
 
 
 def certainty(finding: Finding) -> str:
-    """Say how sure the rate is, and where the best one should lie."""
+    """Return how sure the rate is, and where the best one should lie."""
     return ": ".join(how_sure(finding))
 
 
 def how_sure(finding: Finding) -> tuple[str, str]:
-    """Return how sure the rate is in a word ("interval" where that is not known), and where the best should lie."""
+    """Return how sure the rate is in a word ("interval" if unknown), and where the best one should lie."""
     low, high = finding.interval
     if not finding.is_calibrated:
         return "interval", f"with other seeds the {finding.method} reading mostly lies in {low:.2g} to {high:.2g}"
@@ -104,7 +104,7 @@ def how_sure(finding: Finding) -> tuple[str, str]:
 
 
 def in_use(finding: Finding) -> str:
-    """Say where the rate lies that the optimizer has, and what that means; nothing where it is not known."""
+    """Say where the optimizer's own rate lies, and what that means; empty if unknown."""
     used, (low, high) = finding.used, finding.interval
     if used is None:
         return ""
@@ -120,7 +120,6 @@ def in_use(finding: Finding) -> str:
 
 
 def _groups(finding: Finding) -> list[str]:
-    """Say each param group's rate, where they differ."""
     ratios = finding.ratios
     if len(set(ratios)) < 2:
         return []

@@ -1,4 +1,4 @@
-"""Hugging Face: one callback of a ``Trainer`` that finds, applies and verifies; or a find of its own."""
+"""Hugging Face: a ``Trainer`` callback that finds, applies and verifies; and a ``find``."""
 
 from lrfind.huggingface.callbacks import LRFinder, VerifyLR
 from lrfind.huggingface.loop import find

@@ -23,35 +23,35 @@ from lrfind.options import with_meanings
 from lrfind.records import Finding
 
 _KEY = "lrfind"
-"""Where the finding is kept in the state that the Trainer saves with its checkpoints."""
+"""The key of the finding in the state that the Trainer saves with its checkpoints."""
 
 
 class VerifyLR(Verifier, transformers().TrainerCallback):  # type: ignore[misc]
     """Verifies that training really uses a learning rate, from before the first step to after the last.
 
     Args:
-        lr: The rate that the optimizer must start with, under a schedule its peak; a finding's ``lr``, say. Where
-            ``train`` resumes from a checkpoint, the rate that the checkpoint has; of any of its param groups, where
-            this comes by ``add_callback`` to a Trainer with an optimizer of your own.
+        lr: The rate that the optimizer must start with, such as a finding's ``lr``; under a schedule, its peak. If
+            ``train`` resumes from a checkpoint, the rate in the checkpoint; any param group may have it if the callback
+            was added by ``add_callback`` to a Trainer with your own optimizer.
 
     Raises:
         RateNotAppliedError: At the start of ``train`` if the optimizer has another rate; at a step, if something
-            but the Trainer's own scheduler changed it.
+            other than the Trainer's own scheduler changed it.
     """
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Note the ratios of an optimizer that the Trainer is given, before a checkpoint's state is loaded into it."""
+        """Note the ratios of an optimizer that the Trainer is given, before a checkpoint is loaded into it."""
         trainer = _trainer_of(self)
         self._ratios = _ratios_of(trainer.optimizer, args.learning_rate)
 
     @property
     def state_key(self) -> str:
-        """Say what was meant: Lightning's Trainer asks for this first, Hugging Face's never does."""
+        """Refuse Lightning's Trainer, which reads this first; Hugging Face's never does."""
         ours = type(self).__name__
         raise BadInputError(f"this {ours} is Hugging Face's; a Lightning Trainer takes lrfind.lightning.{ours}.")
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin, now that the checkpoint that training resumes from is in place."""
+        """Begin; a checkpoint to resume from is loaded by now."""
         trainer, is_resumed = _trainer_of(self), state.global_step > 0
         self.load_state_dict((state.stateful_callbacks.get(_KEY) or {}) if is_resumed else {})
         has_moved = unwrapped(trainer.optimizer).state or getattr(trainer.lr_scheduler, "last_epoch", 1) > 0
@@ -87,19 +87,19 @@ class VerifyLR(Verifier, transformers().TrainerCallback):  # type: ignore[misc]
 class LRFinder(Finder, VerifyLR):
     """Finds a learning rate when ``train`` starts, applies it, and verifies it to the end of training.
 
-    The search trains the model in a Trainer of its own and puts everything back; training itself is bit for bit what
-    it would be without the callback at the same rate. The rate takes the place of ``args.learning_rate`` under the
-    scheduler: it is the peak of the schedule, after the warmup. Where ``train`` resumes from a checkpoint, the resume
-    happens: of a run that had the callback, its finding is used and nothing is searched; of another, the search starts
-    from the weights and the optimizer state of the checkpoint. What ``report_to`` names is told the rate, its interval
-    and the loss at each rate; TensorBoard gets the picture too.
+    The search trains the model in an inner Trainer and puts everything back; training is bit for bit what it would be
+    without the callback at the same rate. The rate replaces ``args.learning_rate`` under the scheduler: it is the peak
+    of the schedule, after the warmup. If ``train`` resumes from a checkpoint of a run that had the callback, its
+    finding is used and nothing is searched; from another checkpoint, the search starts from its weights and optimizer
+    state. The tools in ``report_to`` get the rate, its interval and the loss at each rate; TensorBoard also gets the
+    picture.
 
     Args:
-        apply: Whether to train with the found rate; else it is only found, and kept in the state that checkpoints have.
-        every: Search again at the start of every so many epochs, from the state that training is in; where that
-            curve cannot be read, the rate is kept, with a warning.
+        apply: Whether to train with the found rate; else it is only found, and kept in the checkpoints' state.
+        every: Search again at the start of every ``every``-th epoch, from the current state of training; if that curve
+            cannot be read, the rate is kept, with a warning.
         **options: Those of every search, see ``lrfind.SearchOptions``; ``schedule``, ``total_steps`` and ``epochs``
-            are by default the Trainer's own; a schedule that cannot be read counts as constant, and that is said.
+            are by default the Trainer's own; a schedule that cannot be read counts as constant, with a note.
 
     Attributes:
         finding: The latest finding, once ``train`` has started; ``findings`` has all of them, in order.
@@ -109,12 +109,12 @@ class LRFinder(Finder, VerifyLR):
     _passes: float = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin, now that the checkpoint that training resumes from is in place."""
-        self._passes = state.epoch or 0  # counted here: of data without a length, the Trainer's own are no epochs
+        """Begin; a checkpoint to resume from is loaded by now."""
+        self._passes = state.epoch or 0  # counted here: the Trainer's own count is wrong for data without a length
         super().on_train_begin(args, state, control, **kwargs)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Find again, every so many epochs."""
+        """Search again, every ``every`` epochs."""
         self._find_again(_trainer_of(self), self._passes)
         self._passes = math.floor(self._passes) + 1
 
@@ -135,7 +135,7 @@ class LRFinder(Finder, VerifyLR):
 
 
 def _trainer_of(callback: Any) -> Any:
-    """Return the Trainer that is calling a callback: transformers tells its callbacks everything but that."""
+    """Return the Trainer that is calling a callback; transformers does not pass it."""
     frame = sys._getframe()
     base = transformers().Trainer
     while frame := frame.f_back:  # type: ignore[assignment]
@@ -149,7 +149,6 @@ def _trainer_of(callback: Any) -> Any:
 
 
 def _report(trainer: Any, callback: Any) -> Metrics:
-    """Let a callback that reports to a tool (``report_to``) take numbers as a logger does."""
 
     def log_metrics(metrics: dict[str, float], step: int) -> None:
         state = copy.copy(trainer.state)
@@ -160,20 +159,19 @@ def _report(trainer: Any, callback: Any) -> Metrics:
 
 
 def _ratios_of(optimizer: Any, named: float) -> tuple[float, ...]:
-    """Return the ratios of an optimizer's param groups; none where there is no optimizer yet, or no rate."""
     with suppress(BadInputError):
         return rates_of(optimizer, named=(named,)).ratios if optimizer is not None else ()
     return ()
 
 
 def _ratios_as_built(trainer: Any) -> tuple[float, ...]:
-    """Return the ratios of the param groups that a Trainer makes; none where all groups have one rate."""
+    """Return the ratios of the param groups that a Trainer makes; none if all groups have one rate."""
     if len(set(held_by(unwrapped(trainer.optimizer).param_groups))) == 1:
         return ()
     twin = copy.copy(trainer)
     twin.optimizer = None
     if chosen := getattr(trainer, "optimizer_cls_and_kwargs", None):
         twin.optimizer_cls_and_kwargs = (chosen[0], dict(chosen[1]))
-    with suppress(Exception), generators_kept():  # whatever the user's own method needs
+    with suppress(Exception), generators_kept():  # the user's own method may fail
         twin.create_optimizer()
     return _ratios_of(twin.optimizer, trainer.args.learning_rate)

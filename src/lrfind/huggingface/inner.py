@@ -31,14 +31,14 @@ _SILENT = {
     "debug": [],
 }
 _ONCE = {"activation_checkpointing": False, "gradient_checkpointing": False, "use_liger_kernel": False}
-"""What ``train`` does to the model before its loop, and must not do to the copy of a model that is in training."""
+"""Changes that ``train`` makes to a model before its loop, and must not repeat in training."""
 
 _SPARE = 2
-"""The inner Trainer may take this many times the probe's steps, for those that a gradient scaler skips."""
+"""The inner Trainer may take this many times the probe's steps, since a gradient scaler may skip some."""
 
 
 def transformers() -> Any:
-    """Return the transformers package; its Trainer stands on accelerate."""
+    """Return the transformers package; its Trainer needs accelerate."""
     for library in ("transformers", "accelerate"):
         if find_spec(library) is None:
             raise MissingExtraError(library, "huggingface")
@@ -46,7 +46,7 @@ def transformers() -> Any:
 
 
 def parts_of(trainer: Any, *, is_training: bool) -> tuple[nn.Module, Optimizer | None]:
-    """Return the model and the optimizer, unless the Trainer will make it, in the state that training starts from."""
+    """Return the model and the optimizer (None if the Trainer will make it) that training starts from."""
     model, optimizer = trainer.model, trainer.optimizer
     if trainer.model_init is not None and not is_training:
         transformers().set_seed(trainer.args.seed)
@@ -59,10 +59,10 @@ def parts_of(trainer: Any, *, is_training: bool) -> tuple[nn.Module, Optimizer |
 def inner_trainer(
     outer: Any, model: nn.Module, optimizer: Optimizer | None, *, steps: int, seed: int, is_training: bool
 ) -> Any:
-    """Return a Trainer that trains the parts as the outer one would, says nothing and writes nothing."""
+    """Return a Trainer that trains the parts as the outer one would, without any output."""
     inner, package = copy.copy(outer), transformers()
     for name, value in vars(outer).items():
-        if isinstance(value, MethodType) and value.__self__ is outer:  # that was put on the outer Trainer itself
+        if isinstance(value, MethodType) and value.__self__ is outer:  # a method set on the instance
             setattr(inner, name, MethodType(value.__func__, inner))
     inner.args = copy.copy(outer.args)
     silent = {**_SILENT, **(_ONCE if is_training else {}), "max_steps": _SPARE * steps, "seed": seed, "data_seed": seed}
@@ -70,7 +70,7 @@ def inner_trainer(
         setattr(inner.args, name, silent[name])
     inner.accelerator = _accelerator(outer.accelerator, seed, is_training=is_training)
     inner.model, inner.optimizer, inner.model_init = model, optimizer, None
-    inner.model_wrapped = outer.model_wrapped if is_training else model  # by DDP or FSDP, or yet to be
+    inner.model_wrapped = outer.model_wrapped if is_training else model  # DDP or FSDP may have wrapped it
     inner.lr_scheduler, inner._created_lr_scheduler = SimpleNamespace(step=_nothing), False  # the probe sets the rate
     inner.lr_scheduler.get_last_lr = lambda: held_by(inner.optimizer.param_groups)
     inner.callback_handler = copy.copy(outer.callback_handler)
@@ -78,7 +78,7 @@ def inner_trainer(
     inner.state, inner.control = package.TrainerState(), package.TrainerControl()
     inner._memory_tracker = import_module("transformers.trainer_utils").TrainerMemoryTracker(skip_memory_metrics=True)
     inner.log, inner.push_in_progress, inner.hp_search_backend = _nothing, None, None
-    if optimizer is not None:  # which a subclass's own method might make anew
+    if optimizer is not None:  # a subclass's method might make another
         inner.create_optimizer, inner.create_optimizer_and_scheduler = (lambda *_, **__: optimizer), _nothing
     if is_training:
         inner.neftune_noise_alpha = None
@@ -86,12 +86,12 @@ def inner_trainer(
 
 
 def base_of(loader: Any) -> Any:
-    """Return the loader that has the workers, in the one that Accelerate puts around it."""
+    """Return the loader that has the workers, inside Accelerate's."""
     return getattr(loader, "base_dataloader", loader)
 
 
 def restart(loader: Any, seed: int) -> None:
-    """Let a loader that has been gone over begin as if it were made anew with a seed; its workers stay."""
+    """Reset a used loader as if made anew with a seed; its workers stay."""
     base = base_of(loader)
     samplers = (base.sampler, base.batch_sampler, getattr(base.batch_sampler, "sampler", None))
     for holder in (loader, *samplers):
@@ -102,9 +102,9 @@ def restart(loader: Any, seed: int) -> None:
 
 
 def _accelerator(outer: Any, seed: int, *, is_training: bool) -> Any:
-    """Return an accelerator like the outer one; in training, what is prepared already is not prepared anew.
+    """Return a copy of the outer accelerator that, in training, does not prepare model and optimizer again.
 
-    FSDP2 would mix up weights of which this process has no part.
+    FSDP2 would mix up weights of which this process has no shard.
     """
     twin = copy.copy(outer)
     twin.dataloader_config = copy.copy(outer.dataloader_config)
@@ -115,7 +115,7 @@ def _accelerator(outer: Any, seed: int, *, is_training: bool) -> Any:
 
 
 def _prepared(accelerator: Any, prepare: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Register a model and an optimizer that are prepared, which clipping looks for; prepare anything else."""
+    """Only register a model and an optimizer, for gradient clipping; prepare anything else."""
     if not all(isinstance(each, (nn.Module, Optimizer)) for each in args):
         return prepare(*args, **kwargs)
     for each in args:

@@ -1,4 +1,4 @@
-"""Runs probes in an inner Trainer over the parts of the outer one, and puts all of them back."""
+"""Runs probes in an inner Trainer with the outer one's model, optimizer and data, and puts everything back."""
 
 from __future__ import annotations
 
@@ -27,21 +27,20 @@ from lrfind.schedules import AsConstant, Shape
 from lrfind.search import find_with
 
 _LOGGERS = ("transformers.trainer", "accelerate")
-"""The loggers that tell of a training."""
 
 _SOME = 1_000
-"""Steps of a training for which it is tried whether its scheduler can be read."""
+"""The number of steps used to test whether a scheduler can be read."""
 
 
 @with_options
 def find(trainer: Any, **options: Unpack[SearchOptions]) -> Finding:
-    """Find a learning rate for the training that a Trainer would give its model; nothing is applied, nothing moves.
+    """Find a learning rate for a Trainer's training; nothing is applied and nothing moves.
 
     Args:
         trainer: The Trainer, or a subclass's; its model, data, optimizer, precision, accumulation, clipping, loss
             and ``training_step`` are used.
         **options: Those of every search, see ``lrfind.SearchOptions``; ``schedule``, ``total_steps`` and ``epochs``
-            are by default the Trainer's own; a schedule that cannot be read counts as constant, and that is said.
+            are by default the Trainer's own; a schedule that cannot be read counts as constant, with a note.
 
     Returns:
         The finding; train with ``learning_rate=finding.lr`` in the ``TrainingArguments``.
@@ -56,7 +55,7 @@ def find(trainer: Any, **options: Unpack[SearchOptions]) -> Finding:
 
 
 class HuggingFaceLoop(Loop):
-    """Probes a model inside the training that a Trainer would give it, or is within ``train`` giving it."""
+    """Probes a model as its Trainer would train it, before or within ``train``."""
 
     def __init__(self, trainer: Any, *, is_training: bool = False) -> None:
         _check_trainer(trainer)
@@ -69,7 +68,7 @@ class HuggingFaceLoop(Loop):
 
     @property
     def steps_per_epoch(self) -> float:
-        """Optimizer steps in one pass over the data; 0 where that is not known before training."""
+        """Optimizer steps in one pass over the data; 0 if unknown before training."""
         trainer, args = self._trainer, self._trainer.args
         if self._is_training:
             batches: float = length_of(trainer.callback_handler.train_dataloader)
@@ -84,7 +83,7 @@ class HuggingFaceLoop(Loop):
         return args.max_steps - steps, 0 if args.max_steps > 0 else args.num_train_epochs - epochs
 
     def schedule(self) -> str | Scheduled | Planned | AsConstant:
-        """Return what the Trainer's scheduler does: the one that it has, or the one that it will make."""
+        """Return the schedule of the Trainer's scheduler, existing or planned."""
         trainer, kind = self._trainer, self._trainer.args.lr_scheduler_type
         name = str(getattr(kind, "value", kind))
         if trainer.lr_scheduler is None:
@@ -98,7 +97,7 @@ class HuggingFaceLoop(Loop):
         stack.enter_context(self.ranks.together())
         stack.enter_context(quiet(*_LOGGERS))
         trainer = self._trainer
-        if trainer.model_init is not None and not self._is_training:  # which may move what it reaches
+        if trainer.model_init is not None and not self._is_training:  # model_init may move what it reaches
             stack.enter_context(Kept((trainer, _sharded())))
         self._parts = parts_of(trainer, is_training=self._is_training)
         self._loader = None
@@ -117,7 +116,7 @@ class HuggingFaceLoop(Loop):
         return recorder.record()
 
     def _loader_of(self, make: Callable[[], Any], seed: int) -> Any:
-        """Return the loader of a probe: the first one's, with its workers, where it has any; else one made anew."""
+        """Return the loader of a probe: the first one, restarted, if it has workers; else a new one."""
         if self._loader is not None and base_of(self._loader).num_workers:
             restart(self._loader, seed)
             return self._loader
@@ -129,7 +128,6 @@ class HuggingFaceLoop(Loop):
 
 
 def _check_trainer(trainer: Any) -> None:
-    """Check that this is a Trainer, and that it spreads training in no way that is not known to be put back."""
     if not isinstance(trainer, transformers().Trainer):
         raise BadInputError(f"trainer must be a transformers Trainer, got {type(trainer).__name__}.")
     flags = {
@@ -142,7 +140,7 @@ def _check_trainer(trainer: Any) -> None:
     kind = trainer.accelerator.distributed_type.name
     if not means and trainer.args.n_gpu > 1:
         means = f"DataParallel over {trainer.args.n_gpu} devices"
-    elif not means and kind not in ("NO", "FSDP") and not kind.startswith("MULTI_"):  # alone, in shards, DDP
+    elif not means and kind not in ("NO", "FSDP") and not kind.startswith("MULTI_"):  # one process, FSDP, DDP
         means = f"{kind} over {trainer.accelerator.num_processes} processes"
     if means:
         raise BadInputError(
@@ -153,7 +151,7 @@ def _check_trainer(trainer: Any) -> None:
 
 
 def _sharded() -> Any:
-    """Return where FSDP remembers which modules of the process are in shards; None where it is not in use."""
+    """Return where FSDP keeps which modules are sharded; None if not in use."""
     state = sys.modules.get("torch.distributed._composable_state")
     return getattr(getattr(state, "_module_state_mapping", None), "data", None)
 
@@ -176,16 +174,14 @@ class _ProbeCallback(Recorder, transformers().TrainerCallback):  # type: ignore[
         return step
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin to set rates."""
         seed_all(self.probe.seed)
         self.start(kwargs["optimizer"], self.scheduler, (args.learning_rate,))
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Count that the data is begun."""
         self.begin_pass(length_of(kwargs["train_dataloader"]) / args.gradient_accumulation_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take the loss of a step: the sum of those of its batches, each of which is scaled to its share."""
+        """Take the loss of a step: the sum over its batches, each scaled to its share."""
         parts, self._parts = self._parts, []
         if self.observe(float(sum(parts))):
             control.should_training_stop = True
@@ -196,26 +192,25 @@ def _makes_its_own(trainer: Any) -> bool:
 
 
 class Planned:
-    """The schedule, so called, that a Trainer will make once it knows how many steps it takes."""
+    """The schedule that a Trainer will make once it knows its number of steps."""
 
     def __init__(self, trainer: Any, name: str) -> None:
         self.__name__, self._trainer = name, trainer
 
     @property
     def note(self) -> str:
-        """What a person should know about how it is read."""
+        """What a person should know about how it was read."""
         return self._made(_SOME).note
 
     def over(self, steps: int, epochs: float | None = None) -> Shape:
-        """Return the shape over a training of so many optimizer steps."""
+        """Return the shape over this many optimizer steps."""
         return self._made(steps).over(steps, epochs)
 
     def _made(self, steps: int) -> Scheduled | AsConstant:
-        """Return what the scheduler does that the Trainer would make for so many steps, on a dummy optimizer."""
         twin, dummy = copy.copy(self._trainer), torch.optim.SGD([torch.zeros(1)], lr=self._trainer.args.learning_rate)
         twin.lr_scheduler, twin.optimizer = None, dummy
         with ExitStack() as stack:
-            if not _makes_its_own(self._trainer):  # the user's own method, which may count
+            if not _makes_its_own(self._trainer):  # the user's own method may count calls
                 stack.enter_context(stack.enter_context(Kept((self._trainer,))).probe(0))
             try:
                 schedule = to_schedule(twin.create_scheduler(steps, dummy))

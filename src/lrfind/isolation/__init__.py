@@ -1,4 +1,4 @@
-"""Nothing moves: the originals are probed, and everything that a probe can reach is put back."""
+"""Probe the original objects, and put back everything that a probe can reach."""
 
 from lrfind.isolation.iterators import end_workers, fresh, length_of, loaders_in
 from lrfind.isolation.kept import Kept

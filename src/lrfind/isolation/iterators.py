@@ -1,7 +1,4 @@
-"""Iterators: what is half consumed cannot be put back, so a probe is given a copy, or something that refuses.
-
-Loaders begin anew, without moving the loader that training will read.
-"""
+"""Iterators and loaders for probes, which must not advance those of training."""
 
 from __future__ import annotations
 
@@ -24,11 +21,11 @@ from lrfind.isolation.states import place_of
 
 _METHODS = (MethodWrapperType, BuiltinMethodType)
 _UNLIKE_ITERATORS = (CACHES, BuiltinMethodType, io.IOBase)
-"""What ``copy`` would take for its own copy, or copy with what it reads from."""
+"""What ``copy`` would share, or copy together with what it reads from."""
 
 
 def is_half_consumed(each: Any) -> bool:
-    """Say whether an object is an iterator whose place is not among its attributes, so that it cannot be put back."""
+    """Say whether an object is an iterator that cannot be put back: its position is not among its attributes."""
     if not _may_be_half_consumed(type(each)):
         return False
     if isinstance(each, _METHODS):  # count().__next__
@@ -42,26 +39,23 @@ def is_half_consumed(each: Any) -> bool:
 def _may_be_half_consumed(kind: Any) -> bool:
     if is_kind(kind, (CACHES, _BaseDataLoaderIter, io.IOBase, *_METHODS)):
         return True
-    return not isinstance(getattr(kind, "__next__", _may_be_half_consumed), FunctionType)  # as of a class of the user's
+    return not isinstance(getattr(kind, "__next__", _may_be_half_consumed), FunctionType)  # a class of the user's
 
 
 def stand_ins(found: Found) -> dict[int, Any]:
-    """Return what a probe reads instead of the iterators that were found: a copy of each, or a ``Refusal``.
+    """Return what a probe reads instead of each iterator, by its ``id``: a copy from where it stands, or a ``Refusal``.
 
-    Copies are over the same data, from where the iterators stand; of an iterator that is in several there is one.
-
-    Returns:
-        The copies, by the ``id`` of the iterators.
+    An iterator that several others hold is copied once.
     """
     some = [each for kind, each in found.by_type if _may_be_half_consumed(kind)]
     iterators = list(filter(is_half_consumed, chain.from_iterable(some)))
     if not iterators:
         return {}
     memo: dict[int, Any] = {key: each for key, (each, _) in found.items() if not _has_iterators(each)}  # not copied
-    for each in sorted(iterators, key=lambda each: not isinstance(each, _UNLIKE_ITERATORS)):  # which others may hold
+    for each in sorted(iterators, key=lambda each: not isinstance(each, _UNLIKE_ITERATORS)):  # others may hold these
         try:
             memo[id(each)] = _copied(each, memo)
-        except Exception:  # noqa: BLE001, it cannot be copied, or one in it
+        except Exception:  # noqa: BLE001, it, or an iterator in it, cannot be copied
             memo[id(each)] = Refusal(path_to(each, found), type(each).__name__)
     return {id(each): memo[id(each)] for each in iterators}
 
@@ -74,7 +68,7 @@ def _copied(iterator: Any, memo: dict[int, Any]) -> Any:
     if isinstance(iterator, io.IOBase):
         raise TypeError("a copy would read on in the same place")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of itertools, from Python 3.12
+        warnings.simplefilter("ignore", DeprecationWarning)  # itertools' own, from Python 3.12
         return copy.deepcopy(iterator, memo)
 
 
@@ -83,12 +77,7 @@ def _has_iterators(it: Any) -> bool:
 
 
 class Refusal:
-    """Stands for an iterator that can be neither copied nor put back: whoever reads on in it is refused.
-
-    Args:
-        name: Where it is kept.
-        kind: What it is.
-    """
+    """Stands for an iterator that can be neither copied nor put back; reading it raises ``BadInputError``."""
 
     def __init__(self, name: str, kind: str) -> None:
         self._message = (
@@ -107,13 +96,10 @@ class Refusal:
 
 
 def fresh(loader: Any) -> Any:
-    """Return a loader over the same data for the probes of a search.
+    """Return a loader over the same data for the probes of a search; ``BadInputError`` if it can be iterated only once.
 
-    A ``DataLoader`` keeps the iterator of persistent workers; a shallow copy keeps its own, and its workers from one
-    probe to the next: ``end_workers`` ends them. Containers of loaders are copied likewise.
-
-    Raises:
-        BadInputError: If it cannot be iterated, or only once.
+    A ``DataLoader`` is copied shallowly: the copy has its own iterator, and keeps its workers from one probe to the
+    next until ``end_workers``. Containers of loaders are copied likewise.
     """
     if isinstance(loader, DataLoader):
         twin = copy.copy(loader)
@@ -140,24 +126,21 @@ def fresh(loader: Any) -> Any:
 
 
 def length_of(loader: Any) -> int:
-    """Return how many batches one pass over a loader gives; 0 where it does not say."""
+    """Return the number of batches in one pass over a loader; 0 if unknown."""
     try:
         return len(loader)
-    except (TypeError, NotImplementedError, RuntimeError):  # of Lightning's CombinedLoader, before it is begun
+    except (TypeError, NotImplementedError, RuntimeError):  # Lightning's CombinedLoader before iteration
         return 0
 
 
 def loaders_in(data: Any) -> list[Any]:
-    """Return the loaders in one loader, or in a dictionary or list of them; subclasses of these are not read."""
+    """Return the DataLoaders in a loader, or in a dictionary, list or tuple of them (not in subclasses of these)."""
     each = data.values() if type(data) is dict else data if type(data) in (list, tuple) else [data]
     return [item for item in each if isinstance(item, DataLoader)]
 
 
 def end_workers(twin: Any) -> None:
-    """End the workers of what ``fresh`` returned.
-
-    They would wait for the garbage collector, and it for them: 5 s for each.
-    """
+    """End the workers of a loader from ``fresh``; left to the garbage collector, each takes 5 s."""
     for each in loaders_in(twin):
         iterator, each._iterator = each._iterator, None
         if hasattr(iterator, "_shutdown_workers"):

@@ -1,4 +1,4 @@
-"""Kept: everything that training can move, noted once and put back in place after each probe."""
+"""``Kept``: notes everything that training can move, and puts it back after each probe."""
 
 from __future__ import annotations
 
@@ -42,22 +42,17 @@ from lrfind.isolation.reach import Found, instances, is_leaf, path_to, reach
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
 _FILLED = (dict, list, set, tuple, frozenset, np.ndarray)
-"""In what is kept of a thing other things can be."""
+"""Types of noted values that can hold other objects."""
 
 _PASSES = ("_static_graph_delay_allreduce_enqueued", "num_iterations")
-"""By which DDP knows its first pass, in newer and older versions of torch."""
+"""The attributes in which newer and older versions of DDP remember their first pass."""
 
 
 class Kept:
-    """Notes, on entering, everything that training can move; puts it back after each probe, and on leaving.
+    """Notes everything that training can move on entry; puts it back after each probe and on exit.
 
-    Args:
-        state: Models, optimizers, functions, and whatever else a step reaches from.
-        data: Loaders, datasets, samplers.
-        skip: What is not entered on the way: loaders that were made for the probes.
-
-    Raises:
-        NotPutBackError: On leaving, if something is not as it was; the message names it.
+    ``state`` is what a step uses (models, optimizers, functions), ``data`` are loaders, datasets and samplers; ``skip``
+    is not entered. On exit, a ``NotPutBackError`` names what is not as it was.
     """
 
     def __init__(self, state: Iterable[Any], data: Iterable[Any] = (), skip: Iterable[Any] = ()) -> None:
@@ -70,9 +65,8 @@ class Kept:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        """Note everything."""
         with ExitStack() as stack:
-            if not are_kept.get():  # apart from the notes: to compare the state of NumPy's is slow
+            if not are_kept.get():  # not with the notes: comparing NumPy's state is slow
                 stack.enter_context(generators_kept())
             self._state += global_state()
             self._skip += [*threading.enumerate(), *global_generators()]
@@ -82,7 +76,6 @@ class Kept:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        """Check that everything is as it was when it was noted."""
         with _undisturbed(), self._open:
             if names := self._moved():  # since the last probe
                 self._put_back()
@@ -100,15 +93,15 @@ class Kept:
 
     @contextmanager
     def probe(self, seed: int) -> Iterator[None]:
-        """Seed every generator, let a probe run, and put everything back after it, on every exit.
+        """Seed every generator, let a probe run, and put everything back on any exit.
 
-        A Ctrl-C, or another signal, that comes while things are put back is heard when all is back.
+        A signal that arrives meanwhile, such as Ctrl-C, is raised once everything is back.
         """
         loaders = [(each, each._iterator) for each in instances(self._found, DataLoader)]
         token = are_kept.set(False)
         try:
             self._give_stand_ins()
-            for loader, _ in loaders:  # which begins anew, also where it keeps its workers
+            for loader, _ in loaders:  # begin anew, even with persistent workers
                 loader._iterator = None
             for optimizer in instances(self._found, Optimizer):
                 _stop_watching(optimizer)
@@ -124,19 +117,17 @@ class Kept:
                 self._put_back()
 
     def _put_back(self) -> None:
-        """Put everything back."""
         for each in self._sharded:
             each.reshard()
         self._go_on()
         put_back(self._notes)
 
     def _moved(self) -> list[str]:
-        """Name what is not as it was."""
         self._go_on()
         return list(dict.fromkeys(path_to(it, self._found) for _, it, _ in moved(self._notes)))
 
     def _walk(self) -> tuple[Found, Found]:
-        """Return what the state reaches without going through data, and what only data reaches."""
+        """Return what the state reaches without entering data, and what only data reaches."""
         later, skipped = list(self._data), set(map(id, self._skip))
         state = reach(self._state, skipped, later)
         data = reach(later, skipped | state.keys())
@@ -154,7 +145,7 @@ class Kept:
         self._wrappers = [(vars(it), kept) for _, it, kept in self._notes if id(it) in wrappers]
 
     def _prepare(self) -> bool:
-        """Bring what was found into the form in which it is noted; say whether that changes what is found."""
+        """Bring the found objects into the form that is noted; say whether the walk must be repeated."""
         found = self._found
         self._shared = [(each, path_to(each, found)) for each in shared_with_threads(found)]
         self._skip += [each for each, _ in self._shared]
@@ -172,7 +163,7 @@ class Kept:
             self._found.setdefault(id(note[1]), (note[1], holder))
 
     def _note_module(self, module: ModuleType) -> None:
-        """Note a module that a probe is the first to import, and what only it reaches."""
+        """Note a module that a probe imports first, and what only it reaches."""
         with _undisturbed():
             reached = reach([module], {*map(id, self._skip), *self._found})
             self._note_memory(reached, Found())
@@ -180,26 +171,20 @@ class Kept:
             self._found = Found({**reached, **self._found})
 
     def _give_stand_ins(self) -> None:
-        """Put copies, or what refuses, where training keeps iterators; the notes put the iterators back."""
+        """Put stand-ins where training keeps iterators; the notes put the iterators back."""
         given = stand_ins(self._found)
         for rule, it, kept in self._notes if given else ():
             if (exchanged := _exchanged(kept, given, _FILLED)) is not kept:
                 rule.put_back(it, exchanged)
 
     def _go_on(self) -> None:
-        """Leave to DDP whether its first pass is over, which its reducer, out of Python's reach, remembers too."""
+        """Do not put back DDP's first pass: its reducer, in C++, remembers that too."""
         for it, kept in self._wrappers:
             kept.update({name: it[name] for name in _PASSES if name in it and name in kept})
 
 
 def _exchanged(kept: Any, given: dict[int, Any], kinds: Any = (tuple, frozenset)) -> Any:
-    """Return what was kept of a thing with stand-ins in it; itself where there is nothing to be stood in for.
-
-    Args:
-        kept: What was kept.
-        given: The stand-ins, by the ``id`` of what they stand in for.
-        kinds: What is made anew: tuples and frozen sets, which nothing can be put into in place.
-    """
+    """Return a noted value with its iterators replaced by stand-ins (by ``id``); the value itself if it holds none."""
     if id(kept) in given or not isinstance(kept, kinds):
         return given.get(id(kept), kept)
     if isinstance(kept, np.ndarray) and kept.dtype != object:
@@ -210,7 +195,7 @@ def _exchanged(kept: Any, given: dict[int, Any], kinds: Any = (tuple, frozenset)
         return kept
     if isinstance(kept, np.ndarray):
         elements = np.empty(len(after), dtype=object)
-        for index, each in enumerate(after):  # one by one, since a sequence would be taken for several
+        for index, each in enumerate(after):  # one by one: NumPy would unpack a sequence
             elements[index] = each
         return elements.reshape(kept.shape)
     if isinstance(kept, dict):
@@ -219,7 +204,7 @@ def _exchanged(kept: Any, given: dict[int, Any], kinds: Any = (tuple, frozenset)
 
 
 def _stop_watching(optimizer: Any) -> None:
-    """Take off the hooks that watch a rate in training, until the notes put them back."""
+    """Remove the hooks that watch the rate in training, until the notes put them back."""
     for hooks in (getattr(optimizer, name, {}) for name in _HOOKS):
         for key in [
             key for key, hook in hooks.items() if getattr(getattr(hook, "__self__", None), "watches_only", False)
@@ -228,23 +213,22 @@ def _stop_watching(optimizer: Any) -> None:
 
 
 def _move_gradients_out_of_graphs(state: Found) -> None:
-    """Give weights copies of their gradients, which may lie in the memory of a CUDA graph that its next run reuses."""
+    """Clone the gradients of weights: the next run of a CUDA graph would overwrite their memory."""
     for weight in instances(state, torch.Tensor):
         if weight.is_cuda and is_leaf(weight) and weight.grad is not None:
             weight.grad = weight.grad.clone()
 
 
 def _sharded_kinds() -> tuple[type, ...]:
-    """The modules of FSDP2, whose weights are whole or in shards as they have last run."""
     kind = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)
     return () if kind is None else (kind,)
 
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep away, until the end, what Ctrl-C and the like would do, subclasses' own rules, modes, garbage collection.
+    """Hold back signals, and disable ``__torch_function__``, dispatch modes, autograd and garbage collection.
 
-    The garbage collector would look through thousands of notes again and again, all of which stay.
+    The garbage collector would scan thousands of notes again and again.
     """
     held: list[int] = []
     is_main = threading.current_thread() is threading.main_thread()
@@ -263,6 +247,6 @@ def _undisturbed() -> Iterator[None]:
             gc.enable()
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        with ExitStack() as stack:  # each is heard, also where another one raises
+        with ExitStack() as stack:  # each is raised, even if another one raises an exception
             for number in dict.fromkeys(held):
                 stack.callback(signal.raise_signal, number)

@@ -1,7 +1,7 @@
-"""Kinds: of what type things are, whose code they are, and whether the walk enters them.
+"""Which types and modules are the user's, and which ones the walk enters.
 
-Not entered are the classes and modules of installed libraries, and the machinery that runs beside training: threads,
-locks, compilers, process groups. Subclasses of the user's are entered, whatever they derive from.
+Not entered are the classes and modules of installed libraries, and the machinery beside training: threads, locks,
+compilers, process groups. Subclasses that the user wrote are entered, whatever their bases.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 DATA = (DataLoader, Dataset, Sampler)
-"""Kinds that hold data rather than state."""
+"""Types that hold data, not state."""
 
 CACHES = type(cache(len))
-"""What ``functools.lru_cache`` returns; its order is kept in links of its own, which nobody else may touch."""
+"""The type that ``functools.lru_cache`` returns; it keeps its order in links that must not be changed."""
 
 ATOMS = frozenset(
     id(kind)
@@ -38,7 +38,7 @@ ATOMS = frozenset(
         *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
     )
 )
-"""By ``id``: the class of a class may forbid to hash it."""
+"""Types that refer to nothing else, by ``id``: a metaclass may forbid hashing."""
 _TRAINED = (torch.Tensor, torch.nn.Module, torch.optim.Optimizer, LRScheduler, torch.amp.GradScaler, *DATA)
 _CLOSED = (
     *(FrameType, TracebackType, threading.Thread),
@@ -57,13 +57,13 @@ _OPENED = (
     *(f"threading.{each}." for each in ("Event", "Semaphore", "BoundedSemaphore")),
     *("asyncio.queues.", "rich.progress.Progress.", "rich.progress.Task."),
 )
-"""What FSDP2 keeps beside a module, to match the hooks that it puts on it when it first runs; and plain counters."""
+"""Exceptions: what FSDP2 keeps beside a module, to match the hooks of its first run; and plain counters."""
 
 T = TypeVar("T")
 
 
 def once_for_each(function: Callable[[Any], T]) -> Callable[[Any], T]:
-    """Ask a function once for each type or code object: by its ``id``, since hashing one is slow, or forbidden."""
+    """Cache a function of a type or code object by ``id``, since hashing may be slow or forbidden."""
     answers: dict[int, tuple[Any, T]] = {}
 
     def answer(it: Any) -> T:
@@ -76,15 +76,15 @@ def once_for_each(function: Callable[[Any], T]) -> Callable[[Any], T]:
 
 
 def is_kind(kind: type, kinds: Any) -> bool:
-    """Say whether a type is, or derives from, one of some kinds."""
+    """Return ``issubclass(kind, kinds)``, also for types that cannot be hashed."""
     try:
         return issubclass(kind, kinds)
-    except TypeError:  # an abstract class among them would hash it, which its own class forbids
+    except TypeError:  # an abstract class hashes it; its metaclass forbids that
         return any(base is each for base in kind.__mro__ for each in (kinds if isinstance(kinds, tuple) else [kinds]))
 
 
 def attributes_of(each: Any) -> dict[str, Any] | None:
-    """Return the dictionary of an object's attributes; None where it has none."""
+    """Return an object's ``__dict__``; None if it has none."""
     try:
         found = object.__getattribute__(each, "__dict__")
     except AttributeError:
@@ -94,34 +94,33 @@ def attributes_of(each: Any) -> dict[str, Any] | None:
 
 @once_for_each
 def slots_of(kind: type) -> list[str]:
-    """Return the names of the slots of a class, but for those of C."""
+    """Return the names of the slots that a class defines in Python."""
     written = [vars(owner) for owner in kind.__mro__ if "__slots__" in vars(owner)]
     return [name for names in written for name, slot in names.items() if type(slot) is MemberDescriptorType]
 
 
 @once_for_each
 def _names_in(code: CodeType) -> tuple[str, ...]:
-    """Return the names that the code of a function mentions, and that of those defined in it."""
     inner = (name for each in code.co_consts if isinstance(each, CodeType) for name in _names_in(each))
     return tuple(dict.fromkeys((*code.co_names, *inner)))
 
 
 def names_of(function: FunctionType) -> tuple[str, ...]:
-    """Return the names that a function of the user's mentions, of its module or of others; none of a library's."""
+    """Return the global and module names that a function of the user's mentions; none for a library's function."""
     given = function.__globals__
     return _names_in(function.__code__) if is_of_user_by(given.get("__name__"), given.get("__file__")) else ()
 
 
 @once_for_each
 def is_of_user(it: Any) -> bool:
-    """Say whether a class or a module is of a script, a notebook or a project, not of an installed library."""
+    """Say whether a class or module comes from a script, notebook or project, not from an installed library."""
     name = it.__name__ if type(it) is ModuleType else it.__module__
     return isinstance(name, str) and is_of_user_by(name, getattr(sys.modules.get(name), "__file__", None))
 
 
 @cache
 def is_of_user_by(name: str | None, file: str | None) -> bool:
-    """Say by the name and the file of a module whether it is of the user."""
+    """Do the same from the name and file of a module."""
     first = (name or "").partition(".")[0]
     package = sys.modules.get(first) if first != name else None
     if package is not None and not is_of_user_by(first, getattr(package, "__file__", None)):

@@ -1,8 +1,8 @@
-"""Memory: the values of tensors and arrays, copied to host memory where training can move them, else watched.
+"""The values of tensors and arrays: copied to host memory if training can move them, else watched.
 
-Copied is what trains, and what a step writes to beside it: buffers, the optimizer's state, what functions and objects
-keep. Frozen weights and data are most of the memory and nearly never move. Of them are copied what has the shape of a
-weight that trains (an average of it, a teacher), and the smallest up to a share of the whole; the rest is watched.
+Copied are trained weights, buffers, optimizer state, and what functions and objects keep. Frozen weights and data take
+most of the memory and hardly ever move. Of these, tensors with the shape of a trained weight (an average, a teacher)
+and the smallest blocks are copied; the rest is watched.
 """
 
 from __future__ import annotations
@@ -23,27 +23,23 @@ from lrfind.isolation.reach import Found, hooks_of, inner_tensors, instances, is
 from lrfind.isolation.states import Rule, do_nothing
 
 SHARE = 0.05
-"""Of memory that nearly never moves, the smallest blocks up to this share of the whole are copied ..."""
+"""Of memory that hardly ever moves, the smallest blocks are copied, up to this share of the whole ..."""
 LEAST = {"model": 1 << 62, "frozen": 1 << 20, "beside": 1 << 30, "data": 1 << 26}
-"""... or up to so many bytes, where that is more: what trains always, arrays that functions keep up to a gigabyte."""
+"""... or up to this many bytes, if that is more."""
 SAMPLE, READ = 4096, 1 << 33
-"""Of what is watched so many words are compared, and the sum of all up to so many bytes."""
+"""Watched memory: how many words are compared, and up to how many bytes the sum of all words is."""
 
 _MEMORY = (torch.Tensor, np.ndarray, mmap)
 
 Values = torch.Tensor | np.ndarray[Any, Any]
-"""The values of the storage of tensors, or of an array, as words; an array of objects itself."""
+"""A storage or array as words; an array of objects as it is."""
 
 
 def notes_of_memory(state: Found, data: Found) -> Iterator[tuple[Any, Note]]:
-    """Note tensors, and the memory of everything that training reaches, once, however many tensors lie in a block.
+    """Note tensors, and each block of memory that training reaches once, however many tensors share it.
 
-    Args:
-        state: What models, optimizers and functions reach.
-        data: What only loaders, datasets and samplers reach.
-
-    Yields:
-        A tensor or an array, and a note of it or of the block that it lies in.
+    ``state`` is what models, optimizers and functions reach, ``data`` what only loaders, datasets and samplers reach.
+    Yields a tensor or array, and a note of it or of its block.
     """
     for each in (*instances(state, torch.Tensor), *instances(data, torch.Tensor)):
         yield each, (TENSOR, each, TENSOR.keep(each))
@@ -51,7 +47,7 @@ def notes_of_memory(state: Found, data: Found) -> Iterator[tuple[Any, Note]]:
     holders = [(place_of(each), each) for each in instances(state, _MEMORY)]
     holders += [("data", each) for each in instances(data, _MEMORY)]
     blocks: dict[int, tuple[str, Any, Values]] = {}
-    for place, each in sorted(holders, key=lambda pair: [*LEAST].index(pair[0])):  # a block is of the first place
+    for place, each in sorted(holders, key=lambda pair: [*LEAST].index(pair[0])):  # shared blocks: the first
         key, values = _block(each)
         if values is not None:
             blocks.setdefault(key, (place, each, values))
@@ -66,7 +62,7 @@ def notes_of_memory(state: Found, data: Found) -> Iterator[tuple[Any, Note]]:
 
 
 def _places(state: Found) -> Callable[[Any], str]:
-    """Return what says of a tensor or array whether it moves with the model, is frozen, or lies beside the model."""
+    """Return a function that says whether a tensor moves with the model, is frozen, or lies beside the model."""
     optimizers = instances(state, Optimizer)
     trained = [weight for each in optimizers for group in each.param_groups for weight in group["params"]]
     weights = [each for each in instances(state, torch.Tensor) if isinstance(each, nn.Parameter)]  # DTensors, too
@@ -89,7 +85,6 @@ def _places(state: Found) -> Callable[[Any], str]:
 
 
 def _with_inner(each: Any) -> Iterator[torch.Tensor]:
-    """Yield a tensor and those that it wraps, or consists of; nothing of anything else."""
     if isinstance(each, torch.Tensor):
         yield each
         for inner in () if is_lazy(each) else inner_tensors(each):
@@ -97,7 +92,7 @@ def _with_inner(each: Any) -> Iterator[torch.Tensor]:
 
 
 def _block(each: Any) -> tuple[int, Values | None]:
-    """Return what the memory of a tensor or array is known by, and its values; None where it has none of its own."""
+    """Return the key of a tensor's or array's memory, and its values; None if it has no memory of its own."""
     if isinstance(each, (np.ndarray, mmap)):
         return _block_of_array(each)
     if is_lazy(each) or each.is_meta or each.layout is not torch.strided or hasattr(each, "__tensor_flatten__"):
@@ -126,7 +121,7 @@ def _words(values: torch.Tensor) -> torch.Tensor:
 
 
 def _same_values(now: torch.Tensor, then: torch.Tensor) -> bool:
-    """Compare bit for bit: NaN is the same as itself."""
+    """Compare bit for bit, so that NaN equals itself."""
     return now.untyped_storage().nbytes() == then.nbytes and torch.equal(now.cpu(), then)
 
 
@@ -137,18 +132,17 @@ def _put_values(now: torch.Tensor, then: torch.Tensor) -> None:
 
 
 def _digest(values: torch.Tensor) -> tuple[float, list[int]]:
-    """What shows that values were written to: their sum as words, and a sample."""
     total = values.sum().item() if values.nbytes <= READ else 0
     return total, values[:: max(1, values.numel() // SAMPLE)].tolist()
 
 
 def _tensor(it: torch.Tensor) -> tuple[Any, ...]:
-    """A tensor but for its values: another one of the same memory, and what else is of it."""
+    """Return an alias of a tensor's memory, and what it has beside its values."""
     return it.data if is_lazy(it) else it.detach(), *_beside_values(it)
 
 
 def _beside_values(it: torch.Tensor) -> tuple[Any, ...]:
-    """Where the values of a tensor lie, its hooks, whether it needs a gradient, and its gradient."""
+    """Return where the values of a tensor lie, its hooks, ``requires_grad`` and ``grad``."""
     hooks = [dict(each) if each else {} for each in hooks_of(it)]
     if is_lazy(it):
         return None, hooks, it.requires_grad, None
@@ -156,13 +150,13 @@ def _beside_values(it: torch.Tensor) -> tuple[Any, ...]:
 
 
 def _place(it: torch.Tensor) -> Any:
-    """Where the values of a tensor lie, and how."""
+    """Return where the values of a tensor lie, and how."""
     place = it.shape, it.dtype, it.device, it.layout
     if it.layout is not torch.strided:
         return *place, *map(_place, inner_tensors(it))
     try:
         return *place, it.stride(), it.storage_offset(), it.untyped_storage()._cdata
-    except (RuntimeError, NotImplementedError):  # without memory of its own: others that it wraps are noted
+    except (RuntimeError, NotImplementedError):  # no memory of its own; the tensors that it wraps are noted
         return place
 
 
@@ -186,6 +180,6 @@ def _put_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> None:
 
 TENSOR = Rule(_tensor, _put_tensor, _same_tensor)
 ARRAY = Rule(np.copy, np.copyto, lambda it, kept: it.tobytes() == kept.tobytes())
-"""Of arrays of objects, whose bytes are the addresses of these, and of those with gaps."""
+"""For arrays of objects, whose bytes are addresses, and for arrays with gaps."""
 COPIED = Rule(lambda it: it.to("cpu", copy=True), _put_values, _same_values)
 WATCHED = Rule(_digest, do_nothing)

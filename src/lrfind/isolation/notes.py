@@ -1,4 +1,4 @@
-"""Notes: for each kind of thing that training can move, what is kept of it and how it is put back."""
+"""What is kept of each type of object that training can move, and how it is put back."""
 
 from __future__ import annotations
 
@@ -25,17 +25,15 @@ from lrfind.isolation.kinds import (
 from lrfind.isolation.states import STATE, STATES, Rule, has_state
 
 _HEAP = 1 << 9
-"""The flag of types that are written in Python."""
 _MISSING = object()
-"""The value of a name that is not bound."""
 
 
 Note = tuple[Rule, Any, Any]
-"""A rule, a thing, and what was kept of it."""
+"""A rule, an object, and what was kept of it."""
 
 
 def put_back(notes: Iterable[Note]) -> None:
-    """Put back what has moved. What cannot be does not keep the others from it; the check finds it."""
+    """Put back what has moved. Failures do not stop the rest; the final check finds them."""
     for rule, it, kept in moved(notes):
         with suppress(Exception):
             rule.put_back(it, kept)
@@ -54,7 +52,7 @@ def moved(notes: Iterable[Note]) -> Iterator[Note]:
 
 
 def _is_same(now: Any, then: Any) -> bool:
-    """Say whether dictionaries and lists hold the very same objects in the same order; whether others are equal."""
+    """Compare dictionaries and lists by the identity and order of their elements, all else by equality."""
     if type(then) is dict:
         if len(now) != len(then):
             return False
@@ -65,7 +63,7 @@ def _is_same(now: Any, then: Any) -> bool:
 
 
 def notes_of(things: Iterable[Any]) -> list[Note]:
-    """Return the notes of some things, without their parts, and but for the memory of tensors and arrays."""
+    """Return the notes of objects, without their parts and without the memory of tensors and arrays."""
     return [
         (rule, each, kept) for each in things for rule in _rules_of(type(each)) if (kept := rule.keep(each)) is not None
     ]
@@ -86,10 +84,10 @@ def _rules_of(kind: Any) -> tuple[Rule, ...]:
 
 
 def _items(it: dict[Any, Any]) -> dict[Any, Any]:
-    """The items of a dictionary in their order, whatever its subclass makes of reading them."""
+    """Return a dictionary's items in order, even if its class overrides how they are read."""
     if type(it).__iter__ is dict.__iter__:
         return dict.copy(it)
-    kind: Any = OrderedDict if isinstance(it, OrderedDict) else dict  # whose order is its own; whose values are not
+    kind: Any = OrderedDict if isinstance(it, OrderedDict) else dict  # an OrderedDict keeps its own order
     return {name: dict.__getitem__(it, name) for name in kind.__iter__(it)}
 
 
@@ -105,15 +103,15 @@ def _put_items(it: dict[Any, Any], kept: dict[Any, Any]) -> None:
 
 
 def _elements(kind: Any, held: Any, fill: Callable[[Any, Any], Any]) -> Rule:
-    """Return a rule for elements, whatever a subclass makes of reading and filling it."""
+    """Return a rule for elements that bypasses the overrides of subclasses."""
     return Rule(lambda it: held(kind.__iter__(it)), lambda it, kept: (kind.clear(it), fill(it, kept)))
 
 
 def _get(it: Any, name: str) -> Any:
-    """Return an attribute, past what a class of the user's makes of that."""
+    """Return an attribute, bypassing ``__getattribute__`` of a user's class."""
     try:
         return object.__getattribute__(it, name)
-    except Exception:  # noqa: BLE001, a cell that is empty yet, or a property of the user's
+    except Exception:  # noqa: BLE001, an empty cell, or a property of the user's
         return _MISSING
 
 
@@ -126,7 +124,7 @@ def _set(it: Any, name: str, value: Any) -> None:
 
 
 def _object(names: Sequence[str]) -> Rule:
-    """Return the rule of objects: their attributes, and what they have under other names, their class among them."""
+    """Return a rule for an object's attributes and for these other names, such as ``__class__`` and slots."""
 
     def keep(it: Any) -> dict[str, Any]:
         kept = dict(attributes_of(it) or {})
@@ -149,7 +147,6 @@ def _object(names: Sequence[str]) -> Rule:
 
 
 def _named(get: Callable[[Any], dict[str, Any] | None], bind: Callable[[Any, str, Any], None]) -> Rule:
-    """Return the rule of what binds names: those bound since are taken away."""
 
     def put_back(it: Any, kept: dict[str, Any]) -> None:
         now = get(it) or {}
@@ -161,7 +158,7 @@ def _named(get: Callable[[Any], dict[str, Any] | None], bind: Callable[[Any, str
 
 
 def _in_class_or_module(it: Any) -> dict[str, Any] | None:
-    """What a class or module of the user's binds; compilers add to a module more like ``__name__``."""
+    """Return the names bound in a user's class or module, without the dunder names that compilers add to modules."""
     if not is_of_user(it):
         return None
     is_class = isinstance(it, type)
@@ -185,7 +182,7 @@ _NAMES: dict[type, tuple[str, ...]] = {
     BaseException: ("args",),
     FunctionType: ("__code__", "__defaults__", "__kwdefaults__"),
 }
-"""What objects of types in C have under a name."""
+"""What objects of types in C keep under a name."""
 _RULES: tuple[tuple[Any, Rule], ...] = (
     *STATES,
     (dict, Rule(_items, _put_items, _same_items)),

@@ -1,4 +1,4 @@
-"""The process: what training meets beside its own objects: generators of random numbers, hooks, threads, imports."""
+"""State of the process: random number generators, global hooks, threads, imports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lrfind.isolation.reach import Found, instances, path_to, reach
 GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 
 are_kept = ContextVar("are_kept", default=False)
-"""Whether the global generators are put back at the end of what runs, outside of a probe; to note NumPy's is slow."""
+"""Whether an outer ``generators_kept`` puts the global generators back; noting NumPy's is slow."""
 
 
 _READS: dict[type, str] = {
@@ -40,11 +40,11 @@ _READS: dict[type, str] = {
     multiprocessing.queues.SimpleQueue: "get",
     multiprocessing.connection.Connection: "recv",
 }
-"""What hands things from one thread or process to another, and the method that takes them."""
+"""What passes objects between threads or processes, and the method that takes them."""
 
 
 def global_state() -> list[Any]:
-    """Return what torch keeps for the whole process and calls in a step: hooks, and the modes that are active."""
+    """Return what torch keeps for the process and calls in a step: hooks and active modes."""
     modes: Any = _get_current_function_mode_stack  # without types
     return [*_global_hooks(), *modes(), *_get_current_dispatch_mode_stack()]
 
@@ -56,14 +56,13 @@ def _global_hooks() -> list[dict[Any, Any]]:
 
 
 def shared_with_threads(found: Found) -> list[Any]:
-    """Return the queues, events and semaphores of training that other threads have at hand, which move them too."""
+    """Return the queues, events and semaphores of training that other threads can reach and move too."""
     shared = instances(found, (queue.Queue, threading.Event, threading.Semaphore))
     others = reach(_of_other_threads()) if shared else Found()
     return [each for each in shared if id(each) in others]
 
 
 def _of_other_threads() -> Iterator[Any]:
-    """Yield what the functions of the user's that other threads are in have at hand."""
     for thread, top in sys._current_frames().items():
         frame = None if thread == threading.get_ident() else top
         while frame is not None:
@@ -75,12 +74,7 @@ def _of_other_threads() -> Iterator[Any]:
 
 @contextmanager
 def reading_refused(found: Found, shared: list[tuple[Any, str]]) -> Iterator[None]:
-    """Refuse this thread what other threads and processes fill, which it would use up.
-
-    Args:
-        found: What training reaches.
-        shared: What other threads have at hand, too, each with its name.
-    """
+    """Forbid this thread to take from queues and pipes that other threads (``shared``) and processes fill."""
     by_threads = [(each, name) for each, name in shared if isinstance(each, queue.Queue)]
     by_processes = [each for each in instances(found, tuple(_READS)) if not isinstance(each, queue.Queue)]
     filled = []
@@ -107,28 +101,28 @@ def _read(read: Callable[..., Any], thread: int, message: str, *args: Any, **kwa
 
 @contextmanager
 def imports_told(imported: Callable[[ModuleType], None]) -> Iterator[None]:
-    """Tell of each module of the user's that is first imported within ``with``, as soon as it has run."""
+    """Call ``imported`` with each user module that is first imported within ``with``, once it has run."""
 
     def exec_module(loader: Any, module: ModuleType) -> None:
         run(loader, module)
         if is_of_user(module):
             imported(module)
 
-    kind: Any = SourceFileLoader  # that of every file, by which those of other tools are made
+    kind: Any = SourceFileLoader  # the loader of every file, and the base of other tools' loaders
     is_inherited, run = "exec_module" not in vars(kind), kind.exec_module
     kind.exec_module = exec_module
     try:
         yield
     finally:
         kind.exec_module = run
-        if is_inherited:  # not set by a search that goes on around this one
+        if is_inherited:  # unless a search around this one has set it
             del kind.exec_module
 
 
 def global_generators() -> list[Any]:
     """Return the generators of the process: of Python, of NumPy, of torch on every device.
 
-    Devices are begun: a probe that was the first to use one would leave it with the probe's seed.
+    Devices are initialized, since a probe that did so would leave them with its seed.
     """
     functions: list[Any] = [random.random, np.random.random]  # methods of the global generators
     found = [*(function.__self__ for function in functions), torch.default_generator]
@@ -143,7 +137,7 @@ def global_generators() -> list[Any]:
 
 
 def seed_all(seed: int, *holders: Any) -> None:
-    """Seed Python, NumPy, torch (every device) and the generators that the holders hold, of torch, NumPy and Python."""
+    """Seed Python, NumPy, torch on every device, and the generators that the holders reach."""
     seed_each(seed, [*instances(reach(holders), GENERATORS), *global_generators()])
 
 
@@ -163,12 +157,12 @@ def seed_each(seed: int, generators: Iterable[Any]) -> None:
 
 @contextmanager
 def generators_kept() -> Iterator[None]:
-    """Put the global generators back on leaving, however that comes about."""
+    """Put the global generators back on any exit."""
     notes = notes_of(global_generators())
     token = are_kept.set(True)
     try:
         yield
     finally:
         are_kept.reset(token)
-        for rule, it, kept in notes:  # which is no more work than to compare
+        for rule, it, kept in notes:  # no slower than comparing
             rule.put_back(it, kept)

@@ -1,8 +1,8 @@
-"""Reach: one walk over everything that training can move, and the one rule for what is entered.
+"""One walk over everything that training can move.
 
-An object is entered through whatever it refers to; a function through what it closes over, its defaults, and the names
-of modules that its code mentions; a tensor through its gradient, its hooks and, where it wraps others, those. What is
-not entered ``kinds.py`` says.
+An object is entered through all that it refers to; a function through its closure, its defaults, and the names of
+modules that its code mentions; a tensor through its gradient, its hooks and the tensors that it wraps. What is not
+entered, ``kinds.py`` says.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from lrfind.isolation.kinds import (
 )
 
 MOST = 100_000
-"""The elements of a larger container are data and not entered. It is put back, and so are containers in it: those that
-are its elements, and within these as many as have ten times so many elements together."""
+"""A larger container is data: it is put back, and its elements are not entered. Containers among these are put back,
+too, and those within them until they hold ten times as many elements."""
 
 
 class Found(dict[int, tuple[Any, Any]]):
-    """By its ``id``, each object that was reached, with the one that it was reached from; of a root, None."""
+    """Each object that was reached, by ``id``, with the object it was reached from (None for a root)."""
 
     @cached_property
     def by_type(self) -> list[tuple[type, list[Any]]]:
-        """The objects of each type."""
+        """The objects, grouped by type."""
         grouped: dict[int, tuple[type, list[Any]]] = {}
         for each, _ in self.values():
             if (kind := id(type(each))) not in grouped:
@@ -58,7 +58,7 @@ class Found(dict[int, tuple[Any, Any]]):
 
 
 class _Unentered(NamedTuple):
-    """A container that is put back and not entered, but for the containers in it."""
+    """A container that is put back but not entered, except for the containers in it."""
 
     it: Any
 
@@ -66,10 +66,7 @@ class _Unentered(NamedTuple):
 def reach(roots: Iterable[Any], known: Container[int] = (), later: list[Any] | None = None) -> Found:
     """Return everything that can be reached from some objects, in the order of the walk.
 
-    Args:
-        roots: Where to begin: models, optimizers, functions, loaders, generators.
-        known: The ``id`` of each object that is not entered.
-        later: Where it is given, data is put there instead of being entered.
+    Objects whose ``id`` is in ``known`` are not entered; if ``later`` is given, data is appended to it, not entered.
     """
     found, unentered = Found(), Found()
     room = 10 * MOST
@@ -97,12 +94,12 @@ def reach(roots: Iterable[Any], known: Container[int] = (), later: list[Any] | N
 
 
 def instances(found: Found, kinds: Any) -> list[Any]:
-    """Return what was found of some kinds."""
+    """Return the found objects of some types."""
     return [each for kind, some in found.by_type if is_kind(kind, kinds) for each in some]
 
 
 def path_to(each: Any, found: Found) -> str:
-    """Name an object by the way that the walk took to it: ``Net.teacher.weight``, ``loss_fn.mean``."""
+    """Name an object by its path in the walk: ``Net.teacher.weight``, ``loss_fn.mean``."""
     labels: list[str] = []
     while (holder := found.get(id(each), (each, None))[1]) is not None:
         labels.append(next((str(name) for name, part in _named_parts(holder) if part is each), ""))
@@ -112,7 +109,6 @@ def path_to(each: Any, found: Found) -> str:
 
 
 def _named_parts(holder: Any) -> Iterable[tuple[Any, Any]]:
-    """Return the parts of an object that have a name, each with it."""
     if isinstance(holder, FunctionType):
         cells = zip(holder.__code__.co_freevars, holder.__closure__ or (), strict=True)
         return chain(cells, holder.__globals__.items(), sys.modules.items())
@@ -126,7 +122,6 @@ def _named_parts(holder: Any) -> Iterable[tuple[Any, Any]]:
 
 @once_for_each
 def _parts_of(kind: Any) -> Callable[[Any], Iterable[Any]]:
-    """Return what gives the parts of an object of a type."""
     if is_closed(kind):
         return lambda each: ()
     for kinds, parts in _PARTS:
@@ -149,7 +144,7 @@ def _beside_elements(each: Any) -> Iterable[Any]:
 
 
 def _containers_in(each: Any) -> Iterator[_Unentered]:
-    """Yield the containers of Python among the elements of one, and in tuples among them."""
+    """Yield the built-in containers among the elements of a container, and in tuples among them."""
     for part in each.values() if isinstance(each, dict) else each:
         if type(part) is tuple:
             yield from _containers_in(part)
@@ -172,7 +167,7 @@ def _of_tensor(each: torch.Tensor) -> Iterator[Any]:
 
 
 def inner_tensors(tensor: torch.Tensor) -> list[torch.Tensor]:
-    """Return the tensors that one wraps, or, where it is sparse, consists of; none in a layout that is not known."""
+    """Return the tensors that a tensor wraps or, if sparse, consists of; none for an unknown layout."""
     if hasattr(tensor, "__tensor_flatten__"):
         return [getattr(tensor, name) for name in tensor.__tensor_flatten__()[0]]
     if tensor.layout is torch.strided:
@@ -186,12 +181,12 @@ def inner_tensors(tensor: torch.Tensor) -> list[torch.Tensor]:
 
 
 def hooks_of(tensor: torch.Tensor) -> tuple[dict[int, Any] | None, ...]:
-    """Return the dictionaries of the hooks of a tensor; None where there never was one."""
+    """Return a tensor's dictionaries of hooks; None where it never had any."""
     return tensor._backward_hooks, getattr(tensor, "_post_accumulate_grad_hooks", None)
 
 
 def is_leaf(tensor: torch.Tensor) -> bool:
-    """Say whether a tensor was computed from no other; FSDP1's views of weights that have moved since cannot say."""
+    """Return ``tensor.is_leaf``; False for FSDP1's views of weights that have moved since, which raise."""
     try:
         return tensor.is_leaf
     except RuntimeError:

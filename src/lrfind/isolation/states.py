@@ -1,4 +1,4 @@
-"""States: what is kept of things that hold more than attributes and elements: random numbers, bytes, places, frames."""
+"""Rules for objects with more than attributes and elements: generators, buffers, files, frames."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from lrfind.isolation.kinds import is_closed, is_kind
 
 _MANAGERS: Any = multiprocessing.managers
 _LARGEST = 1 << 20
-"""Bytes of the state of an object of C's that is kept: more would be a vocabulary, not what training moves."""
+"""The most bytes kept of a C object's state: a larger one is a vocabulary, say, which training does not move."""
 
 
 class Rule(NamedTuple):
-    """How one kind of thing, or one aspect of it, is put back.
+    """How one type of object, or one aspect of it, is put back.
 
     Attributes:
-        keep: Given the thing: what is kept of it; None where there is nothing to put back.
-        put_back: Given the thing and what was kept: makes it so.
-        is_same: Given both: whether it is so; by default, where the same would be kept now.
+        keep: Returns what to keep of an object; None if there is nothing to put back.
+        put_back: Restores an object from what was kept.
+        is_same: Says whether an object is as it was kept; by default, compares with ``keep``.
     """
 
     keep: Callable[[Any], Any]
@@ -40,29 +40,28 @@ class Rule(NamedTuple):
 
 
 def do_nothing(*_: Any) -> None:
-    """Put nothing back: what has moved is found by the check."""
+    """Put nothing back; the final check finds what has moved."""
 
 
 def _is_equal(now: Any, then: Any) -> bool:
-    """Say whether two states are equal: numbers, and tuples and dictionaries with arrays."""
     if isinstance(then, dict):
         return now.keys() == then.keys() and all(_is_equal(now[name], then[name]) for name in then)
     try:
         is_equal = now is then or now == then
         return is_equal if isinstance(is_equal, bool) else bool(is_equal.all())
-    except (ValueError, RuntimeError):  # of a tuple with arrays in it
+    except (ValueError, RuntimeError):  # a tuple of arrays
         return len(now) == len(then) and all(map(_is_equal, now, then))
 
 
 def has_state(kind: Any) -> bool:
-    """Say whether a type is written in C and its objects can be given a state, as ``pickle`` does."""
+    """Say whether a type is written in C and its objects have ``__setstate__``."""
     if is_closed(kind) or hasattr(kind, "__next__") or is_kind(kind, (BaseException, np.dtype, np.ndarray)):
         return False
     return not isinstance(getattr(kind, "__setstate__", has_state), types.FunctionType)
 
 
 def _state(it: Any) -> Any:
-    """What ``pickle`` would make an object again from; None of one that cannot be pickled, or is large."""
+    """Return what ``pickle`` would rebuild an object from; None if it cannot be pickled, or is large."""
     try:
         _, _, state, *_ = it.__reduce_ex__(2)
     except Exception:  # noqa: BLE001, it cannot be pickled
@@ -75,7 +74,7 @@ def _put_state(it: Any, kept: Any) -> None:
 
 
 def _anew(state: Any, own: set[int]) -> Any:
-    """Return a state with copies of dictionaries and lists that the object does not hold itself, and may move again."""
+    """Copy dictionaries and lists of a state, except the object's own, so that the object cannot move what was kept."""
     if id(state) in own or type(state) not in (dict, list):
         return state
     if type(state) is list:
@@ -91,12 +90,12 @@ def _put_bytes(it: Any, kept: bytes) -> None:
     if isinstance(it, (bytearray, array)) and len(_bytes(it)) != len(kept):
         del it[:]
         it.extend(kept) if isinstance(it, bytearray) else it.frombytes(kept)
-    else:  # in place: others may look into its memory
+    else:  # in place: others may share its memory
         np.frombuffer(it, np.uint8)[:] = np.frombuffer(kept, np.uint8)
 
 
 def place_of(it: Any) -> tuple[int, int | None] | None:
-    """Where a file stands and, of one that is written, how long it is; None where that cannot be told."""
+    """Return a file's position and, if writable, its length; None if unknown."""
     try:
         if it.closed or not it.seekable():
             return None
@@ -104,7 +103,7 @@ def place_of(it: Any) -> tuple[int, int | None] | None:
         if it.writable():
             size = it.seek(0, io.SEEK_END)
             it.seek(place)
-    except (OSError, ValueError):  # in the middle of being iterated over
+    except (OSError, ValueError):  # being iterated over
         return None
     return place, size
 
@@ -116,13 +115,12 @@ def _put_place(it: Any, kept: tuple[int, int | None]) -> None:
 
 
 def _frame(it: Any) -> Any:
-    """Where a generator function or a coroutine stands."""
     frame = next(getattr(it, name) for name in ("gi_frame", "cr_frame", "ag_frame") if hasattr(it, name))
     return frame and (frame.f_lasti, {name: id(value) for name, value in frame.f_locals.items()})
 
 
 def _value(it: ContextVar[Any]) -> list[Any]:
-    """The value of a context variable; none where it is not set, which nothing can bring about again."""
+    """Return a list with the value of a context variable; empty if not set, which cannot be restored."""
     try:
         return [it.get()]
     except LookupError:
@@ -130,7 +128,7 @@ def _value(it: ContextVar[Any]) -> list[Any]:
 
 
 def _proxy(put: Callable[[Any, Any], Any]) -> Rule:
-    """Return a rule for what the process of a manager keeps; nothing of one that has ended."""
+    """Return a rule for what a manager's process holds; nothing is kept if that process has ended."""
 
     def keep(it: Any) -> bytes | None:
         try:

@@ -1,4 +1,4 @@
-"""Lightning: one callback that finds, applies and verifies; a find of its own; a subcommand for LightningCLI."""
+"""Lightning: a callback that finds, applies and verifies; a ``find``; a subcommand for ``LightningCLI``."""
 
 from lrfind.lightning.attributes import apply
 from lrfind.lightning.callbacks import LRFinder, VerifyLR

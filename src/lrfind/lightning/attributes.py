@@ -18,12 +18,12 @@ from lrfind.records import Finding
 _USUAL = ("lr", "learning_rate")
 
 _STEPS = 1_000
-"""How long training is for a module that asks, where it has no trainer to ask."""
+"""The length of training told to a module that has no trainer."""
 
 _SET_BY_CALLBACK = "or train with LRFinder(), which sets the optimizer itself"
 
 BuiltWith = Callable[[dict[str, float]], list[float]]
-"""Builds the optimizers with some attributes changed: the rate of the one that is meant, and the others' groups'."""
+"""Builds the optimizers with changed attributes; returns the chosen one's rate, and the rates of the others' groups."""
 
 
 def apply(finding: Finding, model: Any, *, attr: str | None = None, optimizer: int | None = None) -> None:
@@ -32,15 +32,15 @@ def apply(finding: Finding, model: Any, *, attr: str | None = None, optimizer: i
     Args:
         finding: What ``find`` returned.
         model: The module, before ``fit``.
-        attr: The attribute (``"lr"``, ``"hparams.lr"``); by default those the optimizer is seen to read. Where the
-            module scales it, it is given the value with which the optimizer has the found rate.
-        optimizer: Of several optimizers, the index of the one that was searched, where they did not move together.
+        attr: The attribute (``"lr"``, ``"hparams.lr"``); by default those that the optimizer reads, found by trial. If
+            the module scales the attribute, it gets the value that gives the optimizer the found rate.
+        optimizer: Of several optimizers, the index of the one that was searched, if they did not move together.
 
     Raises:
         RateNotAppliedError: If the optimizer does not read it; the message names what it does read.
 
     Warns:
-        UserWarning: If it could not be told what the optimizer reads.
+        UserWarning: If what the optimizer reads is unknown.
     """
     wiring = trace(model, finding.lr, finding.ratios, attr=attr, optimizer=optimizer)
     kind = type(model).__name__
@@ -75,16 +75,16 @@ class Wiring(NamedTuple):
 
     read: tuple[str, ...]  # attributes that the optimizer's rate follows, such as "lr" or "hparams.lr"
     unread: tuple[str, ...]  # attributes of the usual names that it does not follow
-    lr: float  # that the optimizer is built with; NaN where it cannot be built without its training
+    lr: float  # that the optimizer is built with; NaN if it cannot be built outside training
     values: dict[str, float] | None
-    """What to write, by attribute, for the optimizer to be built with the rate that was asked about, to the last bit;
-    None where no value gives it, or would give another optimizer another rate, too."""
-    is_shared: bool  # whether that is so
+    """What to write, by attribute, so that the optimizer is built with exactly the wanted rate; None if no value gives
+    it, or it would change another optimizer's rate."""
+    is_shared: bool  # whether the attribute changes another optimizer's rate
     others: tuple[float, ...]  # rates of the param groups of the other optimizers
 
     @property
     def is_known(self) -> bool:
-        """Whether it could be told what the optimizer reads."""
+        """Whether it is known what the optimizer reads."""
         return math.isfinite(self.lr)
 
 
@@ -96,14 +96,10 @@ def trace(
     attr: str | None = None,
     optimizer: int | None = None,
 ) -> Wiring:
-    """Find out what a module's optimizer reads, by changing each candidate, building the optimizer and putting it back.
+    """Find what a module's optimizer reads: change each candidate, build the optimizer, put everything back.
 
-    Args:
-        module: The module.
-        lr: The rate that the optimizer is to have.
-        ratios: Each param group's rate as a multiple of it, where that is known.
-        attr: The attribute that the rate is to be written to; by default those that the optimizer reads.
-        optimizer: The index of the one that is meant, of several; by default the first one, with which all move.
+    ``lr`` is the rate that it should have, ``ratios`` those of its param groups, if known. ``attr`` is the attribute
+    to write to, by default those that it reads; ``optimizer`` is an index, by default the first, with which all move.
     """
     with _trials(module, optimizer or 0, ratios) as built_with:
         built, *others = built_with({})
@@ -124,7 +120,6 @@ def trace(
 
 
 def _values_for(lr: float, names: Sequence[str], built_with: BuiltWith) -> dict[str, float] | None:
-    """Return the value of some attributes with which the optimizer is built with a rate; None where none is."""
     value = lr
     for _ in range(3):
         held = built_with(values := dict.fromkeys(names, value))[0]
@@ -138,7 +133,7 @@ def _values_for(lr: float, names: Sequence[str], built_with: BuiltWith) -> dict[
 
 
 def get(module: Any, name: str) -> Any:
-    """Return an attribute of a module, or of its ``hparams``; None where there is none."""
+    """Return an attribute of a module, or of its ``hparams``; None if missing."""
     if name.startswith("hparams."):
         return _hparams(module).get(name.removeprefix("hparams."))
     return getattr(module, name, None)
@@ -153,7 +148,7 @@ def put(module: Any, name: str, value: float) -> None:
 
 
 def unread_error(module: Any, wanted: str, wiring: Wiring) -> RateNotAppliedError:
-    """Return the error for an attribute that the optimizer does not read; it names both places."""
+    """Return the error for an attribute that the optimizer does not read; it names what it reads."""
     source = "something else, perhaps a literal, a partial or a config object"
     remedy = f"read self.{wanted} there, {_SET_BY_CALLBACK}"
     if wiring.read:
@@ -165,7 +160,7 @@ def unread_error(module: Any, wanted: str, wiring: Wiring) -> RateNotAppliedErro
 
 
 def mismatch_error(module: Any, wanted: float | None, used: float) -> RateNotAppliedError:
-    """Return the error for an optimizer that is built with another rate; it names where the rate is, and must be."""
+    """Return the error for an optimizer that is built with another rate; it names the attribute to set."""
     wiring = trace(module)
     holders = [name for name in (*wiring.unread, *wiring.read) if get(module, name) == wanted]
     if wiring.is_known and holders and holders[0] not in wiring.read:
@@ -186,7 +181,7 @@ def named_rates(module: Any) -> list[float]:
 
 
 def _hparams(module: Any) -> Any:
-    """The module's hyperparameters, without the property that makes an empty set of them on asking."""
+    """Return the hyperparameters; unlike the property ``hparams``, this creates none."""
     return getattr(module, "_hparams", {})
 
 
@@ -196,7 +191,7 @@ def _is_rate(value: Any) -> bool:
 
 @contextmanager
 def _trials(module: Any, index: int, ratios: Sequence[float]) -> Iterator[BuiltWith]:
-    """Yield what builds the optimizers with some attributes changed; everything is put back each time."""
+    """Yield a function that builds the optimizers with some attributes changed, and puts everything back each time."""
     with generators_kept(), Kept((module,)) as kept, quiet(*LOGGER_NAMES):
 
         def built_with(values: dict[str, float]) -> list[float]:
@@ -205,17 +200,16 @@ def _trials(module: Any, index: int, ratios: Sequence[float]) -> Iterator[BuiltW
                     for name, value in values.items():
                         put(module, name, value)
                     return _rates_as_built(module, index, ratios)
-                except Exception:  # noqa: BLE001, the user's own code, which may ask for what only training has
+                except Exception:  # noqa: BLE001, user code may need what only training has
                     return [math.nan]
 
         yield built_with
 
 
 def _rates_as_built(module: Any, index: int, ratios: Sequence[float]) -> list[float]:
-    """Build the optimizers of a module; return the rate of the one with this index, and those of the others' groups."""
     if getattr(module, "_trainer", None) is None:
         module.trainer = _trainer_to_ask(module)
-        module.configure_model()  # which makes the layers, where that is left to it
+        module.configure_model()  # some modules make their layers there
     configure = package_of(module).core.optimizer._configure_optimizers
     optimizers, schedulers, _ = configure(module.configure_optimizers())
     known = [each["scheduler"] if isinstance(each, dict) else each for each in schedulers]
@@ -225,7 +219,7 @@ def _rates_as_built(module: Any, index: int, ratios: Sequence[float]) -> list[fl
 
 
 def _trainer_to_ask(module: Any) -> Any:
-    """Return a trainer that answers how long training is, for a module that has none yet."""
+    """Return a trainer that tells a module without one how long training is."""
     base: Any = package_of(module).Trainer
 
     class Asked(base):  # type: ignore[misc, unused-ignore]

@@ -22,21 +22,21 @@ from lrfind.optim import counts, driving, handling_groups
 from lrfind.options import SearchOptions, with_meanings
 from lrfind.records import Finding
 
-_BASES = r"\.(core\.module|core\.hooks|callbacks\.callback)$"  # whose methods are nobody's doing
+_BASES = r"\.(core\.module|core\.hooks|callbacks\.callback)$"  # Lightning's own classes, whose methods are no suspects
 
 
 class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
     """Verifies that training really uses a learning rate, from before the first step to after the last.
 
     Args:
-        lr: The rate that the optimizer must start with, under a schedule its peak; a finding's ``lr``, say. Where
-            ``fit`` resumes from a checkpoint, the rate that the checkpoint has.
-        optimizer: Of several optimizers, the index of the one meant; by default the first one is verified to start
-            with ``lr``, and all are watched.
+        lr: The rate that the optimizer must start with, such as a finding's ``lr``; under a schedule, its peak. If
+            ``fit`` resumes from a checkpoint, the rate in the checkpoint.
+        optimizer: Of several optimizers, the index of the one to verify; by default the first one must start with
+            ``lr``, and all are watched.
 
     Raises:
         RateNotAppliedError: At the start of ``fit`` if the optimizer has another rate (the message names the
-            attribute that holds the rate and the one that the optimizer reads); at a step, if something but
+            attribute that holds the rate and the one that the optimizer reads); at a step, if something other than
             the module's own schedulers changed it.
     """
 
@@ -45,12 +45,12 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
         self._optimizer = optimizer
 
     def on_init_end(self, *_: Any, **__: Any) -> None:
-        """Say what was meant: Hugging Face's Trainer calls this first, Lightning's never does."""
+        """Refuse Hugging Face's Trainer, which calls this first; Lightning's never does."""
         ours = type(self).__name__
         raise BadInputError(f"this {ours} is Lightning's; a Hugging Face Trainer takes lrfind.huggingface.{ours}.")
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Begin, but where a checkpoint will be put in place."""
+        """Begin, unless a checkpoint is yet to be loaded."""
         names = [kind.__name__ for each in trainer.callbacks for kind in type(each).__mro__]
         if self._apply and "LearningRateFinder" in names:
             ours = type(self).__name__
@@ -59,19 +59,19 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
         self._is_resumed = is_late or bool(trainer._checkpoint_connector._loaded_checkpoint)
         self._ratios = ()
         if self._is_resumed:  # the optimizer is still as it was built
-            with suppress(BadInputError):  # with no rate, maybe
+            with suppress(BadInputError):  # it may have no rate
                 self._ratios = self._rates(trainer).ratios
         if not self._is_resumed:
             self.load_state_dict({})
             self._begin(trainer)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Begin with what a checkpoint has put in place, where training resumes from one."""
+        """Begin, if training resumes from a checkpoint: it is loaded now."""
         if self._is_resumed:
             self._begin(trainer, is_resumed=True)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Let the schedulers that a callback brought in since (averaging of weights, say) change the rate."""
+        """Accept schedulers that a callback has added since, such as weight averaging's."""
         if self.applied is not None:
             self.applied.schedulers = self._training(trainer).schedulers
 
@@ -97,20 +97,20 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
 class LRFinder(Finder, VerifyLR):
     """Finds a learning rate when ``fit`` starts, applies it, and verifies it to the end of training.
 
-    The search trains with the trainer itself, without its callbacks and loggers, and puts everything back; training is
-    bit for bit what it would be without the callback at the same rate. Where ``fit`` resumes from a checkpoint, the
-    resume happens: of a run that had the callback, its finding is used and nothing is searched; of another, the search
-    starts from the weights and the optimizer state of the checkpoint. The trainer's loggers are told the rate, its
-    interval and the loss at each rate; TensorBoard, Weights & Biases and MLflow get the picture too.
+    The search uses the trainer itself, without its callbacks and loggers, and puts everything back; training is bit
+    for bit what it would be without the callback at the same rate. If ``fit`` resumes from a checkpoint of a run that
+    had the callback, its finding is used and nothing is searched; from another checkpoint, the search starts from its
+    weights and optimizer state. The trainer's loggers get the rate, its interval and the loss at each rate;
+    TensorBoard, Weights & Biases and MLflow also get the picture.
 
     Args:
         apply: Whether to train with the found rate; else it is only found.
         attr: The attribute (``"lr"``, ``"hparams.learning_rate"``) to write the rate to; by default the one that
-            the optimizer is seen to read, or none, in which case the optimizer's param groups are set.
+            the optimizer reads, found by trial; if there is none, the optimizer's param groups are set.
         optimizer: Of several optimizers, the index of the one to search; by default all move together, ratios kept,
             and ``finding.lr`` is the first one's.
-        every: Search again at the start of every so many epochs, from the state that training is in; where that
-            curve cannot be read, the rate is kept, with a warning.
+        every: Search again at the start of every ``every``-th epoch, from the current state of training; if that curve
+            cannot be read, the rate is kept, with a warning.
         **options: Those of every search, see ``lrfind.SearchOptions``; ``total_steps``, ``epochs`` and ``schedule``
             are by default the trainer's own.
 
@@ -145,7 +145,7 @@ class LRFinder(Finder, VerifyLR):
             warnings.warn("fast_dev_run: no rate is searched; training keeps its own.", stacklevel=2)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Find again, every so many epochs."""
+        """Search again, every ``every`` epochs."""
         self._find_again(trainer, trainer.current_epoch)
 
     def _loop(self, trainer: Any) -> LightningLoop:
@@ -161,7 +161,7 @@ class LRFinder(Finder, VerifyLR):
         return trainer.loggers if trainer.is_global_zero else ()
 
     def _write(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> Finding:
-        """Write the rate where the optimizer reads it; build a fresh one anew, set one in training in place."""
+        """Write the rate where the optimizer reads it; rebuild the optimizer if training has not begun."""
         module, schedulers = trainer.lightning_module, self._training(trainer).schedulers
         wiring, name = self._wiring(module, finding.lr, finding.ratios), type(module).__name__
         fate = "which its optimizer does not read"

@@ -93,7 +93,6 @@ lr_find.__doc__ = (inspect.getdoc(lr_find) or "").replace("    **given: The opti
 
 
 def _command_to_fit() -> list[str]:
-    """Return the command line of ``lr_find`` as one of ``fit``, without the options of the search."""
     if "lr_find" not in sys.argv:  # called from Python
         return ["fit"]
     kept, is_ours = ["python"], False
@@ -106,7 +105,6 @@ def _command_to_fit() -> list[str]:
 
 
 def _to_train_with(model: Any, finding: Finding, index: int | None, *, has_optimizer: bool) -> str:
-    """Say which command trains at the found rate, or else how the optimizer gets it."""
     flag: tuple[str, float] | None = ("--optimizer.lr", finding.lr) if has_optimizer else None
     values = {} if has_optimizer else trace(model, finding.lr, optimizer=index).values or {}
     for name, value in values.items():

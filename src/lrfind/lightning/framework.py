@@ -1,4 +1,4 @@
-"""Lightning itself: which of its twins, ``lightning`` or ``pytorch_lightning``, how it fits, and its launchers."""
+"""The installed Lightning, ``lightning`` or ``pytorch_lightning``: how it fits, and its launchers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lrfind.records import Finding
 PACKAGES = {"lightning": "lightning.pytorch", "pytorch_lightning": "pytorch_lightning"}
 
 LOGGER_NAMES = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")
-"""The loggers that give advice on devices, workers, log intervals."""
+"""Loggers that give advice on devices, workers and log intervals."""
 
 
 def callback_bases() -> tuple[type[Any], ...]:
-    """Return the ``Callback`` class of every Lightning that is installed."""
+    """Return the ``Callback`` class of every installed Lightning package."""
     return tuple(module.Callback for module in _installed())
 
 
 def lightning_package() -> Any:
-    """Return the Lightning package that is installed; ``lightning`` where both are."""
+    """Return the installed Lightning package; ``lightning`` if both are."""
     return _installed()[0]
 
 
@@ -36,7 +36,7 @@ def _installed() -> list[Any]:
 
 
 def package_of(part: Any) -> Any:
-    """Return the Lightning package that a module, its class or a trainer comes from; else the one installed."""
+    """Return the Lightning package of a module, its class or a trainer; else the installed one."""
     for kind in (part if isinstance(part, type) else type(part)).__mro__:
         for package in PACKAGES.values():
             if kind.__module__.startswith(f"{package}."):
@@ -45,7 +45,7 @@ def package_of(part: Any) -> Any:
 
 
 def fit(trainer: Any, module: Any, **data: Any) -> None:
-    """Call ``trainer.fit``; where Lightning makes an exit of Ctrl-C, turn it back into ``KeyboardInterrupt``."""
+    """Call ``trainer.fit``; raise ``KeyboardInterrupt`` on Ctrl-C, also where Lightning exits."""
     is_main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT) if is_main else None
     try:
@@ -61,9 +61,9 @@ def fit(trainer: Any, module: Any, **data: Any) -> None:
 
 
 def send_back(trainer: Any, callback: Any) -> None:
-    """Let what a callback finds reach that of the caller, where a launcher trains copies of both in its processes.
+    """Send a callback's findings to the caller's callback if a launcher trains copies in other processes.
 
-    So do ``ddp_spawn``, ``ddp_fork`` and ``ddp_notebook``; rank 0 sends back what its launcher collects.
+    ``ddp_spawn``, ``ddp_fork`` and ``ddp_notebook`` do; rank 0 sends what its launcher collects.
     """
     launcher = trainer.strategy.launcher
     collect = getattr(launcher, "get_extra_results", None)
@@ -75,9 +75,9 @@ def send_back(trainer: Any, callback: Any) -> None:
 
 
 class _Parcel:
-    """Findings on their way, which are given to the callback of that class, of the caller's, where they arrive.
+    """Carries findings between processes; unpickled, it gives them to the caller's callback of that class.
 
-    It is no collection, into which Lightning would look.
+    It is no collection, since Lightning would look into one.
     """
 
     def __init__(self, kind: type, findings: list[Finding]) -> None:
@@ -88,7 +88,7 @@ class _Parcel:
 
 
 def _arrive(kind: type, findings: list[dict[str, Any]]) -> None:
-    """Give findings to the callback of the trainer that waits for its processes, further up on the stack."""
+    """Give findings to the callback of the trainer that waits for its processes, further up the stack."""
     frame = sys._getframe()
     while frame := frame.f_back:  # type: ignore[assignment]
         trainer: Any = frame.f_locals.get("trainer")

@@ -40,7 +40,7 @@ def find(
     Args:
         trainer: The trainer; its precision, accumulation, clipping, limits and device are used.
         model: The module.
-        train_dataloaders: What ``trainer.fit`` would be given; by default the module's own ``train_dataloader``.
+        train_dataloaders: As for ``trainer.fit``; by default the module's own ``train_dataloader``.
         datamodule: Instead, a datamodule.
         optimizer: Of several optimizers, the index of the one to search; by default all move together.
         **options: Those of every search, see ``lrfind.SearchOptions``; ``total_steps``, ``epochs`` and ``schedule``
@@ -61,14 +61,9 @@ def find(
 
 
 class LightningLoop(Loop):
-    """Probes a module with its own trainer, which is put back like everything else; takes what ``find`` takes.
+    """Probes a module with its own trainer; takes what ``find`` takes.
 
-    Args:
-        trainer: The trainer.
-        module: The module.
-        data: A datamodule, a loader, or None for the module's own ``train_dataloader``.
-        optimizer: The index.
-        is_fitting: Whether the trainer is within ``fit``: its optimizers exist, setup hooks have run.
+    ``is_fitting`` says that the trainer is within ``fit``: its optimizers exist, setup hooks have run.
     """
 
     def __init__(
@@ -88,10 +83,10 @@ class LightningLoop(Loop):
 
     @property
     def steps_per_epoch(self) -> float:
-        """Optimizer steps in one pass over the data; 0 where that is not known."""
+        """See ``Loop``."""
         if self._gives_loaders:
             batches: float = self._survey()[1]
-        elif isinstance(self._data, (dict, list, tuple)):  # of several loaders, the first record knows
+        elif isinstance(self._data, (dict, list, tuple)):  # several loaders: known from the first record
             batches = 0
         else:
             length, limit = length_of(self._data), self._trainer.limit_train_batches
@@ -104,7 +99,7 @@ class LightningLoop(Loop):
         return trainer.max_steps - trainer.global_step, (trainer.max_epochs or -1) - trainer.current_epoch
 
     def schedule(self) -> Scheduled | AsConstant | None:
-        """Return the schedule that drives the first optimizer; None where nothing does."""
+        """Return the schedule that drives the first optimizer; None if there is none."""
         for config in self._trainer.lr_scheduler_configs if self._is_fitting else self._survey()[0]:
             if config.interval != "epoch":
                 return to_schedule(config.scheduler, every=config.frequency)
@@ -116,7 +111,7 @@ class LightningLoop(Loop):
         return None
 
     def _survey(self) -> tuple[list[Any], float]:
-        """Return the schedulers' configurations and the batches of a pass of training; nothing is trained."""
+        """Return the schedulers' configurations and the number of batches per pass, without training."""
         if self._seen is None:
             configs: list[Any] = []
 
@@ -144,7 +139,6 @@ class LightningLoop(Loop):
         return recorder.record()
 
     def _fit(self, callback: Any) -> None:
-        """Train with one callback, which ends it."""
         trainer, module, data = self._trainer, self._module, self._data if self._twin is None else self._twin
         source = trainer.fit_loop._data_source
         _make_ready(trainer, module, callback)
@@ -163,7 +157,7 @@ class LightningLoop(Loop):
             trainer.fit_loop.run()
 
     def _lasting(self, make: Callable[[], Any]) -> Callable[[], Any]:
-        """Return what makes loaders anew for each probe, but where they have workers: these last for the search."""
+        """Return a function that makes loaders anew for each probe, but keeps those with workers for the search."""
 
         def train_dataloader() -> Any:
             if self._made is None:
@@ -181,7 +175,7 @@ class ProbeCallback(Recorder, *callback_bases()):  # type: ignore[misc]
 
     on_train_batch_start = on_before_zero_grad = on_before_backward = None
     on_after_backward = on_before_optimizer_step = None
-    """Lightning calls no hook, and times none, that is not callable."""
+    """Lightning skips hooks that are not callable, and does not time them."""
 
     nothing_ran = "the training data gave no batch; check the loader, its batch_size and drop_last."
 
@@ -200,7 +194,7 @@ class ProbeCallback(Recorder, *callback_bases()):  # type: ignore[misc]
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Seed the processes."""
-        if self._ranks.size > 1:  # joining the processes may have seeded anew; those that share a batch share a seed
+        if self._ranks.size > 1:  # setting up the processes may have reseeded; ranks that share a batch share a seed
             seed_all(self.probe.seed + trainer.strategy.distributed_sampler_kwargs["rank"])
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
@@ -208,12 +202,12 @@ class ProbeCallback(Recorder, *callback_bases()):  # type: ignore[misc]
         self.begin_pass(trainer.num_training_batches)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Take the loss of a batch; stop where the recorder says so."""
+        """Take the loss of a batch; stop if the recorder says so."""
         if self.observe(self._loss(trainer, pl_module, outputs)):
             trainer.should_stop = True
 
     def _loss(self, trainer: Any, module: Any, outputs: Any) -> float:
-        """The loss of one batch; Lightning has divided it by the batches of a step."""
+        """Return the loss of a batch, times accumulation, by which Lightning has divided it."""
         loss, name = outputs.get("loss") if isinstance(outputs, dict) else outputs, type(module).__name__
         if loss is None and not module.automatic_optimization:
             raise BadInputError(f"{name} optimizes manually and its training_step returns no loss; return it.")
@@ -236,7 +230,7 @@ def chosen_optimizers(trainer: Any, index: int | None = None) -> list[torch.opti
 
 
 def _check_trainer(trainer: Any, *, is_fitting: bool) -> None:
-    """Check that this is a trainer whose strategy is known to be put back, on devices that are running."""
+    """Check that this is a trainer whose strategy can be put back, on devices that are running."""
     package, strategy = package_of(trainer), getattr(trainer, "strategy", None)
     if not isinstance(trainer, package.Trainer):
         raise BadInputError(
@@ -258,7 +252,7 @@ def _check_trainer(trainer: Any, *, is_fitting: bool) -> None:
 
 
 def _make_ready(trainer: Any, module: Any, callback: Any) -> None:
-    """Let a trainer train as ever, but that only one callback hears of it, and ends it; a loop puts it back."""
+    """Let a trainer train as usual with only one callback, which ends it."""
     package = package_of(trainer)
     accumulation = [each for each in trainer.callbacks if hasattr(each, "get_accumulate_grad_batches")]
     if accumulation:
@@ -273,7 +267,7 @@ def _make_ready(trainer: Any, module: Any, callback: Any) -> None:
 
 
 def _endless(trainer: Any) -> Any:
-    """Return a loop like the trainer's own, with its limits for all to read, which goes on until it is told to stop."""
+    """Return a copy of the trainer's fit loop, with the same limits to read, that runs until it is told to stop."""
     old = trainer.fit_loop
 
     class Epoch(type(old.epoch_loop)):  # type: ignore[misc]
@@ -284,7 +278,7 @@ def _endless(trainer: Any) -> Any:
         _can_stop_early = True
 
         def teardown(self) -> None:
-            """Leave the workers of the loader to the next probe."""
+            """Keep the loader's workers for the next probe."""
             self.epoch_loop.teardown()
 
     loop = Endless(trainer, min_epochs=old.min_epochs, max_epochs=old.max_epochs)

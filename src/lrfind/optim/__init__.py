@@ -1,4 +1,4 @@
-"""Read, set and verify learning rates on optimizers, whatever their param groups and schedulers."""
+"""Read, set and verify learning rates on optimizers, with any param groups and schedulers."""
 
 from lrfind.optim.apply import apply_rate
 from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, groups_of, held_by

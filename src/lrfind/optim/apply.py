@@ -1,7 +1,4 @@
-"""Apply a rate so that it lasts: on the param groups, and on every scheduler that drives them.
-
-A scheduler is scaled by what it keeps of rates where that is known, else by what it writes.
-"""
+"""Apply a rate so that it lasts: on the param groups, and on every scheduler that drives them."""
 
 from __future__ import annotations
 
@@ -39,12 +36,11 @@ from lrfind.optim.trajectory import ENOUGH, REMEDY, Change, on_dummy, rates_of, 
 _TORCH = re.compile(r"^(base_lrs|max_lrs|min_lrs|default_min_lr|_last_lr|eta_min|_init_lrs)$")
 _TIMM = re.compile(rf"{_TORCH.pattern}|^(base_values|lr_min|warmup_lr_init|warmup_steps)$")
 _LIKELY = re.compile(r"(^|_)(lr|lrs|eta)(_|$)|lrs?$")
-"""What schedulers call the rates that they keep: torch's, timm's, and what others may."""
+"""Names of the attributes in which torch's, timm's and other schedulers keep rates."""
 
 _CLOSE = 1e-9
 
 Rebase = Callable[[Any, Change], None]
-"""Changes the rates of a scheduler."""
 
 
 def apply_rate(
@@ -53,14 +49,14 @@ def apply_rate(
     """Set a rate on an optimizer and its schedulers, check it, and watch it from now on.
 
     Args:
-        optimizers: Any torch optimizer, or several that move together; ratios between all their param groups are
+        optimizers: Any torch optimizer, or several that move together: the ratios between all their param groups are
             kept, and ``lr`` is the first one's. An earlier watch of this function over them ends.
-        lr: The rate, positive and finite; under a schedule, its peak. In the middle of a schedule that nothing says the
-            peak of (no ``initial_lr`` in the groups), what the schedule last set counts as it.
-        scheduler: The scheduler, or several, that drive the optimizer, whoever wrote them; each is rebased in place
-            so that its whole trajectory scales, with what was given to it as a rate (``eta_min``, ``min_lr``).
-        ratios: Of the param groups, as ``rates_of`` takes them: a finding's, say.
-        max_lr: The top of a range: a ``CyclicLR`` or ``OneCycleLR`` that was built with it is left as it was built.
+        lr: The rate, positive and finite; under a schedule, its peak. In the middle of a schedule whose peak is
+            unknown (no ``initial_lr`` in the groups), the rate that it last set counts as the peak.
+        scheduler: The scheduler, or several, that drive the optimizer, from any library; each is rebased in place, so
+            that its whole trajectory scales, with the rates that it was given (``eta_min``, ``min_lr``).
+        ratios: Each param group's rate as a multiple of ``lr``, if known, such as a finding's.
+        max_lr: The top of a range: a ``CyclicLR`` or ``OneCycleLR`` that was built with it is left as it is.
 
     Returns:
         The watch; it raises inside ``optimizer.step()`` as soon as another rate is about to be used.
@@ -79,7 +75,7 @@ def apply_rate(
     old = rates_of(each, schedulers, ratios)
     change = old.to(lr)
     cycles = [item for item in with_inner(schedulers) if hasattr(item, "max_lrs") and not needs_metric(item)]
-    cycles += [item for item in with_inner(schedulers) if hasattr(item, "_schedule_phases")]  # with a peak of its own
+    cycles += [item for item in with_inner(schedulers) if hasattr(item, "_schedule_phases")]  # which has its own peak
     if cycles and differing([old.lr], [max_lr], CLOSE) is None:
         lr, change = old.lr, Change(1.0, {})
     rebases = [_rebase_of(item, change.factor) for item in schedulers]
@@ -87,7 +83,7 @@ def apply_rate(
         watch.remove()
     for item, rebase in zip(schedulers, rebases, strict=True):
         rebase(item, change)
-    # without a schedule, or with one that waits for its first metric, there is nothing to go on from
+    # no schedule, or one that waits for its first metric: the groups get the exact rate
     is_idle = all(needs_metric(item) and getattr(item, "last_epoch", 0) == 0 for item in schedulers)
     for group, ratio in zip(groups_of(each), old.ratios, strict=True):
         for name in RATES:
@@ -98,7 +94,7 @@ def apply_rate(
             item.defaults["lr"] = lr if item is each[0] else item.defaults["lr"] * change.factor
         _begin_again(driving([item], schedulers))
     noted = [item for driver in schedulers for item in (with_inner([driver]) if is_known(driver) else [driver])]
-    for item in (item for item in noted if "_last_lr" in vars(item)):  # which says what the groups hold
+    for item in (item for item in noted if "_last_lr" in vars(item)):  # _last_lr repeats the groups' rates
         item._last_lr = held_by(item.optimizer.param_groups)
     watch = AppliedRate(each, schedulers, ratios=old.ratios)
     watch.is_replaceable = True
@@ -106,7 +102,6 @@ def apply_rate(
 
 
 def _undo_by_hand(optimizer: Optimizer, schedulers: Sequence[Any]) -> None:
-    """Let the groups hold what a schedule last set, where something else has set their rates since."""
     rates = [latest_rates(each) for each in schedulers if is_known(each) or isinstance(optimizer_of(each), View)]
     held = held_by(optimizer.param_groups)
     if rates and all(differing(held, each, CLOSE) is not None for each in rates):
@@ -115,7 +110,6 @@ def _undo_by_hand(optimizer: Optimizer, schedulers: Sequence[Any]) -> None:
 
 
 def _check(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
-    """Check that these are optimizers, that the schedulers drive them, and that no other one does."""
     for optimizer in each:
         if not hasattr(optimizer, "param_groups"):
             raise BadInputError(
@@ -142,19 +136,17 @@ def _check(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
 
 
 def _by_names(names: re.Pattern[str], scheduler: Any, change: Change) -> None:
-    """Change the attributes of these names."""
     for each in with_inner([scheduler]):
         for name in filter(names.search, tuple(vars(each))):
             setattr(each, name, _changed(getattr(each, name), change))
 
 
 def _by_view(scheduler: Any, change: Change) -> None:
-    """Scale what a scheduler writes."""
     view_of(scheduler).factor *= change.factor
 
 
 def _rebase_of(scheduler: Any, factor: float) -> Rebase:
-    """Return what scales the whole trajectory of a scheduler; of an unknown one, tried on copies."""
+    """Return what scales the trajectory of a scheduler; for an unknown class, found by trial on copies."""
     if is_known(scheduler) and step_call(scheduler) is not None:
         return partial(_by_names, _TORCH)
     steps = max(ENOUGH, known_length(scheduler) or 0)
@@ -172,9 +164,9 @@ def _rebase_of(scheduler: Any, factor: float) -> Rebase:
 
 
 def _begin_again(schedulers: Sequence[Any]) -> None:
-    """Let torch's schedulers that have not been stepped make their first rate anew from the groups' ``initial_lr``.
+    """Let torch's schedulers that have not been stepped set their first rate again from the groups' ``initial_lr``.
 
-    A function of the user's is not called again, which it may count: what came of it is put back, scaled as it is.
+    A user's function is not called again, since it may count calls: its first result is kept, scaled.
     """
     leaves = [leaf for each in schedulers for leaf in _first_ones(each)]
     for each in leaves:
@@ -193,7 +185,6 @@ def _begin_again(schedulers: Sequence[Any]) -> None:
 
 
 def _first_ones(scheduler: Any) -> list[Any]:
-    """Return the schedulers that make the first rate, in order."""
     inner = inner_of(scheduler) if is_known(scheduler) else []
     if hasattr(scheduler, "_milestones"):
         inner = inner[bisect_right(scheduler._milestones, 0) :][:1]
@@ -201,7 +192,7 @@ def _first_ones(scheduler: Any) -> list[Any]:
 
 
 def _changed(value: Any, change: Change) -> Any:
-    """Return what becomes of a rate, or of a list of rates; anything else as it is."""
+    """Return a rate or a list of rates after the change; anything else as it is."""
     if isinstance(value, (list, tuple)):
         changed = [_changed(each, change) for each in value]
         return changed if isinstance(value, list) else tuple(changed)

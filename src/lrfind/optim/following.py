@@ -1,4 +1,4 @@
-"""How a scheduler is followed: through a view of its optimizer, which sees what it reads and writes, or scales it."""
+"""How a scheduler is followed: through a view of its optimizer that records, or scales, what it reads and writes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,11 @@ from lrfind.optim.schedulers import drives, inner_of, is_known, optimizer_of, un
 from lrfind.optim.trajectory import is_recursive
 
 _CLOSED = (LambdaLR, CyclicLR, OneCycleLR, CosineAnnealingWarmRestarts)
-"""Schedulers of torch's whose next rates do not depend on those before."""
+"""torch's schedulers whose next rates do not depend on the previous ones."""
 
 
 class _Group(UserDict[str, Any]):
-    """A param group whose rates are divided by the factor when read, and multiplied by it when written.
-
-    Attributes:
-        found: The rate that was last read in it before one was written, since ``View.begin``.
-        written: The rate that its scheduler has last written.
-        is_written: Whether it has since ``View.begin``.
-    """
+    """A param group whose rates are divided by the view's factor when read, and multiplied by it when written."""
 
     def __init__(self, view: View, group: Group) -> None:
         self.view, self.data = view, group
@@ -35,7 +29,7 @@ class _Group(UserDict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         value, factor = self.data[name], self.view.factor
-        is_filled = isinstance(value, torch.Tensor)  # in place, when it has been read, and nothing sees that
+        is_filled = isinstance(value, torch.Tensor)  # may be filled in place after it was read, unseen
         if name == "lr" and not self.is_written and (self.found is None or not is_filled):
             self.found = float(value)
         return value / factor if name in RATES and factor != 1 else value
@@ -50,9 +44,9 @@ class _Group(UserDict[str, Any]):
 
 
 class View:
-    """An optimizer, or its wrapper, as its scheduler sees it: with rates a factor below those that it trains with.
+    """An optimizer as its scheduler sees it, with all rates divided by a factor.
 
-    Whoever looks at it there (Lightning's monitor of rates) takes it for the optimizer.
+    ``isinstance`` takes it for the optimizer, as Lightning's monitor of rates needs.
     """
 
     __class__ = property(lambda self: type(self.optimizer))
@@ -63,7 +57,7 @@ class View:
 
     @property
     def param_groups(self) -> list[_Group]:
-        """Views of the param groups, those included that were added since."""
+        """Views of the param groups, also of those added later."""
         real = self._real.param_groups
         self._groups = [*self._groups[: len(real)], *(_Group(self, each) for each in real[len(self._groups) :])]
         for view, group in zip(self._groups, real, strict=True):
@@ -72,7 +66,7 @@ class View:
 
     @property
     def written(self) -> list[float]:
-        """The rates that the scheduler has last written, or that the groups hold where it has not."""
+        """The rates last written by the scheduler, else those that the groups hold."""
         return [held_by([each.data])[0] if each.written is None else each.written for each in self.param_groups]
 
     def __eq__(self, other: object) -> bool:
@@ -82,7 +76,6 @@ class View:
         return hash(self.optimizer)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Copy, or pickle, the optimizer itself, where the view changes nothing."""
         return (_itself, (self.optimizer,)) if self.factor == 1 else super().__reduce_ex__(protocol)
 
     def __getattr__(self, name: str) -> Any:
@@ -96,7 +89,7 @@ def _itself(value: Any) -> Any:
 
 
 def view_of(scheduler: Any) -> View:
-    """Let a scheduler, with those that it holds, see its optimizer through a view; return the view."""
+    """Let a scheduler, with its inner ones, see its optimizer through a view; return the view."""
     seen, optimizer = optimizer_of(scheduler), unwrapped(optimizer_of(scheduler))
     view = seen if isinstance(seen, View) else View(seen)
     for each in with_inner([scheduler]):
@@ -106,7 +99,7 @@ def view_of(scheduler: Any) -> View:
 
 
 def remove_view(scheduler: Any) -> None:
-    """Let a scheduler see its optimizer itself again, where the view changes nothing."""
+    """Let a scheduler see its optimizer itself again, if the view changes nothing."""
     view = optimizer_of(scheduler)
     for each in with_inner([scheduler]) if isinstance(view, View) and view.factor == 1 else ():
         if optimizer_of(each) is view:
@@ -114,7 +107,7 @@ def remove_view(scheduler: Any) -> None:
 
 
 def latest_rates(scheduler: Any) -> list[float]:
-    """Return the rates that a scheduler has last set."""
+    """Return the rates that a scheduler last set."""
     seen = optimizer_of(scheduler)
     if hasattr(scheduler, "get_last_lr") and not (isinstance(seen, View) and seen.factor != 1):
         return [float(rate) for rate in scheduler.get_last_lr()]
@@ -122,7 +115,7 @@ def latest_rates(scheduler: Any) -> list[float]:
 
 
 class Follower:
-    """Follows a scheduler of ``optimizer`` from step to step: through a view, if its rates are made of those before."""
+    """Follows a scheduler from step to step, through a view if its next rates depend on the previous ones."""
 
     def __init__(self, scheduler: Any) -> None:
         self.scheduler, self.optimizer = scheduler, unwrapped(optimizer_of(scheduler))
@@ -132,22 +125,22 @@ class Follower:
         self._latest: list[float] | None = None
 
     def _groups(self) -> list[_Group]:
-        if self._is_seen and optimizer_of(self.scheduler) is not self._view:  # where another watch ended
+        if self._is_seen and optimizer_of(self.scheduler) is not self._view:  # another watch ended
             self._view = view_of(self.scheduler)
         return self._view.param_groups if self._view else []
 
     def begin(self) -> None:
-        """Note that a step is made with what the groups hold now."""
+        """Note that a step uses the rates that the groups hold now."""
         self._latest = latest_rates(self.scheduler)
         for group in self._groups():
             group.found, group.is_written = None, False
 
     def found(self) -> list[float | None]:
-        """Return the rates that the scheduler went on from, by group, where it has since the latest step."""
+        """Return the rates that the scheduler started from, by group, if it moved since the latest step."""
         return [group.found for group in self._groups()] if self._is_recursive else []
 
     def has_moved(self) -> bool:
-        """Say whether the scheduler has set rates since the latest step, as far as can be told."""
+        """Say whether the scheduler has set rates since the latest step; True if unknown."""
         groups = self._groups()
         is_told = hasattr(self.scheduler, "get_last_lr") or all(group.written is not None for group in groups)
         is_set = any(group.is_written for group in groups)
@@ -155,9 +148,9 @@ class Follower:
 
 
 def _goes_on(scheduler: Any) -> bool:
-    """Say whether a scheduler makes its next rates of those before; one of a known class is not tried."""
+    """Say whether a scheduler's next rates depend on the previous ones; known classes are not tried."""
     if is_known(scheduler):
         return not all(isinstance(each, _CLOSED) for each in with_inner([scheduler]) if not inner_of(each))
-    with suppress(BadInputError):  # where it cannot be stepped on a copy
+    with suppress(BadInputError):  # it cannot be stepped on a copy
         return is_recursive(scheduler)
     return False

@@ -1,4 +1,4 @@
-"""The rates that param groups hold: the one place where they are read, written and compared."""
+"""The one place where the rates of param groups are read, written and compared."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ Optimizers = Optimizer | Sequence[Optimizer]
 """One optimizer, or several whose rates move together; the first one's rate is the rate."""
 
 Group = dict[str, Any]
-"""A param group of an optimizer."""
 
 RATES = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
-"""What schedulers keep of rates in param groups."""
+"""The keys under which schedulers keep rates in param groups."""
 
 CLOSE = 1e-6
-"""Rates this close, relatively, are the same: a tensor rate holds single precision."""
+"""Rates this close, relatively, are the same: a tensor holds them in single precision."""
 
 
 def as_list(optimizers: Optimizers) -> list[Optimizer]:
-    """Return one optimizer, or several, as a list; a wrapper (Accelerate's) gives way to what it wraps."""
+    """Return one optimizer, or several, as a list, without wrappers such as Accelerate's."""
     each = optimizers if isinstance(optimizers, (list, tuple)) else [optimizers]
     return [unwrapped(item) for item in each]
 
@@ -50,20 +49,16 @@ def held_by(groups: Sequence[Any]) -> list[float]:
 
 
 def differing(held: Sequence[float], wanted: Sequence[float], close: float = 0.0) -> int | None:
-    """Return the index of the first param group that does not hold the rate wanted of it; None if all do.
+    """Return the index of the first param group whose rate is not as wanted; None if all are.
 
-    Groups beyond those wanted were added since, and may hold any. Two rates may be ``close`` apart, relatively.
+    Groups beyond those wanted may hold any rate. Two rates may be ``close`` apart, relatively.
     """
     pairs = enumerate(zip(held, wanted, strict=False))
     return next((index for index, (each, other) in pairs if not math.isclose(each, other, rel_tol=close)), None)
 
 
 def read_rate(groups: Sequence[Group], ratios: Sequence[float]) -> float:
-    """Return the rate that the param groups hold, read back and freed of their ratios.
-
-    Raises:
-        RateNotAppliedError: If the groups do not hold one rate in these ratios.
-    """
+    """Return the rate that the param groups hold, divided by their ratios; ``RateNotAppliedError`` if it is not one."""
     held = held_by(groups)
     base = next((rate / ratio for rate, ratio in zip(held, ratios, strict=True) if ratio), held[0])
     wanted = [base * ratio for ratio in ratios]

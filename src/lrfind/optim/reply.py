@@ -1,4 +1,4 @@
-"""How an optimizer replies to its rate: another one of its class and options is stepped on made-up gradients."""
+"""Measure how an optimizer replies to its rate: another one of its class and options steps on made-up gradients."""
 
 from __future__ import annotations
 
@@ -17,55 +17,51 @@ from lrfind.optim.rates import write
 from lrfind.replies import Reply
 
 DOUBLINGS = 9
-"""Steps that are made, as a power of 2: enough to see which way a gain goes, in some 50 ms."""
+"""The number of steps, as a power of 2: enough to see the trend of a gain, in some 50 ms."""
 
 SIDE = 16
-"""The made-up parameter is a matrix of this many rows and columns: Muon and Adafactor treat matrices as such."""
+"""The made-up parameter is a square matrix with this side: Muon and Adafactor treat matrices specially."""
 
 SIZE = 0.1
-"""The root mean square of its numbers, as of usual weights: Adafactor's steps are measured against it."""
+"""The root mean square of its elements, as of usual weights: Adafactor's steps are relative to it."""
 
 SHARE = 1.0
-"""Of each gradient, so much is the same at every step, per unit of what is drawn anew."""
+"""The constant part of each gradient, relative to the random part."""
 
 RATE, HUGE, LOUD = 1e-3, 1e3, 1024.0
-"""The rate, one beyond every cap, and what gradients are multiplied by to see whether it matters."""
+"""The rate, one beyond every cap, and the factor for gradients that shows whether their scale matters."""
 
 HIGHEST_CAP = 1.0
-"""A cap above this, at the end, bounds no rate that anybody uses (ASGD's)."""
+"""A final cap above this bounds no rate in use (ASGD's)."""
 
 _PLAIN = {"weight_decay": 0.0, "fused": None, "capturable": False, "foreach": None, "differentiable": False}
-"""Options that say how a step is computed, or move numbers whatever the gradient is."""
+"""Options replaced: those that only say how a step is computed, or that move weights without a gradient."""
 
 
 def reply_of(optimizer: Optimizer) -> Reply | None:
-    """Return how an optimizer replies to its rate; None where it could not be told.
+    """Return how an optimizer replies to its rate; None if unknown, such as if its class takes other arguments.
 
-    The optimizer itself is not touched; the global generators of random numbers are, where its class draws from them.
-
-    Args:
-        optimizer: Any; one whose class is not made of parameters and its ``defaults`` cannot be told.
+    The optimizer itself is not touched; the global generators are, if its class draws from them.
     """
     kind: Any = type(optimizer)
-    is_heard = bool(_global_optimizer_pre_hooks or _global_optimizer_post_hooks)  # these steps are not training's
-    if is_heard or kind.__module__.startswith("torch.distributed"):  # making one would talk to the other processes
+    is_heard = bool(_global_optimizer_pre_hooks or _global_optimizer_post_hooks)  # must not see these steps
+    if is_heard or kind.__module__.startswith("torch.distributed"):  # its constructor would talk to other processes
         return None
     options = {name: _PLAIN.get(name, value) for name, value in optimizer.defaults.items() if name != "lr"}
     try:
         taken = inspect.signature(kind).parameters
         given = sorted((name, value) for name, value in options.items() if name in taken)
         known: Reply | None = _measured(kind, tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in given))
-    except Exception:  # noqa: BLE001, an optimizer of somebody's making may raise anything
+    except Exception:  # noqa: BLE001, a custom optimizer may raise anything
         return None
     return known and replace(known, age=_age(optimizer))
 
 
 @lru_cache(maxsize=32)
 def _measured(kind: Any, options: tuple[tuple[str, Any], ...]) -> Reply | None:
-    """Return how another optimizer of that kind replies; None where it does not move."""
     steps, raised = _stepped(kind, dict(options))
     at = [2**power for power in range(DOUBLINGS + 1)]
-    # the mean step over the steps nearest to each, by a quarter to either side
+    # the mean over the steps around each, a quarter of it to either side
     usual, loud, huge = torch.stack([steps[each - each // 4 - 1 : each + each // 4].mean(0) for each in at]).T.tolist()
     if not all(math.isfinite(each) and each > 0 for each in (*usual, *loud, *huge, raised)):
         return None
@@ -79,9 +75,9 @@ def _measured(kind: Any, options: tuple[tuple[str, Any], ...]) -> Reply | None:
 
 
 def _stepped(kind: Any, options: dict[str, Any]) -> tuple[torch.Tensor, float]:
-    """Return how far three parameters move at each step: usual, of loud gradients, at a huge rate.
+    """Return how far three parameters move at each step: as usual, with scaled gradients, at a huge rate.
 
-    And how far the first one does in the end, after its rate is raised eightfold.
+    Also return how far the first one moves at the end, after its rate is raised eightfold.
     """
     source = torch.Generator().manual_seed(0)
 
@@ -112,6 +108,5 @@ def _stepped(kind: Any, options: dict[str, Any]) -> tuple[torch.Tensor, float]:
 
 
 def _age(optimizer: Optimizer) -> int:
-    """How many steps it has taken, as far as its state says so."""
     counts = [state["step"] for state in optimizer.state.values() if isinstance(state, dict) and "step" in state]
     return max((int(each) for each in counts[:1]), default=0)

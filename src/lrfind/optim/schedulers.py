@@ -1,4 +1,4 @@
-"""What a scheduler is, whoever wrote it: which optimizer it drives, how it is stepped and how long it goes."""
+"""What a scheduler is, from any library: which optimizer it drives, how it is stepped, and how long it runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from lrfind.errors import BadInputError
 
 _WRAPPING = ("lightning.", "lightning_fabric.", "pytorch_lightning.", "accelerate.")
-"""Where wrappers of optimizers come from that share the attributes of what they wrap."""
+"""Libraries whose optimizer wrappers share the attributes of the wrapped optimizer."""
 
 _METRICS = ("metric", "loss", "score", "accuracy")
 _LENGTHS = ("total_steps", "T_max", "num_training_steps", "max_steps", "max_iters")
@@ -23,27 +23,26 @@ _PHASES = ("num_warmup_steps", "num_stable_steps", "num_decay_steps")
 class StepCall(NamedTuple):
     """How a scheduler is stepped."""
 
-    make: Callable[[int], object]  # given how many steps have been made before
-    needs_metric: bool = False  # so that nobody knows beforehand when it will act
-    is_ahead: bool = False  # called before the step that it is for, also the first
-    unit: Literal["step", "epoch"] | None = None  # that it counts, where its arguments say so
+    make: Callable[[int], object]  # takes the number of earlier steps
+    needs_metric: bool = False  # so that its effect cannot be known beforehand
+    is_ahead: bool = False  # called before each step, also the first
+    unit: Literal["step", "epoch"] | None = None  # what it counts, if its arguments say so
 
 
 def unwrapped(optimizer: Any) -> Optimizer:
-    """Return the optimizer that steps, without the wrappers around it: Accelerate's, Lightning's, apex's LARC."""
+    """Return the optimizer that steps, without wrappers: Accelerate's, Lightning's, apex's LARC."""
     while (held := _wrapped_by(optimizer)) is not None:
         optimizer = held
     return cast(Optimizer, optimizer)
 
 
 def _calls_hooks(optimizer: Any) -> bool:
-    """Say whether an optimizer calls torch's step hooks; a wrapper that only forwards what it is asked does not."""
     is_hooked = getattr(getattr(type(optimizer), "step", None), "hooked", False)  # by the constructor of Optimizer
     return is_hooked and "_optimizer_step_pre_hooks" in vars(optimizer)
 
 
 def check_hooks(optimizer: Any) -> None:
-    """Check that an optimizer calls torch's step hooks, within which its rate is set and watched."""
+    """Check that an optimizer calls torch's step hooks, which set and watch its rate."""
     if not _calls_hooks(optimizer):
         raise BadInputError(
             f"{type(optimizer).__name__} calls no step hooks of torch's, within which a rate is set and watched; pass "
@@ -52,7 +51,6 @@ def check_hooks(optimizer: Any) -> None:
 
 
 def _wrapped_by(optimizer: Any) -> Any:
-    """Return the optimizer that a wrapper steps; None where it steps itself."""
     if _calls_hooks(optimizer) and not type(optimizer).__module__.startswith(_WRAPPING):
         return None
     if hasattr(optimizer, "optimizer"):
@@ -65,7 +63,7 @@ def _wrapped_by(optimizer: Any) -> Any:
 
 def flatten(scheduler: Any) -> Iterator[Any]:
     """Yield the schedulers in None, one scheduler or nested containers of them, without Accelerate's wrapper."""
-    if isinstance(scheduler, Mapping):  # Lightning's way to say how one is stepped
+    if isinstance(scheduler, Mapping):  # Lightning's configuration of a scheduler
         scheduler = scheduler.get("scheduler", list(scheduler.values()))
     if isinstance(scheduler, Iterable) and not isinstance(scheduler, str):
         for each in scheduler:
@@ -75,13 +73,13 @@ def flatten(scheduler: Any) -> Iterator[Any]:
 
 
 def without_wrapper(scheduler: Any) -> Any:
-    """Return the scheduler in the wrapper that Accelerate puts around it."""
+    """Return the scheduler inside Accelerate's wrapper."""
     is_wrapped = not hasattr(scheduler, "optimizer") and hasattr(scheduler, "scheduler")
     return without_wrapper(scheduler.scheduler) if is_wrapped else scheduler
 
 
 def steps_per_call(scheduler: Any) -> int:
-    """Return how often Accelerate's wrapper steps a scheduler at each step: once for every process."""
+    """Return how often Accelerate's wrapper steps a scheduler per step: once for every process."""
     optimizers = getattr(scheduler, "optimizers", None) or [None]
     if without_wrapper(scheduler) is scheduler or getattr(scheduler, "split_batches", True):
         return 1
@@ -89,14 +87,14 @@ def steps_per_call(scheduler: Any) -> int:
 
 
 def outermost(scheduler: Any) -> tuple[Any, ...]:
-    """Return the schedulers in nested containers, each once, and none that another one holds."""
+    """Return the schedulers in nested containers, each once, without those that another one holds."""
     each = {id(item): item for item in flatten(scheduler)}
     held = {id(item) for holder in each.values() for item in with_inner(inner_of(holder))}
     return tuple(item for key, item in each.items() if key not in held)
 
 
 def with_inner(schedulers: Iterable[Any]) -> list[Any]:
-    """Return schedulers with those that they hold, inner ones first, each once."""
+    """Return schedulers and those that they hold, inner ones first, each once."""
     found: dict[int, Any] = {}
     for item in schedulers:
         found |= {id(each): each for each in (*with_inner(inner_of(item)), item)}
@@ -104,26 +102,26 @@ def with_inner(schedulers: Iterable[Any]) -> list[Any]:
 
 
 def inner_of(scheduler: Any) -> list[Any]:
-    """Return the schedulers that one holds in attributes that are named for that."""
+    """Return the schedulers that one holds in attributes named like schedulers."""
     held = [value for name, value in getattr(scheduler, "__dict__", {}).items() if "schedul" in name]
     each = [item for value in held for item in (value if isinstance(value, (list, tuple)) else [value])]
     return list({id(item): item for item in map(without_wrapper, filter(is_scheduler, each))}.values())
 
 
 def is_scheduler(value: Any) -> bool:
-    """Say whether something changes the rates of an optimizer that it holds when it is stepped."""
+    """Say whether an object can be stepped and holds the optimizer whose rates it changes."""
     value = without_wrapper(value)
     acts = hasattr(value, "step") or callable(value)
     return acts and hasattr(value, "optimizer") and not hasattr(value, "param_groups")
 
 
 def is_known(scheduler: Any) -> bool:
-    """Say whether a scheduler, and all that it holds, come from torch or transformers."""
+    """Say whether a scheduler and all that it holds come from torch or transformers."""
     return all(type(each).__module__.split(".")[0] in ("torch", "transformers") for each in with_inner([scheduler]))
 
 
 def optimizer_of(scheduler: Any) -> Any:
-    """Return what a scheduler is built on; ignite's for param groups holds it once for each of them."""
+    """Return what a scheduler is built on; ignite's for param groups holds one per group."""
     held = scheduler.optimizer
     return held[0] if isinstance(held, list) else held
 
@@ -134,13 +132,13 @@ def drives(scheduler: Any, optimizer: Optimizer) -> bool:
 
 
 def driving(optimizers: Iterable[Optimizer], scheduler: Any) -> tuple[Any, ...]:
-    """Return those of some schedulers that are built on one of these optimizers."""
+    """Return the schedulers that are built on one of these optimizers."""
     each, known = list(optimizers), (item for item in flatten(scheduler) if is_scheduler(item))
     return tuple(item for item in known if any(drives(item, optimizer) for optimizer in each))
 
 
 def step_call(scheduler: Any) -> StepCall | None:
-    """Return how a scheduler is stepped; None where that cannot be told."""
+    """Return how a scheduler is stepped; None if unknown."""
     step = getattr(scheduler, "step", None)
     if hasattr(scheduler, "step_update") and not getattr(scheduler, "t_in_epochs", False):  # as timm's
         step = scheduler.step_update
@@ -162,13 +160,12 @@ def step_call(scheduler: Any) -> StepCall | None:
 
 
 def needs_metric(scheduler: Any) -> bool:
-    """Say whether a scheduler is given a metric, so that nobody knows beforehand when it will act."""
+    """Say whether a scheduler's step takes a metric."""
     call = step_call(scheduler)
     return call is not None and call.needs_metric
 
 
 def _required(function: Any) -> list[str] | None:
-    """Return the names of the arguments that a function cannot be called without."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -178,7 +175,7 @@ def _required(function: Any) -> list[str] | None:
 
 
 def known_length(scheduler: Any) -> int | None:
-    """Return after how many of its steps a scheduler ends; None where it does not say."""
+    """Return after how many of its own steps a scheduler ends; None if unknown."""
     found = [getattr(scheduler, name, None) for name in _LENGTHS]
     if type(scheduler).__name__ == "PolynomialLR":
         found.append(scheduler.total_iters)
@@ -190,7 +187,7 @@ def known_length(scheduler: Any) -> int | None:
         found.append(given.get("num_training_steps", sum(phases) if len(phases) == len(_PHASES) else None))
     inner = inner_of(scheduler)
     if inner and (begun := getattr(scheduler, "_milestones", None) or [getattr(scheduler, "total_epoch", 0)])[-1]:
-        found += [begun[-1] + last for last in map(known_length, inner[-1:]) if last]  # in a row, or after a warmup
+        found += [begun[-1] + last for last in map(known_length, inner[-1:]) if last]  # a sequence, or after a warmup
     else:
         found += map(known_length, inner)
     numbers = (each for each in found if isinstance(each, (int, float)) and not isinstance(each, bool))

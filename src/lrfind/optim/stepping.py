@@ -23,19 +23,14 @@ from lrfind.optim.trajectory import Rates, rates_of
 
 
 class Stepping:
-    """Sets the rate of every step inside ``step()``, after whatever else sets it, and reads it back.
+    """Sets the rate of every step inside ``step()``, after anything else has set it, and reads it back.
 
-    Args:
-        optimizers: What is stepped; of several, the first one counts the steps and the others move with it.
-        rates: Those that they have at the start.
-        rate: Of the next step.
-
-    Attributes:
-        read: The rate read back at the latest step, freed of the ratio of its group; None before the first.
+    The first optimizer counts the steps, the others move with it. ``rates`` are those at the start, ``rate`` is that of
+    the next step, ``read`` that of the latest, divided by the ratio of its group (None before the first).
     """
 
     watches_only = False
-    """Whether the rate is somebody else's, and is only read. Probes are not training, and are not watched."""
+    """Whether the rate is only read; such hooks are removed during probes."""
 
     def __init__(self, optimizers: Optimizers, rates: Rates, rate: float = 0.0) -> None:
         self.rate = rate
@@ -48,26 +43,24 @@ class Stepping:
         self._hooks: list[Any] = []
 
     def __enter__(self) -> Self:
-        """Begin, if that has not been done."""
         if self._hooks:
             return self
         self._hooks = [each.register_step_pre_hook(self._begin) for each in self.optimizers]
         post = self._lead.register_step_post_hook(self._end)
         hooks = cast(OrderedDict[int, Any], self._lead._optimizer_step_post_hooks)
-        hooks.move_to_end(post.id, last=False)  # before a scheduler that is stepped in such a hook
+        hooks.move_to_end(post.id, last=False)  # before a scheduler's own post hook
         self._hooks.append(post)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End."""
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
 
     def _begin(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        """Set the rate of every group, those included that were added a moment ago."""
+        """Set the rate of every group, also of those just added."""
         groups = self._groups = self._lead.param_groups
-        if self._is_usual and len(groups) == 1 and type(groups[0]["lr"]) is float:  # the usual case, kept short
+        if self._is_usual and len(groups) == 1 and type(groups[0]["lr"]) is float:  # fast path
             groups[0]["lr"] = self.rate
             return
         groups = self._groups = [group for each in self.optimizers for group in each.param_groups]
@@ -80,25 +73,26 @@ class Stepping:
             write(group, self.rate * ratio)
 
     def _end(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        """Read the rate of a step back."""
         self.read = float(self._groups[0]["lr"]) if self._is_usual else read_rate(self._groups, self.ratios)
 
 
 class AppliedRate(Stepping):
-    """Watches the rate an optimizer really uses, at every step; ``steps``, ``least`` and ``greatest`` say what it saw.
+    """Watches the rate an optimizer really uses, at every step.
+
+    Its ``steps``, ``least`` and ``greatest`` say how many steps it saw and at which rates.
 
     Args:
         optimizers: What is watched: one optimizer, or several that move together.
         schedulers: What may change its rate; without any, the rate must stay as it is now.
-        suspects: Asked, when the rate was changed, for the names of what may have done it.
+        suspects: Called when the rate was changed; returns the names of what may have changed it.
         groups: How many param groups of each optimizer are watched, by default all; those added may hold any rate.
-        ratios: Of the param groups, as ``rates_of`` takes them.
-        before: The watch that this one goes on from, with what it saw.
+        ratios: Each param group's rate as a multiple of ``lr``, if known.
+        before: The watch that this one continues, with its counts.
     """
 
     watches_only = True
     is_replaceable = False
-    """Whether the watch ends where another rate is applied."""
+    """Whether the watch ends when another rate is applied."""
 
     def __init__(
         self,
@@ -133,7 +127,7 @@ class AppliedRate(Stepping):
 
     @property
     def schedulers(self) -> tuple[Any, ...]:
-        """What may change the rate."""
+        """The schedulers that may change the rate."""
         return tuple(each.scheduler for each in self._followers)
 
     @schedulers.setter
@@ -146,14 +140,13 @@ class AppliedRate(Stepping):
         """Check that every param group holds the rate that was applied, or that its scheduler last set.
 
         Raises:
-            RateNotAppliedError: If one does not; names the step, the group, the rate wanted, the rate held and,
-                where it can be known, who set it.
+            RateNotAppliedError: If one does not; names the step, the group, the rate wanted, the rate held and, if
+                known, what set it.
         """
         for optimizer in self.optimizers:
             self._verify(optimizer)
 
     def __exit__(self, *_: object) -> None:
-        """Stop watching."""
         super().__exit__()
         for each in self.schedulers:
             remove_view(each)
@@ -163,17 +156,15 @@ class AppliedRate(Stepping):
         self.__exit__()
 
     def _begin(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        """Verify the rate that a step is about to be made with."""
         self._verify(optimizer)
         self.has_begun = True
         self._is_within |= optimizer is self._lead
 
     def _verify_after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        """Verify that the rate of another optimizer's step is the one it was begun with."""
         self._verify(optimizer)
 
     def _end(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        """Count a step once, where it calls its parent's, too; verify that its rate is the one it was begun with."""
+        """Count a step once, even if ``step()`` calls its parent's; verify that its rate did not change within."""
         first, index = self._first
         self.read = float(first.param_groups[index]["lr"])
         self.least, self.greatest = min(self.least, self.read), max(self.greatest, self.read)
@@ -181,15 +172,15 @@ class AppliedRate(Stepping):
         self._verify(self._lead, self.steps)
 
     def _verify(self, optimizer: Optimizer, step: int | None = None) -> None:
-        """Compare with the rates of the latest step, or with what the schedulers that moved since have made of them."""
+        """Compare with the rates of the latest step, or with what schedulers that moved since have set."""
         before = self._held[id(optimizer)]
         held = held_by(optimizer.param_groups[: len(before)])
         drivers = [each for each in self._followers if each.optimizer is optimizer]
         founds = {each: each.found() for each in drivers if each.has_moved()}
         latest = {each: latest_rates(each.scheduler) for each in founds}
-        wanted = list(latest.values()) or [before]  # any of several may be the one that was stepped last
+        wanted = list(latest.values()) or [before]  # any of several may have been stepped last
         faults = [] if any(differing(held, rates) is None for rates in wanted) else [(held, wanted[-1])]
-        for each, found in founds.items():  # which goes on from the rates of the step, or from another one's
+        for each, found in founds.items():  # each must start from the step's rates, or from another scheduler's
             begun = [rate if other is None else other for other, rate in zip(found, before, strict=False)]
             others = (rates for other, rates in latest.items() if other is not each)
             if all(differing(begun, rates) is not None for rates in (before, *others)):
@@ -226,15 +217,14 @@ class AppliedRate(Stepping):
 
 
 def _has_set(scheduler: Any, index: int, rate: float) -> bool:
-    """Say whether a scheduler may have set the rate of a group: it has, or does not say what it has set."""
     latest = getattr(scheduler, "_last_lr", None)
     return latest is None or float(latest[index]) == rate
 
 
 def handling_groups(holders: Iterable[Any], framework: str) -> list[str]:
-    """Name the methods of callbacks, modules, trainers that set something in param groups, and may have changed a rate.
+    """Name the methods of callbacks, modules and trainers that set something in param groups.
 
-    Those of classes in modules that match a pattern are the framework's own, and nobody's doing.
+    Classes in modules that match the pattern ``framework`` are the framework's own, and left out.
     """
     names = []
     for kind in map(type, holders):
@@ -251,7 +241,7 @@ def _sets_in_groups(code: CodeType) -> bool:
 
 
 def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
-    """Return the watches over optimizers that end where another rate is applied."""
+    """Return the watches over optimizers that end when another rate is applied."""
     hooks = [hook for each in optimizers for hook in each._optimizer_step_pre_hooks.values()]
     watches = {id(each): each for hook in hooks if isinstance(each := getattr(hook, "__self__", None), AppliedRate)}
     return [each for each in watches.values() if each.is_replaceable]

@@ -1,4 +1,4 @@
-"""What a scheduler makes of the rates, seen on a copy of it that drives a dummy: its trajectory, peak and shape."""
+"""The rates that a scheduler sets, read from a copy of it on a dummy optimizer: its trajectory, peak and shape."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from lrfind.optim.schedulers import (
 from lrfind.schedules import AsConstant, Shape, constant
 
 ENOUGH, _SHORT = 1_000, 20
-"""By so many steps a scheduler that does not say how long it goes has shown what it does; whether it sets rates."""
+"""Steps that show what a scheduler of unknown length does; steps that show whether it depends on rates."""
 
 REMEDY = (
     "search with schedule= as a function of the fraction of training done, and set the rates yourself: apply without "
@@ -43,19 +43,19 @@ REMEDY = (
 )
 
 _BASE = re.compile("lr|base|init|peak")
-"""What a number is called that may be the rate that an optimizer had."""
+"""Names of numbers that may be an optimizer's original rate."""
 
 _LEAST, _MOST = 0.5, 1.1
-"""A schedule whose peak is between these multiples of the optimizer's rate is taken to have that rate as its peak."""
+"""If a schedule's peak is between these multiples of the optimizer's rate, the rate counts as the peak."""
 
 
 def on_dummy(scheduler: Any, factor: float = 1.0, names: Sequence[str] = RATES) -> Any:
-    """Return a copy of a scheduler on an optimizer of one number per group, with some of its rates times a factor."""
+    """Copy a scheduler onto an optimizer of one number per group; multiply the rates of these names by a factor."""
     name, seen, optimizer = type(scheduler).__name__, optimizer_of(scheduler), unwrapped(optimizer_of(scheduler))
     dummy = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     dummy.defaults, dummy.param_groups = dict(optimizer.defaults), []
     memo: dict[int, Any] = {id(optimizer): dummy, id(optimizer.param_groups): dummy.param_groups}
-    if not hasattr(seen, "written"):  # a view that scales comes along
+    if not hasattr(seen, "written"):  # a View is copied too
         memo[id(seen)] = dummy
     for group in optimizer.param_groups:
         kept = copy.deepcopy({name: value for name, value in group.items() if name != "params"})
@@ -72,9 +72,9 @@ def on_dummy(scheduler: Any, factor: float = 1.0, names: Sequence[str] = RATES) 
 
 
 def trajectory(twin: Any, steps: int) -> list[list[float]]:
-    """Return the rates of the groups at each step of what ``on_dummy`` returned; fewer where it ends earlier.
+    """Return the rates of the groups at each step of a copy from ``on_dummy``; fewer if it ends earlier.
 
-    The copy, random numbers, and what its functions reach (a counter that a lambda keeps, say) are put back.
+    The copy, random numbers, and what its functions change (a lambda's counter, say) are put back.
     """
     call, groups, rates = step_call(twin), unwrapped(optimizer_of(twin)).param_groups, list[list[float]]()
     with warnings.catch_warnings(), Kept((twin,)) as kept, kept.probe(0):
@@ -84,7 +84,7 @@ def trajectory(twin: Any, steps: int) -> list[list[float]]:
                 if call and (call.is_ahead or done):
                     call.make(done if call.is_ahead else done - 1)
             except Exception as error:
-                if len(rates) > 1:  # a table is at its end, or OneCycleLR, or CyclicLR's powers of two
+                if len(rates) > 1:  # the end of a table, of OneCycleLR, or an overflow in CyclicLR
                     break
                 name = type(twin).__name__
                 raise BadInputError(f"{name} cannot be stepped to see what it does ({error}); {REMEDY}.") from error
@@ -93,20 +93,20 @@ def trajectory(twin: Any, steps: int) -> list[list[float]]:
 
 
 def counts(schedulers: Any) -> bool:
-    """Say whether functions of schedulers give other numbers when they are asked again, as those that count do."""
+    """Say whether functions of schedulers return other numbers when called again."""
     functions = [each for item in with_inner(flatten(schedulers)) for each in getattr(item, "lr_lambdas", ())]
     try:
         with Kept(functions) as kept, kept.probe(0):
             return any(len({float(each(0)) for _ in range(ENOUGH)}) > 1 for each in functions)
-    except Exception:  # noqa: BLE001, a table that is at its end, say
+    except Exception:  # noqa: BLE001, such as the end of a table
         return True
 
 
 class Change(NamedTuple):
-    """A change of all rates: each is multiplied by a factor, and a group's peak is the new one to the last bit."""
+    """A change of all rates by a factor; each group's peak becomes exactly the new one."""
 
     factor: float
-    new: Mapping[float, float]  # peak of each group by the old one
+    new: Mapping[float, float]  # from each group's old peak to its new one
 
     def of(self, rate: float) -> float:
         """Return what a rate becomes."""
@@ -115,10 +115,10 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The learning rate of an optimizer and what each param group makes of it.
+    """The learning rate of an optimizer and of each of its param groups.
 
     Attributes:
-        lr: A rate that a param group has: what training calls its rate where a group has that, else the optimizer's
+        lr: A rate of a param group: the one that training names, if a group has it, else the optimizer's
             ``defaults["lr"]`` likewise, else the first group's that is not 0. Of several optimizers, the first one's.
         peaks: Each group's rate, under a schedule its peak; the groups of several optimizers in a row.
     """
@@ -140,17 +140,14 @@ class Rates:
 def rates_of(
     optimizers: Optimizers, scheduler: Any = None, ratios: Sequence[float] = (), named: Sequence[float] = ()
 ) -> Rates:
-    """Return the rate of one optimizer or of several, and of their param groups.
+    """Return the rate of one optimizer or several, and of their param groups; ``BadInputError`` if it is not positive.
 
     Args:
         optimizers: The optimizers.
-        scheduler: The schedulers that drive them, as far as they are known.
-        ratios: Each group's rate as a multiple of ``lr``, where that is known from before. The state of an optimizer
-            has no ``defaults``: loaded into one that was built with another rate, the groups' ratios tell whose it is.
-        named: What training calls its rate, in attributes or arguments.
-
-    Raises:
-        BadInputError: If the optimizer has no positive learning rate to measure the ratios against.
+        scheduler: The schedulers that drive them, if known.
+        ratios: Each group's rate as a multiple of ``lr``, if known from before. An optimizer's state has no
+            ``defaults``: loaded into one that was built with another rate, these tell which group has ``lr``.
+        named: Rates that training names, in attributes or arguments.
     """
     each, schedulers = as_list(optimizers), with_inner(flatten(scheduler))
     first, *others = [_peaks(item, schedulers) for item in each]
@@ -168,7 +165,7 @@ def rates_of(
 
 
 def _rate_in(ratios: Sequence[float], peaks: Sequence[float]) -> float:
-    """Return the rate of which the groups hold these multiples; 0 where they hold others, or all are alike."""
+    """Return the rate whose multiples the groups hold; 0 if they hold others, or all ratios are equal."""
     if len(set(ratios)) < 2 or 1.0 not in ratios[: len(peaks)]:
         return 0.0
     rate = peaks[ratios.index(1.0)]
@@ -176,7 +173,6 @@ def _rate_in(ratios: Sequence[float], peaks: Sequence[float]) -> float:
 
 
 def _peaks(optimizer: Optimizer, schedulers: Sequence[Any]) -> list[float]:
-    """Return the peak of each param group under the schedulers that drive an optimizer."""
     drivers = [each for each in schedulers if drives(each, optimizer)]
     cycles = [each for each in drivers if hasattr(each, "max_lrs") and not needs_metric(each)]
     if cycles:
@@ -186,19 +182,19 @@ def _peaks(optimizer: Optimizer, schedulers: Sequence[Any]) -> list[float]:
             rates = trajectory(on_dummy(last), known_length(last) or ENOUGH)
             return [max(column) for column in zip(*rates, strict=True)]
     names: tuple[str, ...] = ("initial_lr", "lr")
-    if not schedulers or any(hasattr(each, "_schedule_phases") for each in drivers):  # OneCycleLR, which may be over
+    if not schedulers or any(hasattr(each, "_schedule_phases") for each in drivers):  # OneCycleLR, which may have ended
         names = ("max_lr", *names)
     return [float(next(group[name] for name in names if name in group)) for group in optimizer.param_groups]
 
 
 def is_recursive(scheduler: Any, names: Sequence[str] = ("lr",)) -> bool:
-    """Say whether a scheduler makes its next rates of those that the groups hold under these names."""
+    """Say whether a scheduler's next rates depend on those in the groups under these names."""
     once, twice = (trajectory(on_dummy(scheduler, factor, names), _SHORT) for factor in (1.0, 2.0))
     return once[1:] != twice[1:] or len(once) < 2
 
 
 def _keeps_rates(scheduler: Any) -> bool:
-    """Say whether a scheduler, or one that it holds, has noted the rates that its optimizer had."""
+    """Say whether a scheduler, or one that it holds, has stored the rates of its optimizer."""
     groups = unwrapped(optimizer_of(scheduler)).param_groups
     rates = [held_by(groups), [float(group["initial_lr"]) for group in groups if "initial_lr" in group]]
     kept = [(name, value) for item in with_inner([scheduler]) for name, value in vars(item).items()]
@@ -209,17 +205,18 @@ def _keeps_rates(scheduler: Any) -> bool:
 
 
 class Scheduled:
-    """What a scheduler will make of the rate; it and its optimizer are only read.
+    """What a scheduler will make of the rate; the scheduler and its optimizer are only read.
 
     Args:
-        scheduler: Whoever wrote it, before training or in the middle of it; else, a BadInputError is raised.
-        steps: How often training will step it, where that does not depend on the number of optimizer steps
-            (once per epoch, say); else it is stepped after every so many of these.
+        scheduler: A scheduler from any library, new or in the middle of training; else a BadInputError is raised.
+        steps: How often training will step it, if that does not depend on the number of optimizer steps (once per
+            epoch, say).
+        every: Else, it is stepped once per this many optimizer steps.
 
     Attributes:
-        length: After how many steps of training, or epochs, it ends; None where it does not say.
-        unit: ``"epoch"`` or ``"step"``, where its arguments say what it counts; else None.
-        is_given: Whether the user gave it, who is told what is wrong with it; else it is read as constant then.
+        length: After how many steps of training, or epochs, it ends; None if unknown.
+        unit: ``"epoch"`` or ``"step"``, if its arguments say what it counts; else None.
+        is_given: Whether the user gave it: then an unreadable one is an error, else it is read as constant.
     """
 
     def __init__(self, scheduler: Any, steps: int | None = None, every: int = 1) -> None:
@@ -243,13 +240,13 @@ class Scheduled:
 
     @property
     def note(self) -> str:
-        """What a person should know about how it is read."""
+        """What a person should know about how it was read."""
         if self._is_constant:
             return f"{self.__name__} was read as constant: when it will change the rate is not known."
         return f"{self.__name__} was read as constant: training does not reach its peak." if self._has_no_peak else ""
 
     def over(self, steps: int, epochs: float | None = None) -> Shape:
-        """Return the shape over a training of so many optimizer steps, which go so often over the data.
+        """Return the shape over this many optimizer steps and passes over the data.
 
         Raises:
             BadInputError: If its peak is not the rate that the optimizer is given.
@@ -271,7 +268,6 @@ class Scheduled:
         )
 
     def _epochs(self, steps: int, epochs: float | None) -> int | None:
-        """Return how often it is stepped if that is once per epoch; None if it is not."""
         if epochs is None or self.unit == "step":
             return None
         count = max(round(epochs), 1)
@@ -280,7 +276,7 @@ class Scheduled:
 
 
 def to_schedule(scheduler: Any, steps: int | None = None, every: int = 1) -> Scheduled | AsConstant:
-    """Return what ``Scheduled`` is, or a constant rate, with the reason, where that cannot be read."""
+    """Return a ``Scheduled``, or a constant with the reason if the scheduler cannot be read."""
     why = "how it is stepped cannot be told"
     try:
         schedule = Scheduled(scheduler, steps, every)

@@ -9,7 +9,7 @@ from lrfind.records import Finding, Probe, Record
 
 
 class Strategy(Protocol):
-    """What the search asks after every round; pure, so that a killed search resumes from its records."""
+    """Proposes probes after every round; pure, so that a killed search resumes from its records."""
 
     def propose(self, records: Sequence[Record]) -> list[Probe] | Finding:
         """Return the next round of probes, or the finding; raise a ``ProbeError`` if the records cannot be read."""
@@ -18,8 +18,8 @@ class Strategy(Protocol):
 
 @runtime_checkable
 class TellsSoFar(Strategy, Protocol):
-    """A strategy that can also tell, while the search goes on, the best rate so far."""
+    """A strategy that can also tell the best rate so far during the search."""
 
     def so_far(self, records: Sequence[Record]) -> float | None:
-        """Return the rate that the records so far say; None where they cannot be read yet."""
+        """Return the rate that the records give so far; None if they cannot be read yet."""
         ...

@@ -1,4 +1,4 @@
-"""What a person should know about how an answer came about, and what would help."""
+"""Notes on a finding: what it rests on, and what would help."""
 
 from __future__ import annotations
 
@@ -12,21 +12,17 @@ from lrfind.suggest.edges import edge, fall, has_edge, is_saturated, is_weak
 from lrfind.suggest.replies import highest, reply_to
 
 AROUND = 4
-"""Where training is short, rates so many times lower and higher are to be tried."""
+"""For short trainings, rates this many times lower and higher should be tried."""
 
 
 def notes_on(record: Record, curve: Curve, reading: Reading, *, share: float, steps: float | None) -> list[str]:
-    """Return the notes on the first ramp's reading, whose like make a share of the found rate, in [0, 1].
-
-    ``steps`` is how many training takes; None where that is not known.
-    """
+    """Return the notes on the first ramp's reading; readings like it make a ``share`` of the found rate, in [0, 1]."""
     rests_on = reading.rests_on
     notes = [_evidence(curve, rests_on, share * reading.leaning, steps), _end(record, curve, rests_on), _gaps(record)]
     return [note for note in notes if note]
 
 
 def _evidence(curve: Curve, rests_on: Evidence, leaning: float, steps: float | None) -> str:
-    """Say where the curve is not what the rate rests on."""
     remedy = "larger batches" if curve.is_spiky else "more steps or larger batches"
     if rests_on == "none":
         return (
@@ -62,7 +58,6 @@ def _evidence(curve: Curve, rests_on: Evidence, leaning: float, steps: float | N
 
 
 def _end(record: Record, curve: Curve, rests_on: Evidence) -> str:
-    """Say where the highest rate of the ramp was not too high, and what that means."""
     if rests_on in ("none", "capped") or not has_edge(curve) or record.stop != "done":
         return ""
     if edge(curve) >= curve.lrs[-1]:
@@ -86,7 +81,7 @@ def _gaps(record: Record) -> str:
 
 
 def rates_to_try(finding: Finding) -> list[str]:
-    """Return the rates to train in full at where training is too short for a finder to be sure; else none."""
+    """Return the rates to train in full at if training is too short for a finder to be sure; else none."""
     steps, cost = finding.length.steps, finding.cost.steps
     if not steps or not (finding.length.is_short or cost > steps / 2):
         return []
@@ -94,7 +89,7 @@ def rates_to_try(finding: Finding) -> list[str]:
 
 
 def with_advice(finding: Finding) -> Finding:
-    """Return a finding that says so, and what to do instead, where training is short beside its search."""
+    """Return a finding with advice on what to do if training is too short for a finder to be sure."""
     lrs = rates_to_try(finding)
     if not lrs:
         return finding

@@ -32,9 +32,9 @@ class RangeTest:
     The arguments are the options of these names, see ``lrfind.SearchOptions``, with
 
     Args:
-        steps: At least 8; 100 or more for a reading one can trust.
+        steps: At least 8; for a reliable reading, 100 or more.
         schedule: As ``lrfind.schedules.over`` takes it.
-        steps_per_epoch: Optimizer steps in one pass over the data, where they are known before the first probe; else 0.
+        steps_per_epoch: Optimizer steps in one pass over the data, if known before the first probe; else 0.
 
     Raises:
         BadInputError: If an argument is out of its range.
@@ -75,11 +75,11 @@ class RangeTest:
             to_shape(self.schedule)
 
     def propose(self, records: Sequence[Record]) -> list[Probe] | Finding:
-        """Return the ramp as the only probe of the only round, then the finding read off its record."""
+        """Return the ramp, in the first round; then the finding."""
         return self.find(records[:1]) if records else [self._probe()]
 
     def find(self, records: Sequence[Record]) -> Finding:
-        """Return the finding read off the records of one or more ramps; ``ProbeError`` if that cannot be."""
+        """Return the finding from the records of one or more ramps; ``ProbeError`` if they cannot be read."""
         training, is_assumed = self._planned(records[0])
         finding, note = Ramps(records, self.method, training).finding(), getattr(self.schedule, "note", "")
         if is_assumed and not note:
@@ -89,28 +89,28 @@ class RangeTest:
         return replace(finding, notes=(*filter(None, (note,)), *finding.notes))
 
     def read(self, record: Record) -> float:
-        """Return the rate that the method reads off one record; ``ProbeError`` if that cannot be."""
+        """Return the rate that the method reads off one record; ``ProbeError`` if it cannot be read."""
         return Ramps([record], self.method, self.training(record)).lr
 
     def so_far(self, records: Sequence[Record]) -> float | None:
-        """Return the rate that some records show already; None where they cannot be read."""
+        """Return the rate that some records give so far; None if they cannot be read."""
         try:
             return Ramps(records, self.method, self.training(records[0])).lr
         except ProbeError:
             return None
 
     def training(self, record: Record) -> Training:
-        """Return what training will be, as far as that is known with a record at hand."""
+        """Return what is known of training, with a record at hand."""
         return self._planned(record)[0]
 
     def length(self, record: Record | None = None) -> Training:
-        """Return the same without ``final_fraction``, with a record at hand or before the first."""
+        """Return the same without ``final_fraction``, also before the first record."""
         steps_per_epoch = (record and record.steps_per_epoch) or self.steps_per_epoch
         known = Training(self.total_steps, self.epochs, steps_per_epoch, schedule=name_of(self.schedule))
         return with_length_of(known, self.schedule)
 
     def _planned(self, record: Record) -> tuple[Training, bool]:
-        """Return what training will be, and whether its schedule is taken for constant until its length is known."""
+        """Return what is known of training, and whether its schedule is read as constant for want of a length."""
         known = self.length(record)
         shape = over(self.schedule, known.steps, known.passes)
         return replace(known, final_fraction=remaining(shape or constant)), shape is None

@@ -24,7 +24,7 @@ from lrfind.suggest.training import Training
 
 @dataclass(frozen=True)
 class Ramps:
-    """The records of range tests, at least one, read by a method for a training; ``ProbeError`` if they cannot be."""
+    """Records of one or more range tests, read by a method for a training; ``ProbeError`` if they cannot be read."""
 
     records: Sequence[Record]
     method: str
@@ -32,7 +32,7 @@ class Ramps:
 
     @cached_property
     def curve(self) -> Curve:
-        """The first curve."""
+        """The first record's curve."""
         return to_curve(self.records[0])
 
     @property
@@ -42,17 +42,17 @@ class Ramps:
 
     @property
     def counted(self) -> list[tuple[Record, float]]:
-        """The records that count, and how much beside the first one: slower ramps count where training is short."""
+        """The records that count, each with its weight; slower ramps count only for short trainings."""
         of_slower = weight(self.curve, self.known) if self.method == "calibrated" else 0.0
         shares = [of_slower if is_slower_than(self.records[0], record) else 1.0 for record in self.records]
         return [(record, share) for record, share in zip(self.records, shares, strict=True) if share > 0]
 
     @cached_property
     def readings(self) -> list[tuple[float, float]]:
-        """The rates read off those that can be read, and how much each counts.
+        """The rates read off the readable ones of these, each with its weight.
 
-        Where the fall of the first ramp is lost in the noise of plain SGD, slower ramps are read like the others, and
-        one that ends without an edge counts as if it had its edge at its end: it shows that no rate of it is too high.
+        If noise hides the fall of plain SGD's first ramp, slower ramps are read like the others; one that ends without
+        an edge counts as if its edge were at its end, since none of its rates was too high.
         """
         found: list[tuple[float, float]] = []
         is_noisy = self.method == "calibrated" and is_lost(self.curve)
@@ -66,7 +66,7 @@ class Ramps:
 
     @property
     def lr(self) -> float:
-        """The mean of the readings in log-rate; an error only where none can be read."""
+        """The weighted mean of the readings in log-rate; a ``ProbeError`` only if none can be read."""
         if not self.readings:
             self._read(self.records[0])  # says why
         if len(self.readings) == 1:
@@ -76,7 +76,7 @@ class Ramps:
 
     @property
     def shown(self) -> float:
-        """The share of ramps that show something of this training, of those that the calibrated rule can read."""
+        """Of the ramps that the calibrated rule can read, the share that shows something of this training."""
         found: list[bool] = []
         for record in self.records:
             with suppress(ProbeError):
@@ -84,7 +84,7 @@ class Ramps:
         return sum(found) / len(found)
 
     def finding(self) -> Finding:
-        """Return the finding: the readings combined, the first of which there must be; the range is the first's."""
+        """Return the finding: ``lr`` from all readings, the range from the first ramp, which must be readable."""
         first, curve, known = self.records[0], self.curve, self.known
         low, top = (factor * self._read(first) for factor in (1 / SPREAD, SPREAD))
         lr, lost = self.lr, len(self.counted) - len(self.readings)
@@ -115,7 +115,7 @@ class Ramps:
         )
 
     def _read(self, record: Record, *, is_noisy: bool = False) -> float:
-        """Read one record: a slower ramp as such, but no rate that makes no difference."""
+        """Read one record; a slower ramp by its own rule, and at most at the highest rate that makes a difference."""
         curve, training = to_curve(record), self.training.over(record)
         if is_noisy or not is_slower_than(self.records[0], record):
             return to_rule(self.method)(curve, training)
@@ -123,17 +123,17 @@ class Ramps:
 
 
 def steps_per_octave(probe: Probe) -> float:
-    """Return how many steps a ramp takes per octave of the rate."""
+    """Return the steps that a ramp takes per octave of the rate."""
     return (len(probe.lrs) - 1) / math.log2(probe.lrs[-1] / probe.lrs[0])
 
 
 def is_slower_than(first: Record, record: Record) -> bool:
-    """Say whether a ramp looks closer: it takes more steps per octave than the first one."""
+    """Say whether a ramp takes more steps per octave than the first one."""
     return 0.99 * steps_per_octave(record.probe) > steps_per_octave(first.probe)
 
 
 def check_readable(finding: Finding, what: str) -> None:
-    """Check that a finding has records of range tests, without which it cannot do something."""
+    """Check that a finding has the records of range tests that an operation needs."""
     if finding.method not in METHODS or not finding.records:
         raise BadInputError(
             f"a finding of the method {finding.method!r} and {len(finding.records)} records cannot {what}; "

@@ -1,7 +1,4 @@
-"""The replicated range test: one ramp over all rates, then shorter ones over the part where something happened.
-
-All of them take no more steps than the budget allows. Where training is short, a slower ramp looks closer.
-"""
+"""The replicated range test: one ramp over all rates, then shorter or slower ones around the fall of the loss."""
 
 from __future__ import annotations
 
@@ -22,13 +19,13 @@ from lrfind.suggest.replies import follows
 from lrfind.suggest.training import Training
 
 REPLICATES = 2
-"""How many shorter ramps there are: more were measured to change nothing."""
+"""The number of shorter ramps: more were measured to change nothing."""
 
 SHARE = 0.5
-"""They take this share of the steps per octave."""
+"""Steps per octave of the shorter ramps, as a share of the first one's."""
 
 AROUND = 8.0
-"""They begin at the onset of the fall divided by this, and end at its edge times this."""
+"""The shorter ramps go from the onset of the fall divided by this to its edge times this."""
 
 FEWEST = 48
 """A first ramp of fewer steps is not worth its cost."""
@@ -37,29 +34,28 @@ CLOSER = 60
 """Steps of the slower ramp."""
 
 BELOW, ABOVE = 2.0**4.5, 2.0**5.5
-"""It begins at the first reading divided by this, and ends at it times that."""
+"""The slower ramp goes from the first reading divided by the one to the reading times the other."""
 
 IN_ALL, AT_MOST = 3.0, 0.3
-"""With it, a search may take so many times a budget that is a share, but no more than this share of training."""
+"""With the slower ramp, a search may take this many times a budget that is a share; of training, at most this share."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replicated:
-    """A range test, repeated from other seeds over the rates that matter; the readings are averaged in log-rate.
+    """A range test, repeated with other seeds over the rates that matter; the readings are averaged in log-rate.
 
     Args:
         test: The first ramp, how it is read, and what training will be.
-        budget: What the search may cost: a share of the training if below 1, else steps. The ramps are shortened and
-            left out to stay within it, but for a first one of ``FEWEST`` steps. In trainings of fewer than
-            ``lrfind.suggest.training.HORIZON`` steps, ``CLOSER`` ones come on top of a share. Without effect where
-            the length of training is not known and it is a share.
+        budget: What the search may cost: a share of the training if below 1, else steps. Ramps are shortened and
+            left out to stay within it, but the first one takes at least ``FEWEST`` steps. In trainings of fewer than
+            ``lrfind.suggest.training.HORIZON`` steps, ``CLOSER`` steps are added to a share. A share has no effect if
+            the length of training is unknown.
 
     Raises:
         BadInputError: If the budget is not positive.
 
     Source:
-        docs/decisions/0007-replicates-not-races.md and 0016-a-closer-look.md, which also have what was measured
-        against it.
+        docs/decisions/0007-replicates-not-races.md and 0016-a-closer-look.md, with the alternatives measured.
     """
 
     test: RangeTest = field(default_factory=RangeTest)
@@ -79,11 +75,11 @@ class Replicated:
         """Return the first ramp, then the shorter ones and the slower one, then the finding."""
         if not records:
             return self._first().propose([])
-        finding = self.test.find(records)  # which also says that the first ramp can be read
+        finding = self.test.find(records)  # a ProbeError if the first ramp cannot be read
         return self._second(records[0])[len(records) - 1 :] or finding
 
     def so_far(self, records: Sequence[Record]) -> float | None:
-        """Return the rate that some records show already; None where they cannot be read."""
+        """Return the rate that some records give so far; None if they cannot be read."""
         return self.test.so_far(records)
 
     def _first(self) -> RangeTest:
@@ -91,7 +87,7 @@ class Replicated:
         return replace(self.test, steps=int(min(self.test.steps, max(allowed, FEWEST))))
 
     def _second(self, record: Record) -> list[Probe]:
-        """The second round: shorter ramps, from before the loss falls to where it has diverged, and a slower one."""
+        """Return the shorter ramps, from before the fall to where the loss has diverged, and the slower one."""
         test, curve, known = self.test, to_curve(record), self.test.length(record)
         low, high, left = test.min_lr, test.max_lr, _allowed(self.budget, known) - len(record.lrs)
         if has_edge(curve):
@@ -105,7 +101,7 @@ class Replicated:
         return shorter + closer if is_allowed else shorter
 
     def _closer(self, record: Record, curve: Curve, known: Training) -> list[Probe]:
-        """The slower ramp, around what a constant rate would be: every schedule then is read off the same records."""
+        """Return the slower ramp, around the reading for a constant rate, so that every schedule can be read off it."""
         is_calibrated = self.test.method == "calibrated" and curve.is_fresh and follows(curve)
         if not is_calibrated or weight(curve, known) == 0:
             return []
@@ -115,7 +111,6 @@ class Replicated:
 
 
 def _allowed(budget: float, training: Training) -> float:
-    """The steps that a search may take."""
     if budget >= 1:
         return budget
     return math.inf if training.steps is None else budget * training.steps

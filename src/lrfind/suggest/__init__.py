@@ -1,4 +1,4 @@
-"""Reading rules: from a curve and the training that it is for to a rate. To add one, name it in ``RULES``."""
+"""Reading rules: from a curve and a training to a rate. To add one, name it in ``RULES``."""
 
 from __future__ import annotations
 
@@ -24,11 +24,7 @@ METHODS = tuple(RULES)
 
 
 def to_rule(method: str) -> Rule:
-    """Return the rule of that name.
-
-    Raises:
-        BadInputError: If there is no such method.
-    """
+    """Return the rule of this name; raise a ``BadInputError`` if there is none."""
     if method not in RULES:
         raise BadInputError(f"method must be one of {METHODS}, got {method!r}.")
     return RULES[method]

@@ -1,4 +1,4 @@
-"""The default reading: below the edge, or, where the curve shows little, towards the rate that is usual."""
+"""The default reading: below the edge, or, where the curve shows little, towards the usual rate."""
 
 from __future__ import annotations
 
@@ -23,43 +23,39 @@ ADAPTIVE = 0.75
 """Octaves further down for an adaptive optimizer."""
 
 USUAL_ANNEALED, USUAL_STEADY = -6.85, -8.4
-"""Logarithms to the base 2 of the usual peak of a rate that falls to zero, and of the usual constant rate, of adaptive
-optimizers: their steps are about as long as their rate, whatever the loss is scaled by. Those of SGD are not."""
+"""The usual rates of adaptive optimizers as log2: the peak of a rate that falls to zero, and a constant rate. Their
+steps are about as long as their rate, however the loss is scaled; those of SGD are not."""
 
 REPEATED, REPEATED_ADAPTIVE = 0.05, 0.25
-"""Octaves further down for each doubling of the passes over the data, and that for an adaptive optimizer: what is seen
-often is learnt by heart."""
+"""Octaves further down for each doubling of the passes over the data, also for an adaptive optimizer: it memorizes."""
 
 PACE, PACE_ADAPTIVE = 0.4, 0.2
-"""Octaves further down for each halving of the steps per octave of the ramp, and that for an adaptive optimizer: what
-ramps faster comes further before it diverges. Measured on ramps of 48 to 512 steps."""
+"""Octaves further down for each halving of the ramp's steps per octave, also for an adaptive optimizer: a faster ramp
+gets further before it diverges. Measured on ramps of 48 to 512 steps."""
 
 FARTHEST = 2.0
-"""Octaves of the steps per octave, up and down, for which that is known."""
+"""That is measured for this many octaves of the steps per octave, up and down."""
 
 USUAL_DENSITY = 127 / log2(30 / 1e-6)
 """Steps per octave of the ramp that the other constants are fitted on."""
 
 SHORTER = 0.15
-"""Octaves further up for each halving of the steps of training below ``lrfind.suggest.training.HORIZON``, where the
-curve falls clearly; longer trainings are not measured."""
+"""Octaves up for each halving of training below ``HORIZON`` steps, if the fall is clear; longer is not measured."""
 
 SATURATED = 0.6
-"""The usual rate of an adaptive optimizer is trusted this much at least where the loss never rises above its start: an
-edge then is hardly one."""
+"""The least weight of an adaptive optimizer's usual rate if the loss never rises above its start: its edge is vague."""
 
 PRIOR_EPOCHS = 32.0
-"""The number of passes at which nothing is added, and which is assumed where it is not known."""
+"""The number of passes at which nothing is added, assumed if unknown."""
 
 FEWEST_PASSES = 8.0
-"""Where the fall is lost in noise, fewer passes than that do not raise the rate: batches then are mostly small."""
+"""If the fall is lost in noise, fewer passes than this do not raise the rate: batches then are mostly small."""
 
 ENOUGH = 6.0
 """A fall of this many times the noise is as much evidence as the usual rate."""
 
 RISEN = 2.0
-"""A trend this many times the noise above the start has risen, if the losses at the start do not differ by more; less
-is what a flat curve shows by chance."""
+"""A trend has risen if it is this many times the noise above the start, and by more than the first losses differ."""
 
 HALF = 0.5
 """From this weight of the prior on, a reading rests on it."""
@@ -71,8 +67,8 @@ class Reading:
 
     Attributes:
         lr: The rate.
-        rests_on: What it rests on.
-        leaning: How much it leans, in log-rate, on the usual rate or the one in use; 1 where the curve shows nothing.
+        rests_on: The evidence that it rests on.
+        leaning: The weight, in log-rate, of the usual rate or of the one in use; 1 if the curve shows nothing.
     """
 
     lr: float
@@ -86,16 +82,16 @@ class Reading:
 
 
 def calibrated(curve: Curve, training: Training) -> float:
-    """Return the rate so far below the edge of the falling loss as the training and the optimizer ask for.
+    """Return a rate below the edge of the falling loss; how far depends on the training and the optimizer.
 
-    A schedule that anneals forgives a higher rate: the octaves are taken between ``ANNEALED`` and ``STEADY`` by how
-    much of the peak is left. Where an adaptive optimizer begins to train, the reading gives way, in log-rate, to the
-    usual rate as far as the curve leaves doubt; where training goes on, to the rate that it has. Both are lower the
-    more often training goes over the same data. An optimizer whose steps shrink, grow or are capped is given the rate
-    whose steps are as long as Adam's or SGD's would be; one that does not follow its rate (Rprop) keeps the one it has.
+    A schedule that anneals allows a higher rate: the octaves are interpolated between ``ANNEALED`` and ``STEADY`` by
+    how much of the peak is left. The less the curve shows, the more the reading leans, in log-rate, on another rate:
+    the usual one if an adaptive optimizer begins to train, the current one if training goes on. Both are lower the more
+    often training goes over the same data. For an optimizer whose steps shrink, grow or are capped, it is the rate
+    whose steps are as long as Adam's or SGD's would be; one that does not follow its rate (Rprop) keeps its own.
 
     Raises:
-        ProbeError: If the loss never falls, and the usual rate is not one that the curve allows.
+        ProbeError: If the loss never falls, and there is no usual rate or the curve rules it out.
 
     Source:
         docs/decisions/0006-edge-or-prior.md; ``python -m benchmarks.calibrate`` fits the constants.
@@ -104,11 +100,7 @@ def calibrated(curve: Curve, training: Training) -> float:
 
 
 def reading_of(curve: Curve, training: Training) -> Reading:
-    """Return the calibrated reading and what it rests on.
-
-    Raises:
-        ProbeError: As ``calibrated``.
-    """
+    """Return the calibrated reading and what it rests on; raises as ``calibrated`` does."""
     if not follows(curve):
         return Reading(curve.used, "none")
     prior = prior_for(curve, training)
@@ -126,7 +118,6 @@ def reading_of(curve: Curve, training: Training) -> Reading:
 
 
 def _evidence(curve: Curve, training: Training, leaning: float) -> Evidence:
-    """Return what a reading of a curve that has an edge rests on."""
     if in_training(curve, edge(curve), training.steps) == inf:
         return "capped"
     if leaning >= HALF:
@@ -139,9 +130,9 @@ def _evidence(curve: Curve, training: Training, leaning: float) -> Evidence:
 
 
 def prior_for(curve: Curve, training: Training) -> float | None:
-    """Return the usual rate for a training; None where no rate is usual, or the curve speaks against it.
+    """Return the usual rate for a training; None if there is none, or the curve rules it out.
 
-    A loss that neither falls nor varies does so, too: nothing trains.
+    A loss that neither falls nor varies rules it out too: nothing trains.
     """
     if not has_prior(curve) or not (has_edge(curve) or curve.noise > 0):
         return None
@@ -153,7 +144,7 @@ def prior_for(curve: Curve, training: Training) -> float | None:
 
 
 def has_prior(curve: Curve) -> bool:
-    """Say whether there is a rate that is usual: an adaptive optimizer begins to train, or training goes on."""
+    """Say whether there is a usual rate: an adaptive optimizer begins to train, or training goes on."""
     return is_adaptive(curve) if curve.is_fresh else curve.used > 0
 
 
@@ -168,21 +159,13 @@ def prior_rate(training: Training) -> float:
 
 
 def rules_out(curve: Curve, lr: float) -> bool:
-    """Say whether a curve had risen above its start at a rate, or ended before it."""
+    """Say whether at a rate the curve had risen above its start, or had ended."""
     at = float(np.interp(np.log(lr), curve.log_lrs, curve.smooth))
     return bool(lr > curve.lrs[-1] or at > curve.level + max(RISEN * curve.noise, drift(curve)))
 
 
 def standard_edge(curve: Curve, steps: float | None = None) -> float:
-    """Return where the edge would be had the ramp taken ``USUAL_DENSITY`` steps per octave, as a rate of training.
-
-    Args:
-        curve: The curve to read.
-        steps: How many optimizer steps training takes; None where that is not known.
-
-    Raises:
-        ProbeError: If the loss never falls.
-    """
+    """Return the edge as a rate of training of so many steps, had the ramp taken ``USUAL_DENSITY`` steps per octave."""
     pace = PACE_ADAPTIVE if is_adaptive(curve) else PACE
     faster = min(max(log2(USUAL_DENSITY / density(curve)), -FARTHEST), FARTHEST)
     return float(in_training(curve, edge(curve), steps) / 2 ** (pace * faster))
@@ -198,7 +181,7 @@ def prior_weight(curve: Curve) -> float:
     """Return how much, in [0, 1], to trust the usual rate instead of the curve.
 
     Example:
-        >>>         >>> lrs = np.geomspace(1e-3, 1.0, 100)
+        >>> lrs = np.geomspace(1e-3, 1.0, 100)
         >>> smooth = np.linspace(2.0, 1.0, 100)
         >>> curves = [Curve(lrs, smooth, smooth, noise, 2.0, is_fresh=False) for noise in (0.0, 1 / 6, 1.0)]
         >>> [round(prior_weight(curve), 2) for curve in curves]

@@ -14,21 +14,19 @@ AS_LOW = 0.25
 """Smoothed losses this close to the least one, in units of the noise, count as equally low."""
 
 AS_LOW_WEAK = 1.0
-"""The same for a curve that falls by little more than its noise: where its least lies is chance, where it rises is
-not."""
+"""The same for a weak fall: its minimum is placed by chance, its rise is not."""
 
 LATE = 0.5
-"""Octaves by which that is later, on falls of one to two times the noise."""
+"""Octaves by which ``AS_LOW_WEAK`` reads too high, on falls of one to two times the noise."""
 
 FLAT = 2.0
 """A fall below this, in units of the noise, is what a flat curve shows by chance."""
 
 OPEN = 6.0
-"""Octaves from where half of the fall is behind to the edge above which no edge was seen; on the benchmark's first
-tasks there are about 4."""
+"""An edge more than this many octaves above the middle of the fall is none; on the benchmark's first tasks it is 4."""
 
 BEYOND = 4.0
-"""Octaves that the edge then is taken to lie beyond there."""
+"""Octaves from the middle of the fall at which the edge then is assumed."""
 
 TURN = 0.15
 """A trend that has risen by this share of its fall, and by ``AGAIN`` times the noise, has left its first valley."""
@@ -54,9 +52,9 @@ def onset(curve: Curve) -> float:
 def edge(curve: Curve) -> float:
     """Return the rate at which the loss stops falling.
 
-    Of rates that are equally low within the noise, the highest: a minimum that is noise then lies at most a
-    little too high, never octaves too low. On a curve whose fall is weak, it is read back from where the loss rises.
-    Where the loss saturates, the ramp ends without an edge: it then is taken to lie as far beyond the fall as usual.
+    It is the highest of the rates that are equally low within the noise: a chance minimum then is at most a little too
+    high, never octaves too low. If the fall is weak, the edge is read back from where the loss rises. If the loss
+    saturates, the ramp ends without an edge, which is assumed at its usual distance from the fall.
 
     Raises:
         ProbeError: If the loss never falls.
@@ -79,18 +77,14 @@ def is_saturated(curve: Curve) -> bool:
 
 
 def density(curve: Curve) -> float:
-    """Return how many steps a ramp takes per octave of the rate, at the edge.
-
-    Raises:
-        ProbeError: If the loss never falls.
-    """
+    """Return the steps per octave of a ramp at its edge; ``ProbeError`` if the loss never falls."""
     octaves = np.log2(curve.lrs)
     at = int(np.clip(np.searchsorted(curve.lrs, edge(curve)), 1, len(octaves) - 2))
     return float(2.0 / (octaves[at + 1] - octaves[at - 1]))
 
 
 def fall(curve: Curve) -> float:
-    """Return how far the loss falls, from its start and from whatever it is just before its least."""
+    """Return how far the loss falls to its least, from its start or its highest value before, whichever is lower."""
     before = curve.smooth[: int(np.argmin(_known(curve))) + 1]
     return min(curve.level, float(before.max())) - float(before[-1])
 
@@ -101,10 +95,10 @@ def is_weak(curve: Curve) -> bool:
 
 
 def has_edge(curve: Curve) -> bool:
-    """Say whether there is a fall to read the end of.
+    """Say whether there is a fall whose end can be read.
 
-    A weak fall still counts where the loss rose afterwards: the rise shows that the rate matters. So does none at all,
-    unless the loss rises from the start; where it diverged and its first steps are low by chance, the later ones count.
+    A weak fall counts if the loss rose afterwards: the rise shows that the rate matters. Even no fall counts then,
+    unless the loss rises from the start; if it diverged after first steps that are low by chance, later ones count.
     """
     falls = fall(curve) > 1e-9 * abs(curve.level)
     if not is_weak(curve):
@@ -116,7 +110,7 @@ def has_edge(curve: Curve) -> bool:
 
 
 def no_fall(curve: Curve) -> ProbeError:
-    """Return the error that says that there is nothing to read."""
+    """Return the error that there is nothing to read."""
     remedy = "raise max_lr" if _is_whole(curve) else "lower min_lr"
     return ProbeError(
         f"the loss did not fall between lr={curve.lrs[0]:.3g} and lr={curve.lrs[-1]:.3g}: it started at "
@@ -126,23 +120,22 @@ def no_fall(curve: Curve) -> ProbeError:
 
 
 def drift(curve: Curve) -> float:
-    """Return the range of the losses at the start: by so much they differ before the rate matters."""
+    """Return the range of the losses at the start, before the rate matters."""
     return spread_of(curve.losses[np.isfinite(curve.losses)][:START])
 
 
 def _is_whole(curve: Curve) -> bool:
-    """Say whether the ramp came to its end, and its steps were not skipped from some rate on, as a scaler does."""
+    """Say whether the ramp ran to its end, and a scaler did not skip its last steps."""
     return curve.stop == "done" and bool(np.isfinite(curve.losses[-PATIENCE:]).any())
 
 
 def _check(curve: Curve) -> None:
-    """Refuse a curve without a fall to read the end of."""
     if not has_edge(curve):
         raise no_fall(curve)
 
 
 def _least(curve: Curve) -> float:
-    """Return the least of the trend; on a weak fall not one of its first steps, where a trend says least."""
+    """Return the least value of the trend; for a weak fall not from its first steps, where the trend is uncertain."""
     known = _known(curve)
     if not is_weak(curve) or len(known) <= 2 * START:
         return float(known.min())
@@ -150,16 +143,15 @@ def _least(curve: Curve) -> float:
 
 
 def _last_as_low(curve: Curve, least: float) -> int:
-    """Index of the last loss above a level by no more than the noise allows."""
     tolerance = (AS_LOW_WEAK if is_weak(curve) else AS_LOW) * curve.noise
     return int(np.flatnonzero(_known(curve) <= least + tolerance)[-1])
 
 
 def _known(curve: Curve) -> Array:
-    """The trend up to the last finite loss, or to where it turns up after its first valley: beyond is nothing to read.
+    """Return the trend up to the last finite loss, or to where it turns up after its first valley.
 
-    A loss that saturates may fall again where the model is lost, to what a constant answer earns. What lies within the
-    range of the losses at the start is no valley yet: a loss may drift before the rate matters.
+    A loss that saturates may fall again once the model is lost, to that of a constant output. What lies within the
+    range of the losses at the start is no valley: a loss may drift before the rate matters.
     """
     known = curve.smooth[: int(np.flatnonzero(np.isfinite(curve.losses))[-1]) + 1]
     fallen = curve.level - np.minimum.accumulate(known)

@@ -1,4 +1,4 @@
-"""Whether another rate would do: what the benchmark's trainings lost so far away from the rate that a search found."""
+"""Whether another rate would do: what the benchmark's trainings lost that far from the reading."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ TABLES: dict[Evidence, tuple[Table, Table]] = {
         _row("0.71 0.7 0.69 0.67 0.67 0.67 0.6 0.58 0.45 0.42 0.43 0.66 0.77 0.96 0.999 1 1 1"),
     ),
 }
-"""By what the reading rests on: the mean regret at each place, and the share of trainings that lose more there than at
-the reading. ``python -m benchmarks.judging`` prints them."""
+"""By evidence: the mean regret at each place, and the share of trainings that lose more there than at the reading.
+``python -m benchmarks.judging`` prints them."""
 
 JUDGED_AS: dict[Evidence, Evidence] = {"saturated, adaptive": "edge", "capped": "edge", "none": "edge"}
-"""What is too rare for a table of its own is judged by another."""
+"""Evidence that is too rare for its own table."""
 
 CLOSE = 0.01
 """Rates whose mean regrets differ by no more than this are as good."""
 
 SAME = 0.005
-"""Rates that differ by less than this share are written alike."""
+"""Rates that differ by less than this share print the same."""
 
 SURE = 0.95
-"""From this share on, a judgement is sure."""
+"""From this certainty on, a judgement is sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,9 @@ class Judgement:
     Attributes:
         lr: The rate.
         found: The rate that was found.
-        verdict: ``"better"``, ``"as good"`` or ``"worse"`` than that: the likeliest, which ``is_sure`` or not.
+        verdict: ``"better"``, ``"as good"`` or ``"worse"`` than the found rate: the likeliest of them, sure or not.
         regret: How much of what training learns the rate is expected to lose, in [0, 1].
-        certainty: In what share of the benchmark's trainings the verdict was right, that far from the reading.
+        certainty: The share of the benchmark's trainings for which the verdict was right, that far from the reading.
         is_short: Whether training is shorter than the benchmark's, which then say little of it.
         shown: The share of ramps that show something of this training; the others give only what is usual.
     """
@@ -98,12 +98,12 @@ class Judgement:
 
     @property
     def is_read(self) -> bool:
-        """Whether the reading is one of this training, and not only what is usual."""
+        """Whether the reading rests on this training, not only on what is usual."""
         return self.shown > 0
 
     @property
     def is_sure(self) -> bool:
-        """Whether the verdict was right in 95 % of the benchmark's trainings, and this one is shown to be like them."""
+        """Whether the verdict was right for 95 % of the benchmark's trainings, and this one is like them."""
         return self.certainty >= SURE and self.is_read and not self.is_short
 
     @property
@@ -117,7 +117,7 @@ class Judgement:
 
     @property
     def words(self) -> str:
-        """The verdict and how sure it is, as "may well be worse"."""
+        """The verdict and how sure it is, such as "may well be worse"."""
         is_likely = self.certainty >= 0.5 and not self.is_short
         sure = "is" if self.is_sure else "may well be" if is_likely else "may be"
         return f"{sure} {'about as good' if self.verdict == 'as good' else self.verdict}"
@@ -131,14 +131,7 @@ class Judgement:
 
 
 def judge(lr: float, found: float, known: float, rests_on: Evidence) -> Judgement:
-    """Judge a rate by how far it lies from the calibrated one, beside the rate that was found.
-
-    Args:
-        lr: The rate to judge.
-        found: The rate that was found, by whatever method.
-        known: The calibrated one of the same records.
-        rests_on: What that rests on.
-    """
+    """Judge a rate by its distance from the calibrated one (``known``), compared with the found rate."""
     table = TABLES[JUDGED_AS.get(rests_on, rests_on)]
     regret, worse = expected(lr, known, table)
     than, others = expected(found, known, table)

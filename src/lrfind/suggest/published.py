@@ -1,4 +1,4 @@
-"""The readings of other finders, as they are published. They know nothing of the training that the rate is for."""
+"""The published readings of other finders. They do not depend on the training."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ DECADES = 1.2
 """How far apart ``slide`` compares two slopes: fastai's 15 steps of 100 over 8 decades."""
 
 TOLERANCE = 0.03
-"""How alike they must be, as a share of the whole fall per decade: fastai's 0.005 a step on a fall of about 2."""
+"""How much they may differ, as a share of the whole fall per decade: fastai's 0.005 a step on a fall of about 2."""
 
 
 def minimum(curve: Curve, _: Training) -> float:
-    """Return a tenth of the rate at which the smoothed loss is least.
-
-    Source:
-        fastai's ``minimum``.
-    """
+    """Return a tenth of the rate at which the smoothed loss is least (fastai's ``minimum``)."""
     return float(curve.lrs[np.argmin(curve.smooth)]) / 10.0
 
 
@@ -28,8 +24,8 @@ def steepest(curve: Curve, _: Training) -> float:
     """Return the rate at which the smoothed loss falls most per unit of log-rate.
 
     Source:
-        The rule of most finders (for example fastai's ``steep``), with the slope taken per log-rate: taken per
-        rate, an exponential ramp divides the noise of its first steps by next to nothing.
+        The rule of most finders (such as fastai's ``steep``), with the slope per log-rate: on an exponential ramp, the
+        slope per rate divides the noise of the first steps by nearly zero.
     """
     return float(curve.lrs[np.argmin(np.gradient(curve.smooth, curve.log_lrs))])
 
@@ -41,8 +37,8 @@ def valley(curve: Curve, _: Training) -> float:
         ProbeError: If the smoothed loss never falls.
 
     Source:
-        fastai's ``valley``, which counts by index; here the curve is first read at even log-rates, so that it is
-        the same for an exponential ramp and stays right for a linear one.
+        fastai's ``valley``, which counts by index; here at even log-rates, which changes nothing for an exponential
+        ramp and is right for a linear one too.
     """
     even = np.linspace(curve.log_lrs[0], curve.log_lrs[-1], len(curve.lrs))
     smooth = np.interp(even, curve.log_lrs, curve.smooth)
@@ -58,10 +54,9 @@ def valley(curve: Curve, _: Training) -> float:
 
 
 def slide(curve: Curve, _: Training) -> float:
-    """Return the rate found by sliding an interval down from the highest rate until its ends slope alike.
+    """Return the rate found by sliding an interval down from the highest rate until the slopes at its ends are alike.
 
-    Args:
-        curve: A curve; where no interval has ends that slope alike, the lowest rate it reached is returned.
+    If they never are, the lowest rate reached is returned.
 
     Source:
         fastai's ``slide`` (after Novetta's interval slide rule), with slopes per log-rate and the tolerance

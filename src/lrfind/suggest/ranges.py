@@ -24,38 +24,32 @@ WIDTHS: dict[Evidence, tuple[float, float]] = {
     "capped": (3.2, 5.9),
     "none": (3.2, 5.9),
 }
-"""Octaves below and above the reading between which the best rate lay for 97 % of the benchmark's tasks, so that it
-does for nine in ten of those left out; ``python -m benchmarks.widths`` prints them."""
+"""Octaves below and above the reading that hold the best rate for 97 % of the benchmark's tasks, so that they do for
+nine in ten of those left out; ``python -m benchmarks.widths`` prints them."""
 
 LONGER = 0.5
-"""Octaves that the interval is wider below for each doubling of the steps above ``HORIZON``: a guess, longer trainings
-are not measured."""
+"""Octaves added below for each doubling of the steps above ``HORIZON``: a guess, longer trainings are not measured."""
 
 CEILING = 2.0
-"""Octaves from the edge down to ``max_lr``: cycles that reach the edge itself end some trainings in divergence."""
+"""Octaves from the edge down to ``max_lr``: some trainings diverge if cycles reach the edge itself."""
 
 FLOOR = 5.0
 """Octaves from ``max_lr`` down to ``base_lr``."""
 
 SPREAD = 4.0
-"""Best rates lie mostly within this factor of the usual one: the range where no edge is known."""
+"""Best rates lie mostly within this factor of the usual one: the range if no edge is known."""
 
 REPLICATES = 100
 
 NEIGHBOURS = 8
-"""A step's noise is drawn from this many steps on either side: noise changes along the curve."""
+"""A step's noise is drawn from this many steps on either side, since it changes along the curve."""
 
 MARGIN = 2.0**0.5
-"""Other seeds differ by more than one curve's noise shows: half an octave, measured, on either side."""
+"""Other seeds differ by more than one curve's noise shows: by half an octave on either side, as measured."""
 
 
 def around(lr: float, rests_on: Evidence, steps: float | None = None) -> tuple[float, float]:
     """Return the rates between which the best one lies, for about 90 % of the benchmark's tasks.
-
-    Args:
-        lr: The reading.
-        rests_on: What it rests on.
-        steps: How many optimizer steps training takes; None where that is not known.
 
     Example:
         >>> [round(end, 2) for end in around(1.0, "edge, adaptive")]
@@ -69,13 +63,10 @@ def around(lr: float, rests_on: Evidence, steps: float | None = None) -> tuple[f
 
 
 def cyclical_range(curve: Curve) -> tuple[float, float]:
-    """Return ``base_lr`` and ``max_lr`` for a cyclical schedule.
+    """Return ``base_lr`` and ``max_lr`` for a cyclical schedule; ``ProbeError`` if the loss never falls.
 
     Smith reads both off the curve: where the accuracy starts to rise, and where it slows, turns ragged or falls. A
-    short test comes further than a training may; so both are taken below its edge, as far as was measured to be best.
-
-    Raises:
-        ProbeError: If the loss never falls.
+    short test gets further than training may, so both are set below its edge, by the best distances measured.
 
     Source:
         Smith, arXiv 1506.01186, section 3.3; docs/decisions/0010-range-below-the-edge.md (measured).
@@ -87,12 +78,7 @@ def cyclical_range(curve: Curve) -> tuple[float, float]:
 def interval(curve: Curve, rule: Callable[[Curve], float]) -> tuple[float, float]:
     """Return where about 90 % of repeated searches would read the rate, by a residual bootstrap of the curve.
 
-    Args:
-        curve: The curve that was read.
-        rule: The rule that read it.
-
-    Returns:
-        The lower and the upper end; the reading itself lies between them.
+    The reading itself lies in between.
 
     Source:
         Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 9.4, residuals drawn locally.

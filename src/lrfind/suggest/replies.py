@@ -1,4 +1,4 @@
-"""What a rate of a probe is in training: the same length of a step, for optimizers whose steps change of themselves."""
+"""From a rate of a ramp to a rate of training with steps as long, for optimizers whose step length changes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ ADAM = 0.728
 """The gain of Adam, as ``lrfind.optim.reply_of`` measures it."""
 
 USUAL_STEPS = 2_000
-"""How long training is taken to be where that is not known."""
+"""The length of training that is assumed if unknown."""
 
 MIDDLE = 0.5
-"""Steps are to be as long as they should in the middle of training."""
+"""The share of training at which steps should have the right length."""
 
 EARLY = 1 / 16
-"""A rate above the cap of this share of training changes next to nothing."""
+"""A rate above the cap at this share of training changes next to nothing."""
 
 _NAMES = ("adam", "rmsprop")
 
 
 def reply_to(curve: Curve) -> Reply:
-    """Return how the optimizer of a curve replies to its rate; by its class name where the record does not say."""
+    """Return how the optimizer of a curve replies to its rate; if the record does not say, by its class name."""
     if curve.reply is not None:
         return curve.reply
     name = curve.optimizer.lower()
@@ -34,36 +34,31 @@ def reply_to(curve: Curve) -> Reply:
 
 
 def is_adaptive(curve: Curve) -> bool:
-    """Say whether a step is as long whatever the loss is scaled by."""
+    """Say whether the length of a step does not depend on the scale of the loss."""
     return reply_to(curve).is_scale_free
 
 
 def follows(curve: Curve) -> bool:
-    """Say whether a ramp shows anything: steps follow the rate, or the rate that the optimizer has is not known."""
+    """Say whether a ramp shows anything: steps follow the rate, or the optimizer's own rate is unknown."""
     return reply_to(curve).follows or curve.used <= 0
 
 
 def in_training(curve: Curve, lr: float, steps: float | None) -> float:
-    """Return the rate whose steps, in the middle of training, are as long as those of a rate at its place in a probe.
+    """Return the rate whose steps, in the middle of training, are as long as those of a rate at its place in a ramp.
 
-    Where that rate is beyond what still makes a step longer, no rate is known to be too high: infinity.
-
-    Args:
-        curve: Of a ramp.
-        lr: A rate of it.
-        steps: How many training takes; None where that is not known.
+    It is infinite if the rate is above the cap: then no rate is known to be too high.
     """
     reply, at = reply_to(curve), int(np.searchsorted(curve.lrs, lr)) + 1
     return lr * reply.gain(at) / reply.gain(_middle(steps)) if lr < reply.cap(at) else math.inf
 
 
 def as_adam(curve: Curve, lr: float, steps: float | None) -> float:
-    """Return the rate whose steps, in the middle of training, are as long as those of Adam at a rate."""
+    """Return the rate whose steps, in the middle of training, are as long as Adam's at ``lr``."""
     return lr * ADAM / reply_to(curve).gain(_middle(steps))
 
 
 def highest(curve: Curve, steps: float | None) -> float:
-    """Return the highest rate that makes a difference in training; infinite where steps have no cap."""
+    """Return the highest rate that makes a difference in training; infinite if steps have no cap."""
     return reply_to(curve).cap(EARLY * (steps or USUAL_STEPS))
 
 

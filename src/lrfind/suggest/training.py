@@ -1,4 +1,4 @@
-"""What a rate is for: a schedule and a length, worked out here from whatever is known of them, and nowhere else."""
+"""What a rate is for: the one place that works out a training's schedule and length from what is known."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from lrfind.records import Record
 
 SHORT = 480
-"""Fewer steps than this are a short training: a tenth of it is no range test that can be read, and one octave off its
-best rate costs more than in a longer one (docs/benchmark.md, *Other kinds of training*)."""
+"""Fewer steps are a short training: a tenth of it is no readable range test, and an octave off its best rate costs more
+than in a longer one (docs/benchmark.md, *Other kinds of training*)."""
 
 HORIZON = 2_000
 """Steps of the trainings that most constants are fitted on."""
@@ -22,10 +22,10 @@ class Training:
     """What is known of a training.
 
     Attributes:
-        total_steps: How many optimizer steps it takes; None where that is not said.
-        epochs: How often it goes over the data, likewise; of both, the lesser counts.
-        steps_per_epoch: Optimizer steps in one pass over the data; 0 where that is not known.
-        schedule: What its schedule is called.
+        total_steps: Optimizer steps; None if not given.
+        epochs: Passes over the data, likewise; of both, the lesser counts.
+        steps_per_epoch: Optimizer steps in one pass over the data; 0 if unknown.
+        schedule: The name of its schedule.
         final_fraction: Mean of rate / peak over the last fifth of it, in [0, 1]; ``lrfind.schedules.remaining``.
     """
 
@@ -37,13 +37,13 @@ class Training:
 
     @property
     def passes(self) -> float | None:
-        """How often it goes over the data."""
+        """Passes over the data; None if unknown."""
         by_steps = self.total_steps / self.steps_per_epoch if self.total_steps and self.steps_per_epoch else None
         return min((known for known in (by_steps, self.epochs) if known is not None), default=None)
 
     @property
     def steps(self) -> float | None:
-        """How many optimizer steps it takes."""
+        """Optimizer steps; None if unknown."""
         passes = self.passes
         return self.total_steps if passes is None or not self.steps_per_epoch else passes * self.steps_per_epoch
 
@@ -63,7 +63,7 @@ class Training:
         return max(log2(HORIZON / self.steps), 0.0) if self.steps else 0.0
 
     def between(self, annealed: float, steady: float) -> float:
-        """Return a constant for its schedule, from those for a rate that falls to zero and for a constant one.
+        """Interpolate a constant for its schedule between those for a rate that falls to zero and for a constant rate.
 
         Example:
             >>> [Training(final_fraction=left).between(2.0, 3.0) for left in (0.0, 0.5, 1.0)]
@@ -72,19 +72,15 @@ class Training:
         return annealed + (steady - annealed) * self.final_fraction
 
     def over(self, record: Record) -> Training:
-        """Return the same with what a record knows of it: how long a pass over the data is."""
+        """Return the same with a record's ``steps_per_epoch``."""
         return replace(self, steps_per_epoch=record.steps_per_epoch or self.steps_per_epoch)
 
 
 def with_length_of(training: Training, schedule: Any) -> Training:
-    """Return a training with the length that its schedule has by itself, where nothing else is said.
+    """Return a training with the length of its schedule (``length`` in its ``unit``), if none was given.
 
-    A scheduler does not say whether it is stepped per batch or per epoch. One that would end within the first pass
-    over the data is taken to be stepped per epoch; where it is not known how long a pass is, its length says nothing.
-
-    Args:
-        training: What is said.
-        schedule: Read for ``length``, how often it is stepped, and ``unit``, what it counts, if it has them.
+    A scheduler does not say whether it is stepped per batch or per epoch. One that would end within the first pass over
+    the data is taken to be stepped per epoch; if the length of a pass is unknown, its length is ignored.
     """
     own, unit = getattr(schedule, "length", None), getattr(schedule, "unit", None)
     if own is None or training.total_steps is not None or training.epochs is not None:
