@@ -1,4 +1,4 @@
-"""``lrfind compare``: the found rate against guessed ones and against cyclical schedules, and which one wins."""
+"""``lrfind compare``: train at found rates, guessed ones and under schedules, and say which arm wins."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def compare(context: typer.Context, **given: Any) -> None:
 
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ``lrfind.compare`` takes, after finding out before any work whether it goes together."""
+    """Return the arguments of ``lrfind.compare``; raise if they cannot be used together."""
     options = {name: given[name] for name in ("cycles", "metric", "mode", "jobs", "ray", "out", "epochs", "steps")}
     options["lrs"] = numbers(given["lrs"], float, "--lrs") if given["lrs"] else ()
     options["schedules"] = tuple(name.strip() for name in given["schedules"].split(",") if name.strip())
@@ -110,7 +110,7 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reported(run: Callable[[], Comparison], out: Path, **how: Any) -> Comparison:
-    """Run a comparison and report it, also the part that was finished when Ctrl-C was pressed."""
+    """Run a comparison and report it; on Ctrl-C, report the finished runs."""
     from lrfind.compare import CutShort
 
     try:
@@ -124,7 +124,7 @@ def reported(run: Callable[[], Comparison], out: Path, **how: Any) -> Comparison
 
 
 def _report(comparison: Comparison, out: Path, *, tensorboard: Path | None, as_json: bool = False) -> None:
-    """Write the report of a comparison, and show what it says."""
+    """Write the report and print the comparison."""
     from lrfind.cli.views import say, show_comparison
     from lrfind.compare.sentences import closing
     from lrfind.report import write_report

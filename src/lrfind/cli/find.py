@@ -1,4 +1,4 @@
-"""``lrfind find``: a learning rate for the user's own model and data; nothing is trained."""
+"""``lrfind find``: a learning rate for the user's own model and data."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from lrfind.flags import SEARCH, takes
 if TYPE_CHECKING:
     from lrfind.records import Finding
 
-QUICK = 60
-"""Steps of the shortest search whose mean regret was measured to be hardly worse: docs/choosing.md."""
+QUICK = 60  # steps of the shortest search whose mean regret is hardly worse: docs/choosing.md
 
 _FORMATS = (".png", ".svg", ".pdf")
 
@@ -77,7 +76,7 @@ def find(context: typer.Context, **given: Any) -> None:
 
 
 def _check(search: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Find out before any work whether there can be such a search, and whether its answer can be kept."""
+    """Raise if an option is invalid or a file cannot be written."""
     from lrfind.options import to_strategy
 
     with misuse():
@@ -92,7 +91,7 @@ def _check(search: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
 
 def _conclude(finding: Finding, advice: list[str], given: Mapping[str, Any]) -> None:
-    """Keep, draw and print the finding."""
+    """Save, draw and print the finding."""
     from lrfind.cli.views import say, show_finding
 
     judgement = None if given["lr"] is None else finding.judge(given["lr"])
@@ -114,7 +113,7 @@ def _conclude(finding: Finding, advice: list[str], given: Mapping[str, Any]) -> 
 
 
 def _advice(finding: Finding, given: Mapping[str, Any], arguments: list[str]) -> list[str]:
-    """Say what would make the rate surer: the length of training, or, where it is short, a comparison."""
+    """Say what would make the rate more certain: the length of training, or a comparison of rates."""
     from lrfind.strategies.notes import rates_to_try
 
     if finding.total_steps is None and finding.epochs is None:

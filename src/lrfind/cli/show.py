@@ -1,4 +1,4 @@
-"""``lrfind show``: a finding or a comparison that was kept in a file."""
+"""``lrfind show``: a saved finding or comparison."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _show(path: Path, *, as_html: bool, as_json: bool) -> None:
         print(write_finding_page(kept, path.with_suffix(".html")))
     elif isinstance(kept, Finding):
         show_finding(Console(highlight=False), kept)
-    elif as_html:  # a comparison's page is there already, or is written into its folder
+    elif as_html:  # write_report has usually written it
         page = path.with_name("report.html")
         print(page if page.exists() else write_report(kept, path.parent))
     else:
