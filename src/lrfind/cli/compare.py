@@ -124,7 +124,6 @@ def reported(run: Callable[[], Comparison], out: Path, **how: Any) -> Comparison
 
 
 def _report(comparison: Comparison, out: Path, *, tensorboard: Path | None, as_json: bool = False) -> None:
-    """Write the report and print the comparison."""
     from lrfind.cli.views import say, show_comparison
     from lrfind.compare.sentences import closing
     from lrfind.report import write_report

@@ -77,7 +77,6 @@ def demo(**given: Any) -> None:
 
 
 def _show_finding(console: Console, event: Event) -> None:
-    """Print the finding for the constant schedule when it is found."""
     from lrfind.cli.views import show_finding
 
     if event.finding is not None and event.finding.schedule == "constant":

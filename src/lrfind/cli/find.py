@@ -76,7 +76,6 @@ def find(context: typer.Context, **given: Any) -> None:
 
 
 def _check(search: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raise if an option is invalid or a file cannot be written."""
     from lrfind.options import to_strategy
 
     with misuse():
@@ -91,7 +90,6 @@ def _check(search: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
 
 def _conclude(finding: Finding, advice: list[str], given: Mapping[str, Any]) -> None:
-    """Save, draw and print the finding."""
     from lrfind.cli.views import say, show_finding
 
     judgement = None if given["lr"] is None else finding.judge(given["lr"])

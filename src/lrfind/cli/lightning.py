@@ -115,7 +115,6 @@ class Described(LightningTraining):
 
     @property
     def _paths(self) -> dict[str, str]:
-        """The import paths of model and data."""
         named, config = {"model": self.model, "data": self.data}, self.parsed.config
         return {
             name: path or config[name]["class_path"] for name, path in named.items() if config.get(name) is not None

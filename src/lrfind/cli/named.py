@@ -48,7 +48,6 @@ def named(given: Mapping[str, Any], arguments: tuple[str, ...]) -> Named:
 
 
 def _function(spec: str, words: tuple[str, ...]) -> Named:
-    """Return the target of a function with its arguments."""
     if (near := get_close_matches(spec, BUILT_IN, n=1)) and spec.isidentifier():
         raise UsageError(f"there is no built-in task {spec}; did you mean {near[0]}?")
     function = load_named(spec, "--task")

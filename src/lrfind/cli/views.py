@@ -60,7 +60,6 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
 
 
 def _table(comparison: Comparison, width: int) -> Table:
-    """Return the table of arms, with intervals drawn in the columns that are left."""
     arms, chart = arm_rows(comparison), finals_chart(comparison)
     names = [row.name if rates_of(row.arm) in row.name else f"{row.name} ({rates_of(row.arm)})" for row in arms]
     cells = [(name, row.result, str(len(row.runs))) for name, row in zip(names, arms, strict=True)]
@@ -151,7 +150,6 @@ def _spread(labels: Sequence[tuple[float, str, str]], x: Axis, width: int) -> li
 
 
 def _line(parts: Sequence[Part], width: int) -> Text:
-    """Write texts at their columns, later ones over earlier ones."""
     line = Text(" " * width)
     for start, words, style in parts:
         line = Text.assemble(line[:start], (words, style), line[start + len(words) :])

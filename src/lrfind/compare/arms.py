@@ -99,7 +99,6 @@ def rates(arm: Arm, steps: int) -> tuple[float, ...]:
 
 
 def _found(schedule: str, findings: Mapping[str, Finding], cycles: int) -> Arm:
-    """Return a found arm: a cyclical schedule takes the range, any other the rate found for it."""
     if is_cyclical(schedule):
         base, top = findings["constant"].base_lr, findings["constant"].max_lr
         if base >= top:

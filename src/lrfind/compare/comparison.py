@@ -221,7 +221,6 @@ class Comparison(Plain):
         return tuple(run for run in self.runs if run.arm == arm)
 
     def _repr_html_(self) -> str | None:
-        """Return the verdict, the table of arms and the chart of results, for notebooks."""
         from lrfind.report.html import notebook_html
 
         with suppress(MissingExtraError):  # the notebook then shows the repr

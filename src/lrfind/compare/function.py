@@ -144,7 +144,6 @@ def _find(target: Target, schedule: str, variant: str, options: dict[str, Any], 
 
 
 def _run(plan: Plan, store: Store, train: Train, tell: OnEvent) -> Comparison:
-    """Train the runs that are not finished, seed by seed, and judge."""
     todo: list[tuple[Arm, int]] = []
     failures: list[Failure] = []
     try:
@@ -169,7 +168,6 @@ def _run(plan: Plan, store: Store, train: Train, tell: OnEvent) -> Comparison:
 
 
 def _steps(steps: int | None, epochs: float | None, survey: Survey) -> int:
-    """Return the optimizer steps of a run."""
     if steps is not None and epochs is not None:
         raise BadInputError(f"give epochs or steps, not both, got {epochs=} and {steps=}.")
     if steps is None:

@@ -31,7 +31,6 @@ def progress_shown(*, shown: bool, runs: int, also: OnEvent | None = None) -> It
 
 
 def _teller(runs: int, show: Show | None) -> OnEvent:
-    """Return a function that shows an event in the bar, or without one as a line on stderr."""
     ended = trained = 0
     begun = said = perf_counter()
 

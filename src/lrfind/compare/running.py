@@ -116,7 +116,6 @@ def one_thread() -> Iterator[None]:
 
 
 def _packed(targets: Targets) -> bytes:
-    """Pickle the targets."""
     try:
         return pickle.dumps(targets)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -127,7 +126,6 @@ def _packed(targets: Targets) -> bytes:
 
 
 def _in_processes(targets: Targets, todo: Todo, steps: int, on_event: OnEvent, *, jobs: int) -> Iterator[Run | Failure]:
-    """Train in ``jobs`` processes; restart a run once if its process dies."""
     packed = _packed(targets)
     waiting = deque((arm, seed, 1) for arm, seed in todo)
     idle: list[_Worker] = []
@@ -181,7 +179,6 @@ class _Worker:
 
 
 def _work(connection: Any, packed: bytes, steps: int) -> None:
-    """Train what the parent sends, until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
 
     def tell(message: Event | Run | Failure) -> None:

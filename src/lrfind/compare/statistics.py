@@ -20,7 +20,7 @@ Mode = Literal["min", "max"]
 Floats = NDArray[np.float64]
 
 _LEVEL = 0.95
-_LOOSE = 3.0  # the intervals also hold where one arm has this many times the standard deviation of the others
+_LOOSE = 3.0  # the intervals also hold if one arm has this many times the standard deviation of the others
 
 _DRAWS = 20_000
 _SEED = 20_1708
@@ -71,7 +71,6 @@ def judge(
 
 
 def _failed(arms: Sequence[Arm], failures: Sequence[Failure]) -> set[str]:
-    """Return the arms with a failed run, leaving out seeds that failed with every arm."""
     by_seed: dict[int, set[str]] = {}
     for failure in failures:
         by_seed.setdefault(failure.seed, set()).add(failure.arm)

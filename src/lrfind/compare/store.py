@@ -58,7 +58,6 @@ class Store:
 
 
 def _check_same(folder: Path, name: str, plan: dict[str, Any]) -> None:
-    """Raise if the folder holds another plan of this name; keep a new one."""
     file = folder / f"{quote(name, safe='')}.json"
     if not file.exists():
         write_json(file, plan)

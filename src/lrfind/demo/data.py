@@ -94,7 +94,6 @@ def _fashion_mnist(folder: Path) -> Dataset:
 
 
 def _checked(folder: Path, given: str) -> Path:
-    """Return the given folder; raise if a file is not in it."""
     if lacking := [name for name in CHECKSUMS if not (folder / name).is_file()]:
         raise DataError(
             f"{given}, but {folder} has no {', '.join(lacking)}; "
@@ -104,7 +103,6 @@ def _checked(folder: Path, given: str) -> Path:
 
 
 def _downloaded() -> Path:
-    """Return the folder in the user's cache, after downloading files that are missing or damaged."""
     with from_extra("demo"):
         import pooch
     pooch.get_logger().setLevel("ERROR")

@@ -102,7 +102,6 @@ def plot_finals(comparison: Comparison, ax: Axes | None = None) -> Axes:
 
 
 def _write_figures(comparison: Comparison, out: Path) -> None:
-    """Draw the charts of a comparison and of its finding; remove earlier ones."""
     from matplotlib import rc_context
 
     _remove(out, FIGURES)

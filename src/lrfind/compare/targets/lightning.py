@@ -201,7 +201,6 @@ def _trainer(module: Any, steps: int, given: Mapping[str, Any], callbacks: list[
 
 
 def _for_fit(made: Any) -> dict[str, Any]:
-    """Return the data as keyword arguments of ``fit``, and ``test_dataloaders`` if there are any."""
     if hasattr(made, "train_dataloader"):
         return {"datamodule": made}
     loaders = made if isinstance(made, tuple) else (made,)
@@ -211,7 +210,6 @@ def _for_fit(made: Any) -> dict[str, Any]:
 
 
 def _tested(trainer: Any, module: Any, loaders: Any, datamodule: Any) -> dict[str, float]:
-    """Return metrics on the test data, if there is any and the module has a ``test_step``."""
     has_data = loaders is not None or (datamodule is not None and _overrides(datamodule, "test_dataloader"))
     if not (has_data and _overrides(module, "test_step")):
         return {}
@@ -269,7 +267,6 @@ def _overrides(part: Any, method: str) -> bool:
 
 
 def _scalars(values: Any) -> dict[str, float]:
-    """Return the scalars that a step returned or logged, by name."""
     named = values if isinstance(values, Mapping) else {"loss": values}
     return {
         str(name): float(value)

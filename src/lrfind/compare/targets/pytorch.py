@@ -169,7 +169,6 @@ def _evaluated(training: Training, part: str, batches: Iterable[Any] | None) -> 
 
 
 def _size(batch: Any) -> int:
-    """Return the number of examples in a batch; 1 if unknown."""
     if isinstance(batch, torch.Tensor):
         return len(batch) if batch.ndim else 1
     parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, (list, tuple)) else ()
