@@ -11,15 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 from rich.console import Console
 
-from lrfind.cli.faults import (
-    FAILED,
-    UsageError,
-    check_folder,
-    check_installed,
-    misuse,
-    spoken_faults,
-    starting,
-)
+from lrfind.cli.faults import FAILED, UsageError, check_folder, check_installed, misuse, spoken_faults, starting
 from lrfind.cli.named import named
 from lrfind.cli.options import JSON, TRAINED, check_words, numbers, option, parse_settings
 from lrfind.compare.arms import ARMS, CYCLES, check_schedules, to_seeds
@@ -84,9 +76,8 @@ def compare(context: typer.Context, **given: Any) -> None:
             options |= dict([*next(iter(chosen.values())).length.items()][:1])
         targets = {name: each.target for name, each in chosen.items()}
         events = given["out"] / "tensorboard" if given["tensorboard"] else None
-        comparison = reported(
-            lambda: run(targets, **options), given["out"], tensorboard=events, as_json=given["as_json"]
-        )
+        how = {"tensorboard": events, "as_json": given["as_json"]}
+        comparison = reported(lambda: run(targets, **options), given["out"], **how)
     raise typer.Exit(0 if comparison.runs else FAILED)
 
 

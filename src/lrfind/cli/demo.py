@@ -18,15 +18,11 @@ if TYPE_CHECKING:
     from lrfind.compare.running import Event
 
 EPOCHS = {"fashion-mnist": 3, "digits": 30}  # so that the default takes less than five minutes on two cores
-
 MOST_JOBS = 4  # each process has its own copy of the data
-
 
 _OPTIONS = {
     "dataset": option(str, "auto", "auto, fashion-mnist or digits."),
-    "data_dir": option(
-        Path | None, None, "Folder that holds FashionMNIST/raw; by default LRFIND_DATA, else the cache."
-    ),
+    "data_dir": option(Path | None, None, "Folder of FashionMNIST/raw; by default LRFIND_DATA, else the cache."),
     "out": option(Path, Path("runs/demo"), "Where the report goes."),
     "epochs": option(int | None, None, "Epochs of each run; by default 3, or 30 on digits."),
     "seed": option(int, 0, "Seeds the weights, the batches and the search."),

@@ -46,8 +46,7 @@ def _show(path: Path, *, as_html: bool, as_json: bool) -> None:
     if schema not in (Finding.schema, Comparison.schema):
         what = f"has the schema {schema!r}" if schema else "has no schema"
         raise BadInputError(f"{path} {what}; lrfind show understands {Finding.schema!r} and {Comparison.schema!r}.")
-    is_finding = schema == Finding.schema
-    kept: Finding | Comparison = Finding.from_dict(data) if is_finding else Comparison.from_dict(data)
+    kept = Finding.from_dict(data) if schema == Finding.schema else Comparison.from_dict(data)
     if as_json:
         print(json.dumps(data, indent=1))
     elif isinstance(kept, Finding) and as_html:

@@ -14,7 +14,7 @@ _EVERY = 15.0  # seconds between two lines about steps in a log
 
 
 @contextmanager
-def progress_shown(*, shown: bool, runs: int, also: OnEvent | None = None) -> Iterator[OnEvent]:
+def progress_shown(*, shown: bool, runs: int, also: OnEvent | None) -> Iterator[OnEvent]:
     """Show events on stderr; yield the function to call with each event, which also calls ``also``."""
     with ExitStack() as stack:
         tellers = [] if also is None else [also]
@@ -47,8 +47,7 @@ def _teller(runs: int, show: Show | None) -> OnEvent:
         if show is not None:
             show(_words(event) + whole, ended, runs)
         else:
-            sys.stderr.write(f"{_words(event)}{whole}\n")
-            sys.stderr.flush()
+            print(f"{_words(event)}{whole}", file=sys.stderr, flush=True)
 
     return tell
 

@@ -76,8 +76,7 @@ def place(targets: Targets, jobs: int, ray: str | None) -> Train:
         _ray()
         return partial(_in_ray, targets, address=ray)
     if jobs > 1:
-        _packed(targets)
-        return partial(_in_processes, targets, jobs=jobs)
+        return partial(_in_processes, _packed(targets), jobs=jobs)
     return partial(_in_turn, targets)
 
 
@@ -125,8 +124,7 @@ def _packed(targets: Targets) -> bytes:
         ) from error
 
 
-def _in_processes(targets: Targets, todo: Todo, steps: int, on_event: OnEvent, *, jobs: int) -> Iterator[Run | Failure]:
-    packed = _packed(targets)
+def _in_processes(packed: bytes, todo: Todo, steps: int, on_event: OnEvent, *, jobs: int) -> Iterator[Run | Failure]:
     waiting = deque((arm, seed, 1) for arm, seed in todo)
     idle: list[_Worker] = []
     busy: dict[Any, tuple[_Worker, Any]] = {}

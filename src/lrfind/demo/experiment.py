@@ -17,7 +17,7 @@ from lrfind.compare.comparison import Arm, Comparison
 from lrfind.compare.function import compare
 from lrfind.compare.targets.lightning import LightningTraining
 from lrfind.compare.targets.protocol import Survey
-from lrfind.demo.data import Dataset, load
+from lrfind.demo.data import load
 from lrfind.lightning import LRFinder
 from lrfind.lightning.framework import lightning_package
 from lrfind.report.loggers import forget_events
@@ -27,6 +27,8 @@ BATCH_SIZE = 64
 LRS = (1e-5, 1e-4, 1e-1)  # the guesses of the published experiment
 
 SCHEDULES = ("constant", "linear")  # linear decay was measured to be better here than one-cycle
+
+dataset_of = cache(load)
 
 
 class LeNet(lightning_package().LightningModule):  # type: ignore[misc]
@@ -120,8 +122,7 @@ class Experiment(LightningTraining):
 
     def callbacks(self, arm: Arm, seed: int) -> list[Any]:
         """Return the finder for the found run of the search's seed; its watch raises if the run has another rate."""
-        finds = arm.name == FIXED and self.seed is not None and seed == self.seed
-        return [LRFinder(seed=seed, progress=False)] if finds else []
+        return [LRFinder(seed=seed, progress=False)] if arm.name == FIXED and seed == self.seed else []
 
 
 def run(
@@ -133,9 +134,3 @@ def run(
         forget_events(experiment.tensorboard)
     asked: dict[str, Any] = {"seeds": (experiment.seed or 0,), "schedules": SCHEDULES, **options}
     return compare(experiment, lrs=lrs, epochs=images.epochs if epochs is None else epochs, **asked)
-
-
-@cache
-def dataset_of(name: str, data_dir: str | None) -> Dataset:
-    """Load a dataset once per process."""
-    return load(name, data_dir)

@@ -48,8 +48,7 @@ def write_report(comparison: Comparison, out: Path) -> Path:
         LRFindError: If the folder cannot be written.
         MissingExtraError: If Jinja is not installed; nothing is written then.
     """
-    writers = {"report.html": render, "report.md": to_markdown, "runs.csv": to_csv}
-    texts = {name: write(comparison) for name, write in writers.items()}
+    texts = {"report.html": render(comparison), "report.md": to_markdown(comparison), "runs.csv": to_csv(comparison)}
     write_json(out / "report.json", comparison.to_dict())
     for name, text in texts.items():
         write_text(out / name, text)

@@ -193,10 +193,10 @@ def falls(lines: Iterable[Series]) -> bool:
     return 2 * sum(known) > len(known)
 
 
-def ceiling(values: Iterable[float], medians: float = 10.0) -> float:
-    """Return the top of an axis: the greatest value, or some medians if training has diverged."""
+def ceiling(values: Iterable[float]) -> float:
+    """Return the top of an axis: the greatest value, but at most ten medians, since training may have diverged."""
     finite = sorted(filter(math.isfinite, values)) or [math.inf]
-    limit = medians * finite[len(finite) // 2]
+    limit = 10 * finite[len(finite) // 2]
     return min(finite[-1], limit) if limit > 0 else finite[-1]
 
 

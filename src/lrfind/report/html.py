@@ -97,11 +97,9 @@ def path(mark: Mark, x: Axis, y: Axis) -> str:
 
 def hover(chart: Chart) -> dict[str, Any]:
     """Return the data for the page's tooltips."""
+    series = [[each.arm, each.colour, each.label, _json(each.xs), _json(each.ys)] for each in _read(chart)]
     x = {"label": chart.x.label, "low": chart.x.low, "high": chart.x.high, "log": chart.x.is_log}
-    return {
-        "x": x,
-        "series": [[each.arm, each.colour, each.label, _json(each.xs), _json(each.ys)] for each in _read(chart)],
-    }
+    return {"x": x, "series": series}
 
 
 def table(chart: Chart) -> list[list[str]]:

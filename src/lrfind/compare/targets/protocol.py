@@ -36,25 +36,19 @@ class Target(Protocol):
     @property
     def title(self) -> str:
         """The names of model and data, for reports."""
-        ...
 
     @property
     def setting(self) -> str:
         """What all runs share, as ``name=value, name=value`` or in a few words."""
-        ...
 
     def identity(self) -> Mapping[str, Any]:
         """Return plain data that is equal only for targets that train the same."""
-        ...
 
     def survey(self) -> Survey:
         """Return the length of an epoch and the metrics, without training."""
-        ...
 
     def find(self, schedule: str, seed: int, total_steps: int, **options: Any) -> Finding:
         """Search a rate for ``total_steps`` under a schedule; the options are ``lrfind.SearchOptions``."""
-        ...
 
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:
         """Train one arm; a seed gives the same weights and batches for every arm."""
-        ...
