@@ -24,7 +24,7 @@ class Named:
     target: Target
     length: Mapping[str, Any] = field(default_factory=dict)  # of training, in steps and epochs
     seed: int | None = None
-    note: str = ""  # for a comparison
+    note: str = ""  # printed before a comparison
     advice: Callable[[], str] = lambda: ""  # after a search, on how to use the rate
 
 

@@ -142,7 +142,7 @@ def _differences(tables: Floats) -> tuple[Floats, Floats]:
 
 
 def _complete(scores: Mapping[str, Mapping[int, float]]) -> tuple[list[str], Floats]:
-    """Return arms and their table, with the seeds that all have; drop the arms with the fewest until there is one."""
+    """Return arms and a row per seed that all have, dropping arms with few seeds until they have one in common."""
     names = list(scores)
     while names:
         common = sorted(set.intersection(*(set(scores[name]) for name in names)))

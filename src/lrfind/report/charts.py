@@ -126,7 +126,7 @@ def _marks(kind: Kind, curves: Iterable[Series]) -> Iterator[Mark]:
 
 
 def _outline(series: Series) -> tuple[list[float], list[float]]:
-    """Return the outline of a band, a closed stretch with a NaN after it between gaps."""
+    """Return the outline of a band, with a NaN after each stretch of finite values."""
     xs: list[float] = []
     ys: list[float] = []
     low, high = series.seeds.min(axis=0), series.seeds.max(axis=0)

@@ -38,9 +38,10 @@ _PARTS = {
 def identity_of(value: Any) -> Any:
     """Return plain data that identifies a value, the same in every process.
 
-    A function or a class is its name with a digest of its module's source, without comments and layout; a class also
-    has its bases' digests. If it cannot be imported, as in a notebook, the digest is of its code and the values that it
-    uses. What is installed is its name only. An object is its class and its attributes, a module or logger its name.
+    A function or a class is identified by its name and a digest of its module's source, without comments and layout; a
+    class also by the digests of its bases. If it cannot be imported, as in a notebook, the digest is of its code and
+    the values that it uses. Installed functions and classes, modules and loggers are identified by their name only, any
+    other object by its class and its attributes.
     """
     try:
         return _Names().of(value)
