@@ -104,13 +104,7 @@ class Run(Plain):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A run that ended with an error, or whose worker died twice.
-
-    Attributes:
-        arm: The name of the arm.
-        seed: The seed.
-        error: The type and message of the error.
-    """
+    """A run that ended with an error, of which ``error`` has type and message, or whose worker died twice."""
 
     arm: str
     seed: int
@@ -119,13 +113,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean over seeds with its 95 % interval.
-
-    Attributes:
-        mean: The mean over the seeds.
-        low: The lower end of the interval; equal to the mean if there is only one seed.
-        high: The upper end; likewise.
-    """
+    """A mean over seeds with the ends of its 95 % interval, which equal the mean if there is only one seed."""
 
     mean: float
     low: float
