@@ -47,7 +47,7 @@ _OPTIONS = {
 
 @takes(_OPTIONS)
 def find(context: typer.Context, **given: Any) -> None:
-    """Find a learning rate for your model; nothing is trained, nothing moves.
+    """Find a learning rate for your model, which stays as it is.
 
     It takes all arguments of your classes and of Lightning's Trainer, as LightningCLI does: --model.NAME, --data.NAME,
     --trainer.NAME, --config FILE.yaml; --print_config lists them.
