@@ -20,6 +20,7 @@ _BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each dot of a braille character, by row and column."""
 
 _WIDEST = 100  # most columns of the chart of a finding
+_ROWS = 12  # rows of the chart of a finding, without the axis
 _BAR = 24  # least columns of the chart of intervals
 _FINE = 50  # points of a line per column of dots: none is missing where it is steep
 
@@ -88,17 +89,17 @@ def interval_bar(chart: Chart, arm: str, width: int) -> Text:
     return _line(parts, width)
 
 
-def rate_chart(chart: Chart, width: int, height: int = 12) -> Text:
-    """Draw the chart of a finding, with rate and range on the x axis; ``height`` is without the axis."""
-    names = {round((1 - chart.y.share(value)) * (height - 1)): name for value, name in chart.y.ticks().items()}
+def rate_chart(chart: Chart, width: int) -> Text:
+    """Draw the chart of a finding, with rate and range on the x axis."""
+    names = {round((1 - chart.y.share(value)) * (_ROWS - 1)): name for value, name in chart.y.ticks().items()}
     margin = max(map(len, names.values()))
     width = min(width, _WIDEST) - margin - 2
     layers: list[Layer] = [(*_shares(chart, mark), "dim") for mark in chart.marks if mark.kind == "losses"]
     last = {mark.kind: mark for mark in chart.marks}
     xs, ys = _shares(chart, last["trend"])
     fine = np.linspace(xs[0], xs[-1], 2 * width * _FINE)
-    rows = braille([*layers, (fine, np.interp(fine, xs, ys), "cyan")], width, height)
-    sides = [f"{names.get(row, ''):>{margin}} {'┤' if row in names else '│'}" for row in range(height)]
+    rows = braille([*layers, (fine, np.interp(fine, xs, ys), "cyan")], width, _ROWS)
+    sides = [f"{names.get(row, ''):>{margin}} {'┤' if row in names else '│'}" for row in range(_ROWS)]
     base, top, found = min(last["band"].xs), max(last["band"].xs), last["found"].xs[0]
     low, high, at = (_column(chart.x, lr, width) for lr in (base, top, found))
     axis = [(0, "─" * width, ""), (low, "═" * (high + 1 - low), "bold blue"), (at, "▲", "bold red")]

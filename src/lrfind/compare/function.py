@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lrfind.compare.arms import ARMS, CYCLES, check_cycles, check_schedules, needs, to_arms, to_seeds
 from lrfind.compare.comparison import Arm, Comparison, Failure, Run
 from lrfind.compare.conclusion import Plan, conclude, fault_of, survey_of, versions
 from lrfind.compare.progress import progress_shown
 from lrfind.compare.running import Event, OnEvent, Train, one_thread, place
-from lrfind.compare.statistics import Mode, check_mode
+from lrfind.compare.statistics import Mode
 from lrfind.compare.store import Store
 from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Target
@@ -87,7 +87,8 @@ def compare(
     if not targets or ("" in targets and len(targets) > 1):
         raise BadInputError("give the target, or a dict of several by name; no name may be empty.")
     check_schedules(lrs, schedules, cycles, variants=len(targets))
-    check_mode(mode)
+    if mode not in get_args(Mode):
+        raise BadInputError(f'mode must be "min" or "max", got {mode!r}.')
     if taken := sorted({"schedule", "total_steps", "horizon"} & set(search)):
         raise BadInputError(f"{taken[0]} of the search is what is compared; say it with schedules=, steps= or epochs=.")
     which = to_seeds(seeds)

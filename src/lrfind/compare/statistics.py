@@ -7,14 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lrfind.compare.comparison import Arm, Failure, Interval, Pair, Run, Verdict
 from lrfind.compare.sentences import in_words
-from lrfind.errors import BadInputError
 
 Mode = Literal["min", "max"]
 Floats = NDArray[np.float64]
@@ -43,7 +42,6 @@ def judge(
     costs the others no seed; a seed that failed with every arm is left out. The rest are compared on common seeds.
     ``unsure`` names the variants whose rates the search was unsure of.
     """
-    check_mode(mode)
     scores = {arm.name: {run.seed: run.final(metric) for run in runs if run.arm == arm.name} for arm in arms}
     finite = {name: [value for value in of.values() if math.isfinite(value)] for name, of in scores.items()}
     lost = tuple(name for name, of in scores.items() if len(finite[name]) < len(of))
@@ -75,12 +73,6 @@ def _failed(arms: Sequence[Arm], failures: Sequence[Failure]) -> set[str]:
     for failure in failures:
         by_seed.setdefault(failure.seed, set()).add(failure.arm)
     return set().union(*(names for names in by_seed.values() if len(names) < len(arms)))
-
-
-def check_mode(mode: str) -> None:
-    """Raise unless the mode is known."""
-    if mode not in get_args(Mode):
-        raise BadInputError(f'mode must be "min" or "max", got {mode!r}.')
 
 
 def summary(values: Sequence[float]) -> Interval:
