@@ -1,4 +1,4 @@
-"""The command line: one file per command, and what they share (faults, options, named things, charts)."""
+"""The command line: a file per command, and what they share."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The program: its commands, in the order in which a newcomer needs them."""
+"""The program and its commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ app.command()(demo)
 
 
 def main() -> None:
-    """Run the command line; modules of the current directory can be named, as with ``python -m``."""
+    """Run the command line, with the current directory on ``sys.path`` as for ``python -m``."""
     if (here := os.getcwd()) not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
     app(prog_name="lrfind")

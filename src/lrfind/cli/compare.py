@@ -1,4 +1,4 @@
-"""``lrfind compare``: the found rate against guessed ones and against cyclical schedules, and which one wins."""
+"""``lrfind compare``: train at found rates, guessed ones and under schedules, and say which arm wins."""
 
 from __future__ import annotations
 
@@ -11,15 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 from rich.console import Console
 
-from lrfind.cli.faults import (
-    FAILED,
-    UsageError,
-    check_folder,
-    check_installed,
-    misuse,
-    spoken_faults,
-    starting,
-)
+from lrfind.cli.faults import FAILED, UsageError, check_folder, check_installed, misuse, spoken_faults, starting
 from lrfind.cli.named import named
 from lrfind.cli.options import JSON, TRAINED, check_words, numbers, option, parse_settings
 from lrfind.compare.arms import ARMS, CYCLES, check_schedules, to_seeds
@@ -84,14 +76,13 @@ def compare(context: typer.Context, **given: Any) -> None:
             options |= dict([*next(iter(chosen.values())).length.items()][:1])
         targets = {name: each.target for name, each in chosen.items()}
         events = given["out"] / "tensorboard" if given["tensorboard"] else None
-        comparison = reported(
-            lambda: run(targets, **options), given["out"], tensorboard=events, as_json=given["as_json"]
-        )
+        how = {"tensorboard": events, "as_json": given["as_json"]}
+        comparison = reported(lambda: run(targets, **options), given["out"], **how)
     raise typer.Exit(0 if comparison.runs else FAILED)
 
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ``lrfind.compare`` takes, after finding out before any work whether it goes together."""
+    """Return the arguments of ``lrfind.compare``; raise if they cannot be used together."""
     options = {name: given[name] for name in ("cycles", "metric", "mode", "jobs", "ray", "out", "epochs", "steps")}
     options["lrs"] = numbers(given["lrs"], float, "--lrs") if given["lrs"] else ()
     options["schedules"] = tuple(name.strip() for name in given["schedules"].split(",") if name.strip())
@@ -110,7 +101,7 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reported(run: Callable[[], Comparison], out: Path, **how: Any) -> Comparison:
-    """Run a comparison and report it, also the part that was finished when Ctrl-C was pressed."""
+    """Run a comparison and report it; on Ctrl-C, report the finished runs."""
     from lrfind.compare import CutShort
 
     try:
@@ -124,7 +115,6 @@ def reported(run: Callable[[], Comparison], out: Path, **how: Any) -> Comparison
 
 
 def _report(comparison: Comparison, out: Path, *, tensorboard: Path | None, as_json: bool = False) -> None:
-    """Write the report of a comparison, and show what it says."""
     from lrfind.cli.views import say, show_comparison
     from lrfind.compare.sentences import closing
     from lrfind.report import write_report

@@ -1,4 +1,4 @@
-"""``lrfind demo``: the experiment that the project starts from, on data that comes with it."""
+"""``lrfind demo``: the built-in experiment."""
 
 from __future__ import annotations
 
@@ -17,18 +17,12 @@ from lrfind.flags import takes
 if TYPE_CHECKING:
     from lrfind.compare.running import Event
 
-EPOCHS = {"fashion-mnist": 3, "digits": 30}
-"""Of each run, by default: on two cores the whole is done in less than five minutes."""
-
-MOST_JOBS = 4
-"""Each process that trains has its own copy of the data."""
-
+EPOCHS = {"fashion-mnist": 3, "digits": 30}  # so that the default takes less than five minutes on two cores
+MOST_JOBS = 4  # each process has its own copy of the data
 
 _OPTIONS = {
     "dataset": option(str, "auto", "auto, fashion-mnist or digits."),
-    "data_dir": option(
-        Path | None, None, "Folder that holds FashionMNIST/raw; by default LRFIND_DATA, else the cache."
-    ),
+    "data_dir": option(Path | None, None, "Folder of FashionMNIST/raw; by default LRFIND_DATA, else the cache."),
     "out": option(Path, Path("runs/demo"), "Where the report goes."),
     "epochs": option(int | None, None, "Epochs of each run; by default 3, or 30 on digits."),
     "seed": option(int, 0, "Seeds the weights, the batches and the search."),
@@ -52,7 +46,7 @@ def demo(**given: Any) -> None:
             if given[name] is not None and given[name] < least:
                 raise UsageError(f"--{name} must be at least {least}, got {given[name]}.")
         with misuse():
-            check_schedules(lrs, (), CYCLES, variants=2)  # the found rates are there in any case
+            check_schedules(lrs, (), CYCLES, variants=2)  # the two found arms count
         check_folder(out)
         check_installed("jinja2", "tensorboard", extra="demo")
         with starting():
@@ -65,7 +59,7 @@ def demo(**given: Any) -> None:
         if images.note:
             console.print(images.note, soft_wrap=True, markup=False)
         experiment = Experiment(dataset=given["dataset"], data_dir=where, tensorboard=out / "tensorboard", seed=seed)
-        forget_report(out)  # not before: a mistake in the options costs nobody a finished report
+        forget_report(out)  # only after the options have been checked
         options: dict[str, Any] = {
             "seeds": tuple(range(seed, seed + seeds)),
             "epochs": given["epochs"] or EPOCHS[images.name],
@@ -79,7 +73,6 @@ def demo(**given: Any) -> None:
 
 
 def _show_finding(console: Console, event: Event) -> None:
-    """Show the finding for a constant rate as soon as it is there."""
     from lrfind.cli.views import show_finding
 
     if event.finding is not None and event.finding.schedule == "constant":

@@ -1,4 +1,4 @@
-"""What goes wrong, in one sentence and an exit code."""
+"""Errors as one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ WHAT_TO_TRAIN = "what is to be trained? Give --model, --task, or a --config that
 
 
 class UsageError(BadInputError):
-    """An option that is missing, unknown, or has a value that it cannot have."""
+    """An option is missing, unknown, or has an invalid value."""
 
 
 @contextmanager
 def spoken_faults(*, advice: str = "") -> Iterator[None]:
-    """Turn a fault into one sentence and exit code 1 or 2, and Ctrl-C into exit code 130."""
+    """Print an error as one sentence and exit with 1 or 2; with 130 on Ctrl-C."""
     console = Console(stderr=True)
     try:
         yield
@@ -44,7 +44,7 @@ def spoken_faults(*, advice: str = "") -> Iterator[None]:
 
 @contextmanager
 def misuse() -> Iterator[None]:
-    """Take bad input for options that cannot be what they are."""
+    """Raise ``BadInputError`` as ``UsageError``."""
     try:
         yield
     except BadInputError as error:
@@ -53,13 +53,13 @@ def misuse() -> Iterator[None]:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Say in a terminal that something is there, while torch and what is to be trained are imported."""
+    """Show a status in a terminal during slow imports."""
     with Console(stderr=True).status("starting: importing torch and what is to be trained"):
         yield
 
 
 def check_folder(folder: Path, *, option: str = "--out") -> None:
-    """Find out before any work whether a folder can be written."""
+    """Raise if a folder cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=folder):
@@ -69,7 +69,7 @@ def check_folder(folder: Path, *, option: str = "--out") -> None:
 
 
 def check_file(path: Path | None, *, option: str) -> None:
-    """Find out before any work whether a file can be written; there may be no file to write."""
+    """Raise if a file, where one is given, cannot be written."""
     if path is None:
         return
     if path.is_dir():
@@ -78,14 +78,14 @@ def check_file(path: Path | None, *, option: str) -> None:
 
 
 def check_installed(*packages: str, extra: str) -> None:
-    """Find out before any work whether everything that a report needs is installed."""
+    """Raise if a package is not installed."""
     for package in packages:
         if find_spec(package) is None:
             raise MissingExtraError(package, extra)
 
 
 def condensed(message: str, parser: Any = None) -> str:
-    """Return what a message of jsonargparse's says, in a line: without the alternatives that nobody meant."""
+    """Return a message of jsonargparse as one line, without the type alternatives that were not meant."""
     none = "- Expected a <class 'NoneType'>"
     noise = ("Does not validate", "Subtypes:", "Errors:", none, "- Expected a path", "Given")
     lines = [line.strip() for line in message.splitlines()]

@@ -1,4 +1,4 @@
-"""``lrfind find``: a learning rate for the user's own model and data; nothing is trained."""
+"""``lrfind find``: a learning rate for the user's own model and data."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from lrfind.flags import SEARCH, takes
 if TYPE_CHECKING:
     from lrfind.records import Finding
 
-QUICK = 60
-"""Steps of the shortest search whose mean regret was measured to be hardly worse: docs/choosing.md."""
+QUICK = 60  # steps of the shortest search whose mean regret is hardly worse: docs/choosing.md
 
 _FORMATS = (".png", ".svg", ".pdf")
 
@@ -48,7 +47,7 @@ _OPTIONS = {
 
 @takes(_OPTIONS)
 def find(context: typer.Context, **given: Any) -> None:
-    """Find a learning rate for your model; nothing is trained, nothing moves.
+    """Find a learning rate for your model, which stays as it is.
 
     It takes all arguments of your classes and of Lightning's Trainer, as LightningCLI does: --model.NAME, --data.NAME,
     --trainer.NAME, --config FILE.yaml; --print_config lists them.
@@ -77,7 +76,6 @@ def find(context: typer.Context, **given: Any) -> None:
 
 
 def _check(search: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Find out before any work whether there can be such a search, and whether its answer can be kept."""
     from lrfind.options import to_strategy
 
     with misuse():
@@ -92,7 +90,6 @@ def _check(search: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
 
 def _conclude(finding: Finding, advice: list[str], given: Mapping[str, Any]) -> None:
-    """Keep, draw and print the finding."""
     from lrfind.cli.views import say, show_finding
 
     judgement = None if given["lr"] is None else finding.judge(given["lr"])
@@ -114,7 +111,7 @@ def _conclude(finding: Finding, advice: list[str], given: Mapping[str, Any]) -> 
 
 
 def _advice(finding: Finding, given: Mapping[str, Any], arguments: list[str]) -> list[str]:
-    """Say what would make the rate surer: the length of training, or, where it is short, a comparison."""
+    """Say what would make the rate more certain: the length of training, or a comparison of rates."""
     from lrfind.strategies.notes import rates_to_try
 
     if finding.total_steps is None and finding.epochs is None:

@@ -1,4 +1,4 @@
-"""A Lightning module, its data and its trainer from the command line, by LightningCLI's own parser."""
+"""A Lightning module, its data and its trainer from the command line, parsed by LightningCLI."""
 
 from __future__ import annotations
 
@@ -25,25 +25,24 @@ from lrfind.lightning.attributes import trace
 from lrfind.lightning.framework import LOGGER_NAMES, PACKAGES, package_of
 from lrfind.loop import quiet
 
-_UNUSED = ("ckpt_path", "weights_only")
-"""What a configuration that LightningCLI saved may hold beside what is trained."""
+_UNUSED = ("ckpt_path", "weights_only")  # may be in a configuration that LightningCLI saved
 
 
 @dataclass(frozen=True)
 class Described(LightningTraining):
-    """A description that can be sent to another process and built there, as often as wanted."""
+    """A target that is described by command-line arguments, so that it can be pickled."""
 
     model: str | None  # module:Class; None where the configuration names it
     data: str | None
     arguments: tuple[str, ...]
 
     def __reduce__(self) -> Any:
-        """Leave behind what was parsed: it is parsed anew elsewhere."""
+        """Leave out what was parsed; another process parses again."""
         return Described, (self.model, self.data, self.arguments)
 
     @cached_property
     def parsed(self) -> Any:
-        """The LightningCLI that has read the arguments and built nothing."""
+        """The LightningCLI after parsing, before it builds anything."""
         model, kind = _checked(self.model, "--model", "LightningModule")
         data, data_kind = _checked(self.data, "--data", "LightningDataModule")
         with quiet(*LOGGER_NAMES), generators_kept():
@@ -51,7 +50,7 @@ class Described(LightningTraining):
 
     @cached_property
     def given(self) -> tuple[dict[str, Any], list[str]]:
-        """The arguments that are not at their defaults, and which others the trainer has that a comparison sets."""
+        """The arguments that differ from the defaults, and the trainer's among them that a comparison sets itself."""
         parser, config = self.parsed.parser, self.parsed.config
         given = json.loads(parser.dump(config, format="json", skip_default=True, skip_link_targets=False))
         given = {name: value for name, value in given.items() if name not in ("config", "seed_everything", *_UNUSED)}
@@ -60,7 +59,7 @@ class Described(LightningTraining):
         return {**given, "trainer": kept}, [name for name in RESERVED if name in trainer]
 
     def parts(self) -> tuple[Any, Any, Mapping[str, Any]]:
-        """Build the module, its datamodule, and the trainer's options that were given."""
+        """Build the module, its datamodule and the given options of the Trainer."""
         parsed = self.parsed
         with faults_of("building the model, the data or the trainer's parts"):
             model, data, options = parsed.build()
@@ -73,7 +72,7 @@ class Described(LightningTraining):
         return model, data, {name: options[name] for name in self.given[0]["trainer"]}
 
     def advice(self) -> str:
-        """Say what the optimizer of the module that was built last reads its rate from, where that is known."""
+        """Say which attribute of the module built last the optimizer reads its rate from; empty if unknown."""
         with quiet(*LOGGER_NAMES):
             read = trace(self.parsed.model).read
         name = type(self.parsed.model).__name__
@@ -81,42 +80,41 @@ class Described(LightningTraining):
 
     @property
     def length(self) -> dict[str, Any]:
-        """How long training is, in steps and epochs, as far as the trainer was told."""
+        """The length of training, as ``steps`` and ``epochs`` that the trainer was given."""
         trainer = self.parsed.config["trainer"]
         told = {"steps": trainer["max_steps"], "epochs": trainer["max_epochs"]}
         return {name: count for name, count in told.items() if count not in (None, -1)}
 
     @property
     def seed(self) -> int | None:
-        """The seed of the configuration."""
+        """The seed in the configuration."""
         seed = self.parsed.config["seed_everything"]
         return None if isinstance(seed, bool) else seed
 
     @property
     def note(self) -> str:
-        """Which options of the trainer a comparison does not use."""
+        """A sentence on the options of the trainer that a comparison replaces."""
         unused = ", ".join(name for name in self.given[1] if name not in ("max_epochs", "max_steps"))
         return f"The comparison sets {unused} of the trainer itself; yours is not used." if unused else ""
 
     @property
     def title(self) -> str:
-        """What is trained on what, for people."""
+        """The names of model and data."""
         return " on ".join(name_of_builder(path) for path in self._paths.values())
 
     @property
     def setting(self) -> str:
-        """What was asked for and is not the default."""
+        """The arguments that differ from the defaults."""
         changed = {place.split(".")[-1]: value for place, value in leaves(self.given[0])}
         return ", ".join(f"{name}={value}" for name, value in changed.items() if name != "class_path")
 
     def identity(self) -> Mapping[str, Any]:
-        """Return plain data that names what is trained."""
+        """See ``lrfind.compare.Target``."""
         code = {name: identity_of(locate(path.replace(":", "."))) for name, path in self._paths.items()}
         return {"model": self.model, "data": self.data, "code": code, "given": self.given[0]}
 
     @property
     def _paths(self) -> dict[str, str]:
-        """Where the classes of the module and its data are imported from."""
         named, config = {"model": self.model, "data": self.data}, self.parsed.config
         return {
             name: path or config[name]["class_path"] for name, path in named.items() if config.get(name) is not None
@@ -125,7 +123,7 @@ class Described(LightningTraining):
 
 def _parse(package: Any, model: Any, data: Any, arguments: tuple[str, ...]) -> Any:
     cli = _cli_of(package)
-    has_support = "load_from_checkpoint_support" in inspect.signature(cli.__init__).parameters  # of late
+    has_support = "load_from_checkpoint_support" in inspect.signature(cli.__init__).parameters  # newer versions have it
     late = {"load_from_checkpoint_support": False} if has_support else {}
     return cli(
         model,
@@ -141,7 +139,7 @@ def _parse(package: Any, model: Any, data: Any, arguments: tuple[str, ...]) -> A
 
 
 def _cli_of(owner: Any) -> type[Any]:
-    """Return the package's LightningCLI, parsing first and building when it is asked to."""
+    """Return a subclass of the package's LightningCLI that parses, and builds only in ``build``."""
     cli = import_module(f"{owner.__name__}.cli")
 
     class Parsed(cli.LightningCLI):  # type: ignore[misc, name-defined]
@@ -174,7 +172,7 @@ def _cli_of(owner: Any) -> type[Any]:
 
 
 def _checked(spec: str | None, option: str, base: str) -> tuple[Any, type[Any] | None]:
-    """Import a class of the right kind, or a function that returns one; return it, and the class."""
+    """Import a subclass of ``base`` or a function that returns one; return it and the class."""
     if spec is None:
         return None, None
     found = load_named(spec, option)

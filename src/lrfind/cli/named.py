@@ -1,4 +1,4 @@
-"""What the command line names to be trained: a Lightning module, a plain PyTorch task, a task that is built in."""
+"""The target that the command line names: a Lightning module, a function or a built-in task."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ from lrfind.errors import BadInputError
 if TYPE_CHECKING:
     from lrfind.compare.targets.protocol import Target
 
-BUILT_IN = ("fashion-mnist", "digits")
-"""What ``--task`` takes beside a function."""
+BUILT_IN = ("fashion-mnist", "digits")  # names for --task
 
 
 @dataclass(frozen=True)
 class Named:
-    """What is named, and what its configuration says."""
+    """A target, and what its configuration says."""
 
     target: Target
     length: Mapping[str, Any] = field(default_factory=dict)  # of training, in steps and epochs
     seed: int | None = None
-    note: str = ""  # for who compares it
-    advice: Callable[[], str] = lambda: ""  # after a search: how to train with the found rate
+    note: str = ""  # printed before a comparison
+    advice: Callable[[], str] = lambda: ""  # after a search, on how to use the rate
 
 
 def named(given: Mapping[str, Any], arguments: tuple[str, ...]) -> Named:
-    """Return what ``--model``, ``--data`` and ``--task`` name; ``arguments`` is the rest of the command line."""
+    """Return the target of ``--model``, ``--data`` and ``--task``; ``arguments`` is the rest of the command line."""
     model, data, task = given["model"], given["data"], given["task"]
     if task is None:
         from lrfind.cli.lightning import Described
@@ -49,7 +48,6 @@ def named(given: Mapping[str, Any], arguments: tuple[str, ...]) -> Named:
 
 
 def _function(spec: str, words: tuple[str, ...]) -> Named:
-    """A function that returns the parts of a plain PyTorch training, with its arguments."""
     if (near := get_close_matches(spec, BUILT_IN, n=1)) and spec.isidentifier():
         raise UsageError(f"there is no built-in task {spec}; did you mean {near[0]}?")
     function = load_named(spec, "--task")
@@ -70,7 +68,7 @@ def _function(spec: str, words: tuple[str, ...]) -> Named:
     parser.add_argument("--config", action=ActionConfigFile)
     parser.add_function_arguments(function, "task", fail_untyped=False)
     try:
-        with quiet(), generators_kept():  # quiet on what jsonargparse will change in its next major version
+        with quiet(), generators_kept():  # jsonargparse warns of its next major version
             config = parser.instantiate_classes(parser.parse_args(list(words)))
     except ArgumentError as error:
         raise UsageError(condensed(str(error), parser)) from error

@@ -1,4 +1,4 @@
-"""The options of the commands, as tables, and how lists on the command line are read."""
+"""Options that commands share, and parsing of lists."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ import typer
 from lrfind.cli.faults import WHAT_TO_TRAIN, UsageError
 
 PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
-"""For commands that hand on ``--model.*``, ``--data.*``, ``--trainer.*``, ``--task.*`` and ``--config``."""
+"""For commands that pass on ``--model.*``, ``--data.*``, ``--trainer.*``, ``--task.*`` and ``--config``."""
 
 _LIGHTNINGS = ("--config", "--print_config", "--trainer", "--model", "--data", "--optimizer", "--lr_scheduler")
-"""Options of LightningCLI's own."""
+"""LightningCLI's options."""
 
-Option = tuple[Any, Any]
-"""The annotated type of an option, and its default."""
+Option = tuple[Any, Any]  # annotated type and default
 
 
 def option(kind: Any, default: Any, help: str, *flags: str, panel: str | None = None, **more: Any) -> Option:
-    """Return an option as Typer takes it; ``more`` is what ``typer.Option`` takes."""
+    """Return an option for Typer; ``more`` goes to ``typer.Option``."""
     annotated: Any = Annotated
     return annotated[kind, typer.Option(*flags, help=help, rich_help_panel=panel, **more)], default
 
@@ -50,7 +49,7 @@ TRAINED: dict[str, Option] = {
 
 
 def load_named(spec: str, option: str) -> Any:
-    """Import what ``module:name`` names; ``module.name`` is understood too."""
+    """Import ``module:name`` or ``module.name``."""
     from lrfind.compare.targets.specs import imported
 
     module, _, name = spec.rpartition(":" if ":" in spec else ".")
@@ -60,7 +59,7 @@ def load_named(spec: str, option: str) -> Any:
 
 
 def check_words(context: typer.Context, *, is_named: bool) -> None:
-    """Find out before any work whether what is left of the command line can be meant."""
+    """Raise if the rest of the command line has a stray word or a misspelt option, or nothing is to be trained."""
     names = [name for option in context.command.params for name in option.opts]
     before = ""
     for word in context.args:
@@ -77,7 +76,7 @@ def check_words(context: typer.Context, *, is_named: bool) -> None:
 
 
 def _meant(word: str, names: list[str]) -> str:
-    """Guess what a word was meant for that follows no option."""
+    """Suggest what a word that follows no option was meant for."""
     if word.endswith((".yaml", ".yml")):
         return f"did you mean --config {word}?"
     if word.endswith(".py"):
@@ -88,7 +87,7 @@ def _meant(word: str, names: list[str]) -> str:
 
 
 def numbers(text: str, kind: Callable[[str], Any], option: str) -> tuple[Any, ...]:
-    """Read numbers separated by commas."""
+    """Parse numbers separated by commas."""
     try:
         return tuple(map(kind, text.split(",")))
     except ValueError:
@@ -96,7 +95,7 @@ def numbers(text: str, kind: Callable[[str], Any], option: str) -> tuple[Any, ..
 
 
 def parse_settings(settings: list[str]) -> dict[str, tuple[str, ...]]:
-    """Read arguments with several values; return the words of each combination, by what to call it.
+    """Parse arguments with several values into the words of each combination, by its name.
 
     Example:
         >>> parse_settings(["model.width=8,16"])
@@ -109,7 +108,7 @@ def parse_settings(settings: list[str]) -> dict[str, tuple[str, ...]]:
             raise UsageError(f"--set: write --set model.NAME=VALUE,VALUE, or data., task., trainer., got {text!r}.")
         if key in each:
             raise UsageError(f"--set: {key} is given twice; write its values with commas.")
-        words = re.split(r",(?![^\[({]*[\])}])", values)  # not at the commas within brackets
+        words = re.split(r",(?![^\[({]*[\])}])", values)  # not within brackets
         each[key] = [(f"{key.rpartition('.')[2]}={value}", f"--{key}={value}") for value in words]
     named = {" ".join(name for name, _ in item): tuple(word for _, word in item) for item in product(*each.values())}
     if len(named) < math.prod(map(len, each.values())):

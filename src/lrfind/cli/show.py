@@ -1,4 +1,4 @@
-"""``lrfind show``: a finding or a comparison that was kept in a file."""
+"""``lrfind show``: a saved finding or comparison."""
 
 from __future__ import annotations
 
@@ -31,31 +31,27 @@ def show(
     with spoken_faults():
         if as_html and as_json:
             raise UsageError("give --html or --json, not both.")
-        _show(file / "report.json" if file.is_dir() else file, as_html=as_html, as_json=as_json)
+        from lrfind.cli.views import show_comparison, show_finding
+        from lrfind.codec import read_json
+        from lrfind.compare.comparison import Comparison
+        from lrfind.records import Finding
+        from lrfind.report import write_finding_page, write_report
 
-
-def _show(path: Path, *, as_html: bool, as_json: bool) -> None:
-    from lrfind.cli.views import show_comparison, show_finding
-    from lrfind.codec import read_json
-    from lrfind.compare.comparison import Comparison
-    from lrfind.records import Finding
-    from lrfind.report import write_finding_page, write_report
-
-    data = read_json(path, "a finding or a comparison")
-    schema = data.get("schema")
-    if schema not in (Finding.schema, Comparison.schema):
-        what = f"has the schema {schema!r}" if schema else "has no schema"
-        raise BadInputError(f"{path} {what}; lrfind show understands {Finding.schema!r} and {Comparison.schema!r}.")
-    is_finding = schema == Finding.schema
-    kept: Finding | Comparison = Finding.from_dict(data) if is_finding else Comparison.from_dict(data)
-    if as_json:
-        print(json.dumps(data, indent=1))
-    elif isinstance(kept, Finding) and as_html:
-        print(write_finding_page(kept, path.with_suffix(".html")))
-    elif isinstance(kept, Finding):
-        show_finding(Console(highlight=False), kept)
-    elif as_html:  # a comparison's page is there already, or is written into its folder
-        page = path.with_name("report.html")
-        print(page if page.exists() else write_report(kept, path.parent))
-    else:
-        show_comparison(Console(highlight=False), kept)
+        path = file / "report.json" if file.is_dir() else file
+        data = read_json(path, "a finding or a comparison")
+        schema = data.get("schema")
+        if schema not in (Finding.schema, Comparison.schema):
+            what = f"has the schema {schema!r}" if schema else "has no schema"
+            raise BadInputError(f"{path} {what}; lrfind show understands {Finding.schema!r} and {Comparison.schema!r}.")
+        kept = Finding.from_dict(data) if schema == Finding.schema else Comparison.from_dict(data)
+        if as_json:
+            print(json.dumps(data, indent=1))
+        elif isinstance(kept, Finding) and as_html:
+            print(write_finding_page(kept, path.with_suffix(".html")))
+        elif isinstance(kept, Finding):
+            show_finding(Console(highlight=False), kept)
+        elif as_html:  # write_report has usually written it
+            page = path.with_name("report.html")
+            print(page if page.exists() else write_report(kept, path.parent))
+        else:
+            show_comparison(Console(highlight=False), kept)

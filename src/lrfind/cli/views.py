@@ -1,7 +1,4 @@
-"""What a finding and a comparison look like in a terminal.
-
-Charts are of characters, legible without colour, at 80 columns; docs/decisions/0018 says why they are drawn here.
-"""
+"""A finding and a comparison in a terminal, with charts of characters (docs/decisions/0018)."""
 
 from __future__ import annotations
 
@@ -20,23 +17,24 @@ from lrfind.report.charts import finals_chart
 from lrfind.report.rows import arm_rows, labelled, rates_of
 
 _BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
-"""What each dot of a braille character adds to its code point, by row and column."""
+"""The bit of each dot of a braille character, by row and column."""
 
-_WIDEST = 100  # columns of the chart of a finding, at most
-_BAR = 24  # columns of the chart of intervals, at least
-_FINE = 50  # a line is so many dots for each column of dots, so that it has no holes where it is steep
+_WIDEST = 100  # most columns of the chart of a finding
+_ROWS = 12  # rows of the chart of a finding, without the axis
+_BAR = 24  # least columns of the chart of intervals
+_FINE = 50  # points of a line per column of dots: none is missing where it is steep
 
-Layer = tuple[Numbers, Numbers, str]  # places as shares of width and height, and the style of the dots there
-Part = tuple[int, str, str]  # a column, what begins there, and its style
+Layer = tuple[Numbers, Numbers, str]  # x and y as shares of width and height, and a style
+Part = tuple[int, str, str]  # column, text, style
 
 
 def say(console: Console, words: str, style: str = "") -> None:
-    """Print a sentence; long ones wrap in a terminal only, names in it are not markup."""
+    """Print a sentence, not as markup; it wraps in a terminal only."""
     console.print(Text(words, style), soft_wrap=not console.is_terminal)
 
 
 def show_finding(console: Console, finding: Finding) -> None:
-    """Print a finding: rate, range, what it rests on, and the curve."""
+    """Print a finding and its charts."""
     first, *rest = str(finding).splitlines()
     say(console, first, "bold")
     for line in rest:
@@ -47,7 +45,7 @@ def show_finding(console: Console, finding: Finding) -> None:
 
 
 def show_comparison(console: Console, comparison: Comparison) -> None:
-    """Print a comparison: the verdict, a row for each arm, what failed and what one should know."""
+    """Print a comparison: verdict, table of arms, failures and notes."""
     comparison = labelled(comparison)
     say(console, comparison.verdict.sentence, "bold")
     say(console, f"{comparison.title}. {comparison.setting}")
@@ -63,7 +61,6 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
 
 
 def _table(comparison: Comparison, width: int) -> Table:
-    """Return a row for each arm, with its interval drawn in the columns that are left."""
     arms, chart = arm_rows(comparison), finals_chart(comparison)
     names = [row.name if rates_of(row.arm) in row.name else f"{row.name} ({rates_of(row.arm)})" for row in arms]
     cells = [(name, row.result, str(len(row.runs))) for name, row in zip(names, arms, strict=True)]
@@ -82,7 +79,7 @@ def _table(comparison: Comparison, width: int) -> Table:
 
 
 def interval_bar(chart: Chart, arm: str, width: int) -> Text:
-    """Return an arm's interval as characters: ends, line and mean; an arrow where its mean lies beyond the chart."""
+    """Draw an arm's interval and mean; an arrow if the mean is beyond the chart."""
     places = {mark.kind: [_column(chart.x, x, width) for x in mark.xs] for mark in chart.marks if mark.arm == arm}
     parts: list[Part] = []
     if ends := places.get("whisker"):
@@ -92,17 +89,17 @@ def interval_bar(chart: Chart, arm: str, width: int) -> Text:
     return _line(parts, width)
 
 
-def rate_chart(chart: Chart, width: int, height: int = 12) -> Text:
-    """Draw the chart of a finding in so many columns and, beside the axis, rows; rate and range are on the axis."""
-    names = {round((1 - chart.y.share(value)) * (height - 1)): name for value, name in chart.y.ticks().items()}
+def rate_chart(chart: Chart, width: int) -> Text:
+    """Draw the chart of a finding, with rate and range on the x axis."""
+    names = {round((1 - chart.y.share(value)) * (_ROWS - 1)): name for value, name in chart.y.ticks().items()}
     margin = max(map(len, names.values()))
     width = min(width, _WIDEST) - margin - 2
     layers: list[Layer] = [(*_shares(chart, mark), "dim") for mark in chart.marks if mark.kind == "losses"]
     last = {mark.kind: mark for mark in chart.marks}
     xs, ys = _shares(chart, last["trend"])
     fine = np.linspace(xs[0], xs[-1], 2 * width * _FINE)
-    rows = braille([*layers, (fine, np.interp(fine, xs, ys), "cyan")], width, height)
-    sides = [f"{names.get(row, ''):>{margin}} {'┤' if row in names else '│'}" for row in range(height)]
+    rows = braille([*layers, (fine, np.interp(fine, xs, ys), "cyan")], width, _ROWS)
+    sides = [f"{names.get(row, ''):>{margin}} {'┤' if row in names else '│'}" for row in range(_ROWS)]
     base, top, found = min(last["band"].xs), max(last["band"].xs), last["found"].xs[0]
     low, high, at = (_column(chart.x, lr, width) for lr in (base, top, found))
     axis = [(0, "─" * width, ""), (low, "═" * (high + 1 - low), "bold blue"), (at, "▲", "bold red")]
@@ -120,7 +117,7 @@ def rate_chart(chart: Chart, width: int, height: int = 12) -> Text:
 
 
 def braille(layers: Sequence[Layer], width: int, height: int) -> list[Text]:
-    """Draw dots, from the back to the front, in rows of characters of 2 by 4 dots; those outside are left out."""
+    """Draw layers over each other as rows of braille characters of 2 by 4 dots; leave out dots outside."""
     dots = np.zeros((4 * height, 2 * width), int)
     styles = np.full((height, width), "", object)
     for xs, ys, style in layers:
@@ -141,7 +138,7 @@ def _shares(chart: Chart, mark: Mark) -> tuple[list[float], list[float]]:
 
 
 def _spread(labels: Sequence[tuple[float, str, str]], x: Axis, width: int) -> list[Part]:
-    """Centre labels under their values, each with its style; one that would meet an earlier one is left out."""
+    """Centre labels under their values; leave out one that would touch an earlier one."""
     parts: list[Part] = []
     taken: set[int] = set()
     for value, words, style in labels:
@@ -154,7 +151,6 @@ def _spread(labels: Sequence[tuple[float, str, str]], x: Axis, width: int) -> li
 
 
 def _line(parts: Sequence[Part], width: int) -> Text:
-    """Write words at their columns, the later ones over the earlier ones."""
     line = Text(" " * width)
     for start, words, style in parts:
         line = Text.assemble(line[:start], (words, style), line[start + len(words) :])

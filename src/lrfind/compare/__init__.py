@@ -1,4 +1,4 @@
-"""The comparison that settles it: found rates against given ones, fixed against scheduled, over paired seeds."""
+"""Compare found rates with given ones, and a fixed rate with schedules, over paired seeds."""
 
 import sys
 from importlib import import_module
@@ -47,17 +47,17 @@ _HOMES = {
     "Training": "targets.pytorch",
 }
 
-if not TYPE_CHECKING:  # else every name would be taken for one of the package's
+if not TYPE_CHECKING:  # with __getattr__, mypy accepts any name
 
     def __getattr__(name: str) -> Any:
-        """Import what needs torch or Lightning when it is asked for."""
+        """Import what needs torch or Lightning on first use."""
         if name in _HOMES:
             return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class _Callable(ModuleType):
-    """Lets ``lrfind.compare(...)`` be ``lrfind.compare.compare(...)``."""
+    """Makes ``lrfind.compare(...)`` call ``lrfind.compare.compare(...)``."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.compare(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Smith's arms: which rate each gets, and what the rate of each step is."""
+"""The arms of a comparison and the rate of each of their steps."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from lrfind.records import Finding
 from lrfind.schedules import SCHEDULES, Cycle, Cyclical
 
 ARMS = ("constant", "linear", "one-cycle", "restarts", "triangular", "triangular2", "exp_range")
-"""The schedules that are compared where none are named: the found fixed rate, and what may beat it."""
+"""The default schedules."""
 
 CYCLES = 4
 
-FIXED = "found"
-"""What the arm of the found fixed rate is called; the others are called as their schedules."""
+FIXED = "found"  # the name of the arm of the found fixed rate; the other found arms are named after their schedules
 
 
 def to_arms(
@@ -28,14 +27,14 @@ def to_arms(
     cycles: int = CYCLES,
     variant: str = "",
 ) -> tuple[Arm, ...]:
-    """Return the arms, the rates given by hand first.
+    """Return the arms, those of given rates first.
 
     Args:
-        findings: By schedule, for all that ``needs`` names.
-        lrs: Rates given by hand; they stay constant.
-        schedules: Names of schedules, the fixed rate's ("constant") among them.
-        cycles: How many cycles a cyclical schedule goes through.
-        variant: Which of several targets they train.
+        findings: By schedule; cyclical schedules take the range of ``"constant"``.
+        lrs: Given rates, constant over training.
+        schedules: Names of schedules; ``"constant"`` is the found fixed rate.
+        cycles: The number of cycles of a cyclical schedule.
+        variant: The name of the target, if there are several.
     """
     arms = [Arm(repr(float(lr)), float(lr)) for lr in lrs]
     arms += [_found(name, findings, cycles) for name in schedules]
@@ -43,18 +42,18 @@ def to_arms(
 
 
 def needs(schedules: Sequence[str]) -> tuple[str, ...]:
-    """Return the schedules to search a rate for, the constant one first: a search answers for one schedule."""
+    """Return the schedules to search a rate for, the constant one first."""
     each = dict.fromkeys("constant" if is_cyclical(name) else name for name in schedules)
     return tuple(sorted(each, key=lambda name: name != "constant"))
 
 
 def is_cyclical(schedule: str) -> bool:
-    """Say whether a schedule goes up and down between two rates."""
+    """Say whether a schedule is cyclical."""
     return schedule in get_args(Cycle)
 
 
 def check_schedules(lrs: Sequence[float], schedules: Sequence[str], cycles: int, *, variants: int = 1) -> None:
-    """Check rates and names, before any work."""
+    """Raise unless these rates and schedules make a comparison."""
     for lr in lrs:
         Arm(str(lr), float(lr))  # which checks it
     known = (*SCHEDULES, *get_args(Cycle))
@@ -70,7 +69,7 @@ def check_schedules(lrs: Sequence[float], schedules: Sequence[str], cycles: int,
 
 
 def to_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """Return so many seeds, from 0 on, or the given ones."""
+    """Return the given seeds, or as many from 0 up."""
     which = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not which or len(set(which)) < len(which) or any(seed < 0 for seed in which):
         raise BadInputError(f"seeds must be a number from 1 up, or different numbers from 0 up, got {seeds!r}.")
@@ -78,13 +77,13 @@ def to_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def check_cycles(schedules: Sequence[str], cycles: int, steps: int) -> None:
-    """Check that a cyclical schedule has the steps to go up and down."""
+    """Raise if a cycle would have fewer than two steps."""
     if any(map(is_cyclical, schedules)) and steps < 2 * cycles:
         raise BadInputError(f"cycles={cycles} need at least {2 * cycles} optimizer steps, got {steps}; train longer.")
 
 
 def rates(arm: Arm, steps: int) -> tuple[float, ...]:
-    """Return the rate of each optimizer step; every schedule is at its end, or the end of a cycle, after the last.
+    """Return the rate of each optimizer step; a schedule, and a cycle, ends after the last step.
 
     Example:
         >>> rates(Arm("linear", 0.5, "linear"), 4)
@@ -100,7 +99,6 @@ def rates(arm: Arm, steps: int) -> tuple[float, ...]:
 
 
 def _found(schedule: str, findings: Mapping[str, Finding], cycles: int) -> Arm:
-    """Give an arm its rates: a cyclical one the found range, any other the rate found for its very schedule."""
     if is_cyclical(schedule):
         base, top = findings["constant"].base_lr, findings["constant"].max_lr
         if base >= top:

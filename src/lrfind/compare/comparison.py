@@ -1,4 +1,4 @@
-"""A comparison as plain data, versioned JSON out and in: arms are ways to train, runs are trainings of an arm."""
+"""A comparison as frozen data with versioned JSON: arms, runs and the verdict."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Origin = Literal["given", "found"]
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A way to train: a rate under a schedule.
+    """A rate under a schedule.
 
     Attributes:
-        name: What the arm is called; no other arm of a comparison is called so.
-        lr: The rate; under a schedule, its peak.
-        schedule: What the rate does over the training: the name of a shape.
-        base_lr: The lower end of a cyclical schedule; None where the schedule has none.
-        cycles: How many cycles the training takes; None where the schedule has none.
+        name: The arm's name, unique in a comparison.
+        lr: The rate; under a schedule, its maximum.
+        schedule: The name of the schedule, ``"constant"`` for a fixed rate.
+        base_lr: The lowest rate of a cyclical schedule, else None.
+        cycles: The number of cycles of a cyclical schedule, else None.
         origin: Whether the rate was given by hand or found.
-        variant: Which of several targets is trained; empty where there is only one.
+        variant: The name of the target; empty if there is only one.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Arm:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether the rate stays as it is: the arms that a cyclical schedule has to beat."""
+        """Whether the rate is constant."""
         return self.schedule == "constant"
 
 
@@ -58,10 +58,10 @@ class Row:
 
     Attributes:
         step: Optimizer steps done.
-        epoch: Passes over the data done; NaN where the data do not say how long they are.
+        epoch: Passes over the data done; NaN if the length of the data is unknown.
         lr: The rate read back from the optimizer at the last step.
-        metrics: By name: ``train_loss`` (mean since the last row), ``val_loss`` and whatever else was evaluated,
-            accuracies in [0, 1]; may be non-finite.
+        metrics: By name: ``train_loss`` (mean since the last row), ``val_loss`` and all else that was evaluated;
+            accuracies are in [0, 1]; may be non-finite.
     """
 
     step: int
@@ -72,16 +72,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Run(Plain):
-    """One training.
+    """One training of an arm.
 
     Attributes:
-        arm: The name of the arm that was trained.
-        seed: What seeded the weights and the order of batches: the same seed pairs runs of different arms.
-        lr_applied: The least and the greatest rate read back from the optimizer over the run.
-        steps: Optimizer steps.
-        seconds: Wall time of the training, any search before it not counted.
-        rows: One per evaluation, in order; at least one.
-        tested: Metrics on the test data after training, where there are any; nothing is chosen by them.
+        arm: The name of the arm.
+        seed: The seed of the weights and of the order of batches; runs of one seed are paired.
+        lr_applied: The lowest and the highest rate read back from the optimizer.
+        steps: Optimizer steps done.
+        seconds: Wall time of the training, without the search.
+        rows: The evaluations, in order; at least one.
+        tested: Metrics on the test data after training, if there are any; nothing is chosen by them.
     """
 
     arm: str
@@ -94,23 +94,17 @@ class Run(Plain):
 
     @property
     def last(self) -> Row:
-        """The evaluation at the end."""
+        """The last evaluation."""
         return self.rows[-1]
 
     def final(self, metric: str) -> float:
-        """Return a metric at the end; NaN where the run has none of that name."""
+        """Return a metric at the end of training; NaN if it was not evaluated."""
         return self.last.metrics.get(metric, self.tested.get(metric, math.nan))
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A run that ended with an error, or whose worker died twice.
-
-    Attributes:
-        arm: The name of the arm.
-        seed: The seed.
-        error: Its type and message.
-    """
+    """A run that ended with an error, of which ``error`` has type and message, or whose worker died twice."""
 
     arm: str
     seed: int
@@ -119,13 +113,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean over seeds and where it lies.
-
-    Attributes:
-        mean: The mean over the seeds.
-        low: The lower end of its 95 % interval; equal to the mean where one seed says nothing of spread.
-        high: The upper end.
-    """
+    """A mean over seeds with the ends of its 95 % interval, which equal the mean if there is only one seed."""
 
     mean: float
     low: float
@@ -134,17 +122,17 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two arms, seed by seed.
+    """Two arms, compared seed by seed.
 
     Attributes:
-        first: The arm that is better in the mean.
-        second: The other one.
-        difference: How much better ``first`` is in the metric, 0 or above, with its simultaneous 95 % interval: all
-            pairs that the verdict looks at are inside theirs at once in 95 of 100 comparisons.
-        is_settled: Whether that interval leaves out 0.
-        seeds: How many seeds both have.
-        seeds_needed: How many seeds in all would settle it, if the difference and its spread stay as they are; None
-            where it is settled, or where that cannot be known (one seed, no difference, no spread).
+        first: The arm with the better mean.
+        second: The other arm.
+        difference: How much better ``first`` is in the metric, 0 or above, with a simultaneous 95 % interval: the
+            intervals of all pairs of the verdict hold at once in 95 of 100 comparisons.
+        is_settled: Whether the interval excludes 0.
+        seeds: The number of seeds that both have.
+        seeds_needed: How many seeds in all would settle it, if the difference and its spread stay the same; None if
+            it is settled or this is unknown (one seed, no difference, no spread).
     """
 
     first: str
@@ -157,18 +145,18 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer.
+    """Which arm wins, if any.
 
     Attributes:
-        sentence: The answer in a sentence, for people.
-        winner: The arm that beats every other one past its interval; None where it is too close to call.
-        best: The arm that is best in the mean, settled or not; None where no run ended with a finite metric.
+        sentence: The verdict in words.
+        winner: The arm that is settled to be better than every other; None if it is too close to call.
+        best: The arm with the best mean, settled or not; None if no arm could be compared.
         pairs: ``best`` against every other arm, the closest first.
-        kinds: The best fixed arm against the best arm under a schedule, where there are both: Smith's question.
-        lost: Arms with a run that did not end with a finite metric; they count as worse than all others.
-        not_compared: Arms that are not compared: a run failed, or none was finished.
-        seeds: How many seeds the arms are compared on.
-        unsure: Variants that did not come out best and whose rates the search was unsure of.
+        kinds: The best fixed arm against the best arm under a schedule, if there are both.
+        lost: Arms with a run that ended with a non-finite metric; they count as worse than all others.
+        not_compared: Arms with a failed run, or with no seed in common with the others.
+        seeds: The number of seeds that the arms are compared on.
+        unsure: Variants, but for the best arm's, whose rates the search was unsure of.
     """
 
     sentence: str
@@ -184,21 +172,21 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Plain):
-    """What was compared, what happened, what it means.
+    """The arms that were compared, their runs and the verdict.
 
     Attributes:
         title: What is trained on what, for people.
         setting: What all runs have in common, in a sentence.
-        metric: The metric that is judged, at the end of training.
-        mode: Whether the least or the greatest is best.
+        metric: The metric that decides, at the end of training.
+        mode: Whether its minimum or its maximum is best.
         arms: The arms, in the order to show.
         runs: The finished runs, by arm and then by seed.
-        verdict: The answer.
-        finding: What the found arms rest on; None where all rates were given.
+        verdict: Which arm wins, if any.
+        finding: The finding that the found arms have their rates from; None if all rates were given.
         failures: Runs that ended with an error.
         summaries: For each arm with a run, the metric's mean over its seeds.
-        environment: What it ran on: names and versions.
-        notes: What a person should know.
+        environment: Versions by package, and the machine under ``"on"``.
+        notes: What to know when reading it.
     """
 
     schema: ClassVar[str] = "lrfind/comparison/1"
@@ -221,9 +209,8 @@ class Comparison(Plain):
         return tuple(run for run in self.runs if run.arm == arm)
 
     def _repr_html_(self) -> str | None:
-        """Return the verdict, the table of arms and the chart of results, for notebooks."""
         from lrfind.report.html import notebook_html
 
-        with suppress(MissingExtraError):  # the notebook shows the text then
+        with suppress(MissingExtraError):  # the notebook then shows the repr
             return notebook_html(self)
         return None

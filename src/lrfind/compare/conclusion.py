@@ -1,4 +1,4 @@
-"""What a comparison of these arms and seeds is, and what it comes to."""
+"""The plan of a comparison, and the comparison that its runs make."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lrfind.words import certainty
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that is settled before the first run; the findings by the schedule and, after a space, the variant."""
+    """What is decided before the first run; the keys of ``findings`` are ``"schedule"`` or ``"schedule variant"``."""
 
     targets: Targets
     survey: Survey
@@ -37,7 +37,7 @@ class Plan:
 
 
 def survey_of(targets: Targets) -> Survey:
-    """Find out what there is to train and to evaluate; an epoch that differs between targets has no length."""
+    """Survey all targets; ``epoch_steps`` is None where they differ."""
     known = {name: target.survey() for name, target in targets.items()}
     lengths = {name: survey.epoch_steps for name, survey in known.items()}
     first, *others = known.values()
@@ -50,7 +50,7 @@ def survey_of(targets: Targets) -> Survey:
 
 
 def fault_of(run: Run, plan: Plan) -> str:
-    """Say why a run cannot stand for its arm; nothing where it can."""
+    """Say why a run does not count for its arm; empty if it does."""
     if run.steps != plan.steps:
         return (
             f"it stopped after {run.steps} of {plan.steps} steps; leave out whatever ends training early "
@@ -60,7 +60,7 @@ def fault_of(run: Run, plan: Plan) -> str:
 
 
 def conclude(plan: Plan, store: Store, failures: Iterable[Failure], *, is_whole: bool) -> Comparison:
-    """Return the comparison of the runs that were finished; ``is_whole`` says whether Ctrl-C cut it short."""
+    """Return the comparison of the finished runs; ``is_whole`` is False after Ctrl-C."""
     pairs = [(arm, seed) for arm in plan.arms for seed in plan.seeds]
     runs = tuple(run for arm, seed in pairs if (run := store.run(arm, seed)) is not None)
     order = [(arm.name, seed) for arm, seed in pairs]
@@ -96,7 +96,7 @@ def _setting(plan: Plan, runs: Iterable[Run]) -> str:
 
 
 def _search_notes(findings: Mapping[str, Finding]) -> list[str]:
-    """Say where the rates come from that the comparison's finding does not hold itself, and how sure they are."""
+    """Say where the rates of all findings but the first come from, and how sure they are."""
     notes: list[str] = []
     searched: list[Finding] = []
     for name, finding in findings.items():
@@ -114,7 +114,7 @@ def _search_notes(findings: Mapping[str, Finding]) -> list[str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what computes, as far as it is installed."""
+    """Return the versions of Python and of the installed packages that runs depend on."""
     known = {}
     for package in ("lrfind", "torch", "numpy", "lightning", "pytorch_lightning"):
         with suppress(PackageNotFoundError):
@@ -123,7 +123,7 @@ def versions() -> dict[str, str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the versions of what computes, and the kind of machine."""
+    """Return the versions and the kind of machine."""
     capability = torch.backends.cpu.get_cpu_capability()
     machine = f"{platform.system()} {platform.machine()} ({capability}) with {os.cpu_count()} cores"
     return {**versions(), "on": machine}

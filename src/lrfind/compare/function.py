@@ -1,4 +1,4 @@
-"""``compare``: find, train every arm with every seed, judge."""
+"""``compare``: search, train every arm with every seed, judge."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lrfind.compare.arms import ARMS, CYCLES, check_cycles, check_schedules, needs, to_arms, to_seeds
 from lrfind.compare.comparison import Arm, Comparison, Failure, Run
 from lrfind.compare.conclusion import Plan, conclude, fault_of, survey_of, versions
 from lrfind.compare.progress import progress_shown
 from lrfind.compare.running import Event, OnEvent, Train, one_thread, place
-from lrfind.compare.statistics import Mode, check_mode
+from lrfind.compare.statistics import Mode
 from lrfind.compare.store import Store
 from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Target
@@ -24,10 +24,10 @@ EPOCHS = 5.0
 
 
 class CutShort(KeyboardInterrupt):
-    """Ctrl-C while arms were training.
+    """Ctrl-C during a comparison.
 
     Attributes:
-        comparison: Of the runs that were finished.
+        comparison: The comparison of the finished runs.
     """
 
     def __init__(self, comparison: Comparison) -> None:
@@ -53,48 +53,49 @@ def compare(
     on_event: OnEvent | None = None,
     **search: Any,
 ) -> Comparison:
-    """Find a rate and a range, train with rates given by hand, the found one and under schedules, and say what wins.
+    """Train with given rates, with found ones and under schedules, and say which arm wins.
 
-    Smith's protocol: every arm trains for the same number of steps, from the same start and on the same batches for
-    each seed, and is judged at the end of training, where every cycle is at its end.
+    Every arm trains for the same number of steps, with one seed from the same weights on the same batches, and is
+    judged at the end of training, where every schedule and every cycle ends (Smith's protocol).
 
     Args:
-        target: What is trained: a ``LightningTarget``, a ``PyTorchTarget`` or one of your own. Or several by name, to
-            compare another argument than the rate: each is trained at its own found rates.
-        lrs: Rates given by hand, constant over training; may be none.
-        schedules: What the found rates are trained under; ``"constant"`` is the found fixed rate. Names of
+        target: A ``LightningTarget``, a ``PyTorchTarget`` or your own ``Target``. To compare another argument than the
+            rate, a dict of several by name; each is trained at its own found rates.
+        lrs: Given rates, constant over training.
+        schedules: The schedules of the found rates; ``"constant"`` is the found fixed rate. Names of
             ``lrfind.schedules.SCHEDULES``, and ``"triangular"``, ``"triangular2"``, ``"exp_range"``, ``"restarts"``.
-        seeds: How many, or which.
-        epochs: How long each run trains, in passes over the data; 5 where ``steps`` is not given.
-        steps: Instead, in optimizer steps.
-        cycles: How many cycles a cyclical schedule goes through.
-        metric: What is compared.
-        mode: Whether its least or its greatest value is best.
-        jobs: In how many processes to train at once.
+        seeds: Their number, counted from 0, or the seeds.
+        epochs: The length of a run in passes over the data; 5 if ``steps`` is not given either.
+        steps: Instead, the length of a run in optimizer steps.
+        cycles: The number of cycles of a cyclical schedule.
+        metric: The metric that decides.
+        mode: Whether its minimum (``"min"``) or its maximum (``"max"``) is best.
+        jobs: The number of processes that train at once.
         ray: Instead, train through Ray: ``"local"``, ``"auto"`` or a cluster's address.
-        out: Where finished runs are kept, so that a comparison that was cut short goes on where it was, and more rates,
-            schedules, seeds and targets can be added.
-        progress: Whether to show bars in a terminal, or print a line as each run ends elsewhere.
-        on_event: Told what happens, as it happens.
+        out: The folder for finished runs. Another call with it continues, also with more rates, schedules, seeds or
+            targets.
+        progress: Whether to show a bar in a terminal or a notebook, and lines in a log.
+        on_event: Called with each ``Event``.
         **search: Options of the search; see ``lrfind.SearchOptions``.
 
     Raises:
         BadInputError: If an argument cannot be used; the message says what to change.
         ProbeError: If the losses of the search cannot be read.
-        CutShort: At Ctrl-C; it holds the comparison of the finished runs.
+        CutShort: On Ctrl-C; it has the comparison of the finished runs.
     """
     targets = target if isinstance(target, Mapping) else {"": target}
     if not targets or ("" in targets and len(targets) > 1):
         raise BadInputError("give the target, or a dict of several by name; no name may be empty.")
     check_schedules(lrs, schedules, cycles, variants=len(targets))
-    check_mode(mode)
+    if mode not in get_args(Mode):
+        raise BadInputError(f'mode must be "min" or "max", got {mode!r}.')
     if taken := sorted({"schedule", "total_steps", "horizon"} & set(search)):
         raise BadInputError(f"{taken[0]} of the search is what is compared; say it with schedules=, steps= or epochs=.")
     which = to_seeds(seeds)
     train = place(targets, jobs, ray)
     about: dict[str, Any] = {"cycles": cycles, "versions": versions()}
     identities = {}
-    if out is not None:  # before anything has run, which may change what it holds
+    if out is not None:  # before a run can change the target
         about["search"] = identity_of(search)
         identities = {f"target {name}".rstrip(): each.identity() for name, each in targets.items()}
         _check_different(identities)
@@ -126,14 +127,14 @@ def _check_different(identities: Mapping[str, Any]) -> None:
 
 
 def _find(target: Target, schedule: str, variant: str, options: dict[str, Any], store: Store, tell: OnEvent) -> Finding:
-    """Return what is known of a schedule, read it off an earlier search of the variant, or search."""
+    """Return a kept finding, one read from an earlier search of the variant, or that of a new search."""
     name = f"{schedule} {variant}".rstrip()
     found = store.findings.get(name)
     if found is None:
         tell(Event("searching", name, options["seed"]))
         for known, finding in store.findings.items():
             if found is None and known.partition(" ")[2] == variant:
-                with suppress(BadInputError):  # it is of a strategy that cannot be read again
+                with suppress(BadInputError):  # its strategy cannot read its records again
                     found = finding.at(schedule=schedule)
         if found is None:
             with one_thread():
@@ -144,7 +145,6 @@ def _find(target: Target, schedule: str, variant: str, options: dict[str, Any], 
 
 
 def _run(plan: Plan, store: Store, train: Train, tell: OnEvent) -> Comparison:
-    """Train what is not finished, all arms with the first seed, then with the next; judge."""
     todo: list[tuple[Arm, int]] = []
     failures: list[Failure] = []
     try:
@@ -169,7 +169,6 @@ def _run(plan: Plan, store: Store, train: Train, tell: OnEvent) -> Comparison:
 
 
 def _steps(steps: int | None, epochs: float | None, survey: Survey) -> int:
-    """Return how many optimizer steps a run takes."""
     if steps is not None and epochs is not None:
         raise BadInputError(f"give epochs or steps, not both, got {epochs=} and {steps=}.")
     if steps is None:
@@ -182,7 +181,7 @@ def _steps(steps: int | None, epochs: float | None, survey: Survey) -> int:
 
 
 def _metric(metric: str, survey: Survey) -> str:
-    """Return the metric to judge by: the training loss where nothing else is evaluated."""
+    """Return the metric that decides: the training loss if nothing else is evaluated."""
     if metric in survey.metrics:
         return metric
     if survey.metrics == (TRAIN_LOSS,) and metric == "val_loss":

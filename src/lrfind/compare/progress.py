@@ -1,4 +1,4 @@
-"""What a person sees of a comparison: a bar in a terminal or a notebook, a line now and then in a log."""
+"""Progress of a comparison: a bar in a terminal or a notebook, lines in a log."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from time import perf_counter
 from lrfind.compare.running import Event, OnEvent
 from lrfind.progress import Show, place
 
-_EVERY = 15.0
-"""Seconds between two lines of a log about runs that go on."""
+_EVERY = 15.0  # seconds between two lines about steps in a log
 
 
 @contextmanager
-def progress_shown(*, shown: bool, runs: int, also: OnEvent | None = None) -> Iterator[OnEvent]:
-    """Show events on the error stream; yield what is to be told of them, which passes them on to ``also``."""
+def progress_shown(*, shown: bool, runs: int, also: OnEvent | None) -> Iterator[OnEvent]:
+    """Show events on stderr; yield the function to call with each event, which also calls ``also``."""
     with ExitStack() as stack:
         tellers = [] if also is None else [also]
         if shown:
@@ -32,7 +31,6 @@ def progress_shown(*, shown: bool, runs: int, also: OnEvent | None = None) -> It
 
 
 def _teller(runs: int, show: Show | None) -> OnEvent:
-    """Return what shows each event in a bar, or writes a line for it."""
     ended = trained = 0
     begun = said = perf_counter()
 
@@ -49,8 +47,7 @@ def _teller(runs: int, show: Show | None) -> OnEvent:
         if show is not None:
             show(_words(event) + whole, ended, runs)
         else:
-            sys.stderr.write(f"{_words(event)}{whole}\n")
-            sys.stderr.flush()
+            print(f"{_words(event)}{whole}", file=sys.stderr, flush=True)
 
     return tell
 

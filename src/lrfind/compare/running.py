@@ -1,4 +1,4 @@
-"""Runs: in turn in this process, side by side in several, or through Ray on a cluster."""
+"""Training the runs: one by one in this process, in several processes, or through Ray."""
 
 from __future__ import annotations
 
@@ -24,16 +24,13 @@ from lrfind.errors import BadInputError, LRFindError, from_extra
 from lrfind.records import Finding
 
 Targets = Mapping[str, Target]
-"""What is trained, by the arm's ``variant``; a single one has an empty name."""
+"""Targets by the arm's ``variant``; a single target has an empty name."""
 
-Todo = Sequence[tuple[Arm, int]]
-"""Arms and seeds, in the order to train."""
+Todo = Sequence[tuple[Arm, int]]  # arms and seeds, in the order to train
 
-_BETWEEN = 0.1
-"""Seconds between two reports of one run: telling of every step would cost more than small steps do."""
+_BETWEEN = 0.1  # seconds between two "step" events of a run: one for each step would cost more than a small step
 
-TRIES = 2
-"""How often a run is started whose worker dies."""
+TRIES = 2  # how often a run is started whose worker dies
 
 _ADVICE = (
     'a script that compares with jobs= needs its calls under if __name__ == "__main__":, and what it trains in a '
@@ -43,7 +40,7 @@ _ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened, for showing progress.
+    """What ``on_event`` is called with, to show progress.
 
     Attributes:
         kind: ``"searching"`` and ``"found"`` for a schedule, named by ``arm``; ``"kept"`` for a run that an earlier
@@ -68,30 +65,28 @@ class Event:
 OnEvent = Callable[[Event], None]
 
 Train = Callable[[Todo, int, OnEvent], Iterator[Run | Failure]]
-"""Trains arms with seeds, each for so many steps, and tells what happens."""
+"""Trains arms with seeds for a number of steps, and reports events."""
 
 
 def place(targets: Targets, jobs: int, ray: str | None) -> Train:
-    """Return what trains: in turn here, in processes or through Ray; whether it can is found out before any work."""
+    """Return the function that trains the runs, after checking that the targets can be trained that way."""
     if jobs < 1 or (jobs > 1 and ray is not None):
         raise BadInputError(f"jobs must be at least 1, and is not for Ray, got {jobs=} and {ray=}.")
     if ray is not None:
         _ray()
         return partial(_in_ray, targets, address=ray)
     if jobs > 1:
-        _packed(targets)
-        return partial(_in_processes, targets, jobs=jobs)
+        return partial(_in_processes, _packed(targets), jobs=jobs)
     return partial(_in_turn, targets)
 
 
 def _in_turn(targets: Targets, todo: Todo, steps: int, on_event: OnEvent) -> Iterator[Run | Failure]:
-    """Train one after the other."""
     for arm, seed in todo:
         yield _attempt(targets, arm, seed, steps, on_event)
 
 
 def _attempt(targets: Targets, arm: Arm, seed: int, steps: int, on_event: OnEvent) -> Run | Failure:
-    """Train once; an error is the answer, so that the other runs go on."""
+    """Train one run; return its error as a ``Failure``, so that the other runs go on."""
     told = monotonic()
 
     def now_and_then(done: int, words: str) -> None:
@@ -104,13 +99,13 @@ def _attempt(targets: Targets, arm: Arm, seed: int, steps: int, on_event: OnEven
     try:
         with one_thread():
             return targets[arm.variant].train(arm, seed, steps, now_and_then)
-    except Exception as error:  # noqa: BLE001  it is a user's code that runs; whatever it raises is reported
+    except Exception as error:  # noqa: BLE001  users' code may raise anything
         return Failure(arm.name, seed, f"{type(error).__name__}: {error}")
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread: sums in another order give other digits, and training amplifies them."""
+    """Compute on one thread: another order of summation rounds otherwise, which training amplifies."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -120,7 +115,6 @@ def one_thread() -> Iterator[None]:
 
 
 def _packed(targets: Targets) -> bytes:
-    """Return targets as another process can read them."""
     try:
         return pickle.dumps(targets)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -130,9 +124,7 @@ def _packed(targets: Targets) -> bytes:
         ) from error
 
 
-def _in_processes(targets: Targets, todo: Todo, steps: int, on_event: OnEvent, *, jobs: int) -> Iterator[Run | Failure]:
-    """Train in ``jobs`` processes; a run whose process dies is started once more in a new one."""
-    packed = _packed(targets)
+def _in_processes(packed: bytes, todo: Todo, steps: int, on_event: OnEvent, *, jobs: int) -> Iterator[Run | Failure]:
     waiting = deque((arm, seed, 1) for arm, seed in todo)
     idle: list[_Worker] = []
     busy: dict[Any, tuple[_Worker, Any]] = {}
@@ -141,7 +133,7 @@ def _in_processes(targets: Targets, todo: Todo, steps: int, on_event: OnEvent, *
             while waiting and len(busy) < jobs:
                 worker, task = idle.pop() if idle else _Worker(packed, steps), waiting.popleft()
                 busy[worker.connection] = worker, task
-                with suppress(OSError):  # it died; receive() will say so
+                with suppress(OSError):  # it has died: receive() returns how
                     worker.connection.send(task[:2])
             for connection in wait(list(busy)):
                 worker, (arm, seed, tries) = busy[connection]
@@ -165,17 +157,17 @@ def _in_processes(targets: Targets, todo: Todo, steps: int, on_event: OnEvent, *
 
 
 class _Worker:
-    """A process that trains one run after the other (docs/decisions/0017-own-processes.md says why no pool)."""
+    """A process that trains runs one by one; docs/decisions/0017-own-processes.md says why it is no pool."""
 
     def __init__(self, packed: bytes, steps: int) -> None:
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, packed, steps))
         self.process.start()
-        theirs.close()  # so that its end is seen here when the process dies
+        theirs.close()  # so that recv() raises EOFError when the process dies
 
     def receive(self) -> Event | Run | Failure | str:
-        """Return what it says; of a dead process, how it ended."""
+        """Return the next message, or how the process ended."""
         try:
             message: Event | Run | Failure = self.connection.recv()
             return message
@@ -185,14 +177,13 @@ class _Worker:
 
 
 def _work(connection: Any, packed: bytes, steps: int) -> None:
-    """Train what the other end asks for, until it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other end handles Ctrl-C
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
 
     def tell(message: Event | Run | Failure) -> None:
         try:
             connection.send(message)
         except OSError:
-            os._exit(1)  # nobody is there to train for
+            os._exit(1)  # the parent is gone
 
     targets = pickle.loads(packed)
     with suppress(EOFError, OSError):
@@ -202,14 +193,13 @@ def _work(connection: Any, packed: bytes, steps: int) -> None:
 
 
 def _ray() -> Any:
-    """Return Ray."""
     with from_extra("ray"):
         import ray
     return ray
 
 
 def _in_ray(targets: Targets, todo: Todo, steps: int, on_event: OnEvent, *, address: str) -> Iterator[Run | Failure]:
-    """Train as Ray tasks of one CPU each; a run whose worker dies is started once more."""
+    """Train as Ray tasks of one CPU each, which Ray restarts once if their worker dies."""
     ray = _ray()
     is_ours = not ray.is_initialized()
     try:
@@ -239,7 +229,7 @@ def _in_ray(targets: Targets, todo: Todo, steps: int, on_event: OnEvent, *, addr
 
 
 def _train(packed: bytes, arm: Arm, seed: int, steps: int, path: list[str]) -> Run | Failure:
-    """Train on a worker, which finds modules where the caller does."""
+    """Train on a worker of Ray, with the caller's ``sys.path``."""
     from ray import cloudpickle
 
     sys.path.extend(folder for folder in path if folder not in sys.path)

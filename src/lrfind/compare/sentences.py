@@ -10,13 +10,7 @@ from lrfind.words import certainty
 
 
 def in_words(verdict: Verdict, metric: str, mode: str) -> str:
-    """Return the verdict as a few plain sentences.
-
-    Args:
-        verdict: All of it but its sentence.
-        metric: What was compared.
-        mode: Whether the least or the greatest is best.
-    """
+    """Return a verdict, of which all but the sentence is set, as a few sentences."""
     said = [_answer(verdict, metric, mode)]
     if verdict.best is not None and verdict.lost:
         said.append(f"{_listed(verdict.lost)} lost: not every run ended with a finite {metric}.")
@@ -37,7 +31,7 @@ def in_words(verdict: Verdict, metric: str, mode: str) -> str:
 
 
 def closing(comparison: Comparison) -> str:
-    """Say what to take from a comparison: the best arm; beside a guess the best found one, else the best guess."""
+    """Say which rate to train with, and how the best guess (or, if a guess is best, the best found rate) compares."""
     means = {name: summary.mean for name, summary in comparison.summaries.items() if math.isfinite(summary.mean)}
     arms = {arm.name: arm for arm in comparison.arms if arm.name in means}
     best = arms.get(comparison.verdict.best or "")

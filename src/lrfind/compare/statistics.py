@@ -1,7 +1,4 @@
-"""The verdict: paired differences between arms, with intervals that hold for all pairs at once.
-
-docs/decisions/0009-paired-intervals.md says why these intervals, with their measured coverage.
-"""
+"""The verdict from paired differences between arms; docs/decisions/0009-paired-intervals.md has the reasons."""
 
 from __future__ import annotations
 
@@ -10,21 +7,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lrfind.compare.comparison import Arm, Failure, Interval, Pair, Run, Verdict
 from lrfind.compare.sentences import in_words
-from lrfind.errors import BadInputError
 
 Mode = Literal["min", "max"]
 Floats = NDArray[np.float64]
 
 _LEVEL = 0.95
-_LOOSE = 3.0
-"""The intervals hold also where the seeds of one arm scatter so many times as much as those of the others."""
+_LOOSE = 3.0  # the intervals also hold if one arm has this many times the standard deviation of the others
 
 _DRAWS = 20_000
 _SEED = 20_1708
@@ -41,14 +36,12 @@ def judge(
     *,
     unsure: Collection[str] = (),
 ) -> tuple[Verdict, dict[str, Interval]]:
-    """Say which arm wins, or that it is too close to call; return also each arm's mean with its own 95 % interval.
+    """Return the verdict, and each arm's mean with its own 95 % interval.
 
-    An arm with a run that did not end with a finite metric has lost: it is not among the pairs. An arm with a run that
-    failed is not compared, since that says nothing of its rate, and takes no seed from the others; a seed that failed
-    with every arm is left out. The others are compared on the seeds that all of them have.
-    ``unsure`` are variants whose rates the search was unsure of.
+    An arm with a run that ended with a non-finite metric has lost. An arm with a failed run is not compared and
+    costs the others no seed; a seed that failed with every arm is left out. The rest are compared on common seeds.
+    ``unsure`` names the variants whose rates the search was unsure of.
     """
-    check_mode(mode)
     scores = {arm.name: {run.seed: run.final(metric) for run in runs if run.arm == arm.name} for arm in arms}
     finite = {name: [value for value in of.values() if math.isfinite(value)] for name, of in scores.items()}
     lost = tuple(name for name, of in scores.items() if len(finite[name]) < len(of))
@@ -76,17 +69,10 @@ def judge(
 
 
 def _failed(arms: Sequence[Arm], failures: Sequence[Failure]) -> set[str]:
-    """The arms with a failed run of a seed that did not fail with all of them."""
     by_seed: dict[int, set[str]] = {}
     for failure in failures:
         by_seed.setdefault(failure.seed, set()).add(failure.arm)
     return set().union(*(names for names in by_seed.values() if len(names) < len(arms)))
-
-
-def check_mode(mode: str) -> None:
-    """Check the name of a mode."""
-    if mode not in get_args(Mode):
-        raise BadInputError(f'mode must be "min" or "max", got {mode!r}.')
 
 
 def summary(values: Sequence[float]) -> Interval:
@@ -97,7 +83,7 @@ def summary(values: Sequence[float]) -> Interval:
 
 
 def pair(names: Sequence[str], table: Floats, one: str, other: str) -> Pair:
-    """Compare two arms of a table (seeds, arms), less is better; the interval holds for all its pairs at once."""
+    """Compare two columns of a table (seeds, arms), lower is better; the interval holds for all its pairs at once."""
     seeds, arms = table.shape
     columns = sorted((names.index(one), names.index(other)))
     better, worse = sorted(columns, key=lambda column: float(table[:, column].mean()))
@@ -114,11 +100,10 @@ def pair(names: Sequence[str], table: Floats, one: str, other: str) -> Pair:
 
 @cache
 def critical(seeds: int, arms: int) -> float:
-    """Return how many standard errors an interval reaches to either side, so that all pairs hold at once.
+    """Return the half-width, in standard errors, of intervals that hold for all pairs at once; both counts from 2 up.
 
-    It is the factor with which 95 % of simulated comparisons of equal arms have all their differences inside: the
-    greater of that for arms that scatter alike and that for one arm that scatters three times as much. With two arms it
-    is Student's t. There must be two seeds and two arms or more.
+    It is simulated: the 95 % quantile of the greatest difference between equal arms, for arms of one variance or with
+    one arm of three times the standard deviation, whichever is greater. With two arms it is Student's t.
 
     Example:
         >>> [round(critical(3, arms), 1) for arms in (2, 8)]
@@ -131,17 +116,16 @@ def critical(seeds: int, arms: int) -> float:
 
 
 def _greatest(tables: Floats) -> Floats:
-    """The greatest difference of each table (tables, seeds, arms), in standard errors."""
+    """Return the greatest difference within each table (tables, seeds, arms), in standard errors."""
     means, variances = _differences(tables)
     found: Floats = (np.abs(means) / np.sqrt(variances / tables.shape[1])).max(axis=1)
     return found
 
 
 def _differences(tables: Floats) -> tuple[Floats, Floats]:
-    """The mean and the variance of the difference of each pair of arms, both (tables, pairs).
+    """Return the mean and the variance of each pair's differences, both of shape (tables, pairs).
 
-    A variance is at least that of the median pair: with few seeds a spread is badly known, and one that is small by
-    chance would settle anything.
+    A variance is raised to that of the median pair: with few seeds, one that is small by chance would settle anything.
     """
     differences = (tables[..., i] - tables[..., j] for i, j in combinations(range(tables.shape[2]), 2))
     moments = [(each.mean(axis=1), each.var(axis=1, ddof=1)) for each in differences]
@@ -150,7 +134,7 @@ def _differences(tables: Floats) -> tuple[Floats, Floats]:
 
 
 def _complete(scores: Mapping[str, Mapping[int, float]]) -> tuple[list[str], Floats]:
-    """Return arms and what each gave, a row per seed that all have; arms of few seeds go where no seed is common."""
+    """Return arms and a row per seed that all have, dropping arms with few seeds until they have one in common."""
     names = list(scores)
     while names:
         common = sorted(set.intersection(*(set(scores[name]) for name in names)))
@@ -161,7 +145,7 @@ def _complete(scores: Mapping[str, Mapping[int, float]]) -> tuple[list[str], Flo
 
 
 def _kinds(arms: Sequence[Arm], names: Sequence[str], table: Floats) -> Pair | None:
-    """The best arm of a fixed rate against the best of the others."""
+    """Compare the best fixed arm with the best scheduled one."""
     means = dict(zip(names, table.mean(axis=0), strict=True)) if names else {}
     fixed, moving = ([arm.name for arm in arms if arm.is_fixed is kind and arm.name in means] for kind in (True, False))
     if not (fixed and moving):
@@ -170,7 +154,7 @@ def _kinds(arms: Sequence[Arm], names: Sequence[str], table: Floats) -> Pair | N
 
 
 def _seeds_needed(mean: float, spread: float, seeds: int, arms: int) -> int | None:
-    """The least number of seeds whose interval would leave out 0; the factor of each stretch is its first one's."""
+    """Return the least number of seeds whose interval would exclude 0, with the critical value taken from ``_GRID``."""
     for first, after in zip(_GRID, (*_GRID[1:], _MOST_SEEDS + 1), strict=True):
         needed = max(math.floor((critical(first, arms) * spread / mean) ** 2) + 1, first, seeds + 1)
         if needed < after:

@@ -1,4 +1,4 @@
-"""What is finished survives: a JSON file per run, written whole or not at all."""
+"""Finished runs and findings, a JSON file each, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,18 +20,16 @@ FOLDER = "runs"
 
 
 class Store:
-    """The finished runs and findings of one comparison, in memory and, where there is a folder, on disk.
+    """The finished runs and findings of a comparison, in memory and, unless ``out`` is None, on disk.
 
-    Args:
-        out: The folder of the comparison; None keeps nothing on disk.
-        plans: What must be the same for runs to be those of one comparison, as plain data, by the name of its file;
-            arms and seeds are no part of it, and each target has its own file, so that more can be added.
+    ``plans`` is plain data by the name of its file, which must be the same in every call for a folder. It holds no arms
+    and seeds, and each target has a file of its own, so that more can be added.
     """
 
     def __init__(self, out: Path | None, plans: Mapping[str, Mapping[str, Any]]) -> None:
         self._folder = None if out is None else out / FOLDER
         self._runs: dict[tuple[str, int], Run] = {}
-        self.findings: dict[str, Finding] = {}  # by the schedule and, after a space, the variant
+        self.findings: dict[str, Finding] = {}  # by "schedule" or "schedule variant"
         if self._folder is not None:
             for name, plan in plans.items():
                 _check_same(self._folder, name, json.loads(json.dumps({"schema": SCHEMA, **plan})))
@@ -42,25 +40,24 @@ class Store:
                 self.findings[unquote(path.stem).removeprefix("finding-")] = Finding.load(path)
 
     def run(self, arm: Arm, seed: int) -> Run | None:
-        """Return a finished run at the rates that the arm has now, or None."""
+        """Return the finished run, or None, also if it had other rates than the arm now has."""
         run = self._runs.get((arm.name, seed))
         return None if run is None or rate_mismatch(run, arm) else run
 
     def keep_run(self, run: Run) -> None:
-        """Keep a run."""
+        """Keep a finished run."""
         self._runs[run.arm, run.seed] = run
         if self._folder is not None:
             write_json(self._folder / f"run-{quote(run.arm, safe='')}-seed-{run.seed}.json", run.to_dict())
 
     def keep_finding(self, name: str, finding: Finding) -> None:
-        """Keep what a search found."""
+        """Keep a finding."""
         self.findings[name] = finding
         if self._folder is not None:
             finding.save(self._folder / f"finding-{quote(name, safe='')}.json")
 
 
 def _check_same(folder: Path, name: str, plan: dict[str, Any]) -> None:
-    """Check that the folder holds nothing of another plan; keep one that is new."""
     file = folder / f"{quote(name, safe='')}.json"
     if not file.exists():
         write_json(file, plan)
@@ -78,7 +75,7 @@ def _check_same(folder: Path, name: str, plan: dict[str, Any]) -> None:
 
 
 def rate_mismatch(run: Run, arm: Arm) -> str:
-    """Say how the rates that a run applied are not those of an arm; nothing where they are."""
+    """Say how the applied rates of a run differ from those of its arm; empty if they do not."""
     asked = rates(arm, run.steps)
     (low, high), (least, greatest) = run.lr_applied, (min(asked), max(asked))
     if differing([low, high], [least, greatest], CLOSE) is None:

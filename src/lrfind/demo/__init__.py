@@ -1,1 +1,1 @@
-"""The experiment that lrfind started from, done honestly: LeNet on Fashion-MNIST, four learning rates."""
+"""The built-in experiment: LeNet on Fashion-MNIST or digits."""

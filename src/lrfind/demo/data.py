@@ -1,4 +1,4 @@
-"""Fashion-MNIST, checked, from a folder, the cache or a mirror; scikit-learn's digits where it cannot be had."""
+"""Fashion-MNIST from a folder, the cache or a mirror, with checksums; else scikit-learn's digits."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler, S
 
 from lrfind.errors import BadInputError, DataError, from_extra
 
-FOLDER = Path("FashionMNIST") / "raw"
-"""Where torchvision keeps the files, so that an existing download is used."""
+FOLDER = Path("FashionMNIST") / "raw"  # as torchvision has it
 
 CHECKSUMS = {
     "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
@@ -37,34 +36,30 @@ SPLIT_SEED = 7
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Images in memory: (n, 1, 28, 28) in [0, 1] with labels (n,) in 0..9; nothing is chosen by those of the test."""
+    """Images in memory, of shape (n, 1, 28, 28) in [0, 1], with labels of shape (n,) in 0..9."""
 
     name: str
-    title: str  # the name for people
+    title: str  # in reports
     epochs: int  # the length of a training on it
     train: TensorDataset
     validation: TensorDataset
     test: TensorDataset
-    note: str = ""  # what a person should know of how it was chosen
+    note: str = ""  # why it is not the one asked for
 
     def loaders(self, *, batch_size: int, seed: int) -> tuple[DataLoader[Any], DataLoader[Any], DataLoader[Any]]:
-        """Return the loaders for training (shuffled), validation and test; whole batches are indexed at once."""
+        """Return the loaders for training (shuffled), validation and test."""
         shuffled = RandomSampler(self.train, generator=torch.Generator().manual_seed(seed))
         return _loader(self.train, shuffled, batch_size), _loader(self.validation), _loader(self.test)
 
 
 def load(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
-    """Load a dataset.
+    """Load a dataset by name; ``"auto"`` is Fashion-MNIST or, if it cannot be downloaded, digits.
 
-    Args:
-        name: ``"fashion-mnist"``, ``"digits"``, or ``"auto"``: Fashion-MNIST where it can be had, else digits.
-        data_dir: The folder that holds ``FashionMNIST/raw``; by default the environment's ``LRFIND_DATA``. Where
-            neither is given: the user's cache, or a download into it.
+    Fashion-MNIST is read from ``data_dir/FashionMNIST/raw``, else from the folder in the environment's ``LRFIND_DATA``,
+    else from the user's cache, into which it is downloaded.
 
     Raises:
-        BadInputError: If the name is unknown.
-        DataError: If a file is truncated or altered, or is not in the folder that was given, or Fashion-MNIST was
-            asked for and cannot be had.
+        DataError: If a file is damaged, is not in the given folder, or cannot be downloaded.
     """
     if name not in DATASETS:
         raise BadInputError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}.")
@@ -82,7 +77,7 @@ def load(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> 
 
 
 def digits(note: str = "") -> Dataset:
-    """Return scikit-learn's digits, enlarged to 28 by 28 so that LeNet takes them: 1,199, 299 and 299."""
+    """Return scikit-learn's digits, enlarged to 28 by 28: 1,199 for training, 299 for validation and 299 for test."""
     with from_extra("demo"):
         from sklearn.datasets import load_digits
     bunch = load_digits()
@@ -93,13 +88,12 @@ def digits(note: str = "") -> Dataset:
 
 
 def _fashion_mnist(folder: Path) -> Dataset:
-    """Read Fashion-MNIST from a folder: 48,000 images to train on, 12,000 for validation, 10,000 for the test."""
+    """Read Fashion-MNIST: 48,000 images for training, 12,000 for validation and 10,000 for test."""
     rest, test = _read_part(folder, "train"), _read_part(folder, "t10k")
     return Dataset("fashion-mnist", "Fashion-MNIST", 5, *_split(rest, 0.2), test)
 
 
 def _checked(folder: Path, given: str) -> Path:
-    """Return a folder that was given, after checking that all files are in it."""
     if lacking := [name for name in CHECKSUMS if not (folder / name).is_file()]:
         raise DataError(
             f"{given}, but {folder} has no {', '.join(lacking)}; "
@@ -109,7 +103,6 @@ def _checked(folder: Path, given: str) -> Path:
 
 
 def _downloaded() -> Path:
-    """Return the folder in the user's cache, with all files: what is not there, or is damaged, is downloaded."""
     with from_extra("demo"):
         import pooch
     pooch.get_logger().setLevel("ERROR")
@@ -149,7 +142,7 @@ def _to_dataset(images: Any, labels: Any) -> TensorDataset:
 
 
 def _split(data: TensorDataset, held: float) -> tuple[TensorDataset, TensorDataset]:
-    """Shuffle, always in the same way, and hold out a share of the data."""
+    """Split off the share ``held`` of the data, at random but always the same."""
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(SPLIT_SEED))
     kept = len(data) - int(len(data) * held)
     return TensorDataset(*data[order[:kept]]), TensorDataset(*data[order[kept:]])

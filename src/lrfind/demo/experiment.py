@@ -1,4 +1,4 @@
-"""The built-in task: LeNet on Fashion-MNIST or digits, at guessed rates, at the found one and under a schedule."""
+"""LeNet on Fashion-MNIST or digits, at guessed rates and at found ones."""
 
 from __future__ import annotations
 
@@ -17,28 +17,25 @@ from lrfind.compare.comparison import Arm, Comparison
 from lrfind.compare.function import compare
 from lrfind.compare.targets.lightning import LightningTraining
 from lrfind.compare.targets.protocol import Survey
-from lrfind.demo.data import Dataset, load
+from lrfind.demo.data import load
 from lrfind.lightning import LRFinder
 from lrfind.lightning.framework import lightning_package
 from lrfind.report.loggers import forget_events
 
 BATCH_SIZE = 64
 
-LRS = (1e-5, 1e-4, 1e-1)
-"""The guesses of the published experiment."""
+LRS = (1e-5, 1e-4, 1e-1)  # the guesses of the published experiment
 
-SCHEDULES = ("constant", "linear")
-"""The found rate held constant, and under linear decay, which was measured to be better here than one-cycle."""
+SCHEDULES = ("constant", "linear")  # linear decay was measured to be better here than one-cycle
+
+dataset_of = cache(load)
 
 
 class LeNet(lightning_package().LightningModule):  # type: ignore[misc]
-    """Two convolutions and three linear layers for images of 28 by 28, trained by Adam at the attribute ``lr``.
-
-    Args:
-        lr: The learning rate.
+    """LeNet for images of 28 by 28, with ReLU and max pooling, trained by Adam.
 
     Source:
-        LeCun et al., "Gradient-based learning applied to document recognition" (1998), with ReLU and max pooling.
+        LeCun et al., "Gradient-based learning applied to document recognition" (1998).
     """
 
     def __init__(self, lr: float = 1e-3) -> None:
@@ -51,7 +48,7 @@ class LeNet(lightning_package().LightningModule):  # type: ignore[misc]
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the logits, shape (n, 10), of images, shape (n, 1, 28, 28)."""
+        """Return logits (n, 10) of images (n, 1, 28, 28)."""
         logits: torch.Tensor = self.layers(images)
         return logits
 
@@ -75,20 +72,19 @@ class LeNet(lightning_package().LightningModule):  # type: ignore[misc]
         self.log_dict({f"{part}_{name}": value for name, value in measured.items()}, batch_size=len(batch[1]))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return Adam at the attribute ``lr``."""
+        """Return Adam with the attribute ``lr``."""
         return torch.optim.Adam(self.parameters(), lr=self.lr)
 
 
 @dataclass(frozen=True)
 class Experiment(LightningTraining):
-    """LeNet on a dataset; a target like any other.
+    """LeNet on a dataset, as a target.
 
     Args:
-        dataset: As ``lrfind.demo.data.load`` takes it.
+        dataset: As for ``lrfind.demo.data.load``.
         data_dir: Likewise.
-        tensorboard: Where the event files go, a folder per arm and seed.
-        seed: The seed of the search. The found run with this seed searches its rate again and applies it itself, as a
-            user's training does; None gives it its rate as any other arm.
+        tensorboard: The folder for event files, if they are wanted.
+        seed: The seed of the search. The found run of this seed searches and applies its rate itself.
     """
 
     dataset: str = "fashion-mnist"
@@ -99,59 +95,42 @@ class Experiment(LightningTraining):
 
     @property
     def title(self) -> str:
-        """What is trained on what, for people."""
+        """The names of model and dataset."""
         return f"LeNet on {dataset_of(self.dataset, self.data_dir).title}"
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what is trained: wherever the data and the event files are, it is the same."""
+        """Return the model and its data, without where files are."""
         return {"model": "LeNet", "dataset": self.dataset, "batch_size": BATCH_SIZE}
 
     def parts(self) -> tuple[Any, Any, Mapping[str, Any]]:
-        """Build the module and its loaders."""
+        """Build LeNet and its loaders."""
         images = dataset_of(self.dataset, self.data_dir)
         return LeNet(), images.loaders(batch_size=BATCH_SIZE, seed=0), {}
 
     def survey(self) -> Survey:
-        """See ``lrfind.compare.targets.protocol.Target``."""
+        """See ``lrfind.compare.Target``."""
         known = super().survey()
         note = dataset_of(self.dataset, self.data_dir).note
         return replace(known, notes=(note, *known.notes)) if note else known
 
     def loggers(self, arm: str, seed: int) -> Any:
-        """Return the logger of a run; None where no event files are wanted."""
+        """Return TensorBoard's logger, or None."""
         if self.tensorboard is None:
             return None
         kind = lightning_package().loggers.TensorBoardLogger
         return kind(self.tensorboard, name=arm, version=f"seed-{seed}", default_hp_metric=False)
 
     def callbacks(self, arm: Arm, seed: int) -> list[Any]:
-        """Let the found run find, apply and verify its rate, with the seed of the search: another gives another rate.
-
-        Its watch raises at the second step if the arm trains with another rate than this one finds.
-        """
-        finds = arm.name == FIXED and self.seed is not None and seed == self.seed
-        return [LRFinder(seed=seed, progress=False)] if finds else []
+        """Return the finder for the found run of the search's seed; its watch raises if the run has another rate."""
+        return [LRFinder(seed=seed, progress=False)] if arm.name == FIXED and seed == self.seed else []
 
 
 def run(
     experiment: Experiment, *, lrs: Sequence[float] = LRS, epochs: float | None = None, **options: Any
 ) -> Comparison:
-    """Train LeNet at guessed rates, at the found one, and at the one found for a schedule, under it.
-
-    Args:
-        experiment: What is trained.
-        lrs: The guessed rates.
-        epochs: The length of each run; by default that of the dataset.
-        **options: As ``lrfind.compare.compare`` takes them; ``seeds`` is by default the one of the search.
-    """
+    """Compare; ``options`` are those of ``lrfind.compare.compare``. The default seed is that of the search."""
     images = dataset_of(experiment.dataset, experiment.data_dir)
     if experiment.tensorboard is not None:
         forget_events(experiment.tensorboard)
     asked: dict[str, Any] = {"seeds": (experiment.seed or 0,), "schedules": SCHEDULES, **options}
     return compare(experiment, lrs=lrs, epochs=images.epochs if epochs is None else epochs, **asked)
-
-
-@cache
-def dataset_of(name: str, data_dir: str | None) -> Dataset:
-    """Load a dataset once for all runs of a process; a run only reads it."""
-    return load(name, data_dir)

@@ -1,4 +1,4 @@
-"""The report of a comparison, a function of its data only: a page, figures, Markdown, CSV and JSON."""
+"""The report of a comparison: a page, figures, Markdown, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -34,10 +34,8 @@ __all__ = [
 
 FIGURES = [f"figures/{name}.{kind}" for name in ("finals", "finding", "rates", "metric-*") for kind in ("png", "svg")]
 FILES = ["report.html", "report.json", "report.md", "runs.csv", *FIGURES]
-"""What is written, as patterns."""
 
-SIZE = (7.6, 4.9)
-"""Width and height of a figure, in inches."""
+SIZE = (7.6, 4.9)  # of a figure, in inches
 
 
 def write_report(comparison: Comparison, out: Path) -> Path:
@@ -50,8 +48,7 @@ def write_report(comparison: Comparison, out: Path) -> Path:
         LRFindError: If the folder cannot be written.
         MissingExtraError: If Jinja is not installed; nothing is written then.
     """
-    writers = {"report.html": render, "report.md": to_markdown, "runs.csv": to_csv}
-    texts = {name: write(comparison) for name, write in writers.items()}
+    texts = {"report.html": render(comparison), "report.md": to_markdown(comparison), "runs.csv": to_csv(comparison)}
     write_json(out / "report.json", comparison.to_dict())
     for name, text in texts.items():
         write_text(out / name, text)
@@ -63,7 +60,7 @@ def write_report(comparison: Comparison, out: Path) -> Path:
 
 
 def forget_report(out: Path) -> None:
-    """Remove the files of an earlier report from a folder, if there are any, so that none outlives what it tells of.
+    """Remove the files of an earlier report from a folder.
 
     Raises:
         LRFindError: If one cannot be removed.
@@ -75,12 +72,12 @@ def forget_report(out: Path) -> None:
 
 
 def plot_runs(comparison: Comparison, metric: str, ax: Axes | None = None) -> Axes:
-    """Draw a metric over the steps of every arm: the mean over its seeds, the seeds as a band.
+    """Draw a metric of every arm over the steps: the mean over the seeds, with a band from the lowest to the highest.
 
     Args:
         comparison: A comparison.
         metric: The metric's name. The metrics of its family (``train_loss`` beside ``val_loss``) are drawn with it.
-        ax: Where to draw; by default a new figure of pyplot.
+        ax: Where to draw; by default in a new figure of pyplot.
 
     Raises:
         BadInputError: If no run has a metric of that name.
@@ -94,27 +91,21 @@ def plot_runs(comparison: Comparison, metric: str, ax: Axes | None = None) -> Ax
 
 
 def plot_rates(comparison: Comparison, ax: Axes | None = None) -> Axes:
-    """Draw the rate in use over the steps of every arm: as scheduled, and as dots what the optimizer had.
-
-    Args:
-        comparison: A comparison.
-        ax: Where to draw; by default a new figure of pyplot.
-    """
+    """Draw the rate of every arm over the steps: the schedule, and as dots the rate read back from the optimizer."""
     return draw(rate_chart(labelled(comparison)), ax)
 
 
 def plot_finals(comparison: Comparison, ax: Axes | None = None) -> Axes:
-    """Draw the judged metric at the end of training: each arm's mean, its 95 % interval and its seeds."""
+    """Draw the metric that decides at the end of training: each arm's mean, its 95 % interval and its seeds."""
     return draw(finals_chart(labelled(comparison)), ax)
 
 
 def _write_figures(comparison: Comparison, out: Path) -> None:
-    """Draw the charts of a comparison and of its finding; those of an earlier one are removed."""
     from matplotlib import rc_context
 
     _remove(out, FIGURES)
     folder = out / "figures"
-    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "lrfind"}):  # the same data, the same file
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "lrfind"}):  # the same data gives the same file
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a name in a script the font lacks
         for chart in [*charts_of(labelled(comparison)), *finding_charts(comparison.finding)]:
             folder.mkdir(exist_ok=True)

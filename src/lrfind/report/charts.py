@@ -18,20 +18,18 @@ from lrfind.errors import BadInputError
 from lrfind.numbers import Show, figure, rate
 from lrfind.report.rows import ArmRow, arm_rows, families, file_names
 
-MARGIN = 0.05
-"""What an axis leaves free at either end, as a share of what it shows."""
+MARGIN = 0.05  # free space at either end of an axis, as a share of its range
 
-POINTS = 200
-"""A curve is thinned to at most so many points: more than a screen shows."""
+POINTS = 200  # of a curve, at most
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """One quantity of one arm over training; where a seed is not finite, all are NaN: their mean would flatter it."""
+    """A quantity of an arm over training; at steps where one seed is not finite, all seeds are NaN."""
 
     row: ArmRow
-    steps: NDArray[np.int64]  # optimizer steps done, shape (steps,): those at which all the arm's runs have it
-    seeds: NDArray[np.float64]  # its values, shape (seeds, steps)
+    steps: NDArray[np.int64]  # optimizer steps at which all runs of the arm have it, shape (steps,)
+    seeds: NDArray[np.float64]  # values, shape (seeds, steps)
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -41,7 +39,7 @@ class Series:
 
 
 def charts_of(comparison: Comparison) -> list[Chart]:
-    """Return every chart of a comparison: the results, each family of metrics over training, and the rate in use."""
+    """Return all charts of a comparison: results, families of metrics over training, rates."""
     if not comparison.runs:
         return []
     drawn = [family_chart(comparison, family) for family in families(comparison)]
@@ -49,7 +47,7 @@ def charts_of(comparison: Comparison) -> list[Chart]:
 
 
 def finals_chart(comparison: Comparison) -> Chart:
-    """Return the judged metric at the end: each arm's mean, its interval and its seeds, a row for each arm."""
+    """Return the chart of results: the mean, interval and seeds of each arm, in a row."""
     rows = [row for row in arm_rows(comparison) if row.runs]
     means = [row.summary.mean for row in rows if row.summary]
     ends = [end for row in rows if row.interval for end in (row.interval.low, row.interval.high) if math.isfinite(end)]
@@ -67,7 +65,7 @@ def finals_chart(comparison: Comparison) -> Chart:
 
 
 def _result_marks(row: ArmRow, place: int, x: Axis) -> Iterator[Mark]:
-    """Yield an arm's interval, its seeds and its mean, as far as they lie on the axis, and its result in words."""
+    """Yield an arm's result as text, and its interval, seeds and mean, as far as they lie on the axis."""
     above, below, end = place - 0.08, place + 0.22, row.interval
     yield Mark("result", (x.high,), (place,), f" {row.result} {row.lost}", None, row.name)
     if row.summary is None:
@@ -88,7 +86,7 @@ def _result_marks(row: ArmRow, place: int, x: Axis) -> Iterator[Mark]:
 
 
 def family_chart(comparison: Comparison, family: str) -> Chart:
-    """Return one of ``families`` over training: its first metric as lines with seeds as bands, the others dashed."""
+    """Return the chart of a family over training: its first metric as lines with bands, the others dashed."""
     known = families(comparison)
     metrics = known[family]
     lines, *others = (series_of(comparison, metric) for metric in metrics)
@@ -107,10 +105,10 @@ def family_chart(comparison: Comparison, family: str) -> Chart:
 
 
 def rate_chart(comparison: Comparison) -> Chart:
-    """Return the rate in use over the steps: as scheduled, and as dots what the optimizer had."""
+    """Return the chart of rates over the steps: schedules as lines, rates read back as dots."""
     planned, used = schedules_of(comparison), series_of(comparison)
     values = _values((*planned, *used))
-    floor = min((arm.base_lr or arm.lr for arm in comparison.arms), default=1.0) / 10  # schedules end near 0
+    floor = min((arm.base_lr or arm.lr for arm in comparison.arms), default=1.0) / 10  # a schedule may end near 0
     y = _axis("learning rate", values, is_log=needs_log_axis(values), floor=floor, show=rate)
     marks = (*_marks("line", planned), *_marks("dots", used))
     caption = "Lines: the schedule. Dots: the rate read back from the optimizer at each evaluation."
@@ -118,7 +116,7 @@ def rate_chart(comparison: Comparison) -> Chart:
 
 
 def _marks(kind: Kind, curves: Iterable[Series]) -> Iterator[Mark]:
-    """Yield curves as marks, the best arm's over the others'; a curve of one point is a dot."""
+    """Yield curves as marks, the best arm's last; a line of one point is a dot."""
     for series in sorted(curves, key=lambda series: series.row.is_best):
         row, look, label = series.row, kind, series.row.name if kind in ("line", "dots") else ""
         xs, ys = _outline(series) if kind == "band" else (series.steps, series.mean)
@@ -128,7 +126,7 @@ def _marks(kind: Kind, curves: Iterable[Series]) -> Iterator[Mark]:
 
 
 def _outline(series: Series) -> tuple[list[float], list[float]]:
-    """Return the outline of the seeds, along their highest and back along their lowest, a gap after each stretch."""
+    """Return the outline of a band, with a NaN after each stretch of finite values."""
     xs: list[float] = []
     ys: list[float] = []
     low, high = series.seeds.min(axis=0), series.seeds.max(axis=0)
@@ -149,7 +147,7 @@ def _values(curves: Iterable[Series]) -> list[float]:
 
 
 def series_of(comparison: Comparison, metric: str | None = None) -> list[Series]:
-    """Return a metric over the steps of every arm that has it; None is the rate read back from the optimizer."""
+    """Return a metric (None: the rate read back) over the steps of every arm that has it."""
 
     def value(row: Row) -> float | None:
         return row.lr if metric is None else row.metrics.get(metric)
@@ -167,7 +165,7 @@ def series_of(comparison: Comparison, metric: str | None = None) -> list[Series]
 
 
 def schedules_of(comparison: Comparison) -> list[Series]:
-    """Return the rate that its schedule gives each step of every arm with a run, where the name is known here."""
+    """Return the scheduled rate of each step of every arm with a run, if its schedule is known here."""
     made = []
     for row in arm_rows(comparison):
         with suppress(KeyError, BadInputError):
@@ -178,30 +176,27 @@ def schedules_of(comparison: Comparison) -> list[Series]:
 
 
 def thinned(values: Any, most: int = POINTS) -> NDArray[Any]:
-    """Return at most so many values, a stride apart, the last one among them."""
+    """Return at most ``most`` values at a constant stride, with the last one."""
     return np.asarray(values)[:: -max(1, math.ceil(len(values) / most))][::-1]
 
 
 def needs_log_axis(values: Iterable[float]) -> bool:
-    """Say whether ratios matter more than differences: nothing is negative, and the greatest is thrice the least.
-
-    A 0, where a schedule ends or a loss vanishes, is left out: a log axis shows all but that.
-    """
+    """Say whether all values but zeros are positive, and the greatest is at least three times the least."""
     finite = [value for value in values if math.isfinite(value) and value != 0]
     return 0 < 3 * min(finite, default=0) <= max(finite, default=0)
 
 
 def falls(lines: Iterable[Series]) -> bool:
-    """Say whether a quantity falls over training in most of its curves: a loss, not an accuracy."""
+    """Say whether most curves fall over training, as a loss does."""
     finite = [series.mean[np.isfinite(series.mean)] for series in lines]
     known = [bool(curve[-1] < curve[0]) for curve in finite if len(curve) > 1]
     return 2 * sum(known) > len(known)
 
 
-def ceiling(values: Iterable[float], medians: float = 10.0) -> float:
-    """Return where a chart's axis ends: at the greatest value, but so many medians up where training has blown up."""
+def ceiling(values: Iterable[float]) -> float:
+    """Return the top of an axis: the greatest value, but at most ten medians, since training may have diverged."""
     finite = sorted(filter(math.isfinite, values)) or [math.inf]
-    limit = medians * finite[len(finite) // 2]
+    limit = 10 * finite[len(finite) // 2]
     return min(finite[-1], limit) if limit > 0 else finite[-1]
 
 
@@ -214,7 +209,7 @@ def _axis(
     floor: float = 0.0,
     show: Show = figure,
 ) -> Axis:
-    """Return an axis that shows the finite values up to ``top`` and, where it is logarithmic, from ``floor``."""
+    """Return an axis for the finite values up to ``top`` and, if it is logarithmic, from ``floor``."""
     known = [value for value in values if math.isfinite(value) and (value > 0 or not is_log)]
     low, high = min(known, default=0.0), min(max(known, default=1.0), top)
     if is_log:
@@ -226,7 +221,7 @@ def _axis(
 
 
 def _window(means: Sequence[float], ends: Iterable[float], *, lower_is_better: bool) -> tuple[float, float]:
-    """Return what a chart of intervals shows: all, but for the worst where they would squash the best."""
+    """Return the range of a chart of intervals; the worst are cut off if they would squeeze the best."""
     sign = 1.0 if lower_is_better else -1.0
     ordered = sorted(sign * mean for mean in means)
     inside = [sign * end for end in ends]

@@ -1,7 +1,4 @@
-"""The page of a comparison or a finding, one file that loads nothing: fills in the templates of page/.
-
-Its charts are SVG: they fit any width, need no script and take their colours from the page's style.
-"""
+"""The page of a comparison or a finding: one file that loads nothing, with charts as inline SVG."""
 
 from __future__ import annotations
 
@@ -22,15 +19,13 @@ from lrfind.records import Finding
 from lrfind.report import rows
 from lrfind.report.charts import charts_of, finals_chart, thinned
 
-UNITS = 2000
-"""A plot is so many units wide and high, whatever its size on the screen; the width of a stroke is in pixels."""
+UNITS = 2000  # width and height of a plot in SVG units
 
-TABLE_ROWS = 12
-"""The numbers under a chart are thinned to about so many rows; all are in ``runs.csv``."""
+TABLE_ROWS = 12  # of the numbers under a chart, about; all are in runs.csv
 
 
 def fill(template: str, finalize: Callable[[Any], str] | None = None, **about: Any) -> str:
-    """Fill in a template; texts are escaped for HTML, unless ``finalize`` says how each is written."""
+    """Render a template; texts are escaped for HTML, or by ``finalize`` if it is given."""
     with from_extra("compare"):
         from jinja2 import Environment, PackageLoader, StrictUndefined
     environment = Environment(
@@ -56,14 +51,14 @@ def render(comparison: Comparison) -> str:
 
 
 def notebook_html(comparison: Comparison) -> str:
-    """Return the verdict, the table of arms and the chart of results, for a notebook."""
+    """Return the verdict, the table of arms and the chart of results as HTML."""
     comparison = rows.labelled(comparison)
     drawn = picture(finals_chart(comparison)) if comparison.runs else ""
     return fill("notebook.html", comparison=comparison, picture=drawn)
 
 
 def write_finding_page(finding: Finding, path: Path) -> Path:
-    """Write the page of a finding: rate, interval, range, cost, notes and the curve.
+    """Write the page of a finding with its curve; return its path.
 
     Raises:
         LRFindError: If the file cannot be written.
@@ -79,13 +74,13 @@ def _page(template: str, charts: list[Chart], finding: Finding | None, **about: 
 
 
 def grid(axis: Axis, *, is_upright: bool) -> str:
-    """Return the lines of a grid: vertical ones, or horizontal ones."""
+    """Return the grid lines of an axis as an SVG path; ``is_upright`` ones are vertical."""
     places = [round(UNITS * axis.share(value)) for value in axis.ticks()]
     return "".join(f"M{place} 0V{UNITS}" if is_upright else f"M0 {UNITS - place}H{UNITS}" for place in places)
 
 
 def path(mark: Mark, x: Axis, y: Axis) -> str:
-    """Join points by lines, each relative to the last, broken at gaps; a point alone is a dot by its round ends."""
+    """Return a mark as an SVG path, broken at gaps; a single point is a line of length 0 with round ends."""
     if mark.kind in TEXTS:
         return ""
     drawn = ""
@@ -101,16 +96,14 @@ def path(mark: Mark, x: Axis, y: Axis) -> str:
 
 
 def hover(chart: Chart) -> dict[str, Any]:
-    """Return what the page's script says at a place along a chart."""
+    """Return the data for the page's tooltips."""
+    series = [[each.arm, each.colour, each.label, _json(each.xs), _json(each.ys)] for each in _read(chart)]
     x = {"label": chart.x.label, "low": chart.x.low, "high": chart.x.high, "log": chart.x.is_log}
-    return {
-        "x": x,
-        "series": [[each.arm, each.colour, each.label, _json(each.xs), _json(each.ys)] for each in _read(chart)],
-    }
+    return {"x": x, "series": series}
 
 
 def table(chart: Chart) -> list[list[str]]:
-    """Return a chart's numbers as text, for those who do not see it: a row of names, then the values."""
+    """Return a chart's numbers as text, for screen readers: a row of names, then the values."""
     read = _read(chart)
     chosen = thinned(max((mark.xs for mark in read), key=len, default=()), TABLE_ROWS)
     known = [(mark.label, dict(zip(mark.xs, mark.ys, strict=True))) for mark in read]
@@ -121,7 +114,7 @@ def table(chart: Chart) -> list[list[str]]:
 
 
 def seeds(arms: Sequence[rows.ArmRow]) -> list[list[str]]:
-    """Return the judged metric of every run as such a table."""
+    """Return the metric that decides, of every run, as such a table."""
     most = max(len(row.seeds) for row in arms)
     values = ([row.name, *map(numbers.figure, row.seeds), *["–"] * (most - len(row.seeds))] for row in arms)
     return [["arm", *(f"run {number + 1}" for number in range(most))], *values]
@@ -132,7 +125,7 @@ def _read(chart: Chart) -> list[Mark]:
 
 
 def _place(x: Axis, y: Axis, across: float, up: float) -> tuple[int, int] | None:
-    """Return where a point lies, at most a chart's size outside of it; None where it has no place."""
+    """Return a point in SVG units, clipped to one plot size outside; None if it is not finite or not on the axis."""
     if not (math.isfinite(across) and math.isfinite(up)) or (y.is_log and up <= 0):
         return None
     right, high = (round(UNITS * min(max(share, -1.0), 2.0)) for share in (x.share(across), y.share(up)))
@@ -140,5 +133,5 @@ def _place(x: Axis, y: Axis, across: float, up: float) -> tuple[int, int] | None
 
 
 def _json(values: Any) -> list[float | None]:
-    """Round to more digits than are shown; None is what JSON has for a number that is not finite."""
+    """Round to six digits; None, JSON's null, for non-finite values."""
     return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values]

@@ -1,4 +1,4 @@
-"""A comparison in the tools that people watch training with: TensorBoard, and every logger of Lightning's."""
+"""A comparison in TensorBoard and in Lightning's loggers."""
 
 from __future__ import annotations
 
@@ -16,21 +16,19 @@ from lrfind.loggers import log_curve
 from lrfind.records import Finding
 from lrfind.report.rows import file_names
 
-SEARCH = "search"
-"""What the logger of the search is called; no run is called so."""
+SEARCH = "search"  # the name of the logger of the search
 
 
 def log_comparison(comparison: Comparison, open_logger: Callable[[str], Any]) -> None:
-    """Log every run of a comparison, and its search, each to a logger of its own.
+    """Log every run of a comparison, and its search, each to a logger of its own, and finalize it.
 
-    A run's logger gets each row's metrics and rate, the arm as hyperparameters, and the metrics at the end as
-    ``final/...``. The search's gets the loss at each rate, and the curve as a figure where it takes figures.
+    A run is logged as the metrics and rate of each row, the arm as hyperparameters, and the last metrics as
+    ``final/...``; the search as the loss at each rate, and a figure if the logger takes figures.
 
     Args:
         comparison: A comparison.
-        open_logger: Called with ``"search"`` and with names like ``"found/seed-0"``, that a folder can have; returns
-            a logger with the methods of Lightning's, for example ``lambda name: CSVLogger("logs", name=name)``. It is
-            finalized here.
+        open_logger: Called with ``"search"`` and names like ``"found/seed-0"``, valid as folders; returns a logger with
+            the methods of Lightning's, for example ``lambda name: CSVLogger("logs", name=name)``.
     """
     if comparison.finding is not None:
         log_finding(open_logger(SEARCH), comparison.finding)
@@ -41,7 +39,7 @@ def log_comparison(comparison: Comparison, open_logger: Callable[[str], Any]) ->
 
 
 def log_run(logger: Any, arm: Arm, run: Run) -> None:
-    """Log one run, what it was and its metrics at the end; finalize the logger."""
+    """Log a run, and finalize the logger."""
     for row in run.rows:
         logger.log_metrics({**row.metrics, "lr": row.lr}, step=row.step)
     about = {name: value for name, value in asdict(arm).items() if name != "name" and value not in (None, "")}
@@ -51,7 +49,7 @@ def log_run(logger: Any, arm: Arm, run: Run) -> None:
 
 
 def log_finding(logger: Any, finding: Finding) -> None:
-    """Log a search: what was found, the loss at each rate, and the curve; finalize the logger."""
+    """Log a search, and finalize the logger."""
     low, high = finding.interval
     found = {"lr": finding.lr, "base_lr": finding.base_lr, "max_lr": finding.max_lr}
     about = {"interval_low": low, "interval_high": high, "method": finding.method, "schedule": finding.schedule}
@@ -62,7 +60,7 @@ def log_finding(logger: Any, finding: Finding) -> None:
 
 
 def write_tensorboard(comparison: Comparison, folder: Path) -> None:
-    """Write a comparison as TensorBoard event files, a folder per run; those of an earlier one there are removed.
+    """Write a comparison as TensorBoard event files, a folder per run, after removing earlier ones.
 
     Raises:
         MissingExtraError: If TensorBoard is not installed.
@@ -72,7 +70,7 @@ def write_tensorboard(comparison: Comparison, folder: Path) -> None:
 
 
 def forget_events(folder: Path) -> None:
-    """Remove the event files of an earlier comparison, which are known by their names; what else is there stays."""
+    """Remove the event files of an earlier comparison, and the folders left empty."""
     runs = [old for old in folder.glob("*/seed-*") if old.name.removeprefix("seed-").isdecimal()]
     for old in (folder / SEARCH, *runs):
         files = [*old.glob("events.out.tfevents.*"), *old.glob("hparams.yaml")]
@@ -85,7 +83,7 @@ def forget_events(folder: Path) -> None:
 
 
 def _tensorboard(folder: Path) -> Any:
-    """Return a logger that writes TensorBoard's event files, without Lightning."""
+    """Return a logger of TensorBoard event files that does not need Lightning."""
     with from_extra("demo"):
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
@@ -105,7 +103,7 @@ def _tensorboard(folder: Path) -> Any:
 
 
 def _log_settings(logger: Any, params: dict[str, Any], ends: dict[str, float], step: int) -> None:
-    """TensorBoard's loggers show metrics beside the settings if they get them together; the others have no place."""
+    """Log hyperparameters and last metrics, in one call if the logger takes both, as TensorBoard's do."""
     if "metrics" in inspect.signature(logger.log_hyperparams).parameters:
         logger.log_hyperparams(params, metrics=ends)
     else:

@@ -1,4 +1,4 @@
-"""The report in a few lines of Markdown, for a pull request: ``page/report.md.jinja``, with every text escaped."""
+"""The report in Markdown, for a pull request."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from lrfind.compare.comparison import Comparison
 from lrfind.report.html import fill
 from lrfind.report.rows import labelled
 
-ZERO_WIDTH = "\u200b"
-"""A space of zero width: it keeps ``@name`` from calling people, and ``#1`` from linking to anything."""
+ZERO_WIDTH = "\u200b"  # keeps @name from notifying people, and #1 and URLs from becoming links
 
 
 def to_markdown(comparison: Comparison) -> str:
-    """Return the verdict, the table of arms, what is settled, and how it was run.
+    """Return the verdict, the table of arms, the pairs and the setting in Markdown.
 
     Raises:
         MissingExtraError: If Jinja is not installed.
@@ -23,7 +22,7 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def escape(value: Any) -> str:
-    r"""Return a text that Markdown shows as it is, on one line: no markup, no HTML, no table cell, nobody is called.
+    r"""Escape a text so that Markdown shows it as it is, on one line.
 
     Example:
         >>> print(escape("a|b *c* <d> val_loss _e_"))
@@ -31,6 +30,6 @@ def escape(value: Any) -> str:
     """
     line = " ".join(str(value).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = re.sub(r"([\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", line)
-    line = re.sub(r"^(?=[-+#=])", r"\\", line)  # no list, heading or rule begins with it
+    line = re.sub(r"^(?=[-+#=])", r"\\", line)  # no list, heading or rule
     line = re.sub(r"^\d+(?=[.)]\s)", rf"\g<0>{ZERO_WIDTH}", line)
     return re.sub(r"([@#])(?=\w)", rf"\1{ZERO_WIDTH}", line).replace("://", f":{ZERO_WIDTH}//")

@@ -1,4 +1,4 @@
-"""What a report says, as rows. Which of it is shown is said by page/*.jinja, markdown.py and cli/views.py."""
+"""The contents of a report, for page/*.jinja, markdown.py and cli/views.py."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from lrfind.numbers import as_fine_as, counted, duration, figure, rate, span
 from lrfind.records import Finding
 from lrfind.words import how_sure, in_use, purpose
 
-PARTS = ("", "val_", "valid_", "test_", "train_")
-"""What a metric's name may begin with, the most telling first: ``val_loss`` and ``train_loss`` are both ``loss``."""
+PARTS = ("", "val_", "valid_", "test_", "train_")  # prefixes of metrics, in the order to show
 
 
 class Cell(NamedTuple):
-    """A cell of the table of arms: its text, what is said below it, and the number that it is sorted by."""
+    """A cell of the table of arms: its text, a second line, and the number to sort by."""
 
     text: str
     below: str = ""
@@ -34,14 +33,14 @@ Cells: TypeAlias = list[Cell]
 
 @dataclass(frozen=True, slots=True)
 class ArmRow:
-    """An arm and what its runs come to."""
+    """An arm with its runs and results."""
 
     arm: Arm
     runs: tuple[Run, ...]
-    seeds: tuple[float, ...]  # the judged metric at the end of each run
-    summary: Interval | None  # its mean over the seeds where it is finite, with the interval
+    seeds: tuple[float, ...]  # the last value of the metric that decides, of each run
+    summary: Interval | None  # of its finite values
     is_best: bool
-    colour: int  # its number in the palette
+    colour: int  # its index in the palette
 
     @property
     def name(self) -> str:
@@ -50,23 +49,23 @@ class ArmRow:
 
     @property
     def interval(self) -> Interval | None:
-        """The 95 % interval; None where there is none, as with one seed."""
+        """The 95 % interval; None with one seed or no spread."""
         return self.summary if self.summary and self.summary.low < self.summary.high else None
 
     @property
     def result(self) -> str:
-        """The mean in words."""
+        """The mean as text."""
         return figure(self.summary.mean if self.summary else math.nan) if self.runs else "no run finished"
 
     @property
     def lost(self) -> str:
-        """In how many seeds the metric is not finite; empty where it is finite in all."""
+        """How many seeds ended with a non-finite metric, in words; empty if none did."""
         count = sum(not math.isfinite(value) for value in self.seeds)
         return f"{'not finite ' if self.summary else ''}in {count} of {len(self.seeds)}" if count else ""
 
 
 def arm_rows(comparison: Comparison) -> list[ArmRow]:
-    """Return the arms in their order; the best one has the first colour, the others follow."""
+    """Return the rows of the arms; the best arm has the first colour."""
     best = comparison.verdict.best
     names = sorted((arm.name for arm in comparison.arms), key=lambda name: name != best)
     rows = []
@@ -79,14 +78,14 @@ def arm_rows(comparison: Comparison) -> list[ArmRow]:
 
 
 def metric_names(comparison: Comparison) -> list[str]:
-    """Return the names of all metrics: the judged one, then by part; in each part those of test data last."""
+    """Return the names of all metrics: the one that decides, then in the order of ``PARTS``."""
     names = {name: None for run in comparison.runs for row in run.rows for name in row.metrics}
     names |= {name: None for run in comparison.runs for name in run.tested}
     return sorted(names, key=lambda name: (name != comparison.metric, PARTS.index(_part(name))))
 
 
 def families(comparison: Comparison) -> dict[str, list[str]]:
-    """Return the metrics that were evaluated, those of one family together; the judged metric and its family first.
+    """Return the evaluated metrics by family, their names without prefix; the family of the one that decides is first.
 
     Example:
         ``{"loss": ["val_loss", "train_loss"], "accuracy": ["val_accuracy"]}``
@@ -103,7 +102,7 @@ def _part(name: str) -> str:
 
 
 def arm_table(comparison: Comparison, without: tuple[str, ...] = ()) -> tuple[list[str], list[tuple[ArmRow, Cells]]]:
-    """Return the titles of the table of arms, without metrics of some parts, and every arm with its cells."""
+    """Return the titles and cells of the table of arms, leaving out metrics with the prefixes ``without``."""
     metrics = [name for name in metric_names(comparison) if name != comparison.metric and not name.startswith(without)]
     titles = [comparison.metric, *metrics, "Rate applied", "Steps", "Time of a run"]
     return titles, [(row, _cells(row, metrics)) for row in arm_rows(comparison)]
@@ -130,9 +129,7 @@ def _cells(row: ArmRow, metrics: list[str]) -> Cells:
 
 
 def labelled(comparison: Comparison) -> Comparison:
-    """Return the same comparison with arms whose names say their rates, in its sentence too.
-
-    Arms that a person has named keep their names, and all do where two would have the same.
+    """Return the comparison with rates in the names of its arms, unless two would then have the same name.
 
     Example:
         >>> [label(arm) for arm in (Arm("0.01", 0.01), Arm("found", 0.0023412), Arm("mine", 0.1))]
@@ -143,7 +140,7 @@ def labelled(comparison: Comparison) -> Comparison:
         return comparison
 
     def renamed(value: Any) -> Any:
-        """Replace the names of arms in a verdict: each of its texts is one, but for the sentence."""
+        """Rename arms in a verdict, of which all texts but the sentence are their names."""
         if is_dataclass(value) and not isinstance(value, type):
             return replace(value, **{field.name: renamed(getattr(value, field.name)) for field in fields(value)})
         if isinstance(value, tuple):
@@ -165,19 +162,19 @@ def labelled(comparison: Comparison) -> Comparison:
 
 
 def label(arm: Arm) -> str:
-    """Return a name for an arm that says its rate, unless a person has named it."""
+    """Return the arm's name with its rate; a name that the user chose stays as it is."""
     if arm.name == repr(float(arm.lr)):
         return f"lr {rate(arm.lr)}"
     return f"{arm.name} {rates_of(arm)}" if arm.name in (FIXED, arm.schedule) else arm.name
 
 
 def rates_of(arm: Arm) -> str:
-    """Return an arm's rate in words, or the ends of its range."""
+    """Return an arm's rate or range as text."""
     return rate(arm.lr) if arm.base_lr is None else span(arm.base_lr, arm.lr)
 
 
 def file_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
-    """Return a name for each text that is safe as a file's or a folder's; no two are the same, even ignoring case.
+    """Return a valid file name for each text; all differ, also without case.
 
     Example:
         >>> file_names(["val/f1", "val f1", "../.."])
@@ -195,7 +192,7 @@ def file_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str
 
 
 def about(arm: Arm) -> str:
-    """Return where an arm's rate comes from and its schedule, in words; its rate too where its name lacks it.
+    """Return an arm's origin, its rate if the name lacks it, and its schedule.
 
     Example:
         >>> about(Arm("mine", 0.012, "triangular", base_lr=4e-4, cycles=3, origin="found"))
@@ -206,18 +203,18 @@ def about(arm: Arm) -> str:
 
 
 def verdict(comparison: Comparison) -> list[str]:
-    """Return the verdict's first sentence, what to take from it, and the rest."""
+    """Return the first sentence of the verdict, the rate to train with, and the rest of the verdict."""
     first, *rest = re.split(r"(?<=\.) ", comparison.verdict.sentence, maxsplit=1)
     return [first, *([closing(comparison)] if comparison.runs else []), *rest]
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """Return what a person should know: of the comparison, then of its search."""
+    """Return the notes of the comparison and of its search."""
     return [*comparison.notes, *(comparison.finding.notes if comparison.finding else ())]
 
 
 def cards(comparison: Comparison) -> list[tuple[str, str, str]]:
-    """Return what to read first, each as a label, a value and its meaning: the best arm, the search, the training."""
+    """Return the cards of a comparison as (label, value, meaning): the best arm, the search, the training."""
     metric, runs = comparison.metric, comparison.runs
     best = comparison.summaries.get(comparison.verdict.best or "")
     made = [] if comparison.finding is None else finding_cards(comparison.finding)
@@ -232,7 +229,7 @@ def cards(comparison: Comparison) -> list[tuple[str, str, str]]:
 
 
 def finding_cards(finding: Finding) -> list[tuple[str, str, str]]:
-    """Return what to read first of a finding: the rate, how sure it is, the rate in use, its range and cost."""
+    """Return the cards of a finding: rate, interval, rate in use, range and cost."""
     (word, sure), used, cost = how_sure(finding), in_use(finding), finding.cost
     share = f", {100 * cost.steps / finding.total_steps:.2g} % of one training" if finding.total_steps else ""
     made = [
@@ -246,13 +243,13 @@ def finding_cards(finding: Finding) -> list[tuple[str, str, str]]:
 
 
 def difference(pair: Pair) -> tuple[str, str]:
-    """Return by how much the first arm of a pair is ahead, and the interval, empty where one seed gives none."""
+    """Return a pair's difference and its interval, empty with one seed, as text."""
     show, ends = as_fine_as(pair.difference.mean), pair.difference
     return show(ends.mean), span(ends.low, ends.high, show) if pair.seeds > 1 else ""
 
 
 def remedy(pair: Pair) -> str:
-    """Return how many more seeds would settle a pair; empty where it is settled or that is not known."""
+    """Say how many more seeds would settle a pair; empty if it is settled or this is unknown."""
     if pair.is_settled or pair.seeds_needed is None:
         return ""
     more = counted(pair.seeds_needed - pair.seeds, "more seed")

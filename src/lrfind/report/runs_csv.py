@@ -9,15 +9,14 @@ from lrfind.compare.comparison import Comparison
 from lrfind.report.rows import metric_names
 
 HEAD = ("arm", "schedule", "seed", "step", "epoch", "lr")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a formula of a spreadsheet begins with."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a formula of a spreadsheet begins
 
 
 def to_csv(comparison: Comparison) -> str:
-    """Return all rows: one per evaluation, with the rate in use and every metric; an empty cell where there is none.
+    """Return a row per evaluation with the rate and every metric; cells without a value are empty.
 
-    Metrics on test data stand in a run's last row. A name that a spreadsheet would run as a formula gets an
-    apostrophe in front.
+    Metrics on test data are in a run's last row. A name that a spreadsheet would run as a formula gets an apostrophe
+    in front.
     """
     metrics = metric_names(comparison)
     schedules = {arm.name: arm.schedule for arm in comparison.arms}

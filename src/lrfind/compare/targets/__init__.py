@@ -1,1 +1,1 @@
-"""What is trained: a plain PyTorch training here; ``lightning`` has the target for Lightning modules."""
+"""The targets: plain PyTorch and Lightning."""

@@ -1,4 +1,4 @@
-"""What names a value in a file, so that runs of one training are never taken for those of another."""
+"""Plain data that identifies what is trained, so that kept runs are not taken for those of another training."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _PARTS = {
     property: ("fget", "fset", "fdel"),
     CodeType: ("co_code", "co_names", "co_varnames", "co_consts"),
 }
-"""What names an object of Python's own kinds; of code, what it does and not where it stands."""
+"""Attributes that identify objects of Python's own types; of code, not its place in the file."""
 
 
 def identity_of(value: Any) -> Any:
-    """Return plain data that names a value, the same in every process.
+    """Return plain data that identifies a value, the same in every process.
 
-    A function or class of a module is named with a digest of that module's source, a class also with those of its
-    bases. One that cannot be imported, as in a notebook, is named with a digest of its code and the values that it
-    uses. Comments and layout do not count; installed packages are named only. An object is named by its class and what
-    it holds, a module or a logger by its name.
+    A function or a class is identified by its name and a digest of its module's source, without comments and layout; a
+    class also by the digests of its bases. If it cannot be imported, as in a notebook, the digest is of its code and
+    the values that it uses. Installed functions and classes, modules and loggers are identified by their name only, any
+    other object by its class and its attributes.
     """
     try:
         return _Names().of(value)
@@ -53,7 +53,7 @@ def identity_of(value: Any) -> Any:
 
 
 class _Names:
-    """Names values, each once: what holds itself is named where it is met first."""
+    """Identifies each object once: one that is met again is its number, so that cycles end."""
 
     def __init__(self) -> None:
         self._met: dict[int, tuple[int, Any]] = {}
@@ -88,7 +88,7 @@ class _Names:
         return [self._of_code(type(value)), re.sub(r"( at )?\b0x[0-9a-f]{6,}", "", repr(value))]
 
     def _of_code(self, value: FunctionType | type) -> str:
-        """A function, or a class with its bases, with a digest of the source, or of what is held and used."""
+        """Return the name of a function or class with a digest of its source, or of its code and the values it uses."""
         digests: dict[str, None] = {}
         for each in value.__mro__ if isinstance(value, type) else (value,):
             if each.__module__ not in (None, "__main__") and "<" not in each.__qualname__:
@@ -101,17 +101,14 @@ class _Names:
 
 
 def _used_by(function: FunctionType) -> list[Any]:
-    """Return the code of a function, and the values that it, or one defined in it, uses."""
+    """Return a function's code, closure, defaults and the globals that it and its inner functions use."""
     named = [function.__globals__[name] for name in names_of(function) if name in function.__globals__]
-    cells = [cell.cell_contents for cell in function.__closure__ or () if gc.get_referents(cell)]  # not the empty ones
+    cells = [cell.cell_contents for cell in function.__closure__ or () if gc.get_referents(cell)]  # no empty cell
     return [function.__code__, cells, function.__defaults__, function.__kwdefaults__, named]
 
 
 def _written_in(kind: type) -> dict[str, Any]:
-    """Return the attributes that a class was written with, and not what Python or torch keep there of their own.
-
-    At the first optimizer of a class, torch puts a wrapped ``step`` there, its own or its parent's.
-    """
+    """Return a class's attributes as written, without Python's own and the ``step`` that torch wraps and puts there."""
     of_bases = [value for base in kind.__mro__[1:] for value in vars(base).values()]
     inherited = [inspect.unwrap(value) for value in of_bases if isinstance(value, FunctionType)]
     plain = {name: inspect.unwrap(v) if isinstance(v, FunctionType) else v for name, v in vars(kind).items()}
@@ -126,7 +123,7 @@ def _written_in(kind: type) -> dict[str, Any]:
 
 @cache
 def _digest_of_module(name: str) -> str:
-    """A digest of a module's source; empty for what is installed, or has none to read."""
+    """Return a digest of a module's source; empty if it is installed or has no source."""
     file = getattr(sys.modules.get(name), "__file__", None)
     if file is None or not file.endswith(".py") or not is_of_user_by(name, file):
         return ""
@@ -137,7 +134,6 @@ def _digest_of_module(name: str) -> str:
 
 
 def _of_array(value: torch.Tensor | np.ndarray[Any, Any]) -> list[Any]:
-    """An array: its kind, shape and content."""
     about = [str(value.dtype), list(value.shape)]
     try:
         if isinstance(value, torch.Tensor):
@@ -145,7 +141,7 @@ def _of_array(value: torch.Tensor | np.ndarray[Any, Any]) -> list[Any]:
             return [*about, _short(dense.reshape(-1).view(torch.uint8).numpy().tobytes())]
         content = repr(value).encode() if value.dtype == object else np.ascontiguousarray(value).tobytes()
         return [*about, _short(content)]
-    except (RuntimeError, NotImplementedError, TypeError):  # without content, as on the meta device
+    except (RuntimeError, NotImplementedError, TypeError):  # no content, as on the meta device
         return about
 
 

@@ -1,4 +1,4 @@
-"""A Lightning module and its data, trained by a Trainer of the comparison's own."""
+"""The target for Lightning modules."""
 
 from __future__ import annotations
 
@@ -30,24 +30,23 @@ RESERVED = (
     *("max_steps", "max_epochs", "max_time", "min_steps", "min_epochs", "val_check_interval"),
     *("check_val_every_n_epoch", "num_sanity_val_steps", "enable_checkpointing", "logger"),
 )
-"""Options of a Trainer that a comparison sets itself."""
+"""Options of the Trainer that a comparison sets."""
 
 Loggers = Callable[[str, int], Any]
-"""Told an arm's name and a seed, returns a Lightning logger, or several."""
+"""``loggers(arm_name, seed)`` returns a Lightning logger, or several."""
 
 
 class LightningTraining(ABC):
-    """What a comparison does with a Lightning module, whose parts a subclass builds anew for every run."""
+    """A target for a Lightning module; a subclass builds its parts."""
 
     loggers: Loggers | None = None
-    """Returns the loggers of a run; by default there are none."""
 
     @abstractmethod
     def parts(self) -> tuple[Any, Any, Mapping[str, Any]]:
-        """Build the module, its data, and the options of the Trainer beside the comparison's own."""
+        """Build the module, its data and the given options of the Trainer."""
 
     def callbacks(self, arm: Arm, seed: int) -> list[Any]:
-        """Return callbacks that come before the comparison's own; for targets built on this one."""
+        """Return callbacks that run before the comparison's own; for subclasses."""
         return []
 
     def survey(self) -> Survey:
@@ -57,7 +56,7 @@ class LightningTraining(ABC):
 
         def look(trainer: Any, module: Any) -> None:
             batches, accumulated = trainer.num_training_batches, trainer.accumulate_grad_batches
-            # the last step of an epoch may be of fewer batches
+            # the last step of an epoch may accumulate fewer batches
             seen["epoch_steps"] = math.ceil(batches / accumulated) if math.isfinite(batches) else None
             seen["schedulers"] = sorted({type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs})
             trainer.should_stop = True
@@ -84,11 +83,11 @@ class LightningTraining(ABC):
         epochs: float | None = None,
         **options: Any,
     ) -> Finding:
-        """See ``lrfind.compare.Target``; schedule and length may be left out, as of ``lrfind.find``."""
+        """See ``lrfind.compare.Target``; schedule and length are optional, as for ``lrfind.find``."""
         if schedule is not None:
             options["schedule"] = schedule
         with self._built(seed) as (module, data, given):
-            passes = math.ceil(epochs) if epochs else -1 if total_steps else None  # None would be a thousand
+            passes = math.ceil(epochs) if epochs else -1 if total_steps else None  # None means 1000
             trainer = _trainer(module, total_steps or -1, given, [], max_epochs=passes)
             loader, datamodule = data.get("train_dataloaders"), data.get("datamodule")
             options |= {"seed": seed, "total_steps": total_steps, "epochs": epochs}
@@ -106,7 +105,7 @@ class LightningTraining(ABC):
 
     @contextmanager
     def _built(self, seed: int) -> Iterator[tuple[Any, dict[str, Any], Mapping[str, Any]]]:
-        """Build everything for a run of one seed, without Lightning's advice."""
+        """Seed and build all parts, with Lightning's messages silenced."""
         with quiet(*LOGGER_NAMES), _refusals():
             seed_all(seed)
             module, made, options = self.parts()
@@ -121,14 +120,14 @@ class LightningTarget(LightningTraining):
     """A Lightning module and its data; both are built anew for every run.
 
     Args:
-        model: The module's class or a function that returns one, or where to import it from.
-        data: Likewise: a datamodule, or a function that returns one, the training loader, or a tuple of the loaders
-            for training, validation and test (the last two may be left out); None for the module's own loaders.
-        model_args: What ``model`` is called with.
-        data_args: What ``data`` is called with.
-        trainer: Options of the Trainer: precision, accumulation, clipping, device; by default one device. Every run has
-            its own copy of them, callbacks and plugins too.
-        loggers: Returns the loggers of a run; by default there are none.
+        model: The module's class, a function that returns the module, or its name as ``"package.module:name"``.
+        data: Likewise for a datamodule, the training loader, or a tuple of the loaders for training, validation and
+            test (the last two are optional). None uses the module's own loaders.
+        model_args: Keyword arguments of ``model``.
+        data_args: Keyword arguments of ``data``.
+        trainer: Options of the Trainer: precision, accumulation, clipping, devices (one by default). Every run has its
+            own copy of them, callbacks and plugins too.
+        loggers: ``loggers(arm_name, seed)`` returns the Lightning logger or loggers of a run.
 
     Example:
         ``LightningTarget("mine.models:Net", "mine.data:Images", model_args={"width": 64})``
@@ -150,25 +149,25 @@ class LightningTarget(LightningTraining):
 
     @property
     def title(self) -> str:
-        """What is trained on what, for people."""
+        """The names of model and data."""
         return " on ".join(name_of_builder(each) for each in (self.model, self.data) if each is not None)
 
     @property
     def setting(self) -> str:
-        """What all runs have in common."""
+        """The given arguments and options."""
         return setting_of(self.model_args, self.data_args, self.trainer)
 
     def identity(self) -> Mapping[str, Any]:
-        """Return plain data that names what is trained."""
+        """See ``lrfind.compare.Target``."""
         parts = {"model": self.model, "data": self.data}
         built = {name: None if each is None else identity_of(to_callable(each, name)) for name, each in parts.items()}
         return {**built, **{name: identity_of(getattr(self, name)) for name in ("model_args", "data_args", "trainer")}}
 
     def parts(self) -> tuple[Any, Any, Mapping[str, Any]]:
-        """Build the module, its data, and a copy of the Trainer's options."""
+        """Build the module and its data; copy the options of the Trainer."""
         model = build(self.model, self.model_args, "model")
         data = None if self.data is None else build(self.data, self.data_args, "data")
-        modules = {id(each): each for each in sys.modules.values()}  # Python's own, which have no copies
+        modules = {id(each): each for each in sys.modules.values()}  # deepcopy cannot copy modules
         try:
             return model, data, copy.deepcopy(dict(self.trainer), modules)
         except Exception as error:
@@ -179,7 +178,7 @@ class LightningTarget(LightningTraining):
 
 
 def _trainer(module: Any, steps: int, given: Mapping[str, Any], callbacks: list[Any], **changes: Any) -> Any:
-    """Return a trainer of so many steps, or of no end, with the options given and the comparison's own."""
+    """Return a Trainer for ``steps`` (-1 is no limit) with the given options and the comparison's own."""
     every = evaluation_steps(steps) * int(given.get("accumulate_grad_batches", 1)) if steps > 0 else None
     theirs = given.get("callbacks") or ()
     options: dict[str, Any] = {
@@ -202,7 +201,6 @@ def _trainer(module: Any, steps: int, given: Mapping[str, Any], callbacks: list[
 
 
 def _for_fit(made: Any) -> dict[str, Any]:
-    """Return what ``data`` made as the arguments of ``fit``, and of ``test`` where it is a tuple with test data."""
     if hasattr(made, "train_dataloader"):
         return {"datamodule": made}
     loaders = made if isinstance(made, tuple) else (made,)
@@ -212,7 +210,6 @@ def _for_fit(made: Any) -> dict[str, Any]:
 
 
 def _tested(trainer: Any, module: Any, loaders: Any, datamodule: Any) -> dict[str, float]:
-    """Evaluate the test data after training, where there are any and the module can."""
     has_data = loaders is not None or (datamodule is not None and _overrides(datamodule, "test_dataloader"))
     if not (has_data and _overrides(module, "test_step")):
         return {}
@@ -221,31 +218,31 @@ def _tested(trainer: Any, module: Any, loaders: Any, datamodule: Any) -> dict[st
 
 
 class RunCallback(RunRecorder, ProbeCallback):
-    """Records a run from inside the trainer, and logs what the module does not."""
+    """Records a run, and logs its rate and training means."""
 
     def __init__(self, arm: Arm, seed: int, steps: int, told: Told) -> None:
         super().__init__(arm, seed, steps, self._end_of_interval, told)
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Take over the rate: the module's own schedulers are not stepped."""
+        """Set the rate of each step; the module's own schedulers are not stepped."""
         self._trainer = trainer
         super().on_fit_start(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Keep the numbers of a batch; stop after the last step, which Lightning ends with an evaluation."""
+        """Record a batch; stop after the last step, after which Lightning validates."""
         scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
         values = {name: value * scale if name == "loss" else value for name, value in _scalars(outputs).items()}
         if self.observe(values.get("loss", math.nan), values):
             trainer.should_stop = True
-        # Lightning counts the steps of all optimizers, also those that a scaler skips: move its end as far away.
+        # Lightning counts the steps of every optimizer and those that a scaler skips, so max_steps moves along.
         trainer.fit_loop.epoch_loop.max_steps = trainer.global_step + self.left
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """Keep a row."""
+        """Record an evaluation."""
         self._log_row(_scalars(trainer.callback_metrics))
 
     def _end_of_interval(self) -> None:
-        if not self._trainer.enable_validation:  # which else comes by itself
+        if not self._trainer.enable_validation:  # else on_validation_end does it
             self._log_row({})
 
     def _log_row(self, metrics: dict[str, float]) -> None:
@@ -256,7 +253,7 @@ class RunCallback(RunRecorder, ProbeCallback):
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Turn what Lightning refuses into a sentence; what the user's own code raises stays as it is."""
+    """Raise a refusal of Lightning's as ``BadInputError``; leave the errors of users' code as they are."""
     try:
         yield
     except Exception as error:
@@ -266,12 +263,10 @@ def _refusals() -> Iterator[None]:
 
 
 def _overrides(part: Any, method: str) -> bool:
-    """Say whether a module, or a datamodule, has a method that is not Lightning's own."""
     return not getattr(type(part), method).__module__.startswith(("lightning.", "pytorch_lightning."))
 
 
 def _scalars(values: Any) -> dict[str, float]:
-    """The numbers in what a step returned or logged, by name."""
     named = values if isinstance(values, Mapping) else {"loss": values}
     return {
         str(name): float(value)

@@ -1,4 +1,4 @@
-"""What a comparison needs of the thing that is trained."""
+"""What a comparison needs of a target."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from lrfind.compare.comparison import Arm, Run
 from lrfind.records import Finding
 
 Told = Callable[[int, str], None]
-"""Told the optimizer steps done and a few words, for showing progress."""
+"""Called with the optimizer steps done and a few words, for progress."""
 
 TRAIN_LOSS = "train_loss"
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What is known of a target before anything is trained.
+    """What is known of a target before training.
 
     Attributes:
-        epoch_steps: Optimizer steps in one pass over the data; None where the data does not say.
-        metrics: The names of what is evaluated; ``"train_loss"`` is always among them.
-        notes: What a person should know: a scheduler that is not used, say.
+        epoch_steps: Optimizer steps in one pass over the data; None if unknown.
+        metrics: The names of the metrics; ``"train_loss"`` is always among them.
+        notes: What to know of it, for example that a scheduler is not used.
     """
 
     epoch_steps: float | None
@@ -31,30 +31,24 @@ class Survey:
 
 
 class Target(Protocol):
-    """What is trained; it can be pickled, so that other processes can train it too."""
+    """What is trained, built anew for every run. It can be pickled, for other processes."""
 
     @property
     def title(self) -> str:
-        """What is trained on what, for people."""
-        ...
+        """The names of model and data, for reports."""
 
     @property
     def setting(self) -> str:
-        """What all runs have in common, as ``name=value, name=value`` or in a few words."""
-        ...
+        """What all runs share, as ``name=value, name=value`` or in a few words."""
 
     def identity(self) -> Mapping[str, Any]:
-        """Return plain data that two targets share only if they train the same thing."""
-        ...
+        """Return plain data that is equal only for targets that train the same."""
 
     def survey(self) -> Survey:
-        """Find out what there is to train and to evaluate; nothing is trained."""
-        ...
+        """Return the length of an epoch and the metrics, without training."""
 
     def find(self, schedule: str, seed: int, total_steps: int, **options: Any) -> Finding:
-        """Search a rate for a training of so many steps under a schedule; ``lrfind.SearchOptions``."""
-        ...
+        """Search a rate for ``total_steps`` under a schedule; the options are ``lrfind.SearchOptions``."""
 
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:
-        """Train one arm: the same seed gives the same weights and the same batches, whatever the arm."""
-        ...
+        """Train one arm; a seed gives the same weights and batches for every arm."""

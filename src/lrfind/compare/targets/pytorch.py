@@ -1,4 +1,4 @@
-"""A plain PyTorch training: a function that builds model, optimizer and data anew for every run."""
+"""The target for plain PyTorch: a function that builds model, optimizer and data."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from lrfind.records import Finding
 from lrfind.steps import LossFn, Step, to_loss
 
 Metrics = Callable[[nn.Module, Any], Mapping[str, Any]]
-"""``metrics(model, batch)`` returns numbers by name, means over the batch."""
+"""``metrics(model, batch)`` returns means over the batch, by name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Training:
-    """What a factory returns: all parts of one training, before it begins.
+    """The parts of one training, as a factory returns them.
 
     Attributes:
         model: The model.
-        optimizer: Its optimizer, or several; their own rate does not matter, ratios between param groups do.
+        optimizer: Its optimizer, or several. Only the ratios between the rates of their param groups matter.
         loader: The training batches.
-        loss_fn: As ``lrfind.find`` takes it.
-        step: Instead of ``loss_fn``, as ``lrfind.find`` takes it.
-        accumulate: As ``lrfind.find`` takes it.
-        validation: The batches of the validation data; without it, runs are judged by their training loss.
-        metrics: More to evaluate than the loss.
-        test: The batches of the test data, evaluated once after training; nothing is chosen by it.
+        loss_fn: As for ``lrfind.find``.
+        step: Instead of ``loss_fn``, as for ``lrfind.find``.
+        accumulate: As for ``lrfind.find``.
+        validation: The validation batches; without them, runs are judged by their training loss.
+        metrics: ``metrics(model, batch)`` returns further metrics by name, as means over the batch.
+        test: The test batches, evaluated once after training; nothing is chosen by them.
     """
 
     model: nn.Module
@@ -54,7 +54,7 @@ class Training:
 
 
 def to_training(made: Any, what: str) -> Training:
-    """Return what a factory made as a training: a ``Training``, a dict of its fields or the first four of them."""
+    """Return a ``Training`` from a factory's result: one already, a dict of its fields or a tuple of the first four."""
     if isinstance(made, tuple) and len(made) == 4:
         made = Training(*made)
     if isinstance(made, Mapping) and {"model", "optimizer", "loader"} <= set(made):
@@ -77,10 +77,10 @@ class PyTorchTarget:
     """A plain PyTorch training.
 
     Args:
-        factory: A function that returns a ``Training``, or where to import it from; called anew for every run, after
-            every generator of random numbers was seeded.
-        arguments: What the factory is called with.
-        called: What messages call the factory.
+        factory: A function that returns a ``Training``, or its name as ``"package.module:name"``. It is called for
+            every run, after all random generators have been seeded.
+        arguments: Its keyword arguments.
+        called: The name of the factory in error messages.
 
     Example:
         ``PyTorchTarget("mine.training:make", {"width": 64})``
@@ -95,16 +95,16 @@ class PyTorchTarget:
 
     @property
     def title(self) -> str:
-        """What is trained, for people."""
+        """The name of the factory."""
         return name_of_builder(self.factory)
 
     @property
     def setting(self) -> str:
-        """What all runs have in common."""
+        """The arguments."""
         return setting_of(self.arguments)
 
     def identity(self) -> Mapping[str, Any]:
-        """Return plain data that names what is trained."""
+        """See ``lrfind.compare.Target``."""
         factory = to_callable(self.factory, self.called)
         return {"factory": identity_of(factory), "arguments": identity_of(self.arguments)}
 
@@ -119,7 +119,7 @@ class PyTorchTarget:
     def find(
         self, schedule: str | None = None, seed: int = 0, total_steps: int | None = None, **options: Any
     ) -> Finding:
-        """See ``lrfind.compare.Target``; schedule and length may be left out, as of ``lrfind.find``."""
+        """See ``lrfind.compare.Target``; schedule and length are optional, as for ``lrfind.find``."""
         it = self._build(seed)
         if schedule is not None:
             options["schedule"] = schedule
@@ -152,7 +152,7 @@ def _loop(it: Training) -> PyTorchLoop:
 
 @torch.no_grad()
 def _evaluated(training: Training, part: str, batches: Iterable[Any] | None) -> dict[str, float]:
-    """Return means over all examples, by name, with ``part_`` before each name; none without batches."""
+    """Return means over all examples, as ``part_name``; empty without batches."""
     loss_of = None if training.loss_fn is None else to_loss(training.loss_fn)
     totals: dict[str, float] = {}
     examples = 0
@@ -169,7 +169,6 @@ def _evaluated(training: Training, part: str, batches: Iterable[Any] | None) -> 
 
 
 def _size(batch: Any) -> int:
-    """How many examples a batch has; 1 where it does not say."""
     if isinstance(batch, torch.Tensor):
         return len(batch) if batch.ndim else 1
     parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, (list, tuple)) else ()

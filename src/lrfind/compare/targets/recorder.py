@@ -1,4 +1,4 @@
-"""A run is a long probe: the finder's own recorder, which nothing ends early, and that keeps evaluations."""
+"""The recorder of a run: that of a probe, but nothing ends it early and it keeps evaluations."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from lrfind.optim import CLOSE, differing
 from lrfind.recorder import Recorder
 from lrfind.records import Probe, Stop
 
-EVALUATIONS = 10
-"""How often a run is evaluated, its end included."""
+EVALUATIONS = 10  # of a run, the one at its end included
 
 
 def evaluation_steps(steps: int) -> int:
-    """Return every how many optimizer steps to evaluate."""
+    """Return the optimizer steps between two evaluations."""
     return max(1, steps // EVALUATIONS)
 
 
 class RunRecorder(Recorder):
-    """Records a run: checks the rate of every step, calls ``evaluate`` when it is due, and keeps a row each time."""
+    """Records a run: checks the rate of every step, and calls ``evaluate``, which adds a row, when it is due."""
 
     is_probe = False
 
@@ -38,7 +37,7 @@ class RunRecorder(Recorder):
         self._seconds = 0.0
 
     def observe(self, loss: float, values: Mapping[str, float] | None = None) -> Stop | None:
-        """Take the loss of one batch, and whatever else was measured on it."""
+        """Take the loss of one batch, or all its values."""
         for name, value in ({"loss": loss} if values is None else values).items():
             self._trained.setdefault(f"train_{name}", []).append(value)
         before = self.steps
@@ -56,7 +55,7 @@ class RunRecorder(Recorder):
         return stop
 
     def add_row(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Keep an evaluation, one for a step; return what was kept beside the metrics: the rate, means of training."""
+        """Keep one evaluation per step; return the rate and training means that were added to it, else nothing."""
         if self.steps == (self._rows[-1].step if self._rows else 0):
             return {}
         trained = {name: sum(values) / len(values) for name, values in self._trained.items()}
@@ -68,11 +67,11 @@ class RunRecorder(Recorder):
 
     @property
     def left(self) -> int:
-        """How many steps are still to be made."""
+        """The number of steps to go."""
         return len(self.probe.lrs) - self.steps
 
     def run(self, tested: Mapping[str, Any]) -> Run:
-        """Return the run."""
+        """Return the run with its metrics on test data."""
         if not self._rows:
             raise BadInputError("the training data gave no batch; check the loader, its batch_size and drop_last.")
         span = min(self._lrs), max(self._lrs)

@@ -1,4 +1,4 @@
-"""What builds a part of a target: a callable, or its name as ``package.module:name``."""
+"""Building the parts of a target from a callable or its name, ``package.module:name``."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ import lrfind
 from lrfind.errors import BadInputError, LRFindError
 
 Builder = Callable[..., Any] | str
-"""A class or function, or where to import it from."""
+"""A class, a function or a ``package.module:name``."""
 
 
 def to_callable(builder: Builder, argument: str) -> Callable[..., Any]:
-    """Return what a builder stands for; ``argument`` is what messages call it."""
+    """Return the callable; ``argument`` is its name in error messages."""
     if isinstance(builder, str):
         return cast(Callable[..., Any], imported(builder, argument))
     if not callable(builder) or isinstance(builder, nn.Module):
@@ -58,7 +58,7 @@ def imported(name: str, argument: str) -> Any:
 
 
 def described(error: BaseException) -> str:
-    """Return an error's type and message in a line, and the last place in the user's own code that it came through."""
+    """Return an error's type and message in one line, with the innermost line of the user's code."""
     words = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".: ")
     installed = (*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), str(Path(lrfind.__file__).parent))
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
@@ -68,7 +68,7 @@ def described(error: BaseException) -> str:
 
 @contextmanager
 def faults_of(what: str) -> Iterator[None]:
-    """Turn what the user's own code raises into an error that says where."""
+    """Raise errors of the user's code as ``LRFindError``, which says where."""
     try:
         yield
     except LRFindError:
@@ -78,7 +78,7 @@ def faults_of(what: str) -> Iterator[None]:
 
 
 def build(builder: Builder, arguments: Mapping[str, Any], argument: str) -> Any:
-    """Build a part, with copies of the modules among its arguments: no run trains what another one has trained."""
+    """Build a part, with copies of the modules among its arguments, which another run may have trained."""
     make, memo = to_callable(builder, argument), dict[int, Any]()
     given = {name: deepcopy(each, memo) if isinstance(each, nn.Module) else each for name, each in arguments.items()}
     with faults_of(argument):
@@ -86,7 +86,7 @@ def build(builder: Builder, arguments: Mapping[str, Any], argument: str) -> Any:
 
 
 def name_of_builder(builder: Builder) -> str:
-    """Return what is built, for people: the last part of a name."""
+    """Return the last part of the builder's name."""
     if isinstance(builder, partial):
         return name_of_builder(builder.func)
     name = builder if isinstance(builder, str) else getattr(builder, "__qualname__", type(builder).__name__)
@@ -94,5 +94,5 @@ def name_of_builder(builder: Builder) -> str:
 
 
 def setting_of(*arguments: Mapping[str, Any]) -> str:
-    """Return arguments in words."""
+    """Return arguments as ``name=value, name=value``."""
     return ", ".join(f"{name}={value}" for each in arguments for name, value in each.items())
