@@ -25,7 +25,7 @@ def figure(value: float) -> str:
 
 
 def as_fine_as(reference: float, digits: int = 3) -> Show:
-    """Return a function that writes numbers with the decimals that so many digits of a reference take."""
+    """Return a function that writes numbers with as many decimals as ``digits`` digits of a reference need."""
     if not math.isfinite(reference) or reference == 0:
         return figure
     decimals = digits - 1 - math.floor(math.log10(abs(reference)))

@@ -106,7 +106,7 @@ def _names_in(code: CodeType) -> tuple[str, ...]:
 
 
 def names_of(function: FunctionType) -> tuple[str, ...]:
-    """Return the global and module names that a function of the user's mentions; none for a library's function."""
+    """Return the global and module names that a user's function mentions; none for a library's function."""
     given = function.__globals__
     return _names_in(function.__code__) if is_of_user_by(given.get("__name__"), given.get("__file__")) else ()
 

@@ -39,7 +39,7 @@ _PLAIN = {"weight_decay": 0.0, "fused": None, "capturable": False, "foreach": No
 
 
 def reply_of(optimizer: Optimizer) -> Reply | None:
-    """Return how an optimizer replies to its rate; None if unknown, such as if its class takes other arguments.
+    """Return how an optimizer replies to its rate; None if unknown, for example if its class takes other arguments.
 
     The optimizer itself is not touched; the global generators are, if its class draws from them.
     """

@@ -165,7 +165,7 @@ def rules_out(curve: Curve, lr: float) -> bool:
 
 
 def standard_edge(curve: Curve, steps: float | None = None) -> float:
-    """Return the edge as a rate of training of so many steps, had the ramp taken ``USUAL_DENSITY`` steps per octave."""
+    """Return the edge as a rate of training (of ``steps`` steps), had the ramp ``USUAL_DENSITY`` steps per octave."""
     pace = PACE_ADAPTIVE if is_adaptive(curve) else PACE
     faster = min(max(log2(USUAL_DENSITY / density(curve)), -FARTHEST), FARTHEST)
     return float(in_training(curve, edge(curve), steps) / 2 ** (pace * faster))

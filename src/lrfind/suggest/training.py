@@ -85,7 +85,7 @@ def with_length_of(training: Training, schedule: Any) -> Training:
     own, unit = getattr(schedule, "length", None), getattr(schedule, "unit", None)
     if own is None or training.total_steps is not None or training.epochs is not None:
         return training
-    if unit is None and not training.steps_per_epoch:  # nobody knows which
+    if unit is None and not training.steps_per_epoch:  # steps or epochs: unknown
         return training
     if unit == "epoch" or (unit is None and own < training.steps_per_epoch):
         return replace(training, epochs=own)
