@@ -230,7 +230,7 @@ class TestFind:
     ):
         sgd = f"find {MINE_OF} --optimizer SGD --optimizer.lr 0.1"
         assert run(monkeypatch, f"{sgd} {words} --out said.json") == 0
-        hint = "How long training will be was not said" in capsys.readouterr().out
+        hint = "How long training will be is not known" in capsys.readouterr().out
         assert run(monkeypatch, f"{sgd} {same or '--epochs 1000'} --out same.json") == 0
         said, other = (lrfind.Finding.load(name).lr for name in ("said.json", "same.json"))
         assert (said == other) == (same is not None)

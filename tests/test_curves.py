@@ -56,11 +56,20 @@ def test_an_exploding_tail_does_not_drown_the_trend():
 
 @pytest.mark.parametrize(
     ("losses", "message"),
-    [([math.nan] * 3, "not finite from the first step at lr=1e-06"), ([1.0] * 3 + [math.inf] * 3, "only 3 of 6")],
+    [
+        ([math.nan] * 3, "not finite from the first step at lr=1e-06"),
+        ([1.0] * 3 + [math.inf] * 3, "not finite from step 4 at lr=.*data"),
+        ([1.0, 1.2] * 10 + [math.nan] * 3, "not finite from step 21 at lr=.*data"),
+    ],
 )
 def test_what_cannot_be_read(losses, message):
     with pytest.raises(ProbeError, match=message):
         to_curve(record_of(losses, "non-finite"))
+
+
+@pytest.mark.parametrize("last", [[1.1, 0.7, 0.5, 0.2], [1.1, 1.2, 1.4, 1.8]])
+def test_losses_that_overflow_after_they_had_changed_can_be_read(last):
+    assert to_curve(record_of([1.0, 1.2] * 10 + last + [math.inf] * 3, "non-finite")).stop == "non-finite"
 
 
 @given(some_losses, st.integers(-50, 50), st.integers(-6, 6))

@@ -10,10 +10,11 @@ from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import ramp
 from lrfind.search import search
+from lrfind.strategies.notes import with_advice
 from lrfind.strategies.range_test import RangeTest
 from lrfind.strategies.reading import is_slower_than
 from lrfind.strategies.replicated import CLOSER, Replicated
-from lrfind.suggest.calibrated import SHORTER
+from lrfind.suggest.calibrated import SHORTER, Reading, reading_of
 from lrfind.suggest.closer import closer
 from lrfind.suggest.edges import edge, onset
 
@@ -232,7 +233,7 @@ def test_a_ramp_that_cannot_be_read_is_left_out_and_said():
     found = Replicated().propose([finding.records[0], flat, finding.records[2]])
     lrs = [RangeTest().read(finding.records[index]) for index in (0, 2)]
     assert found.lr == pytest.approx(math.sqrt(lrs[0] * lrs[1]))
-    assert found.notes == ("1 of 3 ramps could not be read.",)
+    assert found.notes[-1] == "1 of 3 ramps could not be read."
 
 
 def test_a_first_ramp_that_cannot_be_read_is_refused():
@@ -258,3 +259,39 @@ def test_a_budget_below_the_shortest_search_is_refused(budget):
         Replicated(budget=budget)
     Replicated(budget=48)
     Replicated(RangeTest(steps=30), budget=30)
+
+
+def test_a_rate_that_leans_by_nine_tenths_on_the_usual_one_is_unsure():
+    first = replace(flat_then_diverging(fall=0.1), optimizer="Adam")
+    for leaning, is_read in ((0.89, True), (0.91, False)):
+        assert Reading(1e-3, "prior", leaning).is_read == is_read
+    found = RangeTest(total_steps=2000).find([first])
+    assert reading_of(to_curve(first), found.length).leaning > 0.9
+    assert "unsure: it rests on what is usual for Adam" in str(found)
+
+
+@pytest.mark.parametrize("steps", [400, 2000])
+def test_one_note_says_what_to_do_about_a_short_training(steps):
+    first = replace(flat_then_diverging(fall=0.1), optimizer="Adam")
+    said = str(with_advice(RangeTest(total_steps=steps).find([first])))
+    assert ("take more steps" in said.replace("\n  ", " ")) == (steps == 2000)
+    assert ("Train in full" in said.replace("\n  ", " ")) == (steps == 400)
+
+
+@pytest.mark.parametrize("length", [{}, {"epochs": 50}, {"total_steps": 2000}])
+def test_a_length_that_is_not_known_is_said_until_it_is(length):
+    first = replace(made_up(noise=0.001), optimizer="Adam", steps_per_epoch=40.0)
+    found = RangeTest(**length).find([first])
+    assert any("is not known" in note for note in found.notes) == (not length)
+    assert not any("is not known" in note for note in found.at(epochs=50).notes)
+
+
+def test_what_a_rate_loses_is_said_beside_what_the_found_one_does():
+    found = RangeTest(total_steps=2000).find([replace(made_up(noise=0.001), optimizer="Adam")])
+    far, near = found.judge(found.lr / 16), found.judge(found.lr * 1.02)
+    assert far.found_regret == near.found_regret == found.judge(found.lr).regret
+    for judged in (far, near):
+        assert f"{judged.regret:.1%}" in judged.sentence
+        assert f"{judged.found_regret:.1%}" in judged.sentence
+        assert ("of the benchmark's trainings" in judged.sentence) == (judged.certainty >= 0.5)
+    assert far.certainty >= 0.5

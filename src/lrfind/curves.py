@@ -172,7 +172,7 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
     but do not distort the trend before it. A loss that drifts up before it falls counts as level until then.
 
     Raises:
-        ProbeError: If fewer than ``START`` losses are finite.
+        ProbeError: If fewer than ``START`` losses are finite, or the last ones are not and none before had moved.
     """
     lrs, losses = np.asarray(record.lrs), np.asarray(record.losses)
     finite = np.isfinite(losses)
@@ -183,6 +183,8 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
     smooth = smoother(known, at, octaves) @ capped if octaves > 0 else np.interp(at, known, capped)
     if not is_spiky:
         level, smooth = _without_drift(level, smooth, noise)
+    if record.stop == "non-finite" and _is_flat(smooth[finite], losses[finite], level, noise):
+        raise ProbeError(_unreadable(record, int(finite.sum())))
     told = {name: getattr(record, name) for name in ("stop", "optimizer", "is_fresh", "reply", "used")}
     return Curve(lrs, np.where(finite, losses, np.nan), smooth, noise, level, is_spiky=is_spiky, **told)
 
@@ -239,12 +241,19 @@ def _deviation(losses: Array) -> float:
     return float(np.median(np.abs(np.diff(losses)))) / 0.954
 
 
+def _is_flat(smooth: Array, losses: Array, level: float, noise: float) -> bool:
+    """Say whether the losses neither fell nor rose beyond their noise: then no rate of them was too high."""
+    room = max(2.0 * noise, spread_of(losses[:START]))
+    return float(np.abs(smooth - level).max()) <= room and float(losses[-PATIENCE:].max()) <= level + room
+
+
 def _unreadable(record: Record, finite: int) -> str:
-    rate = f"at lr={record.lrs[0]:.3g}" if record.lrs else ""
-    if finite == 0:
+    if record.stop == "non-finite" or not finite:
+        last = int(np.isfinite(record.losses).nonzero()[0].max(initial=-1)) + 1
+        rate = f" at lr={record.lrs[last]:.3g}" if record.lrs else ""
+        where = f"step {last + 1}{rate} on" if finite else f"the first step{rate}"
         return (
-            f"the loss was not finite from the first step {rate}; check the data and the loss "
-            f"for NaN or infinity, or lower min_lr."
+            f"the loss was not finite from {where}; check the data and the loss for NaN or infinity, or lower min_lr."
         )
     return (
         f"only {finite} of {len(record.losses)} losses were finite (the probe ended as {record.stop!r}); "

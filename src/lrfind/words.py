@@ -100,7 +100,7 @@ def how_sure(finding: Finding) -> tuple[str, str]:
         if judged.regret <= loses and high <= wide * low and judged.shown >= shown
     )
     word = "unsure" if finding.length.is_short else next(words, "unsure")
-    return word, f"{where}, and most of that is often as good"
+    return word, where
 
 
 def in_use(finding: Finding) -> str:

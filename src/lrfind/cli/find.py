@@ -111,14 +111,9 @@ def _conclude(finding: Finding, advice: list[str], given: Mapping[str, Any]) -> 
 
 
 def _advice(finding: Finding, given: Mapping[str, Any], arguments: list[str]) -> list[str]:
-    """Say what would make the rate more certain: the length of training, or a comparison of rates."""
+    """Say how to compare rates where training is short."""
     from lrfind.strategies.notes import rates_to_try
 
-    if finding.total_steps is None and finding.epochs is None:
-        return [
-            "How long training will be was not said; with --epochs, --total-steps or --trainer.max_epochs, the rate is "
-            "chosen for that length."
-        ]
     rates = rates_to_try(finding) if finding.schedule == "constant" else []  # rates given by hand are held constant
     if not rates:
         return []

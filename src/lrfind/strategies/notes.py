@@ -10,6 +10,7 @@ from lrfind.records import Finding, Record
 from lrfind.suggest.calibrated import Evidence, Reading
 from lrfind.suggest.edges import edge, fall, has_edge, is_saturated, is_weak
 from lrfind.suggest.replies import highest, reply_to
+from lrfind.suggest.training import SHORT
 
 AROUND = 4
 """For short trainings, rates this many times lower and higher should be tried."""
@@ -24,6 +25,7 @@ def notes_on(record: Record, curve: Curve, reading: Reading, *, share: float, st
 
 def _evidence(curve: Curve, rests_on: Evidence, leaning: float, steps: float | None) -> str:
     remedy = "larger batches" if curve.is_spiky else "more steps or larger batches"
+    is_short = steps is not None and steps < SHORT  # for which there is other advice
     if rests_on == "none":
         return (
             f"The steps of {curve.optimizer} do not follow its rate once it has begun, so that a ramp shows nothing; "
@@ -46,13 +48,13 @@ def _evidence(curve: Curve, rests_on: Evidence, leaning: float, steps: float | N
         whose = f"what is usual for {curve.optimizer}" if curve.is_fresh else f"the {curve.used:.2g} that training has"
         return (
             f"The loss fell by {max(fall(curve), 0.0) / curve.noise:.1f} times its noise, so the rate leans by "
-            f"{leaning:.0%} on {whose}; for more evidence take {remedy}."
+            f"{leaning:.0%} on {whose}{'' if is_short else f'; for more evidence take {remedy}'}."
         )
     if is_weak(curve):
         why = " Single losses lie far above the others, and more steps would not help." if curve.is_spiky else ""
         return (
             f"The loss fell by no more than its noise, so the rate rests on where it began to rise; the evidence is "
-            f"weak: take {remedy}.{why}"
+            f"weak{'' if is_short else f': take {remedy}'}.{why}"
         )
     return ""
 

@@ -23,6 +23,7 @@ _KINDS = (
     ("epochs", Real, "a number"),
 )
 LENGTHS = ("total_steps", "epochs")
+UNKNOWN = "How long training will be is not known; with epochs or total_steps, the rate is chosen for that length."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,13 @@ class RangeTest:
         """Return the finding from the records of one or more ramps; ``ProbeError`` if they cannot be read."""
         training, is_assumed = self._planned(records[0])
         finding, note = Ramps(records, self.method, training).finding(), getattr(self.schedule, "note", "")
+        is_unknown = training.total_steps is None and training.epochs is None
         if is_assumed and not note:
             name = name_of(self.schedule)
             note = f"How long training will be is not known, so {name} was read as constant; pass total_steps=."
             finding = replace(finding, final_fraction=None)
+        elif is_unknown and finding.is_calibrated:
+            note = f"{note} {UNKNOWN}".strip()
         return replace(finding, notes=(*filter(None, (note,)), *finding.notes))
 
     def read(self, record: Record) -> float:

@@ -72,6 +72,7 @@ class Judgement:
         found: The rate that was found.
         verdict: ``"better"``, ``"as good"`` or ``"worse"`` than the found rate: the likeliest of them, sure or not.
         regret: How much of what training learns the rate is expected to lose, in [0, 1].
+        found_regret: The same of the found rate.
         certainty: The share of the benchmark's trainings for which the verdict was right, that far from the reading.
         is_short: Whether training is shorter than the benchmark's, which then say little of it.
         shown: The share of ramps that show something of this training; the others give only what is usual.
@@ -81,6 +82,7 @@ class Judgement:
     found: float
     verdict: Verdict
     regret: float
+    found_regret: float
     certainty: float
     is_short: bool = False
     shown: float = 1.0
@@ -109,25 +111,38 @@ class Judgement:
     @property
     def sentence(self) -> str:
         """The judgement in a sentence."""
-        if abs(self.lr / self.found - 1) < SAME:
+        if self._is_found:
             return f"lr {self.lr:.3g} is the found rate; against the best rate, {self.expected}."
         than = "as" if self.verdict == "as good" else "than"
-        right = "" if self.is_short else f" (this was so for {self.certainty:.0%} of the benchmark's trainings)"
+        share = f"a rate so far off was {self._verdict} in {self.certainty:.0%} of the benchmark's trainings"
+        right = f" ({share})" if self._is_likely else ""
         return f"lr {self.lr:.3g} {self.words} {than} the found {self.found:.3g}, {self.expected}{right}."
 
     @property
     def words(self) -> str:
         """The verdict and how sure it is, such as "may well be worse"."""
-        is_likely = self.certainty >= 0.5 and not self.is_short
-        sure = "is" if self.is_sure else "may well be" if is_likely else "may be"
-        return f"{sure} {'about as good' if self.verdict == 'as good' else self.verdict}"
+        sure = "is" if self.is_sure else "may well be" if self._is_likely else "may be"
+        return f"{sure} {self._verdict}"
 
     @property
     def expected(self) -> str:
         """What the rate costs, in words."""
         if self.is_short:
             return "how much it loses could not be told: training is shorter than the benchmark's"
-        return f"expected to lose {self.regret:.1%} of what training learns"
+        beside = "" if self._is_found else f", the found one {self.found_regret:.1%}"
+        return f"expected to lose {self.regret:.1%} of what training learns{beside}"
+
+    @property
+    def _is_found(self) -> bool:
+        return abs(self.lr / self.found - 1) < SAME
+
+    @property
+    def _is_likely(self) -> bool:
+        return self.certainty >= 0.5 and not self.is_short
+
+    @property
+    def _verdict(self) -> str:
+        return "about as good" if self.verdict == "as good" else self.verdict
 
 
 def judge(lr: float, found: float, known: float, rests_on: Evidence) -> Judgement:
@@ -136,10 +151,10 @@ def judge(lr: float, found: float, known: float, rests_on: Evidence) -> Judgemen
     regret, worse = expected(lr, known, table)
     than, others = expected(found, known, table)
     if abs(regret - than) <= CLOSE:
-        return Judgement(lr, found, "as good", regret, 1 - max(worse, others))
+        return Judgement(lr, found, "as good", regret, than, 1 - max(worse, others))
     if regret > than:
-        return Judgement(lr, found, "worse", regret, worse if found == known else max(worse - others, 0.0))
-    return Judgement(lr, found, "better", regret, max(others - worse, 0.0))
+        return Judgement(lr, found, "worse", regret, than, worse if found == known else max(worse - others, 0.0))
+    return Judgement(lr, found, "better", regret, than, max(others - worse, 0.0))
 
 
 def expected(lr: float, reading: float, table: tuple[Table, Table]) -> tuple[float, float]:
