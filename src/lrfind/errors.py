@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Real
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +18,12 @@ class LRFindError(Exception):
 
 class BadInputError(LRFindError, ValueError):
     """An argument, a file or an object that cannot be used as it is."""
+
+
+def check_rate(lr: object) -> None:
+    """Check that a rate is a number, positive and finite."""
+    if not isinstance(lr, Real) or not 0 < float(lr) < math.inf:
+        raise BadInputError(f"lr must be a number, positive and finite, got {lr!r}.")
 
 
 class ProbeError(LRFindError, RuntimeError):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from typing_extensions import Unpack
 
-from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
+from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError, check_rate
 from lrfind.isolation import generators_kept
 from lrfind.loggers import Metrics, log_search
 from lrfind.loop import Loop
@@ -51,6 +51,8 @@ class Verifier(ABC):
     _apply = True
 
     def __init__(self, lr: float | None) -> None:
+        if not isinstance(self, Finder):
+            check_rate(lr)
         self.lr = lr
         self.findings: list[Finding] = []
         self._groups: list[int] = []
@@ -69,7 +71,8 @@ class Verifier(ABC):
     def span(self) -> tuple[float, float]:
         """The least and the greatest rate read back so far; ``RateNotAppliedError`` if no step was watched."""
         if self.applied is None or not self.applied.steps:
-            raise RateNotAppliedError("no step was watched: nothing has been trained with this callback.")
+            why = "nothing has been trained with this callback" if self._apply else "apply=False watches nothing"
+            raise RateNotAppliedError(f"no step was watched: {why}.")
         return self.applied.least, self.applied.greatest
 
     def _begin(self, trainer: Any, *, is_resumed: bool = False) -> None:
@@ -137,7 +140,7 @@ class Finder(Verifier):
         names = {*inspect.signature(type(self)).parameters, *NAMES}
         options = cast(SearchOptions, with_names(options, names, stacklevel=self._depth))
         to_strategy(**options)
-        if every is not None and every < 1:
+        if every is not None and not (isinstance(every, int) and every >= 1):
             raise BadInputError(f"every must be a number of epochs, at least 1, got {every=}.")
         if every is not None and options.get("resume") is not None:
             raise BadInputError("resume= is for the one search at the start; leave it out where every= asks for more.")

@@ -93,6 +93,7 @@ def with_options(function: F) -> F:
     given = inspect.signature(function)
     first = [parameter for parameter in given.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
     kinds = {name: kind.__forward_arg__ for name, kind in SearchOptions.__annotations__.items()}
+    places = [parameter.name for parameter in first if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
     options = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS.get(name), annotation=kinds[name])
         for name in NAMES
@@ -101,6 +102,9 @@ def with_options(function: F) -> F:
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
+        if len(args) > len(places):
+            kinds = ", ".join(type(each).__name__ for each in args)
+            raise BadInputError(f"{function.__name__} takes ({', '.join(places)}), all else by name, got ({kinds}).")
         return function(*args, **with_names(kwargs, signature.parameters))
 
     checked.__signature__ = signature  # type: ignore[attr-defined]

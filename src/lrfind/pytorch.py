@@ -225,6 +225,20 @@ def _faults_of_step(loss_fn: Any, step: Any, accumulate: Any) -> Iterator[str]:
     for name, function, kinds in (("loss_fn", loss_fn, "a function or a criterion"), ("step", step, "a function")):
         if function is not None and (isinstance(function, type) or not callable(function)):
             yield f"{name} must be {kinds}, got {_described(function)}."
+    for call, function in (("loss_fn(model, batch)", loss_fn), ("step(model, optimizer, batch)", step)):
+        if function is not None and not _takes(function, call.count(",") + 1):
+            yield f"{call} is how it is called, and this one takes other arguments."
+
+
+def _takes(function: Any, count: int) -> bool:
+    """Say whether a function can be called with so many arguments; so it can where that is not known."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:
+        pass
+    return True
 
 
 def _kind(value: Any) -> str:

@@ -254,7 +254,8 @@ class Finding(Plain):
 
         lead = as_list(optimizer)[0]
         given = type(lead).__name__
-        if self.optimizer not in ("", given) and hasattr(lead, "param_groups"):
+        is_other = self.optimizer.removesuffix("W") not in ("", given.removesuffix("W"))  # AdamW's rates mean the same
+        if is_other and hasattr(lead, "param_groups"):
             said = f"lr={self.lr:.3g} was found for {self.optimizer} and is applied to {given}"
             warnings.warn(f"{said}, whose rates mean something else; search with {given}.", stacklevel=2)
         return apply_rate(optimizer, self.lr, scheduler, ratios=self.ratios, max_lr=self.max_lr)

@@ -68,6 +68,8 @@ def _kept(path: str | os.PathLike[str] | None, ranks: Ranks) -> Iterator[tuple[S
     if path is None:
         yield (), lambda records: None
         return
+    if not isinstance(path, (str, os.PathLike)):
+        raise BadInputError(f"resume must be the path of a file, got {path!r}.")
     file = Path(path)
 
     def keep(records: Sequence[Record]) -> None:

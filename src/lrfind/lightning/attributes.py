@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from lrfind.errors import RateNotAppliedError
+from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.isolation import Kept, generators_kept
 from lrfind.lightning.framework import LOGGER_NAMES, package_of
 from lrfind.loop import quiet
@@ -42,6 +42,8 @@ def apply(finding: Finding, model: Any, *, attr: str | None = None, optimizer: i
     Warns:
         UserWarning: If what the optimizer reads is unknown.
     """
+    if not isinstance(finding, Finding):
+        raise BadInputError(f"apply takes (finding, model) in this order, got a {type(finding).__name__} first.")
     wiring = trace(model, finding.lr, finding.ratios, attr=attr, optimizer=optimizer)
     kind = type(model).__name__
     values, name = wiring.values, attr or (*wiring.read, *wiring.unread, "lr")[0]

@@ -16,7 +16,7 @@ from lrfind.finder import Finder, Training, Verifier
 from lrfind.isolation import generators_kept
 from lrfind.lightning.attributes import Wiring, get, mismatch_error, named_rates, put, trace, unread_error
 from lrfind.lightning.framework import callback_bases, send_back
-from lrfind.lightning.loop import LightningLoop, chosen_optimizers
+from lrfind.lightning.loop import LightningLoop, checked_index, chosen_optimizers
 from lrfind.loggers import Metrics
 from lrfind.optim import counts, driving, handling_groups
 from lrfind.options import SearchOptions, with_meanings
@@ -42,7 +42,7 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
 
     def __init__(self, lr: float, *, optimizer: int | None = None) -> None:
         super().__init__(lr)
-        self._optimizer = optimizer
+        self._optimizer = checked_index(optimizer)
 
     def on_init_end(self, *_: Any, **__: Any) -> None:
         """Refuse Hugging Face's Trainer, which calls this first; Lightning's never does."""
@@ -135,7 +135,7 @@ class LRFinder(Finder, VerifyLR):
         **options: Unpack[SearchOptions],
     ) -> None:
         super().__init__(apply=apply, every=every, **options)
-        self._optimizer, self._attr = optimizer, attr
+        self._optimizer, self._attr = checked_index(optimizer), attr
 
     def _begin(self, trainer: Any, *, is_resumed: bool = False) -> None:
         send_back(trainer, self)

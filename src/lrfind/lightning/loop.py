@@ -219,6 +219,13 @@ class ProbeCallback(Recorder, *callback_bases()):  # type: ignore[misc]
         return float(loss) * (trainer.accumulate_grad_batches if module.automatic_optimization else 1)
 
 
+def checked_index(index: int | None) -> int | None:
+    """Return the index of an optimizer, or None; refuse what is neither."""
+    if index is not None and not isinstance(index, int):
+        raise BadInputError(f"optimizer must be the index of an optimizer, 0 or more, got {index!r}.")
+    return index
+
+
 def chosen_optimizers(trainer: Any, index: int | None = None) -> list[torch.optim.Optimizer]:
     """Return the trainer's optimizers that are searched: one by its index, or all."""
     optimizers: list[torch.optim.Optimizer] = [each for each in trainer.optimizers if each.param_groups]

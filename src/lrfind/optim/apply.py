@@ -119,6 +119,8 @@ def _check(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
         check_hooks(optimizer)
     for item in schedulers:
         name = type(item).__name__
+        if hasattr(item, "param_groups"):
+            raise BadInputError(f"apply takes the optimizer and then the scheduler, got {name} as the scheduler.")
         if not is_scheduler(item):
             raise BadInputError(f"{name} has no attribute optimizer, which says whose rates it changes; {REMEDY}.")
         if not driving(each, item):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lrfind.curves import Curve, to_curve
-from lrfind.errors import BadInputError, ProbeError
+from lrfind.errors import BadInputError, ProbeError, check_rate
 from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.strategies.notes import notes_on
 from lrfind.suggest import METHODS, to_rule
@@ -143,9 +143,7 @@ def check_readable(finding: Finding, what: str) -> None:
 
 def judged(finding: Finding, lr: float) -> Judgement:
     """Return what the records of a finding say of a rate; see ``lrfind.Finding.judge``."""
-    given: object = lr
-    if not isinstance(given, (int, float)) or not 0 < given < math.inf:
-        raise BadInputError(f"lr must be a number, positive and finite, got {lr!r}.")
+    check_rate(lr)
     check_readable(finding, "judge a rate")
     ramps = Ramps(finding.records, "calibrated", finding.length)
     rests_on = reading_of(ramps.curve, ramps.training).rests_on
