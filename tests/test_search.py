@@ -627,3 +627,15 @@ def test_the_found_rate_is_judged_as_what_it_is_and_a_word_is_no_rate():
     assert "is the found rate" in str(finding.judge(finding.lr))
     with pytest.raises(BadInputError, match="must be a number"):
         finding.judge("1e-3")
+
+
+def test_a_slow_first_batch_is_waited_for_and_is_not_in_the_time_left(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("lrfind.progress.perf_counter", lambda: now[0])
+    shown = Display(lambda *_: None, Replicated())
+    shown.on_round([RangeTest(steps=101)._probe()])
+    assert "waiting for the first batch" in shown.line
+    for seconds in (9.0, 9.1, 9.2):
+        now[0] = seconds
+        shown.on_step(1e-6, 1.0)
+    assert "10 s left" in shown.line

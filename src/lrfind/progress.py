@@ -33,18 +33,19 @@ class Display:
         self._show, self._strategy, self._every = show, strategy, every
         self._probes: list[Probe] = []
         self._done = self._steps = self._steps_before = 0
-        self._begun = perf_counter()
-        self._next = self._begun + wait
+        self._begun = 0.0  # the end of the first step, which takes longer than others
+        self._next = perf_counter() + wait
         self._best = self.line = ""
 
     def on_round(self, probes: Sequence[Probe]) -> None:
         """Take the probes of one more round."""
         self._probes = [*self._probes[: self._done], *probes]
-        self._say("")
+        self._say("" if self._begun else "waiting for the first batch")
 
     def on_step(self, lr: float, loss: float) -> None:
         """Take one more step of a probe."""
         self._steps += 1
+        self._begun = self._begun or perf_counter()
         if perf_counter() >= self._next:
             self._say(f"lr {lr:.1e}  loss {loss:<7.3g}")
 
@@ -68,10 +69,11 @@ class Display:
 
     def _left(self) -> str:
         """Return how long the known probes may take at most."""
-        if not self._steps:
+        done = self._steps_before + self._steps - 1
+        if not self._steps or not done:
             return ""
         left = sum(len(probe.lrs) for probe in self._probes[self._done :]) - self._steps
-        seconds = (perf_counter() - self._begun) / (self._steps_before + self._steps) * left
+        seconds = (perf_counter() - self._begun) / done * left
         return f"{seconds:.0f} s left" if seconds < 120 else f"{seconds / 60:.0f} min left"
 
 
