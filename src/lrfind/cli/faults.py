@@ -44,11 +44,11 @@ def spoken_faults(*, advice: str = "") -> Iterator[None]:
 
 @contextmanager
 def misuse() -> Iterator[None]:
-    """Raise ``BadInputError`` as ``UsageError``."""
+    """Raise ``BadInputError`` as ``UsageError``, with options in place of arguments."""
     try:
         yield
     except BadInputError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(re.sub(r"(?<!-)\b(lrs|schedules|seeds|cycles)\b=?(?! \()", r"--\1", str(error))) from error
 
 
 @contextmanager

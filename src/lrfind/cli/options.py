@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from lrfind.cli.faults import WHAT_TO_TRAIN, UsageError
+from lrfind.compare.arms import RATE_NAMES
 
 PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 """For commands that pass on ``--model.*``, ``--data.*``, ``--trainer.*``, ``--task.*`` and ``--config``."""
@@ -106,6 +107,8 @@ def parse_settings(settings: list[str]) -> dict[str, tuple[str, ...]]:
         key, _, values = text.partition("=")
         if not re.fullmatch(r"\w+(\.\w+)+", key) or not values:
             raise UsageError(f"--set: write --set model.NAME=VALUE,VALUE, or data., task., trainer., got {text!r}.")
+        if key.rpartition(".")[2] in RATE_NAMES:
+            raise UsageError(f"--set: each arm has its own rate, whatever {key} is; write --lrs {values}.")
         if key in each:
             raise UsageError(f"--set: {key} is given twice; write its values with commas.")
         words = re.split(r",(?![^\[({]*[\])}])", values)  # not within brackets
