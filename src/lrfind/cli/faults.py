@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrfind.errors import BadInputError, LRFindError, MissingExtraError
+from lrfind.errors import TYPO, BadInputError, LRFindError, MissingExtraError
 
 FAILED = 1
 MISUSED = 2
@@ -98,7 +98,7 @@ def condensed(message: str, parser: Any = None) -> str:
     words = re.sub(r"\. Got value: ", ", got ", words)
     if unknown := re.search(r"[Uu]nrecognized arguments: ((--[^\s=]*).*|.*)", words):
         known = [] if parser is None else [f"--{name}" for name, _ in parser.get_defaults().items()]
-        near = get_close_matches(unknown[2] or "", known, n=1, cutoff=0.75)
+        near = get_close_matches(unknown[2] or "", known, 1, TYPO)
         remedy = f"did you mean {near[0]}?" if near else "--print_config lists what there is."
         return f"no such argument: {unknown[1]}; {remedy}"
     if "'init_args." in words or "'class_path'" in words:

@@ -31,6 +31,10 @@ def show(
     with spoken_faults():
         if as_html and as_json:
             raise UsageError("give --html or --json, not both.")
+        if file.is_dir() and not (file / "report.json").exists():
+            below = [str(path.parent) for path in sorted(file.rglob("report.json"))]
+            hint = f"there is one in {', '.join(below)}." if below else "name a file, or the folder of a comparison."
+            raise BadInputError(f"{file} has no report.json; {hint}")
         from lrfind.cli.views import show_comparison, show_finding
         from lrfind.codec import read_json
         from lrfind.compare.comparison import Comparison
