@@ -31,17 +31,13 @@ def show(
     with spoken_faults():
         if as_html and as_json:
             raise UsageError("give --html or --json, not both.")
-        if file.is_dir() and not (file / "report.json").exists():
-            below = [str(path.parent) for path in sorted(file.rglob("report.json"))]
-            hint = f"there is one in {', '.join(below)}." if below else "name a file, or the folder of a comparison."
-            raise BadInputError(f"{file} has no report.json; {hint}")
         from lrfind.cli.views import show_comparison, show_finding
         from lrfind.codec import read_json
         from lrfind.compare.comparison import Comparison
         from lrfind.records import Finding
         from lrfind.report import write_finding_page, write_report
 
-        path = file / "report.json" if file.is_dir() else file
+        path = _report_in(file) if file.is_dir() else file
         data = read_json(path, "a finding or a comparison")
         schema = data.get("schema")
         if schema not in (Finding.schema, Comparison.schema):
@@ -59,3 +55,12 @@ def show(
             print(page if page.exists() else write_report(kept, path.parent))
         else:
             show_comparison(Console(highlight=False), kept)
+
+
+def _report_in(folder: Path) -> Path:
+    report = folder / "report.json"
+    if report.exists():
+        return report
+    below = [str(path.parent) for path in sorted(folder.rglob("report.json"))]
+    hint = f"there is one in {', '.join(below)}." if below else "name a file, or the folder of a comparison."
+    raise BadInputError(f"{folder} has no report.json; {hint}")
