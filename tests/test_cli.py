@@ -162,7 +162,7 @@ class TestFind:
         said = capsys.readouterr().out
         finding = lrfind.Finding.load("kept/f.json")
         assert said.startswith(str(finding).splitlines()[0])
-        assert "the optimizer reads self.lr of Net" in said
+        assert f"To train with it: --model.lr {finding.lr:.3g}" in said
         assert "▲" in said
         assert "\x1b" not in said
         assert Path("curve.png").read_bytes().startswith(b"\x89PNG")
@@ -302,6 +302,9 @@ def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, argu
     [
         ("find", 2, "what is to be trained? Give --model, --task, or a --config"),
         ("find mine:Net", 2, "mine:Net stands alone; did you mean --model mine:Net?"),
+        ("find --task mine:task --trainer.max_epochs 3", 2, "a --task has no trainer, got --trainer.max_epochs;"),
+        ("find mine:task", 2, "mine:task stands alone; did you mean --task mine:task?"),
+        ("find --task mnist", 2, "there are fashion-mnist and digits, or name your function"),
         ("find mine.py", 2, "mine.py stands alone; did you mean --model mine:CLASS?"),
         ("find full.yaml", 2, "full.yaml stands alone; did you mean --config full.yaml?"),
         ("find 1e-3", 2, "1e-3 stands alone; write its option before it."),
@@ -363,7 +366,6 @@ def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, argu
         ),
         ("find --model mine:Net --config data.yaml", 2, "the LightningDataModule that data is for; give --data"),
         ("find --task mine:task --task.hiden 3", 2, "no such argument: --task.hiden 3; did you mean --task.hidden?"),
-        ("find --task mine:task --trainer.max_epochs 3", 2, "no such argument: --trainer.max_epochs 3"),
         ("find --task mine:number", 1, "--task mine:number must be a function"),
         (
             "find --task mine:three",
@@ -376,6 +378,7 @@ def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, argu
             1,
             "nothere.json cannot be read as a finding or a comparison (No such file or directory)",
         ),
+        ("show .", 1, ". has no report.json; there is one in runs/kept."),
         ("show mine.py", 1, "mine.py cannot be read as a finding or a comparison (Expecting value"),
         ("show kept.json", 1, "kept.json has the schema 'another/1'; lrfind show understands 'lrfind/finding/1' and"),
         ("show list.json", 1, "list.json does not hold a finding or a comparison but a list"),
@@ -387,6 +390,8 @@ def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, argu
 def test_a_fault_is_one_sentence_and_its_exit_code(folder, monkeypatch, capsys, command, code, message):
     Path("kept.json").write_text('{"schema": "another/1"}')
     Path("list.json").write_text("[]")
+    Path("runs/kept").mkdir(parents=True)
+    Path("runs/kept/report.json").write_text("{}")
     assert run(monkeypatch, command) == code
     printed = capsys.readouterr()
     assert printed.out == ""

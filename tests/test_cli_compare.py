@@ -306,16 +306,17 @@ def test_nothing_finished_is_a_failure_and_says_what_failed(folder, monkeypatch,
     ("command", "code", "message"),
     [
         ("compare", 2, "what is to be trained?"),
-        (f"compare {OF_MINE} --schedules sideways", 2, "schedules must be among constant, linear"),
-        (f"compare {OF_MINE} --schedules constant", 2, "a comparison needs two arms or more, got 1"),
-        (f"compare {OF_MINE} --cycles 0", 2, "cycles must be a whole number from 1 up"),
+        (f"compare {OF_MINE} --schedules sideways", 2, "--schedules must be among constant, linear"),
+        (f"compare {OF_MINE} --schedules constant", 2, "two arms or more, got 1: name --lrs or --schedules."),
+        (f"compare {OF_MINE} --set model.lr=0.01,0.1", 2, "write --lrs 0.01,0.1."),
+        (f"compare {OF_MINE} --cycles 0", 2, "--cycles must be a whole number from 1 up"),
         (f"compare {OF_MINE} --lrs 1e-4 1e-2", 2, "1e-2 stands alone; write lists with commas: --lrs 1e-4,1e-2."),
         (f"compare {OF_MINE} --set hidden=3,4", 2, "--set: write --set model.NAME=VALUE,VALUE"),
         (f"compare {OF_MINE} --set model.hidden=3,3", 2, "--set: a value is given twice"),
         (f"compare {OF_MINE} --set model.hiden=3,4", 2, "did you mean --model.hidden?"),
         (f"compare {OF_MINE} --schedules constant --set model.hidden=3", 2, "needs two arms or more, got 1"),
         (f"compare {OF_MINE} --lrs fast", 2, "--lrs: write numbers separated by commas, got 'fast'"),
-        (f"compare {OF_MINE} --seeds 0", 2, "seeds must be a number from 1 up"),
+        (f"compare {OF_MINE} --seeds 0", 2, "--seeds must be a number from 1 up"),
         (f"compare {OF_MINE} --seeds 1,1", 2, "different numbers from 0 up, got (1, 1)"),
         (f"compare {OF_MINE} --seeds 4,", 2, "--seeds: write numbers separated by commas"),
         (f"compare {OF_MINE} --lrs 0,0.1", 2, "must be positive and finite, got lr=0.0"),
@@ -327,7 +328,7 @@ def test_nothing_finished_is_a_failure_and_says_what_failed(folder, monkeypatch,
             1,
             "metric 'accuracy' is not evaluated; there are",
         ),
-        (f"compare {OF_MINE} --jobs 0", 1, "jobs must be at least 1"),
+        (f"compare {OF_MINE} --jobs 0", 2, "--jobs must be at least 1, got 0"),
         (f"compare {OF_MINE} --out mine.py/out", 1, "--out mine.py/out cannot be written"),
         (
             "compare --task digits --task.hidden 3",
@@ -376,6 +377,8 @@ def test_show_prints_a_row_for_every_arm_within_the_width(folder, monkeypatch, c
     assert rows["found 0.01"].index("●") < rows["triangular [red]"].index("●")
     assert rows["0.1"].rstrip().endswith("→")
     assert max(map(len, said)) <= width
+    assert re.search(r"runs +0\.2866 +0\.3174", "\n".join(said))  # the scale
+    assert any(line.startswith("An arrow") for line in said)
     assert "none, seed 0, failed: ValueError: [b]x[/b]" in said
 
 

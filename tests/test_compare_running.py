@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -89,7 +90,7 @@ def test_a_run_that_fails_is_reported_and_the_others_go_on(tmp_path, in_turn):
     assert set(marks(tmp_path).values()) == {1}
     assert found.verdict.not_compared == ("linear",)
     assert {pair.seeds for pair in found.verdict.pairs} == {2}
-    assert "linear is not compared" in found.verdict.sentence
+    assert re.search(r"linear [0-9.e-]+ is not compared", found.verdict.sentence)
 
 
 def test_a_run_that_ends_early_is_not_judged(tmp_path):
@@ -131,14 +132,14 @@ def test_a_log_gets_a_line_for_each_run_and_now_and_then_one_of_a_run_that_goes_
     what = {"lrs": (0.01, 0.02), "schedules": (), "seeds": 1, "steps": 8}
     compare(PLAIN, **what)
     said = capsys.readouterr().err.splitlines()
-    assert [line.split(" (")[0] for line in said] == ["finished: 0.01, seed 0", "finished: 0.02, seed 0"]
+    assert [line.split(" (")[0] for line in said] == ["finished: lr 0.01, seed 0", "finished: lr 0.02, seed 0"]
     assert "2 of 2" in said[1]
     monkeypatch.setattr("lrfind.compare.progress._EVERY", 0.0)
     monkeypatch.setattr("lrfind.compare.running._BETWEEN", 0.0)
     compare(PLAIN, **what)
     said = capsys.readouterr().err.splitlines()
     assert [line.split(", loss")[0] for line in said if ": 3 of 8" in line] == [
-        f"{lr}, seed 0: 3 of 8 steps" for lr in (0.01, 0.02)
+        f"lr {lr}, seed 0: 3 of 8 steps" for lr in (0.01, 0.02)
     ]
     compare(PLAIN, **what, progress=False)
     assert capsys.readouterr().err == ""
@@ -150,8 +151,8 @@ def test_a_terminal_gets_one_bar_over_all_runs(monkeypatch):
     monkeypatch.setattr("lrfind.compare.progress.place", lambda: ("terminal", bar))
     what = {"lrs": (0.01, 0.02), "schedules": (), "seeds": 1, "steps": 8}
     compare(PLAIN, **what)
-    assert shown[-1] == ("finished: 0.02, seed 0 (2 of 2 runs)", 2, 2)
-    assert any(line.startswith("0.01, seed 0: 8 of 8 steps") for line, *_ in shown)
+    assert shown[-1] == ("finished: lr 0.02, seed 0 (2 of 2 runs)", 2, 2)
+    assert any(line.startswith("lr 0.01, seed 0: 8 of 8 steps") for line, *_ in shown)
     shown.clear()
     compare(PLAIN, **what, progress=False)
     assert shown == []

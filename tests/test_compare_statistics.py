@@ -191,6 +191,9 @@ def test_a_guess_that_wins_at_the_end_of_the_rates_calls_for_more_of_them(best, 
     verdict, summaries = judge(arms, runs, "val_loss", "min")
     whole = replace(made_up_comparison(ARMS, 1, failed=None), arms=tuple(arms), verdict=verdict, summaries=summaries)
     assert re.findall("far (?:lower|higher)", closing(whole)) == ([said] if said else [])
+    assert not said or f"lr {float(best):.3g} is the " in closing(whole)  # not the rate that was named last
+    lost = closing(replace(whole, verdict=replace(verdict, best=best, lost=("linear",))))
+    assert "The best found rate" not in lost
 
 
 def failures_of(*names, seed=1):

@@ -209,7 +209,7 @@ def interrupted_at(line, out):
 
 
 def test_ctrl_c_in_the_runs_reports_the_finished_ones(tmp_path):
-    code, words = interrupted_at("finished: 0.0001", tmp_path)
+    code, words = interrupted_at("finished: lr 0.0001", tmp_path)
     report = json.loads((tmp_path / "report.json").read_text())
     assert code == 130
     assert "Traceback" not in words

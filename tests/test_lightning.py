@@ -609,6 +609,10 @@ class TestBadInput:
         with pytest.raises(BadInputError, match="must be a LightningModule, got a Linear"):
             lrl.find(trainer(pl), nn.Linear(1, 1), loader(), progress=False)
 
+    def test_a_dataset_for_a_loader(self, pl):
+        with pytest.raises(BadInputError, match=r"TensorDataset gives samples; wrap it: DataLoader\("):
+            lrl.find(trainer(pl), module(pl)(), loader().dataset, progress=False)
+
     def test_every(self):
         with pytest.raises(BadInputError, match="every must be a number of epochs"):
             lrl.LRFinder(every=0)

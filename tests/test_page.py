@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from comparisons import ARMS, FINDING, HOSTILE, made_up_comparison, made_up_run
 
+from lrfind.compare.arms import label
 from lrfind.compare.comparison import Arm
 from lrfind.compare.statistics import judge
 from lrfind.report.html import render, write_finding_page
-from lrfind.report.rows import label
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
 

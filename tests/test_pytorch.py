@@ -306,6 +306,9 @@ def test_losses_that_cannot_be_used(loss_fn, error, message):
         ({"schedule": "sawtooth"}, "schedule must be one of"),
         ({"colour": 3}, "unknown option 'colour'; there are .*schedule"),
         ({"epoch": 3}, "did you mean 'epochs'"),
+        ({"mode": 3}, "did you mean 'ramp'"),
+        ({"beta": 3}, "there are "),
+        ({"val_loader": 3}, "there are "),
         ({"acumulate": 3}, "did you mean 'accumulate'"),
         ({"max_steps": 3}, "did you mean 'total_steps'"),
         ({"num_iter": 3}, "did you mean 'steps'"),
@@ -346,6 +349,7 @@ def test_arguments_of_another_kind():
         ((model, [], batches), "optimizer is an empty list; give the optimizer, or several"),
         ((model, optimizer, batches, "mse"), "loss_fn must be a function or a criterion, got 'mse'"),
         ((Net, optimizer, batches), r"model must be a torch.nn.Module, got the class Net; make one: Net\(\)"),
+        ((Net(), torch.optim.Adam, batches), r"make one: Adam\(model.parameters\(\)\)"),
     ):
         with pytest.raises(BadInputError, match=message):
             find(*arguments)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from lrfind.charts import PALETTE
+from lrfind.compare.arms import label
 from lrfind.compare.comparison import Arm, Verdict
 from lrfind.compare.sentences import closing
 from lrfind.errors import BadInputError, LRFindError, MissingExtraError, ProbeError
@@ -26,7 +27,7 @@ from lrfind.plots import plot_finding
 from lrfind.report import forget_report, plot_finals, plot_rates, plot_runs, to_csv, to_markdown, write_report
 from lrfind.report.html import render, write_finding_page
 from lrfind.report.markdown import escape
-from lrfind.report.rows import arm_rows, file_names, label, labelled
+from lrfind.report.rows import arm_rows, file_names, labelled
 
 FILES = {"report.html", "report.json", "report.md", "runs.csv"}
 NAMES = [label(arm) for arm in ARMS]
@@ -141,8 +142,8 @@ def test_a_seed_that_is_not_finite_is_told(tmp_path):
     runs = tuple(lost if run == made_up_run(ARMS[3], 1) else run for run in made_up_comparison().runs)
     runs = tuple(replace(run, arm="found") if run is lost else run for run in runs)
     whole = replace(made_up_comparison(), runs=runs)
-    assert render(whole).count("not finite in 1 of 3") == 2  # in the chart and in the table
-    assert to_markdown(whole).count("not finite in 1 of 3") == 1
+    assert render(whole).count("2 of 3 finite") == 2  # in the chart and in the table
+    assert to_markdown(whole).count("2 of 3 finite") == 1
 
 
 def test_a_notebook_shows_the_verdict_the_arms_and_their_results(whole):
@@ -412,7 +413,8 @@ def test_the_final_values_are_drawn_with_interval_and_seeds(whole):
     ax = plot_finals(whole)
     assert [label.get_text() for label in ax.get_yticklabels()] == NAMES
     texts = [text.get_text().strip() for text in ax.texts]
-    assert texts == ["0.9511", "beyond the chart →", "0.3471", "not finite in 3 of 3", "0.3117", "0.2745", "0.2858"]
+    lost = "not finite, 0 of 3 finite"
+    assert texts == ["0.9511", "beyond the chart →", "0.3471", lost, "0.3117", "0.2745", "0.2858"]
     whiskers = [line for line in ax.get_lines() if len(line.get_xdata()) == 2 and line.get_linestyle() == "-"]
     spans = [(one.low, one.high) for arm in ARMS[1:] if (one := whole.summaries.get(arm.name))]
     assert [tuple(line.get_xdata()) for line in whiskers] == spans

@@ -594,7 +594,10 @@ def test_a_file_to_resume_from_is_refused_where_the_search_is_repeated(framework
         ({"epoch": 3}, "unknown option 'epoch'; did you mean 'epochs'"),
         ({"max_steps": 3}, "did you mean 'total_steps'"),
         ({"lr": 3}, "there are epochs, schedule, total_steps"),
-        ({"schedule": 3}, "schedule must be one of"),
+        ({"schedule": 3}, "schedule must be one of.*scheduler of torch, got 3.$"),
+        ({"schedule": "cos"}, "did you mean 'cosine'"),
+        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"schedule": "OneCycle"}, "did you mean 'one-cycle'"),
         ({"schedule": ExponentialLR}, "got the class ExponentialLR; give an instance"),
     ],
 )
@@ -611,6 +614,8 @@ def test_a_callback_hints_at_its_own_arguments_too(framework):
     for given, meant in {"aply": "apply", "num_training": "steps", "epoch": "epochs"}.items():
         with pytest.raises(BadInputError, match=f"unknown option '{given}'; did you mean '{meant}'"):
             finder(**{given: 3})
+    with pytest.raises(BadInputError, match=r"unknown option 'xyz'; there are (?!.*\boptions\b)"):
+        finder(xyz=3)
 
 
 def test_the_former_name_of_the_length_of_training_is_still_taken():

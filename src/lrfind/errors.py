@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from lrfind.records import Record
 
 
+TYPO = 0.8
+"""From this similarity on (``difflib``), a word is taken for another one with a typing error."""
+
+
 class LRFindError(Exception):
     """Base class of lrfind's errors; the message is one sentence for the person who reads it."""
 

@@ -137,7 +137,7 @@ class Finder(Verifier):
 
     def __init__(self, *, apply: bool = True, every: int | None = None, **options: Unpack[SearchOptions]) -> None:
         super().__init__(None)
-        names = {*inspect.signature(type(self)).parameters, *NAMES}
+        names = {*inspect.signature(type(self)).parameters, *NAMES} - {"options"}
         options = cast(SearchOptions, with_names(options, names, stacklevel=self._depth))
         to_strategy(**options)
         if every is not None and not (isinstance(every, int) and every >= 1):

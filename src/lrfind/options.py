@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, cast
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import TypedDict, Unpack
 
-from lrfind.errors import BadInputError
+from lrfind.errors import TYPO, BadInputError
 from lrfind.optim import Scheduled, is_scheduler
 from lrfind.records import Finding
 from lrfind.schedules import SCHEDULES, Ramp, Shape, Stretched
@@ -76,6 +76,7 @@ NAMES = tuple(name for name in SearchOptions.__annotations__ if name != "isolati
 _ELSEWHERE = {
     "criterion": "loss_fn",
     "train_loader": "loader",
+    **dict.fromkeys(("mode", "step_mode"), "ramp"),
     **dict.fromkeys(("start_lr", "init_value"), "min_lr"),
     **dict.fromkeys(("end_lr", "final_value"), "max_lr"),
     **dict.fromkeys(("num_iter", "num_it", "num_training"), "steps"),
@@ -129,7 +130,7 @@ def with_names(given: Mapping[str, Any], known: Collection[str], *, stacklevel: 
         said = "isolation= has no effect any more, leave it out: nothing moves."
         warnings.warn(said, DeprecationWarning, stacklevel)
     for name in sorted(options.keys() - known):
-        near = [other for other in (_ELSEWHERE.get(name), *get_close_matches(name, known, 1)) if other in known]
+        near = [other for other in (_ELSEWHERE.get(name), *get_close_matches(name, known, 1, TYPO)) if other in known]
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}."
         raise BadInputError(f"unknown option {name!r}; {hint}")
     return options

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from torch import nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
@@ -26,7 +26,7 @@ from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import AsConstant
 from lrfind.search import find_with
-from lrfind.steps import LossFn, Step, to_number, to_step
+from lrfind.steps import LossFn, Step, no_batches, to_number, to_step
 
 _ORDER = ("model", "optimizer", "loader", "loss_fn")
 _LIGHTNING = "lrfind.lightning.find(trainer, model), or Trainer(callbacks=[lrfind.lightning.LRFinder()])"
@@ -204,10 +204,7 @@ def _faults(loop: PyTorchLoop) -> Iterator[str]:
             yield f"optimizer must be a torch optimizer, or several, got {_described(each)}."
         check_hooks(each)
     if kinds[2] == "dataset":
-        yield (
-            f"loader must give batches, and {type(loop.loader).__name__} gives samples; wrap it: "
-            f"DataLoader(dataset, batch_size=64, shuffle=True)."
-        )
+        yield f"loader {no_batches(loop.loader)}"
     parameters, name = set(map(id, model.parameters())), type(model).__name__
     if not parameters:
         yield f"{name} has no parameters, so there is nothing to train."
@@ -249,13 +246,13 @@ def _kind(value: Any) -> str:
         return "optimizer"
     if isinstance(value, DataLoader):
         return "loader"
-    is_dataset = isinstance(value, Dataset) and not hasattr(value, "__iter__")
-    return "dataset" if is_dataset else "loss_fn" if inspect.isfunction(value) else ""
+    return "dataset" if no_batches(value) else "loss_fn" if inspect.isfunction(value) else ""
 
 
 def _described(value: Any) -> str:
     if isinstance(value, type):
-        return f"the class {value.__name__}; make one: {value.__name__}()"
+        needs = "model.parameters()" if issubclass(value, Optimizer) else ""
+        return f"the class {value.__name__}; make one: {value.__name__}({needs})"
     return f"{' '.join(repr(value).split()):.60}"
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal, Protocol, get_args, runtime_checkable
 
-from lrfind.errors import BadInputError
+from lrfind.errors import TYPO, BadInputError
 
 Shape = Callable[[float], float]
 """A schedule: the fraction of training done, in [0, 1), to a multiplier of ``lr`` in [0, 1]."""
@@ -165,7 +166,11 @@ def to_shape(schedule: str | Shape) -> Shape:
     if isinstance(schedule, type):
         raise BadInputError(f"schedule must be {known}, got the class {schedule.__name__}; give an instance of it.")
     if not callable(schedule):
-        raise BadInputError(f"schedule must be {known}, got {schedule!r}.")
+        names = {name.replace("-", ""): name for name in SCHEDULES}
+        word = str(schedule).lower().replace("-", "").replace("_", "")
+        near = get_close_matches(word, names, 1, TYPO) or [name for name in names if word and name.startswith(word)]
+        hint = f"; did you mean {names[near[0]]!r}?" if near else "."
+        raise BadInputError(f"schedule must be {known}, or a scheduler of torch, got {schedule!r}{hint}")
     if isinstance(schedule, Cyclical):
         return schedule  # valid by construction; its peak may lie between points
     try:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from torch.utils.data import Dataset
 
 from lrfind.errors import BadInputError
 from lrfind.optim import Optimizers, as_list
@@ -132,3 +133,11 @@ def to_number(loss: Any) -> float:
         return float(loss)
     got = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
     raise BadInputError(f"step must return the loss of its batch, a number or a tensor of one, got {got}.")
+
+
+def no_batches(data: Any) -> str:
+    """Say what to do with a dataset that was given for a loader; nothing where it is none."""
+    if not isinstance(data, Dataset) or hasattr(data, "__iter__"):
+        return ""
+    name = type(data).__name__
+    return f"must give batches, and {name} gives samples; wrap it: DataLoader(dataset, batch_size=64, shuffle=True)."

@@ -89,6 +89,8 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     which = numbers(given["seeds"], int, "--seeds")
     if given["epochs"] is not None and given["steps"] is not None:
         raise UsageError("give --epochs or --steps, not both.")
+    if given["jobs"] < 1:
+        raise UsageError(f"--jobs must be at least 1, got {given['jobs']}.")
     with misuse():
         options["seeds"] = to_seeds(which if len(which) > 1 else which[0])
         variants = len(parse_settings(given["settings"]))

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrfind.errors import BadInputError, LRFindError, MissingExtraError
+from lrfind.errors import TYPO, BadInputError, LRFindError, MissingExtraError
 
 FAILED = 1
 MISUSED = 2
@@ -44,11 +44,11 @@ def spoken_faults(*, advice: str = "") -> Iterator[None]:
 
 @contextmanager
 def misuse() -> Iterator[None]:
-    """Raise ``BadInputError`` as ``UsageError``."""
+    """Raise ``BadInputError`` as ``UsageError``, with options in place of arguments."""
     try:
         yield
     except BadInputError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(re.sub(r"(?<!-)\b(lrs|schedules|seeds|cycles)\b=?(?! \()", r"--\1", str(error))) from error
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def condensed(message: str, parser: Any = None) -> str:
     words = re.sub(r"\. Got value: ", ", got ", words)
     if unknown := re.search(r"[Uu]nrecognized arguments: ((--[^\s=]*).*|.*)", words):
         known = [] if parser is None else [f"--{name}" for name, _ in parser.get_defaults().items()]
-        near = get_close_matches(unknown[2] or "", known, n=1, cutoff=0.75)
+        near = get_close_matches(unknown[2] or "", known, 1, TYPO)
         remedy = f"did you mean {near[0]}?" if near else "--print_config lists what there is."
         return f"no such argument: {unknown[1]}; {remedy}"
     if "'init_args." in words or "'class_path'" in words:

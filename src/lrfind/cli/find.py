@@ -72,7 +72,7 @@ def find(context: typer.Context, **given: Any) -> None:
         if not {"total_steps", "epochs"} & set(search):
             search |= {name.replace("steps", "total_steps"): count for name, count in chosen.length.items()}
         finding = chosen.target.find(**search)
-        _conclude(finding, [*filter(None, [chosen.advice()]), *_advice(finding, given, context.args)], given)
+        _conclude(finding, [*filter(None, [chosen.advice(finding.lr)]), *_advice(finding, given, context.args)], given)
 
 
 def _check(search: Mapping[str, Any], given: Mapping[str, Any]) -> None:

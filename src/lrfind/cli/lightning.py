@@ -71,12 +71,18 @@ class Described(LightningTraining):
             )
         return model, data, {name: options[name] for name in self.given[0]["trainer"]}
 
-    def advice(self) -> str:
-        """Say which attribute of the module built last the optimizer reads its rate from; empty if unknown."""
+    def advice(self, lr: float) -> str:
+        """Say how the optimizer of the module built last gets the rate; empty if unknown."""
+        model = self.parsed.model
         with quiet(*LOGGER_NAMES):
-            read = trace(self.parsed.model).read
-        name = type(self.parsed.model).__name__
-        return f"To train with it: the optimizer reads self.{read[0]} of {name}." if read else ""
+            values = trace(model, lr).values or {}
+        if not values:
+            return ""
+        name, value = next(iter(values.items()))
+        given = self.parsed.config["model"]
+        if (argument := name.removeprefix("hparams.")) in given.get("init_args", given):
+            return f"To train with it: --model.{argument} {value:.3g}"
+        return f"To train with it: set self.{name} of {type(model).__name__} to {value:.3g}."
 
     @property
     def length(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrfind.cli.faults import UsageError, condensed
 from lrfind.cli.options import load_named
-from lrfind.errors import BadInputError
+from lrfind.errors import TYPO, BadInputError
 
 if TYPE_CHECKING:
     from lrfind.compare.targets.protocol import Target
@@ -25,7 +25,7 @@ class Named:
     length: Mapping[str, Any] = field(default_factory=dict)  # of training, in steps and epochs
     seed: int | None = None
     note: str = ""  # printed before a comparison
-    advice: Callable[[], str] = lambda: ""  # after a search, on how to use the rate
+    advice: Callable[[float], str] = lambda _: ""  # after a search, on how to use the rate
 
 
 def named(given: Mapping[str, Any], arguments: tuple[str, ...]) -> Named:
@@ -48,8 +48,12 @@ def named(given: Mapping[str, Any], arguments: tuple[str, ...]) -> Named:
 
 
 def _function(spec: str, words: tuple[str, ...]) -> Named:
-    if (near := get_close_matches(spec, BUILT_IN, n=1)) and spec.isidentifier():
-        raise UsageError(f"there is no built-in task {spec}; did you mean {near[0]}?")
+    if spec.isidentifier():
+        near = get_close_matches(spec, BUILT_IN, 1, TYPO)
+        hint = f"did you mean {near[0]}?" if near else f"there are {' and '.join(BUILT_IN)}, or name your function."
+        raise UsageError(f"there is no built-in task {spec}; {hint}")
+    if of_trainer := [word for word in words if word.startswith("--trainer")]:
+        raise UsageError(f"a --task has no trainer, got {of_trainer[0]}; how long it trains is said by --epochs.")
     function = load_named(spec, "--task")
     if not callable(function) or isinstance(function, type):
         kind = "class; a LightningModule goes to --model" if callable(function) else type(function).__name__

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from lrfind.cli.faults import WHAT_TO_TRAIN, UsageError
+from lrfind.compare.arms import RATE_NAMES
+from lrfind.errors import TYPO
 
 PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 """For commands that pass on ``--model.*``, ``--data.*``, ``--trainer.*``, ``--task.*`` and ``--config``."""
@@ -66,7 +68,7 @@ def check_words(context: typer.Context, *, is_named: bool) -> None:
         name = word.split("=")[0]
         if not word.startswith("-") and not before.startswith("-"):
             raise UsageError(f"{word} stands alone; {_meant(word, names)}")
-        near = get_close_matches(name, names, n=1, cutoff=0.75) if "." not in name and word.startswith("--") else []
+        near = get_close_matches(name, names, 1, TYPO) if "." not in name and word.startswith("--") else []
         if near and name not in _LIGHTNINGS:
             raise UsageError(f"no such option: {name}; did you mean {near[0]}?")
         before = word
@@ -82,7 +84,8 @@ def _meant(word: str, names: list[str]) -> str:
     if word.endswith(".py"):
         return f"did you mean --model {word.removesuffix('.py').replace('/', '.')}:CLASS?"
     if ":" in word or all(part.isidentifier() for part in word.split(".")):
-        return f"did you mean --model {word}?"
+        is_class = re.split(r"[:.]", word)[-1][:1].isupper()
+        return f"did you mean {'--model' if is_class else '--task'} {word}?"
     return "write lists with commas: --lrs 1e-4,1e-2." if "--lrs" in names else "write its option before it."
 
 
@@ -106,6 +109,8 @@ def parse_settings(settings: list[str]) -> dict[str, tuple[str, ...]]:
         key, _, values = text.partition("=")
         if not re.fullmatch(r"\w+(\.\w+)+", key) or not values:
             raise UsageError(f"--set: write --set model.NAME=VALUE,VALUE, or data., task., trainer., got {text!r}.")
+        if key.rpartition(".")[2] in RATE_NAMES:
+            raise UsageError(f"--set: each arm has its own rate, whatever {key} is; write --lrs {values}.")
         if key in each:
             raise UsageError(f"--set: {key} is given twice; write its values with commas.")
         words = re.split(r",(?![^\[({]*[\])}])", values)  # not within brackets

@@ -37,7 +37,7 @@ def show(
         from lrfind.records import Finding
         from lrfind.report import write_finding_page, write_report
 
-        path = file / "report.json" if file.is_dir() else file
+        path = _report_in(file) if file.is_dir() else file
         data = read_json(path, "a finding or a comparison")
         schema = data.get("schema")
         if schema not in (Finding.schema, Comparison.schema):
@@ -55,3 +55,12 @@ def show(
             print(page if page.exists() else write_report(kept, path.parent))
         else:
             show_comparison(Console(highlight=False), kept)
+
+
+def _report_in(folder: Path) -> Path:
+    report = folder / "report.json"
+    if report.exists():
+        return report
+    below = [str(path.parent) for path in sorted(folder.rglob("report.json"))]
+    hint = f"there is one in {', '.join(below)}." if below else "name a file, or the folder of a comparison."
+    raise BadInputError(f"{folder} has no report.json; {hint}")

@@ -10,18 +10,19 @@ from rich.table import Table
 from rich.text import Text
 
 from lrfind.charts import Axis, Chart, Mark, Numbers, finding_charts
+from lrfind.compare.arms import rates_of
 from lrfind.compare.comparison import Comparison
-from lrfind.numbers import rate, rough
+from lrfind.numbers import figure, rate, rough
 from lrfind.records import Finding
 from lrfind.report.charts import finals_chart
-from lrfind.report.rows import arm_rows, labelled, rates_of
+from lrfind.report.rows import arm_rows, labelled
 
 _BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each dot of a braille character, by row and column."""
 
 _WIDEST = 100  # most columns of the chart of a finding
 _ROWS = 12  # rows of the chart of a finding, without the axis
-_BAR = 24  # least columns of the chart of intervals
+_BAR = 28  # least columns of the chart of intervals
 _FINE = 50  # points of a line per column of dots: none is missing where it is steep
 
 Layer = tuple[Numbers, Numbers, str]  # x and y as shares of width and height, and a style
@@ -51,6 +52,8 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
     say(console, f"{comparison.title}. {comparison.setting}")
     console.print()
     console.print(_table(comparison, console.width))
+    if any(mark.kind == "beyond" for mark in finals_chart(comparison).marks):
+        say(console, "An arrow: the mean lies beyond what is drawn.")
     for failure in comparison.failures:
         say(console, f"{failure.arm}, seed {failure.seed}, failed: {failure.error}", "red")
     for note in comparison.notes:
@@ -63,7 +66,7 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
 def _table(comparison: Comparison, width: int) -> Table:
     arms, chart = arm_rows(comparison), finals_chart(comparison)
     names = [row.name if rates_of(row.arm) in row.name else f"{row.name} ({rates_of(row.arm)})" for row in arms]
-    cells = [(name, row.result, str(len(row.runs))) for name, row in zip(names, arms, strict=True)]
+    cells = [(name, row.result, row.lost or str(len(row.runs))) for name, row in zip(names, arms, strict=True)]
     titles = ("arm", comparison.metric, "runs")
     taken = sum(2 + max(map(len, column)) for column in zip(titles, *cells, strict=True))
     room = min(max(width - taken - 2, _BAR), 3 * _BAR)
@@ -71,7 +74,9 @@ def _table(comparison: Comparison, width: int) -> Table:
     table.add_column(titles[0], overflow="fold")
     for title in titles[1:]:
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column(f"mean and 95 % interval, {'lowest' if comparison.mode == 'min' else 'highest'} is best")
+    best = "lowest" if comparison.mode == "min" else "highest"
+    low, high = figure(chart.x.low), figure(chart.x.high)
+    table.add_column(f"95 % interval, {best} is best\n{low}{high:>{room - len(low)}}")
     for row, (name, *others) in zip(arms, cells, strict=True):
         bar = interval_bar(chart, row.name, room)
         table.add_row(Text(name), *others, bar, style="bold green" if row.is_best else "")
@@ -111,7 +116,7 @@ def rate_chart(chart: Chart, width: int) -> Text:
             *map(Text.assemble, sides, rows),
             Text.assemble(" " * margin, " └", _line(axis, width)),
             Text.assemble(" " * margin, "  ", _line(_spread(labels, chart.x, width), width)),
-            Text(f"{'':>{margin}}  ⠂ loss of a step  ━ smoothed  ▲ found rate  ═ useful range", "dim"),
+            Text(f"{'':>{margin}}  ⠂ loss of a step  ━ smoothed  ▲ found rate  ═ range for cycles", "dim"),
         ]
     )
 

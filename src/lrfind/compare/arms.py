@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import cast, get_args
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, cast, get_args
 
 from lrfind.compare.comparison import Arm
 from lrfind.errors import BadInputError
+from lrfind.numbers import rate, span
 from lrfind.records import Finding
 from lrfind.schedules import SCHEDULES, Cycle, Cyclical
 
@@ -15,6 +16,8 @@ ARMS = ("constant", "linear", "one-cycle", "restarts", "triangular", "triangular
 """The default schedules."""
 
 CYCLES = 4
+
+RATE_NAMES = ("lr", "learning_rate")  # arguments of a model or an optimizer that every arm sets itself
 
 FIXED = "found"  # the name of the arm of the found fixed rate; the other found arms are named after their schedules
 
@@ -96,6 +99,38 @@ def rates(arm: Arm, steps: int) -> tuple[float, ...]:
     else:
         shape = Cyclical(cast(Cycle, arm.schedule), cycles=arm.cycles, low=arm.base_lr / arm.lr)
     return tuple(arm.lr * shape(step / steps) for step in range(steps))
+
+
+def labels(arms: Sequence[Arm]) -> dict[str, str]:
+    """Return by name what to call each arm, so that it says its rate; nothing where two would be called alike.
+
+    Example:
+        >>> labels([Arm("0.01", 0.01), Arm("found", 0.0023412), Arm("mine", 0.1)])
+        {'0.01': 'lr 0.01', 'found': 'found 0.00234', 'mine': 'mine'}
+    """
+    made = {arm.name: label(arm) for arm in arms}
+    return made if len(set(made.values())) == len(made) else {}
+
+
+def renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Replace the names of arms in a verdict: each of its texts is one, but for the sentence."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: renamed(getattr(value, field.name), names) for field in fields(value)})
+    if isinstance(value, tuple):
+        return tuple(renamed(each, names) for each in value)
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def rates_of(arm: Arm) -> str:
+    """Return an arm's rate in words, or the ends of its range."""
+    return rate(arm.lr) if arm.base_lr is None else span(arm.base_lr, arm.lr)
+
+
+def label(arm: Arm) -> str:
+    """Return a name for an arm that says its rate, unless a person has named it."""
+    if arm.name == repr(float(arm.lr)):
+        return f"lr {rate(arm.lr)}"
+    return f"{arm.name} {rates_of(arm)}" if arm.name in (FIXED, arm.schedule) else arm.name
 
 
 def _found(schedule: str, findings: Mapping[str, Finding], cycles: int) -> Arm:

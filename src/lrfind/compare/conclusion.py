@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from lrfind.compare.arms import RATE_NAMES
 from lrfind.compare.comparison import Arm, Comparison, Failure, Run
 from lrfind.compare.running import Targets
 from lrfind.compare.statistics import Mode, judge
@@ -86,7 +87,8 @@ def conclude(plan: Plan, store: Store, failures: Iterable[Failure], *, is_whole:
 
 def _setting(plan: Plan, runs: Iterable[Run]) -> str:
     first, *others = (re.split(r", (?=\w+=)", target.setting) for target in plan.targets.values())
-    given = ", ".join(each for each in first if each and all(each in other for other in others))
+    first = [each for each in first if each and each.partition("=")[0] not in RATE_NAMES]
+    given = ", ".join(each for each in first if all(each in other for other in others))
     length = plan.survey.epoch_steps
     trained = {run.last.epoch for run in runs} or {plan.steps / length if length else math.nan}
     epochs = trained.pop()

@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, get_args
 
-from lrfind.compare.arms import ARMS, CYCLES, check_cycles, check_schedules, needs, to_arms, to_seeds
+from lrfind.compare.arms import ARMS, CYCLES, check_cycles, check_schedules, labels, needs, to_arms, to_seeds
 from lrfind.compare.comparison import Arm, Comparison, Failure, Run
 from lrfind.compare.conclusion import Plan, conclude, fault_of, survey_of, versions
 from lrfind.compare.progress import progress_shown
@@ -106,7 +106,8 @@ def compare(
     about |= {"steps": steps, "data": {"epoch_steps": survey.epoch_steps, "metrics": list(survey.metrics)}}
     store = Store(None if out is None else Path(out), {"plan": about, **identities})
     runs = len(which) * len(targets) * (len(lrs) + len(schedules))
-    with progress_shown(shown=progress, runs=runs, also=on_event) as tell:
+    names: dict[str, str] = {}
+    with progress_shown(shown=progress, runs=runs, names=names, also=on_event) as tell:
         options = {"seed": which[0], **search, "total_steps": steps, "progress": False}
         arms: list[Arm] = []
         findings: dict[str, Finding] = {}
@@ -114,6 +115,7 @@ def compare(
             found = {name: _find(each, name, variant, options, store, tell) for name in needs(schedules)}
             arms += to_arms(found, lrs=lrs, schedules=schedules, cycles=cycles, variant=variant)
             findings |= {f"{name} {variant}".rstrip(): finding for name, finding in found.items()}
+        names |= labels(arms)
         return _run(Plan(targets, survey, steps, metric, mode, tuple(arms), which, findings), store, train, tell)
 
 

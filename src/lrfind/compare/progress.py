@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from time import perf_counter
 
@@ -14,14 +14,14 @@ _EVERY = 15.0  # seconds between two lines about steps in a log
 
 
 @contextmanager
-def progress_shown(*, shown: bool, runs: int, also: OnEvent | None) -> Iterator[OnEvent]:
-    """Show events on stderr; yield the function to call with each event, which also calls ``also``."""
+def progress_shown(*, shown: bool, runs: int, names: Mapping[str, str], also: OnEvent | None) -> Iterator[OnEvent]:
+    """Show events on stderr, arms by ``names``; yield the function to call with each, which also calls ``also``."""
     with ExitStack() as stack:
         tellers = [] if also is None else [also]
         if shown:
             where, bar = place()
             show = stack.enter_context(bar)
-            tellers.insert(0, _teller(runs, None if where == "log" else show))
+            tellers.insert(0, _teller(runs, names, None if where == "log" else show))
 
         def tell(event: Event) -> None:
             for each in tellers:
@@ -30,7 +30,7 @@ def progress_shown(*, shown: bool, runs: int, also: OnEvent | None) -> Iterator[
         yield tell
 
 
-def _teller(runs: int, show: Show | None) -> OnEvent:
+def _teller(runs: int, names: Mapping[str, str], show: Show | None) -> OnEvent:
     ended = trained = 0
     begun = said = perf_counter()
 
@@ -44,18 +44,19 @@ def _teller(runs: int, show: Show | None) -> OnEvent:
         said = now
         left = f", about {(now - begun) / trained * (runs - ended):.0f} s left" if trained and ended < runs else ""
         whole = f" ({ended} of {runs} runs{left})" if ended else ""
+        words = _words(event, names)
         if show is not None:
-            show(_words(event) + whole, ended, runs)
+            show(words + whole, ended, runs)
         else:
-            print(f"{_words(event)}{whole}", file=sys.stderr, flush=True)
+            print(f"{words}{whole}", file=sys.stderr, flush=True)
 
     return tell
 
 
-def _words(event: Event) -> str:
+def _words(event: Event, names: Mapping[str, str]) -> str:
     if event.kind in ("searching", "found"):
         return f"{event.kind} a rate for {event.arm}{event.words and ': '}{event.words}"
-    run = f"{event.arm}, seed {event.seed}"
+    run = f"{names.get(event.arm, event.arm)}, seed {event.seed}"
     if event.kind == "step":
         return f"{run}: {event.done} of {event.total} steps, {event.words}"
     return f"{event.kind}: {run}{event.words and ': '}{event.words}"

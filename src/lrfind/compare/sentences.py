@@ -20,7 +20,7 @@ def in_words(verdict: Verdict, metric: str, mode: str) -> str:
     if verdict.unsure:
         said.append(
             f"The search was unsure of the rates for {_listed(verdict.unsure)}, which may do better at another rate: "
-            f"before you settle on this, compare it at several rates (lrs)."
+            f"before you settle on this, compare it at several rates (lrs= or --lrs)."
         )
     kinds = verdict.kinds
     if kinds is not None and kinds.seeds > 1 and {kinds.first, kinds.second} != {verdict.best, verdict.pairs[0].second}:
@@ -38,7 +38,8 @@ def closing(comparison: Comparison) -> str:
     if best is None:
         return "No rate trained to the end; try lower ones."
     is_guess = best.origin == "given"
-    others = [name for name, arm in arms.items() if (arm.origin == "given") is not is_guess]
+    finite = [name for name in arms if name not in comparison.verdict.lost]
+    others = [name for name in finite if (arms[name].origin == "given") is not is_guess]
     use = [f"lr {best.lr:.3g}", best.variant, "" if best.is_fixed else f"schedule {best.schedule}"]
     said = [f"Train with {', '.join(filter(None, use))}: {comparison.metric} {means[best.name]:.4g}."]
     if others:
@@ -48,7 +49,9 @@ def closing(comparison: Comparison) -> str:
     is_unsure = comparison.finding is not None and certainty(comparison.finding).startswith("unsure")
     if best.is_fixed and (is_guess or is_unsure) and best.lr in (min(fixed), max(fixed)) and len(fixed) > 1:
         end, further = ("lowest", "lower") if best.lr == min(fixed) else ("highest", "higher")
-        said.append(f"It is the {end} rate that was compared, so the best one may be far {further}: compare more.")
+        said.append(
+            f"lr {best.lr:.3g} is the {end} rate that was compared, so the best one may be far {further}: compare more."
+        )
     return " ".join(said)
 
 
@@ -93,7 +96,7 @@ def _remedy(rivals: Sequence[Pair]) -> str:
         return f"About {max(needed)} seeds in all would settle it."
     if all(pair.difference.low == pair.difference.high for pair in alike):
         return "All seeds gave the same, so nothing is known about chance."
-    return f"More seeds would hardly tell {_listed([pair.second for pair in alike])} from it: either will do."
+    return f"More seeds would hardly tell {_listed([pair.second for pair in alike])} from it."
 
 
 def _span(pair: Pair) -> str:

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lrfind.compare.arms import labels, renamed
 from lrfind.compare.comparison import Arm, Failure, Interval, Pair, Run, Verdict
 from lrfind.compare.sentences import in_words
 
@@ -65,7 +66,8 @@ def judge(
         unsure=tuple(dict.fromkeys(arm.variant for arm in arms if arm.variant in unsure and arm.variant != variant)),
     )
     summaries = {name: summary(values) for name, values in finite.items() if values}
-    return replace(verdict, sentence=in_words(verdict, metric, mode)), summaries
+    said = in_words(renamed(verdict, labels(arms)), metric, mode)
+    return replace(verdict, sentence=said), summaries
 
 
 def _failed(arms: Sequence[Arm], failures: Sequence[Failure]) -> set[str]:

@@ -23,6 +23,7 @@ from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import AsConstant
 from lrfind.search import find_with
+from lrfind.steps import no_batches
 
 
 @with_options
@@ -74,6 +75,8 @@ class LightningLoop(Loop):
             raise BadInputError(f"model must be a LightningModule, got the class {module.__name__}; make one of it.")
         if not hasattr(module, "training_step"):
             raise BadInputError(f"model must be a LightningModule, got a {type(module).__name__}.")
+        if fault := no_batches(data):
+            raise BadInputError(f"data {fault}")
         self._trainer, self._module, self._data = trainer, module, data
         self._optimizer, self._is_fitting = optimizer, is_fitting
         self._gives_loaders = data is None or hasattr(data, "train_dataloader")  # anew for each training

@@ -67,7 +67,7 @@ def finals_chart(comparison: Comparison) -> Chart:
 def _result_marks(row: ArmRow, place: int, x: Axis) -> Iterator[Mark]:
     """Yield an arm's result as text, and its interval, seeds and mean, as far as they lie on the axis."""
     above, below, end = place - 0.08, place + 0.22, row.interval
-    yield Mark("result", (x.high,), (place,), f" {row.result} {row.lost}", None, row.name)
+    yield Mark("result", (x.high,), (place,), " " + ", ".join(filter(None, (row.result, row.lost))), None, row.name)
     if row.summary is None:
         return
     mean = row.summary.mean

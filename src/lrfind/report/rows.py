@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from lrfind.charts import PALETTE
-from lrfind.compare.arms import FIXED
+from lrfind.compare.arms import labels, rates_of, renamed
 from lrfind.compare.comparison import Arm, Comparison, Interval, Pair, Run
-from lrfind.compare.sentences import closing, in_words
+from lrfind.compare.sentences import closing
 from lrfind.numbers import as_fine_as, counted, duration, figure, rate, span
 from lrfind.records import Finding
 from lrfind.words import how_sure, in_use, purpose
@@ -59,9 +59,9 @@ class ArmRow:
 
     @property
     def lost(self) -> str:
-        """How many seeds ended with a non-finite metric, in words; empty if none did."""
-        count = sum(not math.isfinite(value) for value in self.seeds)
-        return f"{'not finite ' if self.summary else ''}in {count} of {len(self.seeds)}" if count else ""
+        """In how many seeds the metric is finite; empty where it is in all."""
+        count = sum(map(math.isfinite, self.seeds))
+        return f"{count} of {len(self.seeds)} finite" if count < len(self.seeds) else ""
 
 
 def arm_rows(comparison: Comparison) -> list[ArmRow]:
@@ -129,48 +129,16 @@ def _cells(row: ArmRow, metrics: list[str]) -> Cells:
 
 
 def labelled(comparison: Comparison) -> Comparison:
-    """Return the comparison with rates in the names of its arms, unless two would then have the same name.
-
-    Example:
-        >>> [label(arm) for arm in (Arm("0.01", 0.01), Arm("found", 0.0023412), Arm("mine", 0.1))]
-        ['lr 0.01', 'found 0.00234', 'mine']
-    """
-    labels = {arm.name: label(arm) for arm in comparison.arms}
-    if len(set(labels.values())) < len(labels):
-        return comparison
-
-    def renamed(value: Any) -> Any:
-        """Rename arms in a verdict, of which all texts but the sentence are their names."""
-        if is_dataclass(value) and not isinstance(value, type):
-            return replace(value, **{field.name: renamed(getattr(value, field.name)) for field in fields(value)})
-        if isinstance(value, tuple):
-            return tuple(map(renamed, value))
-        return labels.get(value, value) if isinstance(value, str) else value
-
-    said, about = comparison.verdict, (comparison.metric, comparison.mode)
-    verdict = renamed(said)
-    if said.sentence == in_words(said, *about):
-        verdict = replace(verdict, sentence=in_words(verdict, *about))
+    """Return the same comparison with arms whose names say their rates, as ``lrfind.compare.arms.labels`` gives."""
+    names = labels(comparison.arms)
     return replace(
         comparison,
-        arms=tuple(replace(arm, name=labels[arm.name]) for arm in comparison.arms),
-        runs=tuple(replace(run, arm=renamed(run.arm)) for run in comparison.runs),
-        failures=tuple(replace(failure, arm=renamed(failure.arm)) for failure in comparison.failures),
-        summaries={renamed(name): summary for name, summary in comparison.summaries.items()},
-        verdict=verdict,
+        arms=tuple(replace(arm, name=names.get(arm.name, arm.name)) for arm in comparison.arms),
+        runs=tuple(replace(run, arm=names.get(run.arm, run.arm)) for run in comparison.runs),
+        failures=tuple(replace(each, arm=names.get(each.arm, each.arm)) for each in comparison.failures),
+        summaries={names.get(name, name): summary for name, summary in comparison.summaries.items()},
+        verdict=renamed(comparison.verdict, names),
     )
-
-
-def label(arm: Arm) -> str:
-    """Return the arm's name with its rate; a name that the user chose stays as it is."""
-    if arm.name == repr(float(arm.lr)):
-        return f"lr {rate(arm.lr)}"
-    return f"{arm.name} {rates_of(arm)}" if arm.name in (FIXED, arm.schedule) else arm.name
-
-
-def rates_of(arm: Arm) -> str:
-    """Return an arm's rate or range as text."""
-    return rate(arm.lr) if arm.base_lr is None else span(arm.base_lr, arm.lr)
 
 
 def file_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
@@ -220,8 +188,10 @@ def cards(comparison: Comparison) -> list[tuple[str, str, str]]:
     made = [] if comparison.finding is None else finding_cards(comparison.finding)
     if best is not None:
         direction = "lower" if comparison.mode == "min" else "higher"
+        so_far = "Lowest so far" if comparison.mode == "min" else "Highest so far"
+        title = "Best arm" if comparison.verdict.winner else so_far
         meaning = f"Its {metric} at the end is {figure(best.mean)}; {direction} is better."
-        made.insert(0, ("Best arm", comparison.verdict.best or "", meaning))
+        made.insert(0, (title, comparison.verdict.best or "", meaning))
     if runs:
         steps, took = counted(sum(run.steps for run in runs), "step"), duration(sum(run.seconds for run in runs))
         made.append(("Trained", steps, f"In {counted(len(runs), 'run')}, {took} in all."))

@@ -18,7 +18,7 @@ from typing import Any, cast
 from torch import nn
 
 import lrfind
-from lrfind.errors import BadInputError, LRFindError
+from lrfind.errors import TYPO, BadInputError, LRFindError
 
 Builder = Callable[..., Any] | str
 """A class, a function or a ``package.module:name``."""
@@ -50,7 +50,7 @@ def imported(name: str, argument: str) -> Any:
         raise BadInputError(f"{argument}: importing {module} raised {described(error)}.") from error
     for part in path.split("."):
         if not hasattr(found, part):
-            near = get_close_matches(part, dir(found), n=1)
+            near = get_close_matches(part, dir(found), 1, TYPO)
             hint = f"; did you mean {near[0]}?" if near else "."
             raise BadInputError(f"{argument} {name}: the module {module} has no {part}{hint}")
         found = getattr(found, part)
