@@ -92,7 +92,7 @@ def test_more_arms_ask_for_more_and_more_seeds_for_less():
 def test_what_is_said_of_a_winner():
     verdict = verdict_of([[0.5, 0.30, 0.4], [0.51, 0.31, 0.41], [0.50, 0.31, 0.40]])
     assert (verdict.winner, verdict.best) == ("arm 1", "arm 1")
-    assert verdict.sentence.startswith("arm 1 wins: it has a lower val_loss than all 2 other arms")
+    assert str(verdict).startswith("arm 1 wins: it has a lower val_loss than all 2 other arms")
     assert [one.second for one in verdict.pairs] == ["arm 2", "arm 0"]
     assert all(one.is_settled and one.seeds_needed is None and one.difference.low > 0 for one in verdict.pairs)
     assert {verdict.kinds.first, verdict.kinds.second} == {"arm 0", "arm 1"}

@@ -169,6 +169,9 @@ class Verdict:
     seeds: int = 0
     unsure: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        return self.sentence
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Plain):

@@ -29,7 +29,7 @@ def _evidence(curve: Curve, rests_on: Evidence, leaning: float, steps: float | N
     if rests_on == "none":
         return (
             f"The steps of {curve.optimizer} do not follow its rate once it has begun, so that a ramp shows nothing; "
-            f"the rate is the one that it has: compare a few by training."
+            f"its own rate is kept: compare a few rates by training."
         )
     if rests_on == "capped":
         return (
