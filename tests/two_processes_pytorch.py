@@ -255,7 +255,7 @@ def not_a_number(rank):
         loss = F.mse_loss(model(batch[0]), batch[1])
         return loss * float("nan") if rank == 1 and next(counter) >= 20 else loss
 
-    options = {**OPTIONS, "strategy": "range"}
+    options = {**OPTIONS, "strategy": "range", "min_lr": 1e-3}  # so that it has fallen by then
     return beside(ddp, rank, find=lambda *parts: lrfind.find(*parts[:3], loss_fn, **options))
 
 

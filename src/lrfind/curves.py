@@ -183,7 +183,8 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
     smooth = smoother(known, at, octaves) @ capped if octaves > 0 else np.interp(at, known, capped)
     if not is_spiky:
         level, smooth = _without_drift(level, smooth, noise)
-    if record.stop == "non-finite" and _is_flat(smooth[finite], losses[finite], level, noise):
+    is_poisoned = record.stop == "non-finite" and not finite[-1]  # a scaler skips such steps, which are not recorded
+    if is_poisoned and _is_flat(smooth[finite], losses[finite], level, noise):
         raise ProbeError(_unreadable(record, int(finite.sum())))
     told = {name: getattr(record, name) for name in ("stop", "optimizer", "is_fresh", "reply", "used")}
     return Curve(lrs, np.where(finite, losses, np.nan), smooth, noise, level, is_spiky=is_spiky, **told)
@@ -250,7 +251,7 @@ def _is_flat(smooth: Array, losses: Array, level: float, noise: float) -> bool:
 def _unreadable(record: Record, finite: int) -> str:
     if record.stop == "non-finite" or not finite:
         last = int(np.isfinite(record.losses).nonzero()[0].max(initial=-1)) + 1
-        rate = f" at lr={record.lrs[last]:.3g}" if record.lrs else ""
+        rate = f" at lr={record.lrs[last]:.3g}" if last < len(record.lrs) else ""
         where = f"step {last + 1}{rate} on" if finite else f"the first step{rate}"
         return (
             f"the loss was not finite from {where}; check the data and the loss for NaN or infinity, or lower min_lr."

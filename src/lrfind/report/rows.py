@@ -61,7 +61,7 @@ class ArmRow:
     def lost(self) -> str:
         """In how many seeds the metric is finite; empty where it is in all."""
         count = sum(map(math.isfinite, self.seeds))
-        return f"{count} of {len(self.seeds)} finite" if count < len(self.seeds) else ""
+        return f"{count} of {len(self.seeds)} finite" if 0 < count < len(self.seeds) else ""
 
 
 def arm_rows(comparison: Comparison) -> list[ArmRow]:
