@@ -35,6 +35,9 @@ SUDDEN = 0.5
 DRIFT, TURN = 3.0, 2.0
 """A loss drifts up if its trend rises this many times the noise above the start, and then falls by that many."""
 
+EARLY = 1e-3
+"""Below this rate, a loss that has not moved and then is not finite is a fault of the data, not of the rate."""
+
 HEAVY = 4.0
 """Noise has heavy tails if two losses lie this many interquartile ranges above the median; one alone is an accident."""
 
@@ -183,8 +186,8 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
     smooth = smoother(known, at, octaves) @ capped if octaves > 0 else np.interp(at, known, capped)
     if not is_spiky:
         level, smooth = _without_drift(level, smooth, noise)
-    is_poisoned = record.stop == "non-finite" and not finite[-1]  # a scaler skips such steps, which are not recorded
-    if is_poisoned and _is_flat(smooth[finite], losses[finite], level, noise):
+    is_early = record.stop == "non-finite" and not finite[-1] and lrs[finite][-1] < EARLY
+    if is_early and _is_flat(smooth[finite], losses[finite], level, noise):
         raise ProbeError(_unreadable(record, int(finite.sum())))
     told = {name: getattr(record, name) for name in ("stop", "optimizer", "is_fresh", "reply", "used")}
     return Curve(lrs, np.where(finite, losses, np.nan), smooth, noise, level, is_spiky=is_spiky, **told)
