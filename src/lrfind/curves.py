@@ -247,7 +247,7 @@ def _deviation(losses: Array) -> float:
 
 def _is_flat(smooth: Array, losses: Array, level: float, noise: float) -> bool:
     """Say whether the losses neither fell nor rose beyond their noise: then no rate of them was too high."""
-    room = max(2.0 * noise, spread_of(losses[:START]))
+    room = 2.0 * max(noise, spread_of(losses[:START]))
     return float(np.abs(smooth - level).max()) <= room and float(losses[-PATIENCE:].max()) <= level + room
 
 
