@@ -60,7 +60,7 @@ RISEN = 2.0
 HALF = 0.5
 """From this weight of the prior on, a reading rests on it."""
 
-USUAL = 0.9
+USUAL = 0.99
 """From this one on, it rests on nothing else."""
 
 
