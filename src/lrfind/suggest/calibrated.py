@@ -60,9 +60,6 @@ RISEN = 2.0
 HALF = 0.5
 """From this weight of the prior on, a reading rests on it."""
 
-USUAL = 0.99
-"""From this one on, it rests on nothing else."""
-
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -80,8 +77,8 @@ class Reading:
 
     @property
     def is_read(self) -> bool:
-        """Whether the curve of this training had any part in it to speak of."""
-        return self.rests_on != "none" and self.leaning < USUAL
+        """Whether the curve of this training had any part in it."""
+        return self.rests_on != "none" and self.leaning < 1.0
 
 
 def calibrated(curve: Curve, training: Training) -> float:
