@@ -29,6 +29,8 @@ LIMIT = 60.0
 """Seconds, after which a case has hung."""
 GRACE = 10.0
 """Seconds, for which the other rank may go on after one has ended."""
+AT_ONCE = 2
+"""Cases that run at the same time: their processes wait for each other much."""
 
 
 def cases_of(group):
@@ -47,36 +49,47 @@ def main(group, *names):
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         gc.freeze()
-        for name in names or cases:
-            start = time.perf_counter()
-            results = run(name, cases[name], Path(folder))
-            seconds = time.perf_counter() - start
-            for rank, result in enumerate(results):
-                print(json.dumps({"case": name, "rank": rank, "seconds": round(seconds, 2), **result}), flush=True)
+        waiting, running = [*(names or cases)], []
+        while waiting or running:
+            while waiting and len(running) < AT_ONCE:
+                name = waiting.pop(0)
+                running.append(Running(name, cases[name], Path(tempfile.mkdtemp(dir=folder))))
+            for one in [one for one in running if one.is_over()]:
+                running.remove(one)
+                one.tell()
+            time.sleep(0.01)
 
 
-def run(name, case, folder):
-    """Fork two processes for a case; return the result of each."""
-    port = free_port()
-    children = [fork(case, rank, port, folder) for rank in (0, 1)]
-    running, ends = set(children), time.monotonic() + LIMIT + GRACE
-    while running and time.monotonic() < ends:
-        for child in list(running):
+class Running:
+    """Two processes, forked for a case."""
+
+    def __init__(self, name, case, folder):
+        self.name, self.folder = name, folder
+        port = free_port()
+        self.start = time.monotonic()
+        self.ends = self.start + LIMIT + GRACE
+        self.children = [fork(case, rank, port, folder) for rank in (0, 1)]
+        self.running = set(self.children)
+
+    def is_over(self):
+        for child in list(self.running):
             if os.waitpid(child, os.WNOHANG)[0]:
-                running.remove(child)
-                ends = min(ends, time.monotonic() + GRACE)
-        time.sleep(0.01)
-    for child in running:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-    results = []
-    for rank, child in enumerate(children):
-        left, said = folder / f"{rank}.json", (folder / f"{rank}.err").read_text()
-        result = json.loads(left.read_text()) if left.exists() else {"error": "it left no result"}
-        left.unlink(missing_ok=True)
-        is_hung = child in running or "Timeout (" in said
-        results.append({**result, "hung": is_hung, "said": said[-3000:]})
-    return results
+                self.running.remove(child)
+                self.ends = min(self.ends, time.monotonic() + GRACE)
+        return not self.running or time.monotonic() > self.ends
+
+    def tell(self):
+        """Print what each rank has left."""
+        seconds = round(time.monotonic() - self.start, 2)
+        for child in self.running:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+        for rank, child in enumerate(self.children):
+            left, said = self.folder / f"{rank}.json", (self.folder / f"{rank}.err").read_text()
+            result = json.loads(left.read_text()) if left.exists() else {"error": "it left no result"}
+            is_hung = child in self.running or "Timeout (" in said
+            about = {"case": self.name, "rank": rank, "seconds": seconds, "hung": is_hung, "said": said[-3000:]}
+            print(json.dumps({**about, **result}), flush=True)
 
 
 def fork(case, rank, port, folder):
@@ -86,6 +99,7 @@ def fork(case, rank, port, folder):
     status = 1
     try:
         with (folder / f"{rank}.err").open("w") as said:
+            os.chdir(folder)
             os.dup2(said.fileno(), 2)
             os.dup2(said.fileno(), 1)
             faulthandler.dump_traceback_later(LIMIT, exit=True)
