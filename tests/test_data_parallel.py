@@ -83,7 +83,10 @@ def results(folder: Path):
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 
-@pytest.mark.parametrize("package", ["lightning.pytorch", "pytorch_lightning"])
+THE_OTHER = pytest.param("pytorch_lightning", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("package", ["lightning.pytorch", THE_OTHER])
 def test_ranks_agree_and_training_is_as_without(tmp_path, package):
     done = run(tmp_path, "none", package)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -151,10 +154,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(
-    ("strategy", "package"),
-    [("ddp_spawn", "lightning.pytorch"), ("ddp_fork", "lightning.pytorch"), ("ddp_spawn", "pytorch_lightning")],
-)
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork"])
+@pytest.mark.parametrize("package", ["lightning.pytorch", THE_OTHER])
 def test_what_launched_processes_find_reaches_the_caller(tmp_path, strategy, package):
     script = tmp_path / "train.py"
     script.write_text(LAUNCHED.format(package=package))

@@ -73,7 +73,10 @@ SCRIPTS = {
 }
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+SLOW = ("finetune_fsdp.py", "fsdp2.py", "fabric_ddp.py", "accelerate_ddp.py")  # test_two_processes.py has their kinds
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in SCRIPTS])
 def test_each_script_for_several_processes_runs_and_they_agree(tmp_path, name):
     (tmp_path / name).write_text(SCRIPTS[name], encoding="utf-8")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}

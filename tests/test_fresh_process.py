@@ -135,7 +135,7 @@ def folder(tmp_path_factory):
         ("plain", "find"),
         ("lightning", "find"),
         ("lightning", "callback"),
-        ("pytorch_lightning", "callback"),
+        pytest.param("pytorch_lightning", "callback", marks=pytest.mark.slow),
         ("huggingface", "find"),
         ("huggingface", "callback"),
     ],

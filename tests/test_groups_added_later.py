@@ -63,8 +63,17 @@ def fit(pl, model, *callbacks, epochs=4, resume=None):
     return trainer
 
 
-@pytest.mark.parametrize("schedule", SCHEDULERS)
-@pytest.mark.parametrize("is_first", [True, False])
+def first_or_last(schedules):
+    """Whether our callback is the first: with each schedule in one package, the other way round in the other."""
+    packages = ("lightning.pytorch", "pytorch_lightning")
+    return [
+        pytest.param(package, name, (index + other) % 2 == 0, id=f"{package}-{name}")
+        for index, name in enumerate(schedules)
+        for other, package in enumerate(packages)
+    ]
+
+
+@pytest.mark.parametrize(("pl", "schedule", "is_first"), first_or_last(SCHEDULERS), indirect=["pl"])
 def test_a_backbone_that_thaws_trains_as_without(pl, schedule, is_first):
     def callbacks(one):
         thaw = pl.callbacks.BackboneFinetuning(unfreeze_backbone_at_epoch=1, backbone_initial_lr=1e-3)
@@ -82,8 +91,7 @@ def test_a_backbone_that_thaws_trains_as_without(pl, schedule, is_first):
     assert finder.applied.steps == verify.applied.steps == 40
 
 
-@pytest.mark.parametrize("schedule", SCHEDULERS)
-@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize(("pl", "schedule", "is_first"), first_or_last(SCHEDULERS), indirect=["pl"])
 @pytest.mark.parametrize("kind", ["finder", "verify"])
 def test_it_goes_on_thawing_after_a_resume(pl, schedule, is_first, kind):
     def callbacks():

@@ -373,6 +373,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 import lrfind
+import lrfind.pytorch, torch._dynamo  # once, not in every child
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
