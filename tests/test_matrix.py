@@ -11,6 +11,7 @@ import pytest
 from matrix import FACTORS, LOOPS, UNTRAINABLE, Cell, cells, combinations_of, outcome
 from matrix_loops import train
 
+
 def every(ways, loops):
     """The cells of several loops, each with its name."""
     return [pytest.param(loop, cell, id=f"{loop}-{cell}") for loop in loops for cell in cells(ways, loop)]
