@@ -6,6 +6,7 @@ from base64 import b64decode
 from dataclasses import replace
 from html import escape
 
+import numpy as np
 import pytest
 from curves_with_answers import flat_then_diverging, made_up
 from hypothesis import given
@@ -66,7 +67,7 @@ def test_what_cannot_be_json_leaves_the_old_file(tmp_path):
     ("text", "message"),
     [
         ("{", "cannot be read"),
-        ("[]", "does not hold a finding but a list"),
+        ("[]", "cannot be read as a finding .*JSON object, got a list.*give another file"),
         ("{}", "expected a finding of schema"),
         ('{"schema": "lrfind/finding/1"}', "cannot be read: it has no 'lr'"),
         ('{"schema": "lrfind/finding/1", "lr": "high"}', "cannot be read: .*'high'"),
@@ -77,6 +78,32 @@ def test_a_file_that_is_no_finding(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(BadInputError, match=message):
         Finding.load(path)
+
+
+@pytest.mark.parametrize("file", [None, 3, "", "nul\0", "x" * 300])
+def test_what_names_no_file_is_one_sentence(file):
+    for use in (finding().save, Finding.load):
+        with pytest.raises(LRFindError, match=r"path of a file is needed|cannot be written|cannot be read"):
+            use(file)
+
+
+@pytest.mark.parametrize("data", [[], "finding", None, 3])
+def test_what_is_no_json_object_is_no_finding(data):
+    with pytest.raises(BadInputError, match="JSON object"):
+        Finding.from_dict(data)
+
+
+def test_numbers_of_numpy_are_written_as_json():
+    options = {"min_lr": np.float32(1e-6), "steps": np.int32(128), "total_steps": np.int64(2000), "seed": np.int8(3)}
+    test = RangeTest(epochs=np.float32(5), **options)
+    found = test.find([replace(made_up(), probe=test.propose([])[0])])
+    assert Finding.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+@pytest.mark.parametrize("ax", [True, 3, np.zeros(2), [None]])
+def test_what_are_no_axes_are_refused(ax):
+    with pytest.raises(BadInputError, match="takes axes of matplotlib"):
+        EVIDENT.plot(ax)
 
 
 @pytest.mark.parametrize("lrs", [(), (0.0,), (-1.0,), (math.nan,), (math.inf,)])

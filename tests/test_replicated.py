@@ -60,6 +60,48 @@ def test_the_answer_is_the_mean_of_the_readings_in_log_rate():
     assert finding.cost.steps == sum(len(record.lrs) for record in finding.records)
 
 
+class Unmoved(MadeUp):
+    """Plain SGD with gradients so small that no rate up to 30 changes the loss."""
+
+    def run(self, probe, on_step):
+        self.runs += 1
+        lrs = tuple(lr for lr in probe.lrs if lr < 2e4)
+        noise = self.noise * np.random.default_rng(probe.seed).standard_normal(len(lrs))
+        losses = tuple(map(float, loss_at(np.array(lrs) / 3e5) + noise))
+        stop = "done" if lrs == probe.lrs else "diverged"
+        return Record(probe, lrs, losses, stop, optimizer="SGD", steps_per_epoch=self.epoch)
+
+
+@pytest.mark.parametrize("strategy", [RangeTest(), Replicated(), Replicated(RangeTest(total_steps=1000))])
+def test_plain_sgd_that_nothing_moves_up_to_the_default_max_lr_is_tried_at_higher_rates(strategy):
+    loop = Unmoved()
+    finding = search(strategy, loop)
+    assert loop.runs == 2
+    assert 10 < finding.lr < 1e4
+    assert "No rate up to 30 moved the loss" in finding.notes[0]
+    assert finding.cost.steps > 1.3 * len(finding.records[0].lrs)  # the first ramp is counted
+    again = Finding.from_dict(finding.to_dict()).at(total_steps=5000)
+    assert finding.interval[0] < again.lr < finding.interval[1]
+    total_steps = 1000 if strategy == Replicated(RangeTest(total_steps=1000)) else 2000
+    assert finding.cost.steps <= (0.3 if total_steps == 1000 else 0.1) * total_steps
+
+
+@pytest.mark.parametrize(
+    ("strategy", "changed"),
+    [
+        (RangeTest(max_lr=29.0), {}),  # the user's own
+        (Replicated(RangeTest(total_steps=1000), 100), {}),  # beyond the budget
+        (RangeTest(method="steepest"), {"optimizer": "Adam"}),  # has a usual rate
+        (RangeTest(), {"losses": (1.0,) * 128}),  # nothing depends on the weights
+    ],
+)
+def test_no_other_search_is(strategy, changed):
+    (probe,) = strategy.propose([])
+    record = Unmoved().run(probe, None)
+    with pytest.raises(ProbeError, match="did not fall"):
+        strategy.propose([replace(record, **changed)])
+
+
 def test_it_varies_less_than_one_range_test():
     def spread(strategy):
         lrs = [search(strategy(RangeTest(seed=100 * seed)), MadeUp(noise=0.4)).lr for seed in range(12)]

@@ -233,7 +233,7 @@ def test_a_loop_that_fails_fails_the_search():
 
 def test_records_of_another_search_are_refused():
     with pytest.raises(
-        BadInputError, match=r"another search: their probe 1 is lr=1e-06\.\.1 in 128 steps with seed 0, .*30"
+        BadInputError, match=r"another search: there probe was lr=1e-06\.\.1 in 128 steps with seed 0, .*30"
     ):
         search(RangeTest(), MadeUpLoop(), records=[made_up()])
 
@@ -298,7 +298,7 @@ def test_what_an_earlier_search_left_is_whole_until_there_is_more(tmp_path, monk
         find_with(Dies(2), resume=file)
     before = file.read_text()
     monkeypatch.setattr("lrfind.strategies.replicated.AROUND", 4.0)
-    with pytest.raises(BadInputError, match="their probe 2 is"):
+    with pytest.raises(BadInputError, match="there probe was"):
         find_with(MadeUpLoop(), resume=file)
     assert file.read_text() == before
 
@@ -311,7 +311,7 @@ def test_records_of_another_optimizer_are_refused(tmp_path):
     file = tmp_path / "search.json"
     with pytest.raises(KeyboardInterrupt):
         find_with(Dies(1), resume=file)
-    with pytest.raises(BadInputError, match=r"of another training: there optimizer was '', and it is 'Other'"):
+    with pytest.raises(BadInputError, match=r"of another search: there optimizer was '', and it is 'Other'"):
         find_with(Other(), resume=file)
     assert len(json.loads(file.read_text())["records"]) == 1
 
@@ -343,7 +343,7 @@ def test_losses_that_cannot_be_read_end_the_search_and_its_file(tmp_path):
         ("{", "cannot be read as a search .*give another file"),
         ("", "cannot be read as a search"),
         ("\x00\x01", "cannot be read as a search"),
-        ("[]", "does not hold a search but a list"),
+        ("[]", "cannot be read as a search .*JSON object, got a list"),
         ("{}", "cannot be read as a search .*schema .*give another file"),
         ('{"schema": "lrfind/finding/1"}', "schema 'lrfind/search/1', got 'lrfind/finding/1'.*give another file"),
         ('{"schema": "lrfind/search/1"}', "no 'records'.*give another file"),
@@ -497,7 +497,7 @@ def test_a_finding_read_again_for_its_own_training_is_the_same_bit_for_bit():
         {"total_steps": 200},
         {"epochs": 3},
         {"schedule": "linear"},
-        {"schedule": "cosine", "total_steps": 640, "epochs": 50},
+        {"schedule": "cosine", "total_steps": 640, "epochs": 64},
     ],
 )
 def test_another_training_reads_what_a_search_for_it_would_have(strategy, options):
@@ -561,8 +561,8 @@ def test_a_finding_of_an_earlier_version_is_read_again_where_its_schedule_has_a_
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        ({}, {"total_steps": 0}, "total_steps must be above 0"),
-        ({}, {"epochs": -1}, "epochs must be above 0"),
+        ({}, {"total_steps": 0}, "total_steps must be .* above 0"),
+        ({}, {"epochs": -1}, "epochs must be .* above 0"),
         ({}, {"schedule": "sawtooth"}, "schedule must be one of"),
         (
             {"method": "race"},

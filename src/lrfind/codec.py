@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -33,11 +33,11 @@ class Plain:
         """Build an instance from ``to_dict``'s result; a missing field takes its default.
 
         Raises:
-            BadInputError: If the schema is another one, or a field is missing or cannot be read.
+            BadInputError: If it is not a dict, the schema is another one, or a field is missing or cannot be read.
         """
-        kind = cls.__name__.lower()
-        if cls.schema != data.get("schema", ""):
-            raise BadInputError(f"expected a {kind} of schema {cls.schema!r}, got {data.get('schema')!r}.")
+        kind, found = cls.__name__.lower(), _object(data).get("schema", "")
+        if found != cls.schema:
+            raise BadInputError(f"expected a {kind} of schema {cls.schema!r}, got {found!r}.")
         try:
             return cast(Self, _decode(cls, data))
         except (TypeError, ValueError, OverflowError, AttributeError) as error:
@@ -50,13 +50,7 @@ class Plain:
         Raises:
             BadInputError: If the file is missing, is not JSON or holds something else.
         """
-        what = f"a {cls.__name__.lower()}"
-        data = read_json(path, what)
-        try:
-            return cls.from_dict(data)
-        except BadInputError as error:
-            why = str(error).rstrip(".")
-            raise BadInputError(f"{path} cannot be read as {what} ({why}); give another file.") from error
+        return cast(Self, read_json(path, f"a {cls.__name__.lower()}", cls.from_dict))
 
 
 def encode(value: Any) -> Any:
@@ -98,10 +92,9 @@ def _decode(kind: Any, data: Any) -> Any:
         return cast(Any, kind)(**_decode_fields(kind, data))
     if origin in (Union, UnionType):
         return None if data is None else _decode(arguments[0], data)
-    if origin is tuple and arguments[-1] is ...:
-        return tuple(_decode(arguments[0], item) for item in data)
     if origin is tuple:
-        return tuple(_decode(each, item) for each, item in zip(arguments, data, strict=True))
+        kinds = arguments[:1] * len(data) if arguments[-1] is ... else arguments
+        return tuple(_decode(each, item) for each, item in zip(kinds, data, strict=True))
     if origin is not None and origin is not Literal:
         return {name: _decode(arguments[1], item) for name, item in data.items()}
     if kind is float:
@@ -127,16 +120,21 @@ def _decode_fields(kind: Any, data: Mapping[str, Any]) -> dict[str, Any]:
 _hints = cache(get_type_hints)
 
 
-def read_json(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
-    """Read a JSON object; ``what`` says what it should be. ``BadInputError`` if it cannot be read, or is no object."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise BadInputError(f"{path} cannot be read as {what} ({why}); give another file.") from error
-    if not isinstance(data, dict):
-        raise BadInputError(f"{path} does not hold {what} but a {type(data).__name__}.")
+def _object(data: Any) -> Any:
+    """Return what is a JSON object; ``BadInputError`` if it is another value."""
+    if not isinstance(data, Mapping):
+        raise BadInputError(f"expected a JSON object, got a {type(data).__name__}.")
     return data
+
+
+def read_json(path: str | os.PathLike[str], what: str, build: Callable[[Any], Any] = _object) -> Any:
+    """Read a JSON object and build something of it; ``BadInputError`` if that fails. ``what`` says what is expected."""
+    path = to_path(path)
+    try:
+        return build(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        why = str(getattr(error, "strerror", None) or error).rstrip(".")
+        raise BadInputError(f"{path!s:.200} cannot be read as {what} ({why}); give another file.") from error
 
 
 def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> Path:
@@ -146,12 +144,20 @@ def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> Path:
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """Write a file atomically, and create its folder; ``LRFindError`` if it cannot be written."""
-    path = Path(path)
-    draft = path.with_name(path.name + ".part")
+    path = to_path(path)
     try:
+        draft = path.with_name(path.name + ".part")
         path.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text(text, encoding="utf-8", newline="")
         draft.replace(path)
-    except OSError as error:
-        raise LRFindError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise LRFindError(f"{path!s:.200} cannot be written ({why}); choose another place.") from error
     return path
+
+
+def to_path(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file; ``BadInputError`` if it is none."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise BadInputError(f"the path of a file is needed, got {path!r:.80}.")
+    return Path(path)

@@ -31,6 +31,8 @@ class Loop(ABC):
     kept: Kept
     ranks = Ranks()
     """The processes that train together; by default this one."""
+    may_accumulate = False
+    """Whether a step may take more batches than ``steps_per_epoch`` is counted for."""
     _depth = 0
     _open: ExitStack
 
@@ -81,7 +83,7 @@ class Loop(ABC):
 
     def run(self, probe: Probe, on_step: OnStep | None = None) -> Record:
         """Run one probe from the starting point and put everything back, on every exit."""
-        with self, torch.enable_grad(), self.kept.probe(probe.seed):
+        with self, torch.inference_mode(False), torch.enable_grad(), self.kept.probe(probe.seed):
             return self._run(probe, on_step)
 
 

@@ -39,7 +39,7 @@ class SearchOptions(TypedDict, total=False):
         schedule: What the rate will do in training: ``"constant"``, ``"linear"``, ``"cosine"``, ``"cosine-warmup"``,
             ``"one-cycle"``, a scheduler, or a function of the fraction of training done.
         total_steps: How many optimizer steps training will take.
-        epochs: Or the passes over the data; of both, the lesser counts.
+        epochs: Or the passes over the data.
         budget: What ``"auto"`` may cost: a share of the training if below 1, else steps; but a search takes 48 steps
             at least, and of a share up to three times as much in short trainings (``lrfind.Replicated``).
         min_lr: The first rate to try.
@@ -121,8 +121,12 @@ def with_meanings(documented: F) -> F:
 
 
 def with_names(given: Mapping[str, Any], known: Collection[str], *, stacklevel: int = 3) -> dict[str, Any]:
-    """Return options by their current names; ``BadInputError`` if one is unknown. ``stacklevel`` is for warnings."""
-    options = dict(given)
+    """Return options by their current names, without those that are None; ``stacklevel`` is for warnings.
+
+    Raises:
+        BadInputError: If a name is unknown.
+    """
+    options = {name: value for name, value in given.items() if value is not None or name not in NAMES}
     if "horizon" in options:
         warnings.warn("horizon= is called total_steps= now.", DeprecationWarning, stacklevel)
         options["total_steps"] = options.pop("horizon")
@@ -139,15 +143,15 @@ def with_names(given: Mapping[str, Any], known: Collection[str], *, stacklevel: 
 def to_strategy(*, steps_per_epoch: float = 0.0, **options: Unpack[SearchOptions]) -> Strategy:
     """Return the strategy that the options of a search select; ``BadInputError`` if they cannot be used."""
     given = with_names(options, NAMES)
-    strategy = given.pop("strategy", "auto")
-    budget = {"budget": given.pop("budget")} if given.get("budget") is not None else {}
-    test = {name: value for name, value in given.items() if name not in ("budget", "progress", "resume")}
-    if not isinstance(strategy, str):
-        if extra := sorted([*test, *budget]):
-            raise BadInputError(f"give {', '.join(extra)} to the strategy {type(strategy).__name__} itself.")
-        return cast(Strategy, strategy)
+    strategy: Any = given.pop("strategy", "auto")
+    test = {name: value for name, value in given.items() if name not in ("progress", "resume")}
     if strategy not in ("auto", "range"):
-        raise BadInputError(f'strategy must be "auto", "range" or an object with propose, got {strategy!r}.')
+        if isinstance(strategy, type) or not hasattr(strategy, "propose"):
+            raise BadInputError(f'strategy must be "auto", "range" or an object with propose, got {strategy!r}.')
+        if test:
+            raise BadInputError(f"give {', '.join(sorted(test))} to the strategy {type(strategy).__name__} itself.")
+        return cast(Strategy, strategy)
+    budget = {"budget": test.pop("budget")} if "budget" in test else {}
     if strategy == "range" and budget:
         raise BadInputError('budget is for strategy="auto"; give strategy="range" its steps instead.')
     if "schedule" in test:
@@ -156,10 +160,24 @@ def to_strategy(*, steps_per_epoch: float = 0.0, **options: Unpack[SearchOptions
     return range_test if strategy == "range" else Replicated(range_test, **budget)
 
 
+def check_lengths(options: Mapping[str, Any], steps_per_epoch: float, *, is_most: bool = False) -> None:
+    """Check that ``total_steps`` and ``epochs`` agree, up to a tenth or a step in each pass, if both are given.
+
+    With ``is_most``, a pass may also take fewer steps: a step may take several batches.
+    """
+    total_steps, epochs = (options.get(name) or 0 for name in LENGTHS)
+    by_epochs = epochs * steps_per_epoch
+    apart = total_steps - by_epochs if is_most else abs(total_steps - by_epochs)
+    if total_steps and by_epochs and apart > max(0.1 * by_epochs, epochs):
+        raise BadInputError(
+            f"{total_steps=} and {epochs=} contradict each other: {epochs:g} epochs are {by_epochs:,.0f} steps with "
+            f"this loader; give one of them."
+        )
+
+
 def reread(finding: Finding, **training: Any) -> Finding:
     """Return what a finding's records say about another training; see ``lrfind.Finding.at``."""
     given = with_names(training, ("schedule", *LENGTHS), stacklevel=4)
-    given = {name: value for name, value in given.items() if value is not None}
     if not given:
         return finding
     check_readable(finding, "be read for another training")
@@ -170,6 +188,7 @@ def reread(finding: Finding, **training: Any) -> Finding:
             f"the finding does not hold the shape of its schedule {finding.schedule!r}; pass schedule=."
         )
     test = RangeTest(method=finding.method, schedule=_unstepped(given.get("schedule", "constant")), **length)
+    check_lengths(given, finding.length.steps_per_epoch)
     if "schedule" in given:
         found = test.find(finding.records)
     else:

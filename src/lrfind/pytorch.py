@@ -130,6 +130,11 @@ class PyTorchLoop(Loop):
         """Optimizer steps in one pass over the data, if each (accumulated) batch is one; 0 if unknown."""
         return length_of(self.loader) / self.accumulate
 
+    @property
+    def may_accumulate(self) -> bool:  # type: ignore[override]
+        """Whether a step may take several batches: that of the user may."""
+        return self.step is not None
+
     def schedule(self) -> Scheduled | AsConstant | None:
         """Return the schedule that drives the optimizer; None if there is none."""
         if len(self.drivers) > 1:
@@ -178,6 +183,11 @@ def _cycled(loader: Iterable[Any], recorder: Recorder, accumulate: int) -> Itera
             recorder.begin_pass(length_of(loader) / accumulate)
             batches = iter(loader)
             first = list(islice(batches, 1))
+            if not first and recorder.batches:
+                raise BadInputError(
+                    f"the loader cannot be iterated again after its {recorder.batches} batches, and a search takes "
+                    f"more; pass a DataLoader or a list of batches, or lower steps."
+                )
             if not first:
                 raise BadInputError("the loader gave no batch; check its dataset, batch_size and drop_last.")
             yield first

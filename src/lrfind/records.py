@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from lrfind.codec import Plain, write_json
+from lrfind.codec import Plain, to_path, write_json
 from lrfind.errors import BadInputError
 from lrfind.replies import Reply
 from lrfind.schedules import SCHEDULES, constant, remaining
@@ -190,7 +190,7 @@ class Finding(Plain):
             BadInputError: If the path is that of a picture.
             LRFindError: If the file cannot be written.
         """
-        if Path(path).suffix.lower() in PICTURES:
+        if to_path(path).suffix.lower() in PICTURES:
             raise BadInputError(f"save() writes JSON, {path} is a picture: {TO_PICTURE.format(path)}.")
         return write_json(path, self.to_dict())
 
@@ -264,6 +264,7 @@ class Finding(Plain):
         """Draw the loss against the rate, with the found rate and the range marked; return the axes."""
         from lrfind.plots import plot_finding
 
-        if isinstance(ax, (str, os.PathLike)):
-            raise BadInputError(f"plot() takes axes of matplotlib, got {ax!r}: {TO_PICTURE.format(ax)}.")
+        if ax is not None and not hasattr(ax, "set_xscale"):
+            file = ax if isinstance(ax, (str, os.PathLike)) else "curve.png"
+            raise BadInputError(f"plot() takes axes of matplotlib, got {ax!r:.80}: {TO_PICTURE.format(file)}.")
         return plot_finding(self, ax)

@@ -6,14 +6,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass, replace
-from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar
 
-from lrfind.codec import Plain, write_json
+from lrfind.codec import Plain, to_path, write_json
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.loop import Loop
-from lrfind.options import to_strategy
+from lrfind.options import NAMES, check_lengths, to_strategy, with_names
 from lrfind.progress import Display, display
 from lrfind.ranks import Ranks, is_first
 from lrfind.records import Cost, Finding, Probe, Record
@@ -23,8 +22,6 @@ from lrfind.strategies.notes import with_advice
 from lrfind.strategies.range_test import LENGTHS
 
 Keep = Callable[[Sequence[Record]], None]
-
-_REMEDY = "delete the file to search anew, or give resume= another one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +42,12 @@ def find_with(
         BadInputError: If an option is unknown or out of its range.
         ProbeError: If the losses cannot be read.
     """
-    ranks = loop.ranks
+    ranks, options = loop.ranks, with_names(options, NAMES)
     with loop:
         strategy = to_strategy(steps_per_epoch=loop.steps_per_epoch, **loop.planned(options))
-        is_shown = progress and is_first()
-        with _kept(resume, ranks) as (known, keep), display(strategy) if is_shown else nullcontext() as shown:
+        check_lengths(options, loop.steps_per_epoch, is_most=loop.may_accumulate)
+        showing = display(strategy) if progress and is_first() else nullcontext()
+        with _kept(resume, ranks) as (known, keep), showing as shown:
 
             def run() -> Finding:
                 records = ranks.told(lambda: known)
@@ -68,9 +66,7 @@ def _kept(path: str | os.PathLike[str] | None, ranks: Ranks) -> Iterator[tuple[S
     if path is None:
         yield (), lambda records: None
         return
-    if not isinstance(path, (str, os.PathLike)):
-        raise BadInputError(f"resume must be the path of a file, got {path!r}.")
-    file = Path(path)
+    file = to_path(path)
 
     def keep(records: Sequence[Record]) -> None:
         if ranks.is_first:
@@ -132,11 +128,9 @@ def search(
             if shown:
                 shown.on_round(answer)
             for probe in answer:
-                if len(done) < len(records):
-                    done.append(_checked_probe(records, len(done), probe))
-                else:
-                    done.append(_run(loop, probe, shown))
-                    _check_alike(records, done[-1])
+                record = records[len(done)] if len(done) < len(records) else _run(loop, probe, shown)
+                _check_alike(records, record, probe)
+                done.append(record)
                 if len(done) >= len(records):  # what an earlier search left is whole until there is more
                     keep(done)
                     if shown:
@@ -154,25 +148,19 @@ def _run(loop: Loop, probe: Probe, shown: Display | None) -> Record:
     return record if record.steps_per_epoch else replace(record, steps_per_epoch=loop.steps_per_epoch)
 
 
-def _checked_probe(records: Sequence[Record], index: int, probe: Probe) -> Record:
-    """Return the record of a probe that has run already, and not in another search."""
-    known = records[index]
-    if known.probe != probe:
-        was, now = (
-            f"lr={each.lrs[0]:.3g}..{each.lrs[-1]:.3g} in {len(each.lrs)} steps with seed {each.seed}"
-            for each in (known.probe, probe)
-        )
-        raise BadInputError(
-            f"the records are of another search: their probe {index + 1} is {was}, and this one's is {now}; {_REMEDY}"
-        )
-    return known
-
-
-def _check_alike(records: Sequence[Record], new: Record) -> None:
-    """Check that a new record is of the same training, and not of another model, as those that were left."""
-    for name in ("optimizer", "ratios", "is_fresh") if records else ():
-        was, now = getattr(records[0], name), getattr(new, name)
+def _check_alike(records: Sequence[Record], record: Record, probe: Probe) -> None:
+    """Check that a record is of a probe, and of the same training as those that an earlier search left."""
+    first = records[0] if records else record
+    named = ((name, getattr(first, name), getattr(record, name)) for name in ("optimizer", "ratios", "is_fresh"))
+    for name, was, now in (("probe", record.probe, probe), *named):
         if was != now:
             raise BadInputError(
-                f"the records are of another training: there {name} was {was!r}, and it is {now!r}; {_REMEDY}"
+                f"the records are of another search: there {name} was {_said(was)}, and it is {_said(now)}; delete the "
+                f"file to search anew, or give resume= another one."
             )
+
+
+def _said(value: Any) -> str:
+    if not isinstance(value, Probe):
+        return repr(value)
+    return f"lr={value.lrs[0]:.3g}..{value.lrs[-1]:.3g} in {len(value.lrs)} steps with seed {value.seed}"

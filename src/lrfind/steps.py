@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, cast
 
 import torch
@@ -129,7 +130,7 @@ def to_number(loss: Any) -> float:
     """Return the loss of a step as a number; ``BadInputError`` if it is none."""
     if isinstance(loss, torch.Tensor) and loss.numel() == 1:
         return loss.item()
-    if isinstance(loss, (int, float)):
+    if isinstance(loss, Real) or getattr(loss, "shape", None) == ():  # a number, of NumPy too
         return float(loss)
     got = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
     raise BadInputError(f"step must return the loss of its batch, a number or a tensor of one, got {got}.")

@@ -3,34 +3,49 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
+from typing import Any
 
-from lrfind.curves import START
+from lrfind.curves import START, to_curve
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import Ramp, Shape, Stretched, constant, name_of, over, ramp, remaining, to_shape
-from lrfind.strategies.reading import Ramps
+from lrfind.strategies.reading import Ramps, steps_per_octave
 from lrfind.suggest import to_rule
+from lrfind.suggest.calibrated import has_prior
+from lrfind.suggest.edges import has_edge
 from lrfind.suggest.training import Training, with_length_of
 
-_KINDS = (
-    ("min_lr", Real, "a number"),
-    ("max_lr", Real, "a number"),
-    ("steps", Integral, "a whole number"),
-    ("total_steps", Integral, "a whole number of steps"),
-    ("epochs", Real, "a number"),
+_POSITIVE = sys.float_info.min, sys.float_info.max
+_NUMBERS: tuple[tuple[str, Any, tuple[float, float], str], ...] = (
+    ("min_lr", Real, _POSITIVE, "a number, positive and finite"),
+    ("max_lr", Real, _POSITIVE, "a number, positive and finite"),
+    ("steps", Integral, (START, math.inf), f"a whole number, at least {START}: a curve is judged by its first losses"),
+    ("seed", Integral, (0, 2**63 - 1), "a whole number from 0 up to 2**63"),
+    ("total_steps", Integral, (1, math.inf), "a whole number of steps above 0, or None"),
+    ("epochs", Real, _POSITIVE, "a number above 0 and finite, or None"),
 )
+"""Type, range and its words, of each option that is a number."""
+
 LENGTHS = ("total_steps", "epochs")
 UNKNOWN = "How long training will be is not known; with epochs or total_steps, the rate is chosen for that length."
+
+HIGHEST = 30.0
+"""The default ``max_lr``: high enough for every task of the benchmark."""
+
+BELOW, BEYOND = 2.0**4, 2.0**10
+"""If no rate up to ``HIGHEST`` moves the loss, another ramp goes from it divided by the one to it times the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class RangeTest:
     """One probe from ``min_lr`` up to ``max_lr``; the loss against the rate gives the rate and the range.
 
-    The arguments are the options of these names, see ``lrfind.SearchOptions``, with
+    If plain SGD moves nothing up to the default ``max_lr``, a second probe goes higher, and is read instead. The
+    arguments are the options of these names, see ``lrfind.SearchOptions``, with
 
     Args:
         steps: At least 8; for a reliable reading, 100 or more.
@@ -45,7 +60,7 @@ class RangeTest:
     """
 
     min_lr: float = 1e-6
-    max_lr: float = 30.0
+    max_lr: float = HIGHEST
     steps: int = 128
     ramp: Ramp = "exponential"
     method: str = "calibrated"
@@ -56,28 +71,42 @@ class RangeTest:
     steps_per_epoch: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, kind, words in _KINDS:
+        for name, kind, (low, high), words in _NUMBERS:
             value = getattr(self, name)
             if value is None and name in LENGTHS:
                 continue
-            if not isinstance(value, kind):
+            plain = value  # else it is NumPy's, which JSON does not take
+            if isinstance(value, kind) and not isinstance(value, (int, float)):
+                plain = int(value) if kind is Integral else float(value)
+                object.__setattr__(self, name, plain)
+            if not isinstance(plain, kind) or not low <= plain <= high:
                 raise BadInputError(f"{name} must be {words}, got {value!r}.")
-            if name in LENGTHS and not 0 < float(value) < math.inf:
-                raise BadInputError(f"{name} must be above 0 and finite, or None, got {value!r}.")
-        if self.steps < START:
-            raise BadInputError(
-                f"steps must be at least {START}, the losses that a curve is judged by, got {self.steps}."
-            )
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
-            raise BadInputError(f"seed must be a whole number from 0 up to 2**63, got {self.seed!r}.")
         self._probe()
         to_rule(self.method)
         if not isinstance(self.schedule, Stretched):
             to_shape(self.schedule)
 
     def propose(self, records: Sequence[Record]) -> list[Probe] | Finding:
-        """Return the ramp, in the first round; then the finding."""
-        return self.find(records[:1]) if records else [self._probe()]
+        """Return the ramp, in the first round; then the finding, or first a higher ramp if nothing moved."""
+        if not records:
+            return [self._probe()]
+        if (higher := self.higher(records[0])) is None:
+            return self.find(records[:1])
+        answer = higher.propose(records[1:])
+        if not isinstance(answer, Finding):
+            return answer
+        note = f"No rate up to {HIGHEST:g} moved the loss, so another range test went up to {higher.max_lr:.2g}."
+        return replace(answer, notes=(note, *answer.notes))
+
+    def higher(self, record: Record) -> RangeTest | None:
+        """Return the test of higher rates, if plain SGD moved nothing up to the default ``max_lr``; else None."""
+        curve = to_curve(record)
+        is_whole = record.stop == "done" and record.probe.lrs[-1] == HIGHEST
+        if not is_whole or has_edge(curve) or has_prior(curve) or not curve.noise:
+            return None
+        low, high = HIGHEST / BELOW, HIGHEST * BEYOND
+        steps = max(2 * START, round(math.log2(high / low) * steps_per_octave(record.probe)))
+        return replace(self, min_lr=low, max_lr=high, steps=steps)
 
     def find(self, records: Sequence[Record]) -> Finding:
         """Return the finding from the records of one or more ramps; ``ProbeError`` if they cannot be read."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
+from typing import Any
 
 from lrfind.curves import START, Curve, to_curve
 from lrfind.errors import BadInputError
@@ -37,7 +39,8 @@ BELOW, ABOVE = 2.0**4.5, 2.0**5.5
 """The slower ramp goes from the first reading divided by the one to the reading times the other."""
 
 IN_ALL, AT_MOST = 3.0, 0.3
-"""With the slower ramp, a search may take this many times a budget that is a share; of training, at most this share."""
+"""With a slower or higher ramp, a search may take this many times a budget that is a share; at most this share of
+training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,8 @@ class Replicated:
     budget: float = 0.1
 
     def __post_init__(self) -> None:
-        budget: object = self.budget
-        if not isinstance(budget, (int, float)) or not 0 < budget < math.inf:
+        budget: Any = self.budget
+        if not isinstance(budget, Real) or not 0 < float(budget) < math.inf:
             raise BadInputError(f"budget must be a share of the training below 1, or steps, got {self.budget!r}.")
         if 1 <= self.budget < (fewest := min(FEWEST, self.test.steps)):
             raise BadInputError(
@@ -75,6 +78,9 @@ class Replicated:
         """Return the first ramp, then the shorter ones and the slower one, then the finding."""
         if not records:
             return self._first().propose([])
+        higher = self.test.higher(records[0])
+        if higher and len(records[0].lrs) + higher.steps <= self._most(self.test.length(records[0])):
+            return self.test.propose(records)
         finding = self.test.find(records)  # a ProbeError if the first ramp cannot be read
         return self._second(records[0])[len(records) - 1 :] or finding
 
@@ -96,9 +102,13 @@ class Replicated:
         count = int(min(REPLICATES, max(left // steps, 0)))
         shorter = [Probe(ramp(low, high, steps), record.probe.seed + 1 + index) for index in range(count)]
         closer = self._closer(record, curve, known)
-        budget = self.budget if self.budget >= 1 else max(self.budget, min(IN_ALL * self.budget, AT_MOST))
-        is_allowed = len(record.lrs) + count * steps + len(closer) * CLOSER <= _allowed(budget, known)
+        is_allowed = len(record.lrs) + count * steps + len(closer) * CLOSER <= self._most(known)
         return shorter + closer if is_allowed else shorter
+
+    def _most(self, known: Training) -> float:
+        """Return the most steps that a search may take in all."""
+        share = max(self.budget, min(IN_ALL * self.budget, AT_MOST))
+        return _allowed(self.budget if self.budget >= 1 else share, known)
 
     def _closer(self, record: Record, curve: Curve, known: Training) -> list[Probe]:
         """Return the slower ramp, around the reading for a constant rate, so that every schedule can be read off it."""
