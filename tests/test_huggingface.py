@@ -262,7 +262,7 @@ def test_it_says_in_a_line_what_it_found_and_whether_training_uses_it(capsys):
         finder = lrh.LRFinder(strategy=Rough(), **options)
         trained(finder, max_steps=2)
         said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lrfind:")]
-        start = f"lrfind: lr {finder.finding.lr:.3g} found in 24 steps ("
+        start = f"lrfind: lr {finder.finding.lr:.3g} found in 24 steps, "
         assert [(line.startswith(start), line.endswith(fate or "")) for line in said] == [(True, True)] * bool(fate)
 
 

@@ -355,7 +355,7 @@ class TestWhenItSearches:
             trained(pl, module(pl), finder, max_epochs=1)
             said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lrfind:")]
             lr, steps = finder.finding.lr, finder.finding.cost.steps
-            start = f"lrfind: lr {lr:.3g} (unsure: print the finding) found in {steps} steps ("  # training is short
+            start = f"lrfind: lr {lr:.3g} (unsure: print the finding) found in {steps} steps, "  # training is short
             assert [(line.startswith(start), line.endswith(fate or "")) for line in said] == [(True, True)] * bool(fate)
 
     @pytest.mark.filterwarnings("ignore:.*Running in `fast_dev_run` mode")

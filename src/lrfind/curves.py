@@ -90,10 +90,7 @@ class DivergenceWatch:
             self._noise = spread_of(losses)
         if len(losses) <= START:
             return None
-        low, high = losses[-3], losses[-2]
-        if low > high:  # faster than a slice and a sort
-            low, high = high, low
-        now = low if loss < low else high if loss > high else loss
+        now = sorted(losses[-PATIENCE:])[1]
         if now < self._lowest:
             self._bound_from(now)
         if now > self._bound and self._is_drift(now):

@@ -32,17 +32,16 @@ SEARCH: dict[str, tuple[Any, Any, str]] = {
 """Type, default and meaning, by the names of ``lrfind.SearchOptions``."""
 
 
-def takes(options: Mapping[str, tuple[Any, ...]]) -> Callable[[F], F]:
+def takes(options: Mapping[str, tuple[Any, ...]], *, eval_str: bool = True) -> Callable[[F], F]:
     """Make a function take the options of a table, with their types and defaults, as its ``**given``."""
 
     def decorate(function: F) -> F:
-        kind = inspect.Parameter.KEYWORD_ONLY
-        given = inspect.signature(function, eval_str=True).parameters.values()
-        parameters = [parameter for parameter in given if parameter.kind is not parameter.VAR_KEYWORD]
+        kind, given = inspect.Parameter.KEYWORD_ONLY, inspect.signature(function, eval_str=eval_str)
+        parameters = [each for each in given.parameters.values() if each.kind is not each.VAR_KEYWORD]
         parameters += [
             inspect.Parameter(name, kind, annotation=of, default=by) for name, (of, by, *_) in options.items()
         ]
-        function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        function.__signature__ = given.replace(parameters=parameters)  # type: ignore[attr-defined]
         function.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return function
 

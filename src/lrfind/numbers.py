@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 Show = Callable[[float], str]
 
 
-def figure(value: float) -> str:
-    """Write a metric with four significant digits."""
-    return _signed(f"{value:#.4g}".rstrip(".")) if math.isfinite(value) else "not finite"
+def figure(value: float, form: str = "#.4g") -> str:
+    """Write a metric, by default with four significant digits, and with a minus sign."""
+    text = f"{value:{form}}".rstrip(".") if math.isfinite(value) else "not finite"
+    return f"−{text[1:]}" if text.startswith("-") else text
 
 
 def as_fine_as(reference: float, digits: int = 3) -> Show:
@@ -29,9 +31,7 @@ def as_fine_as(reference: float, digits: int = 3) -> Show:
     if not math.isfinite(reference) or reference == 0:
         return figure
     decimals = digits - 1 - math.floor(math.log10(abs(reference)))
-    if not 0 <= decimals <= 6:
-        return figure
-    return lambda value: _signed(f"{value:.{decimals}f}") if math.isfinite(value) else "not finite"
+    return partial(figure, form=f".{decimals}f") if 0 <= decimals <= 6 else figure
 
 
 def rate(value: float, digits: int = 3) -> str:
@@ -39,9 +39,8 @@ def rate(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}g}".replace("e-0", "e-").replace("e+0", "e+")
 
 
-def rough(value: float) -> str:
-    """Write an end of a range of rates, with two digits."""
-    return rate(value, 2)
+rough = partial(rate, digits=2)
+"""Write an end of a range of rates."""
 
 
 def span(low: float, high: float, show: Show = rough) -> str:
@@ -62,7 +61,3 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _signed(text: str) -> str:
-    return text.replace("-", "−", 1) if text.startswith("-") else text

@@ -6,16 +6,17 @@ import inspect
 import os
 import re
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from functools import wraps
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import TypedDict, Unpack
 
 from lrfind.errors import TYPO, BadInputError
+from lrfind.flags import F, takes
 from lrfind.optim import Scheduled, is_scheduler
 from lrfind.records import Finding
 from lrfind.schedules import SCHEDULES, Ramp, Shape, Stretched
@@ -26,8 +27,6 @@ from lrfind.strategies.reading import Ramps, check_readable
 from lrfind.strategies.replicated import Replicated
 
 Schedule = str | Shape | Stretched | LRScheduler
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class SearchOptions(TypedDict, total=False):
@@ -85,30 +84,22 @@ _ELSEWHERE = {
 """Other finders' and trainers' names of these options."""
 
 _DEFAULTS = {field.name: field.default for kind in (RangeTest, Replicated) for field in fields(kind)}
-_DEFAULTS |= {"strategy": "auto", "progress": True}
-del _DEFAULTS["schedule"]  # by default what drives the training's own optimizer
+_DEFAULTS |= {"strategy": "auto", "progress": True, "schedule": None}  # what drives the training's own optimizer
+_TABLE = {name: (SearchOptions.__annotations__[name].__forward_arg__, _DEFAULTS.get(name)) for name in NAMES}
 
 
 def with_options(function: F) -> F:
     """Check the names in a function's ``**options``, and list each in its signature and docstring."""
-    given = inspect.signature(function)
-    first = [parameter for parameter in given.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
-    kinds = {name: kind.__forward_arg__ for name, kind in SearchOptions.__annotations__.items()}
-    places = [parameter.name for parameter in first if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
-    options = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS.get(name), annotation=kinds[name])
-        for name in NAMES
-    ]
-    signature = given.replace(parameters=[*first, *options])
+    parameters = inspect.signature(takes(_TABLE, eval_str=False)(function)).parameters
+    places = [name for name, parameter in parameters.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
         if len(args) > len(places):
             kinds = ", ".join(type(each).__name__ for each in args)
             raise BadInputError(f"{function.__name__} takes ({', '.join(places)}), all else by name, got ({kinds}).")
-        return function(*args, **with_names(kwargs, signature.parameters))
+        return function(*args, **with_names(kwargs, parameters))
 
-    checked.__signature__ = signature  # type: ignore[attr-defined]
     return cast(F, with_meanings(checked))
 
 

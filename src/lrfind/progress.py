@@ -13,8 +13,8 @@ from typing import Any
 
 from lrfind.ranks import is_first
 from lrfind.records import Finding, Probe, Record
-from lrfind.strategies import Strategy, TellsSoFar
-from lrfind.words import announcement
+from lrfind.strategies import Strategy
+from lrfind.words import costs, how_sure
 
 EVERY = {"terminal": 0.1, "notebook": 0.3, "log": 5.0}
 """Seconds between two updates: showing every step would cost more than small steps do."""
@@ -30,11 +30,11 @@ class Display:
     """
 
     def __init__(self, show: Show, strategy: Strategy, every: float = 0.0, wait: float = 0.0) -> None:
-        self._show, self._strategy, self._every = show, strategy, every
+        self._show, self._every, self._next = show, every, perf_counter() + wait
+        self._so_far: Callable[[Sequence[Record]], float | None] = getattr(strategy, "so_far", lambda records: None)
         self._probes: list[Probe] = []
         self._done = self._steps = self._steps_before = 0
         self._begun = 0.0  # the end of the first step, which takes longer than others
-        self._next = perf_counter() + wait
         self._best = self.line = ""
 
     def on_round(self, probes: Sequence[Probe]) -> None:
@@ -52,9 +52,8 @@ class Display:
     def on_record(self, records: Sequence[Record]) -> None:
         """Take the records up to the probe that has just ended."""
         self._done, self._steps_before, self._steps = len(records), self._steps_before + self._steps, 0
-        if isinstance(self._strategy, TellsSoFar):
-            best = self._strategy.so_far(records)
-            self._best = "" if best is None else f"so far {best:.1e}"
+        best = self._so_far(records)
+        self._best = "" if best is None else f"so far {best:.1e}"
         self._say("")
 
     def _say(self, now: str) -> None:
@@ -78,9 +77,12 @@ class Display:
 
 
 def announce(finding: Finding, *, is_applied: bool, shown: bool) -> None:
-    """Print on stderr what a callback found, once for all processes of a training."""
+    """Print on stderr what a callback found and whether training uses it, once for all processes of a training."""
     if shown and is_first():
-        print(announcement(finding, is_applied=is_applied), file=sys.stderr, flush=True)
+        sure = " (unsure: print the finding)" if how_sure(finding)[0] == "unsure" else ""
+        uses = "uses" if is_applied else "does not use"
+        words = f"lrfind: lr {finding.lr:.3g}{sure} found in {costs(finding)}; training {uses} it."
+        print(words, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -36,9 +36,14 @@ def sentences(finding: Finding) -> list[str]:
         certainty(finding),
         *([f"yours: {used}"] if used else []),
         f"cycles: {finding.base_lr:.2g} to {finding.max_lr:.2g}",
-        f"cost: {counted(finding.cost.steps, 'step')}, {finding.cost.seconds:.1f} s",
+        f"cost: {costs(finding)}",
         *(f"note: {note}" for note in finding.notes),
     ]
+
+
+def costs(finding: Finding) -> str:
+    """Return what the search took."""
+    return f"{counted(finding.cost.steps, 'step')}, {finding.cost.seconds:.1f} s"
 
 
 def as_text(finding: Finding) -> str:
@@ -52,13 +57,6 @@ def as_html(finding: Finding, picture: str) -> str:
     first, *others = map(escape, sentences(finding))
     words = "<br>".join((f"<strong>{first}</strong>", *others))
     return f'<div style="max-width: 46em"><p>{words}</p>{picture}</div>'
-
-
-def announcement(finding: Finding, *, is_applied: bool) -> str:
-    """Return the line that a callback prints: the rate, its cost and whether training uses it."""
-    cost = f"{counted(finding.cost.steps, 'step')} ({finding.cost.seconds:.1f} s)"
-    sure = " (unsure: print the finding)" if certainty(finding).startswith("unsure") else ""
-    return f"lrfind: lr {finding.lr:.3g}{sure} found in {cost}; training {'uses' if is_applied else 'does not use'} it."
 
 
 def headline(finding: Finding) -> str:
@@ -94,13 +92,10 @@ def how_sure(finding: Finding) -> tuple[str, str]:
         first = finding.records[0]
         usual = f"what is usual for {first.optimizer}" if first.is_fresh else f"the {first.used:.2g} that training has"
         return "unsure", f"it rests on {usual}, not on your training; {where}"
-    words = (
-        word
-        for word, loses, wide, shown in _CERTAINTY
-        if judged.regret <= loses and high <= wide * low and judged.shown >= shown
-    )
-    word = "unsure" if finding.length.is_short else next(words, "unsure")
-    return word, where
+    for word, loses, wide, shown in _CERTAINTY:
+        if judged.regret <= loses and high <= wide * low and judged.shown >= shown and not judged.is_short:
+            return word, where
+    return "unsure", where
 
 
 def in_use(finding: Finding) -> str:
@@ -120,10 +115,9 @@ def in_use(finding: Finding) -> str:
 
 
 def _groups(finding: Finding) -> list[str]:
-    ratios = finding.ratios
-    if len(set(ratios)) < 2:
+    rates = [finding.lr * ratio for ratio in finding.ratios]
+    if len(set(rates)) < 2:
         return []
-    rates = [f"{finding.lr * ratio:.3g}" for ratio in ratios]
-    if len(rates) > _MANY:
-        return [f"param groups: {len(rates)}, from {finding.lr * min(ratios):.3g} to {finding.lr * max(ratios):.3g}"]
-    return [f"param groups: {', '.join(rates)}"]
+    each = ", ".join(f"{rate:.3g}" for rate in rates)
+    said = each if len(rates) <= _MANY else f"{len(rates)}, from {min(rates):.3g} to {max(rates):.3g}"
+    return [f"param groups: {said}"]

@@ -24,8 +24,10 @@ def notes_on(record: Record, curve: Curve, reading: Reading, *, share: float, st
 
 
 def _evidence(curve: Curve, rests_on: Evidence, leaning: float, steps: float | None) -> str:
-    remedy = "larger batches" if curve.is_spiky else "more steps or larger batches"
+    whose = f"what is usual for {curve.optimizer}" if curve.is_fresh else f"the {curve.used:.2g} that training has"
+    leans = f"leans by {leaning:.0%} on {whose}"
     is_short = steps is not None and steps < SHORT  # for which there is other advice
+    remedy = "" if is_short else "take larger batches" if curve.is_spiky else "take more steps or larger batches"
     if rests_on == "none":
         return (
             f"The steps of {curve.optimizer} do not follow its rate once it has begun, so that a ramp shows nothing; "
@@ -38,25 +40,19 @@ def _evidence(curve: Curve, rests_on: Evidence, leaning: float, steps: float | N
         )
     if rests_on == "saturated, adaptive" and edge(curve) < curve.lrs[-1]:
         return (
-            f"The loss never rose above its start, so no rate was shown to be too high, and the rate leans by "
-            f"{leaning:.0%} on what is usual for {curve.optimizer}; to be sure, compare it by training with one four "
-            f"times as high."
+            f"The loss never rose above its start, so no rate was shown to be too high, and the rate {leans}; to be "
+            f"sure, compare it by training with one four times as high."
         )
     if rests_on == "saturated, adaptive":
-        return f"No rate was shown to be too high, so it leans by {leaning:.0%} on what is usual for {curve.optimizer}."
+        return f"No rate was shown to be too high, so it {leans}."
     if rests_on in ("prior", "in use"):
-        whose = f"what is usual for {curve.optimizer}" if curve.is_fresh else f"the {curve.used:.2g} that training has"
-        return (
-            f"The loss fell by {max(fall(curve), 0.0) / curve.noise:.1f} times its noise, so the rate leans by "
-            f"{leaning:.0%} on {whose}{'' if is_short else f'; for more evidence take {remedy}'}."
-        )
-    if is_weak(curve):
-        why = " Single losses lie far above the others, and more steps would not help." if curve.is_spiky else ""
-        return (
-            f"The loss fell by no more than its noise, so the rate rests on where it began to rise; the evidence is "
-            f"weak{'' if is_short else f': take {remedy}'}.{why}"
-        )
-    return ""
+        fell = f"The loss fell by {max(fall(curve), 0.0) / curve.noise:.1f} times its noise, so the rate {leans}"
+        return f"{fell}{remedy and f'; for more evidence {remedy}'}."
+    if not is_weak(curve):
+        return ""
+    why = " Single losses lie far above the others, and more steps would not help." if curve.is_spiky else ""
+    fell = "The loss fell by no more than its noise, so the rate rests on where it began to rise; the evidence is weak"
+    return f"{fell}{remedy and f': {remedy}'}.{why}"
 
 
 def _end(record: Record, curve: Curve, rests_on: Evidence) -> str:
@@ -92,8 +88,7 @@ def rates_to_try(finding: Finding) -> list[str]:
 
 def with_advice(finding: Finding) -> Finding:
     """Return a finding with advice on what to do if training is too short for a finder to be sure."""
-    lrs = rates_to_try(finding)
-    if not lrs:
+    if not (lrs := rates_to_try(finding)):
         return finding
     said = (
         f"Training takes {finding.length.steps:,.0f} steps and the search took {finding.cost.steps}: that is too short "

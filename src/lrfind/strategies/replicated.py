@@ -77,38 +77,30 @@ class Replicated:
     def propose(self, records: Sequence[Record]) -> list[Probe] | Finding:
         """Return the first ramp, then the shorter ones and the slower one, then the finding."""
         if not records:
-            return self._first().propose([])
-        higher = self.test.higher(records[0])
-        if higher and len(records[0].lrs) + higher.steps <= self._most(self.test.length(records[0])):
+            steps = min(self.test.steps, max(self._allowed(self.test.length()), FEWEST))
+            return replace(self.test, steps=int(steps)).propose([])
+        first, higher = records[0], self.test.higher(records[0])
+        if higher and len(first.lrs) + higher.steps <= self._allowed(self.test.length(first), in_all=True):
             return self.test.propose(records)
         finding = self.test.find(records)  # a ProbeError if the first ramp cannot be read
-        return self._second(records[0])[len(records) - 1 :] or finding
+        return self._second(first)[len(records) - 1 :] or finding
 
     def so_far(self, records: Sequence[Record]) -> float | None:
         """Return the rate that some records give so far; None if they cannot be read."""
         return self.test.so_far(records)
 
-    def _first(self) -> RangeTest:
-        allowed = _allowed(self.budget, self.test.length())
-        return replace(self.test, steps=int(min(self.test.steps, max(allowed, FEWEST))))
-
     def _second(self, record: Record) -> list[Probe]:
         """Return the shorter ramps, from before the fall to where the loss has diverged, and the slower one."""
         test, curve, known = self.test, to_curve(record), self.test.length(record)
-        low, high, left = test.min_lr, test.max_lr, _allowed(self.budget, known) - len(record.lrs)
+        low, high, left = test.min_lr, test.max_lr, self._allowed(known) - len(record.lrs)
         if has_edge(curve):
             low, high = max(low, onset(curve) / AROUND), min(high, edge(curve) * AROUND)
         steps = max(2 * START, round(math.log2(high / low) * SHARE * steps_per_octave(record.probe)))
         count = int(min(REPLICATES, max(left // steps, 0)))
         shorter = [Probe(ramp(low, high, steps), record.probe.seed + 1 + index) for index in range(count)]
         closer = self._closer(record, curve, known)
-        is_allowed = len(record.lrs) + count * steps + len(closer) * CLOSER <= self._most(known)
-        return shorter + closer if is_allowed else shorter
-
-    def _most(self, known: Training) -> float:
-        """Return the most steps that a search may take in all."""
-        share = max(self.budget, min(IN_ALL * self.budget, AT_MOST))
-        return _allowed(self.budget if self.budget >= 1 else share, known)
+        total = len(record.lrs) + count * steps + len(closer) * CLOSER
+        return shorter + closer if total <= self._allowed(known, in_all=True) else shorter
 
     def _closer(self, record: Record, curve: Curve, known: Training) -> list[Probe]:
         """Return the slower ramp, around the reading for a constant rate, so that every schedule can be read off it."""
@@ -119,8 +111,9 @@ class Replicated:
         low, high = max(middle / BELOW, self.test.min_lr), min(middle * ABOVE, self.test.max_lr)
         return [Probe(ramp(low, high, CLOSER), record.probe.seed + 1 + REPLICATES)] if low < high else []
 
-
-def _allowed(budget: float, training: Training) -> float:
-    if budget >= 1:
-        return budget
-    return math.inf if training.steps is None else budget * training.steps
+    def _allowed(self, training: Training, *, in_all: bool = False) -> float:
+        """Return how many steps the budget allows; ``in_all`` also with a slower or a higher ramp."""
+        if self.budget >= 1:
+            return self.budget
+        share = max(self.budget, min(IN_ALL * self.budget, AT_MOST)) if in_all else self.budget
+        return math.inf if training.steps is None else share * training.steps
