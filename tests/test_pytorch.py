@@ -384,6 +384,23 @@ def test_models_that_cannot_be_used():
         find(Net(), optimizer, batches)
 
 
+def test_what_is_maximized_is_refused_unless_the_step_says_what_falls():
+    model, _, batches = setup()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, maximize=True)
+    with pytest.raises(BadInputError, match="SGD maximizes"):
+        find(model, optimizer, batches)
+
+    def step(model, optimizer, batch):
+        loss = F.mse_loss(model(batch[0]), batch[1])
+        optimizer.zero_grad()
+        (-loss).backward()
+        optimizer.step()
+        return loss
+
+    usual = torch.optim.SGD(model.parameters(), lr=0.1)
+    assert find(model, optimizer, batches, None, step=step).lr == find(model, usual, batches).lr
+
+
 def test_arguments_of_another_kind():
     model, optimizer, batches = setup()
     for arguments, message in (

@@ -74,9 +74,11 @@ class Unmoved(MadeUp):
 
 @pytest.mark.parametrize("strategy", [RangeTest(), Replicated(), Replicated(RangeTest(total_steps=1000))])
 def test_plain_sgd_that_nothing_moves_up_to_the_default_max_lr_is_tried_at_higher_rates(strategy):
-    loop = Unmoved()
-    finding = search(strategy, loop)
+    loop, kept = Unmoved(), []
+    finding = search(strategy, loop, keep=lambda records: kept.append(tuple(records)))
     assert loop.runs == 2
+    resumed = search(strategy, loop, records=kept[0])
+    assert (loop.runs, replace(resumed, cost=finding.cost)) == (3, finding)
     assert 10 < finding.lr < 1e4
     assert "No rate up to 30 moved the loss" in finding.notes[0]
     assert finding.cost.steps > 1.3 * len(finding.records[0].lrs)  # the first ramp is counted

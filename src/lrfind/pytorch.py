@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
+from lrfind.flags import F
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in
 from lrfind.loop import Loop, OnStep
 from lrfind.optim import Optimizers, Scheduled, as_list, check_hooks, living_schedulers, outermost, to_schedule
-from lrfind.flags import F
 from lrfind.options import SearchOptions, with_options
 from lrfind.ranks import Ranks
 from lrfind.recorder import Recorder
@@ -213,6 +213,8 @@ def _faults(loop: PyTorchLoop) -> Iterator[str]:
     for each in optimizers:
         if not hasattr(each, "param_groups"):
             yield f"optimizer must be a torch optimizer, or several, got {_described(each)}."
+        if loop.step is None and getattr(each, "defaults", {}).get("maximize"):
+            yield f"{type(each).__name__} maximizes, and a search reads a falling loss; negate loss_fn instead."
         check_hooks(each)
     if kinds[2] == "dataset":
         yield f"loader {no_batches(loop.loader)}"
