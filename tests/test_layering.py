@@ -27,7 +27,7 @@ ROOMS = [
     ["strategies"],
     ["charts"],
     ["plots"],
-    ["loggers", "flags"],
+    ["loggers"],
     ["isolation"],
     ["optim"],
     ["ranks", "steps"],
