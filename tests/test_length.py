@@ -9,6 +9,7 @@ from schedulers import TimmScheduler
 from torch.optim import lr_scheduler as torchs
 
 import lrfind
+from lrfind.errors import BadInputError
 from lrfind.loop import Loop
 from lrfind.records import Record
 from lrfind.search import find_with
@@ -150,3 +151,26 @@ def test_a_loop_that_knows_how_long_a_pass_is_gives_one_length_to_the_schedule_a
 
 
 LENGTHS = ({"epochs": 5}, {"total_steps": 200})
+
+
+class Planned(Told):
+    """A trainer's loop, which has as many epochs as its framework assumes."""
+
+    def left(self):
+        return 0, 1000
+
+
+@pytest.mark.parametrize(
+    ("given", "epochs"), [({}, 1000), ({"schedule": None, "steps": None}, 1000), ({"total_steps": None}, None)]
+)
+def test_a_length_that_is_none_is_unknown_also_where_a_trainer_has_one(given, epochs):
+    assert find_with(Planned(), progress=False, **given).epochs == epochs
+
+
+def test_lengths_that_contradict_each_other_are_refused_in_every_loop_and_read_again():
+    with pytest.raises(BadInputError, match="contradict each other: 5 epochs are 200 steps"):
+        find_with(Told(), progress=False, epochs=5, total_steps=300)
+    finding = find_with(Told(), progress=False, epochs=5, total_steps=203)
+    assert finding.length.steps == 200
+    with pytest.raises(BadInputError, match="contradict each other: 5 epochs are 200 steps"):
+        finding.at(epochs=5, total_steps=100)

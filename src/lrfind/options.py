@@ -151,12 +151,15 @@ def with_meanings(documented: F) -> F:
 
 
 def with_names(given: Mapping[str, Any], known: Collection[str], *, stacklevel: int = 3) -> dict[str, Any]:
-    """Return options by their current names, without those that are None; ``stacklevel`` is for warnings.
+    """Return options by their current names; ``stacklevel`` is for warnings.
+
+    An option that is None is not given; but a length that is None is unknown, also where a trainer has one.
 
     Raises:
         BadInputError: If a name is unknown.
     """
-    options = {name: value for name, value in given.items() if value is not None or name not in NAMES}
+    has_default = {*NAMES} - {*LENGTHS}
+    options = {name: value for name, value in given.items() if value is not None or name not in has_default}
     if "horizon" in options:
         warnings.warn("horizon= is called total_steps= now.", DeprecationWarning, stacklevel)
         options["total_steps"] = options.pop("horizon")
@@ -208,6 +211,7 @@ def check_lengths(options: Mapping[str, Any], steps_per_epoch: float, *, is_most
 def reread(finding: Finding, **training: Any) -> Finding:
     """Return what a finding's records say about another training; see ``lrfind.Finding.at``."""
     given = with_names(training, ("schedule", *LENGTHS), stacklevel=4)
+    given = {name: value for name, value in given.items() if value is not None}
     if not given:
         return finding
     check_readable(finding, "be read for another training")
