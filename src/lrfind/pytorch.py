@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import KW_ONLY, dataclass
 from functools import wraps
-from itertools import chain, islice
+from itertools import islice
 from numbers import Integral
 from typing import Any, cast
 
@@ -123,17 +123,12 @@ class PyTorchLoop(Loop):
         is_driven = any("initial_lr" in group for group in lead.param_groups)
         self.drivers: Sequence[Any] = outermost(living_schedulers(lead)) if is_driven else ()
         self._twins: list[Any] = []
-        self.ranks = Ranks.of(self.model)
+        self.ranks, self.may_accumulate = Ranks.of(self.model), self.step is not None
 
     @property
     def steps_per_epoch(self) -> float:
         """Optimizer steps in one pass over the data, if each (accumulated) batch is one; 0 if unknown."""
         return length_of(self.loader) / self.accumulate
-
-    @property
-    def may_accumulate(self) -> bool:  # type: ignore[override]
-        """Whether a step may take several batches: that of the user may."""
-        return self.step is not None
 
     def schedule(self) -> Scheduled | AsConstant | None:
         """Return the schedule that drives the optimizer; None if there is none."""
@@ -176,25 +171,20 @@ class PyTorchLoop(Loop):
 
 
 def _cycled(loader: Iterable[Any], recorder: Recorder, accumulate: int) -> Iterator[Any]:
-    """Return batches without end; the recorder counts the passes."""
-
-    def passes() -> Iterator[Iterable[Any]]:
-        while True:
-            recorder.begin_pass(length_of(loader) / accumulate)
-            batches = iter(loader)
-            first = list(islice(batches, 1))
-            if not first and recorder.batches:
-                raise BadInputError(
-                    f"the loader cannot be iterated again after its {recorder.batches} batches, and a search takes "
-                    f"more; pass a DataLoader or a list of batches, or lower steps."
-                )
-            if not first:
-                raise BadInputError("the loader gave no batch; check its dataset, batch_size and drop_last.")
-            yield first
-            del first
-            yield batches
-
-    return chain.from_iterable(passes())  # faster per batch than a generator of batches
+    """Yield batches without end; the recorder counts the passes."""
+    is_empty = False
+    while not is_empty:
+        recorder.begin_pass(length_of(loader) / accumulate)
+        is_empty = True
+        for batch in loader:
+            is_empty = False
+            yield batch
+    raise BadInputError(
+        f"the loader cannot be iterated again after its {recorder.batches} batches, and a search takes more; pass a "
+        f"DataLoader or a list of batches, or lower steps."
+        if recorder.batches
+        else "the loader gave no batch; check its dataset, batch_size and drop_last."
+    )
 
 
 def _faults(loop: PyTorchLoop) -> Iterator[str]:

@@ -84,11 +84,7 @@ def one_cycle(fraction: float) -> float:
 
 
 SCHEDULES: dict[str, Shape] = {
-    "constant": constant,
-    "linear": linear,
-    "cosine": cosine,
-    "cosine-warmup": cosine_warmup,
-    "one-cycle": one_cycle,
+    shape.__name__.replace("_", "-"): shape for shape in (constant, linear, cosine, cosine_warmup, one_cycle)
 }
 
 Cycle = Literal["triangular", "triangular2", "exp_range", "restarts"]
