@@ -143,5 +143,13 @@ def test_schedules_that_are_refused():
 
 def test_a_schedule_must_come_within_a_tenth_of_its_peak():
     assert to_shape(lambda fraction: 0.91)(0.0) == 0.91
-    with pytest.raises(BadInputError, match=r"must reach 1, since lr is its peak, got at most 0\.89"):
-        to_shape(lambda fraction: 0.89)
+    for wrong in (lambda fraction: 0.89, lambda step: min(step / 100, 1.0)):  # the second is one of LambdaLR
+        with pytest.raises(BadInputError, match=r"must reach 1 .* got at most 0\.\d+; .*pass the scheduler"):
+            to_shape(wrong)
+
+
+def test_a_schedule_may_round():
+    to_shape(lambda fraction: 1.0000000000000002 - fraction)
+    to_shape(lambda fraction: 1.0 if fraction < 0.9 else -1e-12)
+    with pytest.raises(BadInputError, match="multiplier"):
+        to_shape(lambda fraction: 1.001 - fraction)

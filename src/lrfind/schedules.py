@@ -43,8 +43,8 @@ class AsConstant:
         return constant
 
 
-_PEAK = 0.9
-"""A schedule's highest multiplier must be at least this."""
+_PEAK, _ROUNDING = 0.9, 1e-6
+"""A schedule's highest multiplier must be at least the one; it may leave [0, 1] by the other."""
 
 _POINTS = 211
 """Points at which a schedule is read: a prime, to avoid falling in step with the cycles of a cyclical schedule."""
@@ -174,13 +174,16 @@ def to_shape(schedule: str | Shape) -> Shape:
     except (TypeError, AttributeError, ValueError) as error:
         raise BadInputError(f"schedule must be {known}, which returns a number; it failed: {error}.") from error
     for fraction, multiplier in multipliers.items():
-        if not 0.0 <= multiplier <= 1.0:
+        if not -_ROUNDING <= multiplier <= 1.0 + _ROUNDING:
             raise BadInputError(
                 f"schedule must map the fraction of training done to a multiplier in [0, 1], "
                 f"got {multiplier} at {fraction:.3f}; divide it by its peak."
             )
     if (peak := max(multipliers.values())) < _PEAK:
-        raise BadInputError(f"schedule must reach 1, since lr is its peak, got at most {peak}; divide it by its peak.")
+        raise BadInputError(
+            f"schedule must reach 1 while the fraction of training done goes from 0 to 1, got at most {peak}; divide it "
+            f"by its peak or, if it counts steps, pass the scheduler."
+        )
     return schedule
 
 
