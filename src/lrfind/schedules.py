@@ -181,8 +181,8 @@ def to_shape(schedule: str | Shape) -> Shape:
             )
     if (peak := max(multipliers.values())) < _PEAK:
         raise BadInputError(
-            f"schedule must reach 1 while the fraction of training done goes from 0 to 1, got at most {peak}; divide it "
-            f"by its peak or, if it counts steps, pass the scheduler."
+            f"schedule must reach 1 while the fraction of training done goes from 0 to 1, got at most {peak}; divide "
+            f"it by its peak or, if it counts steps, pass the scheduler."
         )
     return schedule
 
