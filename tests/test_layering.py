@@ -27,7 +27,7 @@ ROOMS = [
     ["strategies"],
     ["charts"],
     ["plots"],
-    ["loggers"],
+    ["loggers", "flags"],
     ["isolation"],
     ["optim"],
     ["ranks", "steps"],

@@ -34,7 +34,6 @@ from lrfind.errors import (
     RankError,
     RateNotAppliedError,
 )
-from lrfind.options import SearchOptions
 from lrfind.records import Finding, Probe, Record
 from lrfind.strategies import Strategy
 from lrfind.strategies.range_test import RangeTest
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from lrfind import huggingface as huggingface
     from lrfind import lightning as lightning
     from lrfind import pytorch as pytorch
+    from lrfind.options import SearchOptions
     from lrfind.pytorch import find
 
 __version__ = "0.2.0"
@@ -53,6 +53,7 @@ __all__ = ["Finding", "Probe", "RangeTest", "Record", "Replicated", "SearchOptio
 __all__ += ["BadInputError", "DataError", "LRFindError", "MissingExtraError", "NotPutBackError", "ProbeError"]
 __all__ += ["RankError", "RateNotAppliedError"]
 
+_HOMES = {"find": "pytorch", "SearchOptions": "options"}
 _ROOMS = ("compare", "huggingface", "lightning", "pytorch")
 
 
@@ -60,8 +61,8 @@ if not TYPE_CHECKING:  # else every name would be taken for one of the package's
 
     def __getattr__(name: str) -> Any:
         """Import what needs torch or more when it is asked for: the command line answers ``--help`` without it."""
-        if name == "find":
-            return import_module("lrfind.pytorch").find
+        if name in _HOMES:
+            return getattr(import_module(f"lrfind.{_HOMES[name]}"), name)
         if name in _ROOMS:
             return import_module(f"lrfind.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The options of every search: their meaning, their defaults, and the strategy they select; torch is not imported."""
+"""The options of every search: their meaning, their defaults, and the strategy that they select."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import inspect
 import os
 import re
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Literal, cast
 
+from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import TypedDict, Unpack
 
 from lrfind.errors import TYPO, BadInputError
+from lrfind.flags import F, takes
+from lrfind.optim import Scheduled, is_scheduler
 from lrfind.records import Finding
 from lrfind.schedules import SCHEDULES, Ramp, Shape, Stretched
 from lrfind.strategies import Strategy
@@ -23,13 +25,8 @@ from lrfind.strategies.notes import with_advice
 from lrfind.strategies.range_test import LENGTHS, RangeTest
 from lrfind.strategies.reading import Ramps, check_readable
 from lrfind.strategies.replicated import Replicated
-from lrfind.suggest import METHODS
 
-if TYPE_CHECKING:
-    from torch.optim.lr_scheduler import LRScheduler
-
-F = TypeVar("F", bound=Callable[..., Any])
-Schedule: TypeAlias = "str | Shape | Stretched | LRScheduler"
+Schedule = str | Shape | Stretched | LRScheduler
 
 
 class SearchOptions(TypedDict, total=False):
@@ -89,42 +86,6 @@ _ELSEWHERE = {
 _DEFAULTS = {field.name: field.default for kind in (RangeTest, Replicated) for field in fields(kind)}
 _DEFAULTS |= {"strategy": "auto", "progress": True, "schedule": None}  # what drives the training's own optimizer
 _TABLE = {name: (SearchOptions.__annotations__[name].__forward_arg__, _DEFAULTS.get(name)) for name in NAMES}
-
-
-SEARCH: dict[str, tuple[Any, Any, str]] = {
-    "schedule": (
-        str | None,
-        None,
-        f"What the rate will do: {', '.join(SCHEDULES)}. By default what the module's schedulers do.",
-    ),
-    "total_steps": (int | None, None, "How many optimizer steps training will take."),
-    "epochs": (float | None, None, "Or how many passes over the data; by default --trainer.max_epochs."),
-    "method": (str, "calibrated", f"The reading: {', '.join(METHODS)}."),
-    "min_lr": (float, RangeTest().min_lr, "The least rate to try."),
-    "max_lr": (float, RangeTest().max_lr, "The greatest rate to try."),
-    "steps": (int, RangeTest().steps, "Optimizer steps of the range test."),
-    "seed": (int, 0, "Seeds the weights, batches and search."),
-    "strategy": (Literal["auto", "range"], "auto", "One range test (range), or shorter ones beside it (auto)."),
-    "budget": (float | None, None, "What auto may cost: a share of training below 1, else steps."),
-    "resume": (Path | None, None, "Keep the search in this file; killed, it goes on from it."),
-}
-"""Type, default and meaning, by the names of ``lrfind.SearchOptions``."""
-
-
-def takes(options: Mapping[str, tuple[Any, ...]], *, eval_str: bool = True) -> Callable[[F], F]:
-    """Make a function take the options of a table, with their types and defaults, as its ``**given``."""
-
-    def decorate(function: F) -> F:
-        kind, given = inspect.Parameter.KEYWORD_ONLY, inspect.signature(function, eval_str=eval_str)
-        parameters = [each for each in given.parameters.values() if each.kind is not each.VAR_KEYWORD]
-        parameters += [
-            inspect.Parameter(name, kind, annotation=of, default=by) for name, (of, by, *_) in options.items()
-        ]
-        function.__signature__ = given.replace(parameters=parameters)  # type: ignore[attr-defined]
-        function.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return function
-
-    return decorate
 
 
 def with_options(function: F) -> F:
@@ -241,7 +202,5 @@ def reread(finding: Finding, **training: Any) -> Finding:
 
 def _unstepped(schedule: Schedule) -> str | Shape | Stretched:
     """Return a schedule as strategies take it; a scheduler as ``Scheduled``."""
-    from lrfind.optim import Scheduled, is_scheduler
-
     is_stepped = is_scheduler(schedule) or (hasattr(schedule, "step") and not isinstance(schedule, type))
     return Scheduled(schedule) if is_stepped else schedule  # type: ignore[return-value]

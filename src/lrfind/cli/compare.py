@@ -15,7 +15,7 @@ from lrfind.cli.faults import FAILED, UsageError, check_folder, check_installed,
 from lrfind.cli.named import named
 from lrfind.cli.options import JSON, TRAINED, check_words, numbers, option, parse_settings
 from lrfind.compare.arms import ARMS, CYCLES, check_schedules, to_seeds
-from lrfind.options import takes
+from lrfind.flags import takes
 
 if TYPE_CHECKING:
     from lrfind.compare.comparison import Comparison

@@ -12,7 +12,7 @@ from lrfind.cli.compare import reported
 from lrfind.cli.faults import UsageError, check_folder, check_installed, misuse, spoken_faults, starting
 from lrfind.cli.options import numbers, option
 from lrfind.compare.arms import CYCLES, check_schedules
-from lrfind.options import takes
+from lrfind.flags import takes
 
 if TYPE_CHECKING:
     from lrfind.compare.running import Event

@@ -16,7 +16,7 @@ from rich.console import Console
 from lrfind.cli.faults import UsageError, check_file, misuse, spoken_faults, starting
 from lrfind.cli.named import named
 from lrfind.cli.options import JSON, TRAINED, check_words, option
-from lrfind.options import SEARCH, takes
+from lrfind.flags import SEARCH, takes
 
 if TYPE_CHECKING:
     from lrfind.records import Finding

@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 from lrfind.errors import BadInputError
+from lrfind.flags import SEARCH, takes
 from lrfind.lightning.attributes import trace
 from lrfind.lightning.loop import find
-from lrfind.options import SEARCH, takes
 from lrfind.records import Finding
 
 _FLAGS = {
