@@ -24,10 +24,7 @@ from lrfind.suggest.training import Training
 
 @dataclass(frozen=True)
 class Ramps:
-    """Records of one or more range tests, read by a method for a training; ``ProbeError`` if they cannot be read.
-
-    The training has the first record's ``steps_per_epoch``.
-    """
+    """Records of one or more range tests, read by a method for a training; ``ProbeError`` if they cannot be read."""
 
     records: Sequence[Record]
     method: str
@@ -39,9 +36,14 @@ class Ramps:
         return to_curve(self.records[0])
 
     @property
+    def known(self) -> Training:
+        """The training, with what the first record knows of it."""
+        return self.training.over(self.records[0])
+
+    @property
     def counted(self) -> list[tuple[Record, float]]:
         """The records that count, each with its weight; slower ramps count only for short trainings."""
-        of_slower = weight(self.curve, self.training) if self.method == "calibrated" else 0.0
+        of_slower = weight(self.curve, self.known) if self.method == "calibrated" else 0.0
         shares = [of_slower if is_slower_than(self.records[0], record) else 1.0 for record in self.records]
         return [(record, share) for record, share in zip(self.records, shares, strict=True) if share > 0]
 
@@ -83,7 +85,7 @@ class Ramps:
 
     def finding(self) -> Finding:
         """Return the finding: ``lr`` from all readings, the range from the first ramp, which must be readable."""
-        first, curve, known = self.records[0], self.curve, self.training
+        first, curve, known = self.records[0], self.curve, self.known
         low, top = (factor * self._read(first) for factor in (1 / SPREAD, SPREAD))
         lr, lost = self.lr, len(self.counted) - len(self.readings)
         if self.method == "calibrated":
@@ -103,13 +105,13 @@ class Ramps:
             max_lr=max(top, lr),
             interval=(min(ends[0], lr), max(ends[1], lr)),
             method=self.method,
-            schedule=known.schedule,
+            schedule=self.training.schedule,
             records=tuple(self.records),
             cost=Cost(sum(len(record.lrs) for record in self.records), sum(record.seconds for record in self.records)),
             notes=tuple(notes),
-            final_fraction=known.final_fraction,
-            total_steps=known.total_steps,
-            epochs=known.epochs,
+            final_fraction=self.training.final_fraction,
+            total_steps=self.training.total_steps,
+            epochs=self.training.epochs,
         )
 
     def _read(self, record: Record, *, is_noisy: bool = False) -> float:
