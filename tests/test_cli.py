@@ -348,7 +348,7 @@ def test_a_tasks_arguments_come_from_the_command_line_and_from_yaml(folder, argu
         ("find --config full.yaml --model.hiden 7", 2, "class_path 'mine.Net': "),
         (f"find {MINE_OF} --schedule sideways", 2, "schedule must be one of"),
         (f"find {MINE_OF} --method oracle", 2, "method must be one of"),
-        (f"find {MINE_OF} --total-steps -3", 2, "total_steps must be a whole number of steps above 0"),
+        (f"find {MINE_OF} --total-steps -3", 2, "total_steps must be above 0"),
         (f"find {MINE_OF} --epoch 3", 2, "no such option: --epoch; did you mean --epochs?"),
         ("find --task mine:Net", 1, "must be a function that returns (model, optimizer, loader, loss_fn), got a class"),
         ("find --model mine.py", 2, "--model must be written module:name, as in train:Net"),

@@ -80,7 +80,7 @@ def test_how_often_training_goes_over_the_data_is_known_from_its_length(known, e
 
 @pytest.mark.parametrize("known", [{"total_steps": 0}, {"epochs": -1.0}, {"epochs": math.inf}])
 def test_a_length_that_is_none_is_refused(known):
-    with pytest.raises(BadInputError, match=f"{next(iter(known))} must be .* above 0"):
+    with pytest.raises(BadInputError, match=f"{next(iter(known))} must be above 0"):
         RangeTest(**known)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from lrfind.curves import Curve
 from lrfind.records import Finding, Record
 from lrfind.suggest.calibrated import Evidence, Reading
-from lrfind.suggest.edges import edge, fall, has_edge, is_saturated, is_weak
+from lrfind.suggest.edges import edge, fall, has_edge, is_saturated
 from lrfind.suggest.replies import highest, reply_to
 from lrfind.suggest.training import SHORT
 
@@ -48,7 +48,7 @@ def _evidence(curve: Curve, rests_on: Evidence, leaning: float, steps: float | N
     if rests_on in ("prior", "in use"):
         fell = f"The loss fell by {max(fall(curve), 0.0) / curve.noise:.1f} times its noise, so the rate {leans}"
         return f"{fell}{remedy and f'; for more evidence {remedy}'}."
-    if not is_weak(curve):
+    if rests_on != "weak":
         return ""
     why = " Single losses lie far above the others, and more steps would not help." if curve.is_spiky else ""
     fell = "The loss fell by no more than its noise, so the rate rests on where it began to rise; the evidence is weak"

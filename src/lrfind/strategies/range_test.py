@@ -25,8 +25,8 @@ _NUMBERS: tuple[tuple[str, Any, tuple[float, float], str], ...] = (
     ("max_lr", Real, _POSITIVE, "a number, positive and finite"),
     ("steps", Integral, (START, math.inf), f"a whole number, at least {START}: a curve is judged by its first losses"),
     ("seed", Integral, (0, 2**63 - 1), "a whole number from 0 up to 2**63"),
-    ("total_steps", Integral, (1, math.inf), "a whole number of steps above 0, or None"),
-    ("epochs", Real, _POSITIVE, "a number above 0 and finite, or None"),
+    ("total_steps", Integral, (1, math.inf), "above 0: a whole number of steps, or None"),
+    ("epochs", Real, _POSITIVE, "above 0: a finite number, or None"),
 )
 """Type, range and its words, of each option that is a number."""
 
