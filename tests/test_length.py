@@ -142,17 +142,6 @@ class Told(Loop):
         return Record(probe, probe.lrs, tuple(losses), "done", optimizer="AdamW", is_fresh=True)
 
 
-def test_a_loop_that_knows_how_long_a_pass_is_gives_one_length_to_the_schedule_and_to_the_reading():
-    by_epochs, by_steps = (find_with(Told(), progress=False, schedule="linear", **how) for how in LENGTHS)
-    assert by_epochs.lr == by_steps.lr
-    assert by_epochs.interval == by_steps.interval
-    assert {record.steps_per_epoch for record in by_epochs.records} == {40.0}
-    assert by_epochs.at(total_steps=400).lr == by_epochs.at(epochs=10).lr
-
-
-LENGTHS = ({"epochs": 5}, {"total_steps": 200})
-
-
 class Planned(Told):
     """A trainer's loop, which has as many epochs as its framework assumes."""
 
@@ -167,10 +156,30 @@ def test_a_length_that_is_none_is_unknown_also_where_a_trainer_has_one(given, ep
     assert find_with(Planned(), progress=False, **given).epochs == epochs
 
 
-def test_lengths_that_contradict_each_other_are_refused_in_every_loop_and_read_again():
-    with pytest.raises(BadInputError, match="contradict each other: 5 epochs are 200 steps"):
-        find_with(Told(), progress=False, epochs=5, total_steps=300)
-    finding = find_with(Told(), progress=False, epochs=5, total_steps=203)
-    assert finding.length.steps == 200
-    with pytest.raises(BadInputError, match="contradict each other: 5 epochs are 200 steps"):
-        finding.at(epochs=5, total_steps=100)
+def test_two_lengths_are_refused_where_a_finding_is_read_again_too():
+    finding = find_with(Told(), progress=False, epochs=5)
+    assert finding.at(epochs=10, total_steps=402).length.steps == 400
+    with pytest.raises(BadInputError, match="two lengths"):
+        finding.at(epochs=10, total_steps=300)
+
+
+def test_a_loop_that_knows_how_long_a_pass_is_gives_one_length_to_the_schedule_and_to_the_reading():
+    by_epochs, by_steps = (find_with(Told(), progress=False, schedule="linear", **how) for how in LENGTHS)
+    assert by_epochs.lr == by_steps.lr
+    assert by_epochs.interval == by_steps.interval
+    assert {record.steps_per_epoch for record in by_epochs.records} == {40.0}
+    assert by_epochs.at(total_steps=400).lr == by_epochs.at(epochs=10).lr
+
+
+LENGTHS = ({"epochs": 5}, {"total_steps": 200})
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(200, 9), (470, 5), (40, 0.5), (300, 5)])
+def test_a_length_in_steps_and_one_in_epochs_that_are_not_one_are_refused(steps, epochs):
+    with pytest.raises(BadInputError, match=f"total_steps={steps} and epochs={epochs} are two lengths .* 40 steps"):
+        find_with(Told(), progress=False, schedule="linear", total_steps=steps, epochs=epochs)
+
+
+@pytest.mark.parametrize("steps", [200, 197, 204])
+def test_both_may_be_given_where_they_are_one(steps):
+    assert find_with(Told(), progress=False, schedule="linear", total_steps=steps, epochs=5).lr > 0

@@ -7,11 +7,13 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from numbers import Real
 from typing import Any
 
 import torch
 from typing_extensions import Self
 
+from lrfind.errors import BadInputError
 from lrfind.isolation import Kept
 from lrfind.ranks import Ranks
 from lrfind.records import Probe, Record
@@ -31,8 +33,6 @@ class Loop(ABC):
     kept: Kept
     ranks = Ranks()
     """The processes that train together; by default this one."""
-    may_accumulate = False
-    """Whether a step may take more batches than ``steps_per_epoch`` is counted for."""
     _depth = 0
     _open: ExitStack
 
@@ -55,6 +55,7 @@ class Loop(ABC):
         if isinstance(options.get("strategy", "auto"), str):
             if "schedule" not in options and (known := self.schedule()) is not None:
                 plan["schedule"] = known
+            _check_length(options.get("total_steps"), options.get("epochs"), self.steps_per_epoch)
             if options.keys().isdisjoint(("total_steps", "epochs")):
                 lengths = zip(("total_steps", "epochs"), self.left(), strict=True)
                 plan |= {name: left for name, left in lengths if left > 0}
@@ -85,6 +86,16 @@ class Loop(ABC):
         """Run one probe from the starting point and put everything back, on every exit."""
         with self, torch.inference_mode(False), torch.enable_grad(), self.kept.probe(probe.seed):
             return self._run(probe, on_step)
+
+
+def _check_length(steps: Any, epochs: Any, steps_per_epoch: float) -> None:
+    """Check that a length in steps and one in epochs, if both are given, are one, up to partial batches."""
+    are_numbers = isinstance(steps, Real) and isinstance(epochs, Real)  # else they are refused later
+    if are_numbers and steps_per_epoch and abs(steps - epochs * steps_per_epoch) > epochs:
+        raise BadInputError(
+            f"total_steps={steps} and epochs={epochs} are two lengths of training: a pass over the data has "
+            f"{steps_per_epoch:g} steps; give one of them."
+        )
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing_extensions import TypedDict, Unpack
 
 from lrfind.errors import TYPO, BadInputError
 from lrfind.flags import F, takes
+from lrfind.loop import _check_length as check_length
 from lrfind.optim import Scheduled, is_scheduler
 from lrfind.records import Finding
 from lrfind.schedules import SCHEDULES, Ramp, Shape, Stretched
@@ -154,21 +155,6 @@ def to_strategy(*, steps_per_epoch: float = 0.0, **options: Unpack[SearchOptions
     return range_test if strategy == "range" else Replicated(range_test, **budget)
 
 
-def check_lengths(options: Mapping[str, Any], steps_per_epoch: float, *, is_most: bool = False) -> None:
-    """Check that ``total_steps`` and ``epochs`` agree, up to a tenth or a step in each pass, if both are given.
-
-    With ``is_most``, a pass may also take fewer steps: a step may take several batches.
-    """
-    total_steps, epochs = (options.get(name) or 0 for name in LENGTHS)
-    by_epochs = epochs * steps_per_epoch
-    apart = total_steps - by_epochs if is_most else abs(total_steps - by_epochs)
-    if total_steps and by_epochs and apart > max(0.1 * by_epochs, epochs):
-        raise BadInputError(
-            f"{total_steps=} and {epochs=} contradict each other: {epochs:g} epochs are {by_epochs:,.0f} steps with "
-            f"this loader; give one of them."
-        )
-
-
 def reread(finding: Finding, **training: Any) -> Finding:
     """Return what a finding's records say about another training; see ``lrfind.Finding.at``."""
     given = with_names(training, ("schedule", *LENGTHS), stacklevel=4)
@@ -183,7 +169,7 @@ def reread(finding: Finding, **training: Any) -> Finding:
             f"the finding does not hold the shape of its schedule {finding.schedule!r}; pass schedule=."
         )
     test = RangeTest(method=finding.method, schedule=_unstepped(given.get("schedule", "constant")), **length)
-    check_lengths(given, finding.length.steps_per_epoch)
+    check_length(given.get("total_steps"), given.get("epochs"), finding.length.steps_per_epoch)
     if "schedule" in given:
         found = test.find(finding.records)
     else:

@@ -124,7 +124,7 @@ class PyTorchLoop(Loop):
         is_driven = any("initial_lr" in group for group in lead.param_groups)
         self.drivers: Sequence[Any] = outermost(living_schedulers(lead)) if is_driven else ()
         self._twins: list[Any] = []
-        self.ranks, self.may_accumulate = Ranks.of(self.model), self.step is not None
+        self.ranks = Ranks.of(self.model)
 
     @property
     def steps_per_epoch(self) -> float:
@@ -203,8 +203,6 @@ def _faults(loop: PyTorchLoop) -> Iterator[str]:
     for each in optimizers:
         if not hasattr(each, "param_groups"):
             yield f"optimizer must be a torch optimizer, or several, got {_described(each)}."
-        if loop.step is None and getattr(each, "defaults", {}).get("maximize"):
-            yield f"{type(each).__name__} maximizes, and a search reads a falling loss; negate loss_fn instead."
         check_hooks(each)
     if kinds[2] == "dataset":
         yield f"loader {no_batches(loop.loader)}"
@@ -214,6 +212,8 @@ def _faults(loop: PyTorchLoop) -> Iterator[str]:
     for each in optimizers:
         if parameters.isdisjoint(map(id, _parameters_of(each))):
             yield f"{type(each).__name__} holds no parameter of {name}; construct it with model.parameters()."
+        if loop.step is None and getattr(each, "defaults", {}).get("maximize"):
+            yield f"{type(each).__name__} maximizes, and a search reads a falling loss; negate loss_fn instead."
     yield from _faults_of_step(loop.loss_fn, loop.step, loop.accumulate)
 
 

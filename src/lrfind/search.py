@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from lrfind.codec import Plain, to_path, write_json
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.loop import Loop
-from lrfind.options import NAMES, check_lengths, to_strategy, with_names
+from lrfind.options import NAMES, to_strategy, with_names
 from lrfind.progress import Display, display
 from lrfind.ranks import Ranks, is_first
 from lrfind.records import Cost, Finding, Probe, Record
@@ -45,7 +45,6 @@ def find_with(
     ranks, options = loop.ranks, with_names(options, NAMES)
     with loop:
         strategy = to_strategy(steps_per_epoch=loop.steps_per_epoch, **loop.planned(options))
-        check_lengths(options, loop.steps_per_epoch, is_most=loop.may_accumulate)
         showing = display(strategy) if progress and is_first() else nullcontext()
         with _kept(resume, ranks) as (known, keep), showing as shown:
 
