@@ -129,10 +129,9 @@ def _object(data: Any) -> Any:
 
 def read_json(path: str | os.PathLike[str], what: str, build: Callable[[Any], Any] = _object) -> Any:
     """Read a JSON object and build something of it; ``BadInputError`` if that fails. ``what`` says what is expected."""
-    path = to_path(path)
     try:
-        return build(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        return build(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
         why = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise BadInputError(f"{path!s:.200} cannot be read as {what} ({why}); give another file.") from error
 
@@ -144,20 +143,12 @@ def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> Path:
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """Write a file atomically, and create its folder; ``LRFindError`` if it cannot be written."""
-    path = to_path(path)
     try:
-        draft = path.with_name(path.name + ".part")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = Path(path)
+        draft = whole.with_name(whole.name + ".part")
+        whole.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text(text, encoding="utf-8", newline="")
-        draft.replace(path)
-    except (OSError, ValueError) as error:
+        return draft.replace(whole)
+    except (OSError, TypeError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise LRFindError(f"{path!s:.200} cannot be written ({why}); choose another place.") from error
-    return path
-
-
-def to_path(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a file; ``BadInputError`` if it is none."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise BadInputError(f"the path of a file is needed, got {path!r:.80}.")
-    return Path(path)

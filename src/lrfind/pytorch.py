@@ -17,11 +17,10 @@ from torch.utils.data import DataLoader
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
-from lrfind.flags import F
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in
 from lrfind.loop import Loop, OnStep
 from lrfind.optim import Optimizers, Scheduled, as_list, check_hooks, living_schedulers, outermost, to_schedule
-from lrfind.options import SearchOptions, with_options
+from lrfind.options import F, SearchOptions, with_options
 from lrfind.ranks import Ranks
 from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Record

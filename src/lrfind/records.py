@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from lrfind.codec import Plain, to_path, write_json
+from lrfind.codec import Plain, write_json
 from lrfind.errors import BadInputError
 from lrfind.replies import Reply
 from lrfind.schedules import SCHEDULES, constant, remaining
@@ -190,7 +190,7 @@ class Finding(Plain):
             BadInputError: If the path is that of a picture.
             LRFindError: If the file cannot be written.
         """
-        if to_path(path).suffix.lower() in PICTURES:
+        if str(path).lower().endswith(PICTURES):
             raise BadInputError(f"save() writes JSON, {path} is a picture: {TO_PICTURE.format(path)}.")
         return write_json(path, self.to_dict())
 

@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar
 
-from lrfind.codec import Plain, to_path, write_json
+from lrfind.codec import Plain, write_json
 from lrfind.errors import BadInputError, ProbeError
 from lrfind.loop import Loop
 from lrfind.options import NAMES, to_strategy, with_names
@@ -65,19 +66,18 @@ def _kept(path: str | os.PathLike[str] | None, ranks: Ranks) -> Iterator[tuple[S
     if path is None:
         yield (), lambda records: None
         return
-    file = to_path(path)
 
     def keep(records: Sequence[Record]) -> None:
         if ranks.is_first:
-            write_json(file, Search(tuple(records)).to_dict())
+            write_json(path, Search(tuple(records)).to_dict())
 
     def remove() -> None:
         if ranks.is_first:
-            file.unlink(missing_ok=True)
+            Path(path).unlink(missing_ok=True)
 
     def begin() -> Sequence[Record]:
-        if os.path.exists(file):  # that of Path raises where a name is too long
-            return Search.load(file).records
+        if os.path.exists(path):  # that of Path raises where a name is too long
+            return Search.load(path).records
         keep(())  # whether it can be written is found out before any work
         return ()
 
