@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from lrfind.codec import Plain, write_json
-from lrfind.errors import BadInputError
+from lrfind.errors import BadInputError, check_rate
 from lrfind.replies import Reply
 from lrfind.schedules import SCHEDULES, constant, remaining
 from lrfind.words import PICTURES, TO_PICTURE, as_html, as_text, headline
@@ -46,8 +46,7 @@ class Probe:
         if not self.lrs:
             raise BadInputError("a probe needs at least one learning rate, got none.")
         for lr in self.lrs:
-            if not (math.isfinite(lr) and lr > 0):
-                raise BadInputError(f"every learning rate of a probe must be positive and finite, got {lr}.")
+            check_rate(lr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ class Finding(Plain):
             benchmark's tasks; most of it is often as good. Of another: where ``lr`` would land with other seeds.
         method: The reading rule that chose ``lr``.
         schedule: The schedule that ``lr`` was chosen for.
-        records: Everything that ran.
+        records: Everything that ran, but for a first range test that a higher one replaced.
         cost: What the search took.
         notes: What a person should know about how the answer came about.
         final_fraction: Mean of rate / peak over the last fifth of that schedule, in [0, 1]; None if unknown.
