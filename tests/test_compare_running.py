@@ -255,19 +255,19 @@ def test_targets_whose_epochs_differ_train_equally_many_steps():
         compare(targets, **what, epochs=2)
     found = compare(targets, **what, steps=16)
     assert [(run.steps, run.last.epoch) for run in found.runs] == [(16, 1.0), (16, 2.0)]
-    assert "An epoch has 16.0 steps with one, 8.0 steps with two" in " ".join(found.notes)
+    assert "An epoch has 16 steps with one, 8 steps with two" in " ".join(found.notes)
     assert "epochs" not in found.setting
 
 
 def test_what_variants_have_in_common_is_said_also_of_lists():
     arguments = {"sizes": [8, 16], "depth": 2}
-    targets = {f"lr={lr}": PyTorchTarget(sized, {**arguments, "lr": lr}) for lr in (0.1, 0.2)}
+    targets = {f"{at}": PyTorchTarget(sized, {**arguments, "lr": 0.1 * at, "width": at}) for at in (4, 8)}
     found = compare(targets, lrs=(0.01,), schedules=(), seeds=1, steps=8, progress=False)
     assert "Each run: sizes=[8, 16], depth=2; 8 optimizer steps" in found.setting
 
 
-def sized(sizes, depth, lr):
-    return make()
+def sized(sizes, depth, lr, width=8):
+    return make(width)
 
 
 def test_targets_that_train_the_same_are_not_compared(tmp_path):
@@ -275,7 +275,24 @@ def test_targets_that_train_the_same_are_not_compared(tmp_path):
         compare({"a": PLAIN, "b": PLAIN}, lrs=(0.01,), schedules=(), progress=False, out=tmp_path)
 
 
-@pytest.mark.parametrize("targets", [{}, {"": PLAIN, "other": PLAIN}])
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(
+    "of_rate",
+    [
+        lambda lr: PyTorchTarget(sized, {"sizes": [8], "depth": 2, "lr": lr}),
+        lambda lr: LightningTarget("compared_lightning:Net", model_args={"optimizer": {"learning_rate": lr}}),
+    ],
+)
+def test_targets_that_differ_only_in_their_rate_are_refused(tmp_path, of_rate, kept):
+    """Each arm sets the rate, so that they would be the same training twice."""
+    targets = {"slow": of_rate(1e-4), "fast": of_rate(1e-2)}
+    with pytest.raises(BadInputError, match=r"slow and target fast differ only in their learning rate.*lrs="):
+        compare(targets, schedules=("constant",), progress=False, out=tmp_path if kept else None)
+
+
+@pytest.mark.parametrize(
+    "targets", [{}, {"": PLAIN, "other": PLAIN}, {"a": PLAIN, "a ": WIDTHS["width=4"]}, {1: PLAIN}]
+)
 def test_targets_have_a_name_each(targets):
     with pytest.raises(BadInputError, match="by name"):
         compare(targets, lrs=(0.01, 0.02), schedules=(), progress=False)

@@ -431,6 +431,33 @@ def test_callbacks_that_have_been_used_make_no_other_target():
     assert target.identity() == before == LightningTarget(Net, Points, trainer={"callbacks": [Timer()]}).identity()
 
 
+class Watched(Net):
+    """Brings the callbacks that published modules bring."""
+
+    def configure_callbacks(self):
+        from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+
+        return [EarlyStopping("val_loss", patience=0, min_delta=9.0), ModelCheckpoint()]
+
+
+def test_callbacks_that_end_save_or_search_are_left_out_and_that_is_said(tmp_path, monkeypatch):
+    """They are in most configurations, and training would stop, or not even begin, because of them."""
+    from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+
+    from lrfind.lightning import LRFinder
+
+    monkeypatch.chdir(tmp_path)
+    theirs = [ModelCheckpoint(), LearningRateMonitor(), LRFinder(), Averaging()]
+    target = LightningTarget(Watched, Points, trainer={"callbacks": theirs})
+    (note,) = target.survey().notes
+    assert note.startswith("Left out: ModelCheckpoint, LearningRateMonitor, LRFinder, EarlyStopping, ModelCheckpoint. ")
+    BEGAN.clear()
+    run = train(target)
+    assert (run.steps, run.lr_applied, BEGAN) == (STEPS, (0.01, 0.01), [0])
+    assert target.find("constant", 0, STEPS, progress=False).lr > 0
+    assert list(tmp_path.iterdir()) == []
+
+
 BEGAN = []
 
 
@@ -646,14 +673,33 @@ def test_bad_targets_are_refused(make_it, message):
         ({"jobs": 2, "ray": "local"}, "jobs must be at least 1, and is not for Ray"),
         ({"metric": "accuracy"}, "metric 'accuracy' is not evaluated; there are train_loss, val_error, val_loss"),
         ({"mode": "least"}, "mode must be"),
+        ({"steps": "8"}, "at least 1 optimizer step, .*steps='8'"),
+        ({"epochs": math.nan}, "at least 1 optimizer step, got epochs=nan"),
+        ({"epochs": "3"}, "at least 1 optimizer step, got epochs='3'"),
+        ({"seeds": 1.5}, "seeds must be .* got 1.5"),
+        ({"seeds": ("a",)}, "seeds must be"),
+        ({"jobs": "2"}, "jobs must be at least 1"),
+        ({"lrs": 0.1}, "lrs must be several, in a list, got 0.1"),
+        ({"lrs": ("fast", 0.1)}, "lr must be a number"),
+        ({"schedules": "constant"}, "schedules must be several, in a list, got 'constant'"),
+        ({"target": make}, "target must be a LightningTarget, .* got <function make"),
+        ({"target": PyTorchTarget}, "target must be a LightningTarget, .* got <class"),
     ],
 )
 def test_bad_arguments_are_refused_before_any_work(options, message):
     def refused(event):
         raise AssertionError("something was begun")
 
+    asked = {"target": PLAIN, "lrs": (0.1, 0.2), "schedules": (), "seeds": 1, **options}
     with pytest.raises(BadInputError, match=message):
-        compare(PLAIN, lrs=(0.1, 0.2), schedules=(), on_event=refused, progress=False, **{"seeds": 1, **options})
+        compare(on_event=refused, progress=False, **asked)
+
+
+def test_numbers_of_numpy_are_numbers():
+    asked = {"lrs": np.array([0.01, 0.02]), "schedules": (), "progress": False}
+    found = compare(PLAIN, seeds=np.int64(1), steps=np.int64(4), **asked)
+    assert [(run.arm, run.seed, run.steps) for run in found.runs] == [("0.01", 0, 4), ("0.02", 0, 4)]
+    assert json.dumps(found.to_dict())
 
 
 def test_a_target_is_known_by_what_it_trains_not_by_where_it_is_in_memory():

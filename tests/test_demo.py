@@ -115,9 +115,9 @@ def test_tensorboard_has_losses_accuracies_and_the_rate_of_every_run(finished):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--lrs", "1e-5,-0.1"], "must be positive and finite, got lr=-0.1"),
-        (["--lrs", "0"], "positive and finite, got lr=0.0"),
-        (["--lrs", "nan"], "positive and finite, got lr=nan"),
+        (["--lrs", "1e-5,-0.1"], "must be positive and finite, got -0.1"),
+        (["--lrs", "0"], "positive and finite, got 0.0"),
+        (["--lrs", "nan"], "positive and finite, got nan"),
         (["--lrs", "1e-5,fast"], "--lrs: write numbers separated by commas, got '1e-5,fast'"),
         (["--lrs", ""], "numbers separated by commas, got ''"),
         (["--lrs", "0.1,1e-1"], "0.1 is named twice"),

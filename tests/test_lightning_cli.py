@@ -155,6 +155,31 @@ def test_its_help_names_the_options(script, monkeypatch, capsys):
     assert all(flag in printed for flag in ("--steps", "--out", "--schedule", "--model.width"))
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--max_lrr=1"], "lr_find: no such argument: --max_lrr=1; did you mean --max_lr?"),
+        (["--trainer.max_epohcs=1"], "did you mean --trainer.max_epochs?"),
+        (["--strategy=fast"], "lr_find: --strategy: "),
+        (["--steps=many"], "lr_find: --steps: expected int, got many."),
+    ],
+)
+def test_a_fault_in_its_options_is_one_sentence(script, monkeypatch, capsys, words, said):
+    with pytest.raises(SystemExit) as done:
+        run(script, monkeypatch, "lr_find", *words)
+    printed = capsys.readouterr().err
+    assert (done.value.code, printed.count("\n")) == (2, 1)
+    assert said in printed
+    assert "Value error" not in printed
+
+
+def test_the_other_subcommands_say_what_is_wrong_as_they_did(script, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as done:
+        run(script, monkeypatch, "fit", "--trainer.max_epohcs=1")
+    assert done.value.code == 2
+    assert "usage: " in capsys.readouterr().err
+
+
 def test_a_subclass_stays_itself(script):
     kind = type("Mine", (import_module(script.pl.__name__ + ".cli").LightningCLI,), {"answer": 42})
     assert with_lr_find(kind).answer == 42

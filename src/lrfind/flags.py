@@ -1,12 +1,15 @@
-"""The options of a search on a command line, as a table; torch is not imported."""
+"""The options of a search on a command line as a table, and what is wrong with a command; torch is not imported."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from lrfind.errors import TYPO
 from lrfind.schedules import SCHEDULES
 from lrfind.suggest import METHODS
 
@@ -46,3 +49,25 @@ def takes(options: Mapping[str, tuple[Any, ...]], *, eval_str: bool = True) -> C
         return function
 
     return decorate
+
+
+def condensed(message: str, parser: Any = None) -> str:
+    """Return a message of jsonargparse as one line, without the type alternatives that were not meant."""
+    none = "- Expected a <class 'NoneType'>"
+    noise = ("Does not validate", "Subtypes:", "Errors:", none, "- Expected a path", "Given")
+    lines = [line.strip() for line in message.splitlines()]
+    words = " ".join(line.removeprefix("- ") for line in lines if line and not line.startswith(noise))
+    if unnamed := re.search(r"class_path '[\w.]*\.Lightning(Data)?Module'", words):
+        part, kind = ("data", "LightningDataModule") if unnamed[1] else ("model", "LightningModule")
+        return f"the configuration does not name the {kind} that {part} is for; give --{part} module:Class."
+    words = re.sub(r'Parser key "([^"]+)":', r"--\1:", words)
+    words = re.sub(r"Expected a <class '([^']+)'>", r"expected \1", words)
+    words = re.sub(r"\. Got value: ", ", got ", words)
+    if unknown := re.search(r"[Uu]nrecognized arguments: ((--[^\s=]*).*|.*)", words):
+        known = [] if parser is None else [f"--{name}" for name, _ in parser.get_defaults().items()]
+        near = get_close_matches(unknown[2] or "", known, 1, TYPO)
+        remedy = f"did you mean {near[0]}?" if near else "--print_config lists what there is."
+        return f"no such argument: {unknown[1]}; {remedy}"
+    if "'init_args." in words or "'class_path'" in words:
+        words += "; where the configuration names a class_path and init_args, leave out --model or --data"
+    return words.rstrip(".") + "."

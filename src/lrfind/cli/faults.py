@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lrfind.errors import TYPO, BadInputError, LRFindError, MissingExtraError
+from lrfind.errors import BadInputError, LRFindError, MissingExtraError
 
 FAILED = 1
 MISUSED = 2
@@ -82,27 +80,3 @@ def check_installed(*packages: str, extra: str) -> None:
     for package in packages:
         if find_spec(package) is None:
             raise MissingExtraError(package, extra)
-
-
-def condensed(message: str, parser: Any = None) -> str:
-    """Return a message of jsonargparse as one line, without the type alternatives that were not meant."""
-    none = "- Expected a <class 'NoneType'>"
-    noise = ("Does not validate", "Subtypes:", "Errors:", none, "- Expected a path", "Given")
-    lines = [line.strip() for line in message.splitlines()]
-    words = " ".join(line.removeprefix("- ") for line in lines if line and not line.startswith(noise))
-    if unnamed := re.search(r"class_path '[\w.]*\.Lightning(Data)?Module'", words):
-        part, kind = ("data", "LightningDataModule") if unnamed[1] else ("model", "LightningModule")
-        return f"the configuration does not name the {kind} that {part} is for; give --{part} module:Class."
-    words = re.sub(r'Parser key "([^"]+)":', r"--\1:", words)
-    words = re.sub(r"Expected a <class '([^']+)'>", r"expected \1", words)
-    words = re.sub(r"\. Got value: ", ", got ", words)
-    if unknown := re.search(r"[Uu]nrecognized arguments: ((--[^\s=]*).*|.*)", words):
-        known = [] if parser is None else [f"--{name}" for name, _ in parser.get_defaults().items()]
-        near = get_close_matches(unknown[2] or "", known, 1, TYPO)
-        remedy = f"did you mean {near[0]}?" if near else "--print_config lists what there is."
-        return f"no such argument: {unknown[1]}; {remedy}"
-    if "'init_args." in words or "'class_path'" in words:
-        words += "; where the configuration names a class_path and init_args, leave out --model or --data"
-    if words == "the following arguments are required: model":
-        return WHAT_TO_TRAIN
-    return words.rstrip(".") + "."

@@ -80,6 +80,8 @@ def _check(search: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
     with misuse():
         to_strategy(**search)
+    if {"total_steps", "epochs"} <= set(search):
+        raise UsageError("give --total-steps or --epochs, not both.")
     lr, plot = given["lr"], given["plot"]
     if lr is not None and not 0 < lr < math.inf:
         raise UsageError(f"--lr must be positive and finite, got {lr}.")

@@ -13,15 +13,16 @@ from importlib.util import find_spec
 from pydoc import locate
 from typing import Any, get_type_hints
 
-from lrfind.cli.faults import UsageError, condensed
+from lrfind.cli.faults import WHAT_TO_TRAIN, UsageError
 from lrfind.cli.options import load_named
 from lrfind.codec import leaves
 from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.lightning import RESERVED, LightningTraining
 from lrfind.compare.targets.specs import faults_of, name_of_builder
 from lrfind.errors import BadInputError
+from lrfind.flags import condensed
 from lrfind.isolation import generators_kept
-from lrfind.lightning.attributes import trace
+from lrfind.lightning.cli import to_train_with
 from lrfind.lightning.framework import LOGGER_NAMES, PACKAGES, package_of
 from lrfind.loop import quiet
 
@@ -72,17 +73,9 @@ class Described(LightningTraining):
         return model, data, {name: options[name] for name in self.given[0]["trainer"]}
 
     def advice(self, lr: float) -> str:
-        """Say how the optimizer of the module built last gets the rate; empty if unknown."""
-        model = self.parsed.model
-        with quiet(*LOGGER_NAMES):
-            values = trace(model, lr).values or {}
-        if not values:
-            return ""
-        name, value = next(iter(values.items()))
-        given = self.parsed.config["model"]
-        if (argument := name.removeprefix("hparams.")) in given.get("init_args", given):
-            return f"To train with it: --model.{argument} {value:.3g}"
-        return f"To train with it: set self.{name} of {type(model).__name__} to {value:.3g}."
+        """Say how the optimizer of the module built last gets the rate."""
+        how, value = to_train_with(self.parsed.model, lr, self.parsed.config)
+        return f"To train with it: {how}." if value is None else f"To train with it: {how} {value:.3g}"
 
     @property
     def length(self) -> dict[str, Any]:
@@ -159,7 +152,8 @@ def _cli_of(owner: Any) -> type[Any]:
             try:
                 super().parse_arguments(parser, args)
             except ArgumentError as error:
-                raise UsageError(condensed(str(error), parser)) from error
+                said = condensed(str(error), parser)
+                raise UsageError(WHAT_TO_TRAIN if said.endswith("are required: model.") else said) from error
 
         def instantiate_classes(self) -> None:
             if (path := self.config.get("ckpt_path")) is not None:

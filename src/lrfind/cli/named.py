@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from lrfind.cli.faults import UsageError, condensed
+from lrfind.cli.faults import UsageError
 from lrfind.cli.options import load_named
 from lrfind.errors import TYPO, BadInputError
+from lrfind.flags import condensed
 
 if TYPE_CHECKING:
     from lrfind.compare.targets.protocol import Target

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
 from itertools import product
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
@@ -28,7 +28,16 @@ Option = tuple[Any, Any]  # annotated type and default
 def option(kind: Any, default: Any, help: str, *flags: str, panel: str | None = None, **more: Any) -> Option:
     """Return an option for Typer; ``more`` goes to ``typer.Option``."""
     annotated: Any = Annotated
+    if get_origin(kind) is Literal:  # Typer's own message has a stray "Value error"
+        kind, names = str, get_args(kind)
+        more |= {"parser": partial(_one_of, names), "metavar": "|".join(names), "autocompletion": lambda: list(names)}
     return annotated[kind, typer.Option(*flags, help=help, rich_help_panel=panel, **more)], default
+
+
+def _one_of(names: tuple[str, ...], text: str) -> str:
+    if text not in names:
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(names)}.")
+    return text
 
 
 _what = partial(option, str | None, None, panel="What to train")

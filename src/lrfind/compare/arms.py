@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
+from operator import index
 from typing import Any, cast, get_args
 
 from lrfind.compare.comparison import Arm
-from lrfind.errors import BadInputError
+from lrfind.errors import BadInputError, check_rate
 from lrfind.numbers import rate, span
 from lrfind.records import Finding
 from lrfind.schedules import SCHEDULES, Cycle, Cyclical
@@ -57,8 +58,11 @@ def is_cyclical(schedule: str) -> bool:
 
 def check_schedules(lrs: Sequence[float], schedules: Sequence[str], cycles: int, *, variants: int = 1) -> None:
     """Raise unless these rates and schedules make a comparison."""
+    for name, given in {"lrs": lrs, "schedules": schedules}.items():
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise BadInputError(f"{name} must be several, in a list, got {given!r}.")
     for lr in lrs:
-        Arm(str(lr), float(lr))  # which checks it
+        check_rate(lr)
     known = (*SCHEDULES, *get_args(Cycle))
     if unknown := [name for name in schedules if name not in known]:
         raise BadInputError(f"schedules must be among {', '.join(known)}, got {unknown[0]!r}.")
@@ -73,7 +77,10 @@ def check_schedules(lrs: Sequence[float], schedules: Sequence[str], cycles: int,
 
 def to_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     """Return the given seeds, or as many from 0 up."""
-    which = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    try:
+        which = tuple(map(index, seeds if isinstance(seeds, Iterable) else range(seeds)))
+    except TypeError:  # not whole numbers
+        which = ()
     if not which or len(set(which)) < len(which) or any(seed < 0 for seed in which):
         raise BadInputError(f"seeds must be a number from 1 up, or different numbers from 0 up, got {seeds!r}.")
     return which

@@ -19,13 +19,14 @@ from lrfind.compare.running import Targets
 from lrfind.compare.statistics import Mode, judge
 from lrfind.compare.store import Store, rate_mismatch
 from lrfind.compare.targets.protocol import Survey
+from lrfind.numbers import counted
 from lrfind.records import Finding
 from lrfind.words import certainty
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is decided before the first run; the keys of ``findings`` are ``"schedule"`` or ``"schedule variant"``."""
+    """What is decided before the first run; ``findings`` are by target and schedule."""
 
     targets: Targets
     survey: Survey
@@ -34,19 +35,20 @@ class Plan:
     mode: Mode
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
-    findings: Mapping[str, Finding]
+    findings: Mapping[str, Mapping[str, Finding]]
 
 
 def survey_of(targets: Targets) -> Survey:
     """Survey all targets; ``epoch_steps`` is None where they differ."""
-    known = {name: target.survey() for name, target in targets.items()}
-    lengths = {name: survey.epoch_steps for name, survey in known.items()}
-    first, *others = known.values()
+    surveys = {name: target.survey() for name, target in targets.items()}
+    lengths = {name: survey.epoch_steps for name, survey in surveys.items()}
+    first, *others = surveys.values()
     metrics = tuple(name for name in first.metrics if all(name in other.metrics for other in others))
-    notes = tuple(dict.fromkeys(note for survey in known.values() for note in survey.notes))
+    notes = tuple(dict.fromkeys(note for survey in surveys.values() for note in survey.notes))
     if len(set(lengths.values())) == 1:
         return Survey(first.epoch_steps, metrics, notes)
-    words = ", ".join(f"{length} steps with {name}" for name, length in lengths.items())
+    known = {name: counted(length, "step") if length else "unknown steps" for name, length in lengths.items()}
+    words = ", ".join(f"{length} with {name}" for name, length in known.items())
     return Survey(None, metrics, (*notes, f"An epoch has {words}; all arms train for the same number of steps."))
 
 
@@ -66,7 +68,9 @@ def conclude(plan: Plan, store: Store, failures: Iterable[Failure], *, is_whole:
     runs = tuple(run for arm, seed in pairs if (run := store.run(arm, seed)) is not None)
     order = [(arm.name, seed) for arm, seed in pairs]
     failures = tuple(sorted(failures, key=lambda failure: order.index((failure.arm, failure.seed))))
-    unsure = {name.partition(" ")[2] for name, found in plan.findings.items() if certainty(found).startswith("unsure")}
+    named = [(variant, name, each) for variant, found in plan.findings.items() for name, each in found.items()]
+    unsure = {variant for variant, _, each in named if certainty(each).startswith("unsure")}
+    findings = {f"{name} {variant}".rstrip(): each for variant, name, each in named}
     verdict, summaries = judge(plan.arms, runs, plan.metric, plan.mode, failures, unsure=unsure)
     cut = f"Stopped by Ctrl-C: {len(pairs) - len(runs)} of {len(pairs)} runs did not finish and are not shown."
     return Comparison(
@@ -77,11 +81,11 @@ def conclude(plan: Plan, store: Store, failures: Iterable[Failure], *, is_whole:
         arms=plan.arms,
         runs=runs,
         verdict=verdict,
-        finding=next(iter(plan.findings.values()), None),
+        finding=next(iter(findings.values()), None),
         failures=failures,
         summaries=summaries,
         environment=environment(),
-        notes=(*(() if is_whole else (cut,)), *plan.survey.notes, *_search_notes(plan.findings)),
+        notes=(*(() if is_whole else (cut,)), *plan.survey.notes, *_search_notes(findings)),
     )
 
 

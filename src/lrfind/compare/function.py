@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from itertools import combinations
+from contextlib import nullcontext, suppress
+from itertools import chain, combinations
+from numbers import Real
 from pathlib import Path
 from typing import Any, get_args
 
-from lrfind.compare.arms import ARMS, CYCLES, check_cycles, check_schedules, labels, needs, to_arms, to_seeds
+from lrfind.codec import leaves
+from lrfind.compare.arms import (
+    ARMS,
+    CYCLES,
+    RATE_NAMES,
+    check_cycles,
+    check_schedules,
+    labels,
+    needs,
+    to_arms,
+    to_seeds,
+)
 from lrfind.compare.comparison import Arm, Comparison, Failure, Run
 from lrfind.compare.conclusion import Plan, conclude, fault_of, survey_of, versions
 from lrfind.compare.progress import progress_shown
-from lrfind.compare.running import Event, OnEvent, Train, one_thread, place
+from lrfind.compare.running import Event, OnEvent, Targets, Train, one_thread, place
 from lrfind.compare.statistics import Mode
 from lrfind.compare.store import Store
 from lrfind.compare.targets.identity import identity_of
@@ -84,52 +97,68 @@ def compare(
         CutShort: On Ctrl-C; it has the comparison of the finished runs.
     """
     targets = target if isinstance(target, Mapping) else {"": target}
-    if not targets or ("" in targets and len(targets) > 1):
-        raise BadInputError("give the target, or a dict of several by name; no name may be empty.")
+    _check(targets, mode, search)
     check_schedules(lrs, schedules, cycles, variants=len(targets))
+    which, train = to_seeds(seeds), place(targets, jobs, ray)
+    plans = _plans(targets, search, is_kept=out is not None)  # before a run can change the target
+    survey = survey_of(targets)
+    steps, metric = _steps(steps, epochs, survey), _metric(metric, survey)
+    check_cycles(schedules, cycles, steps)
+    data = {"epoch_steps": survey.epoch_steps, "metrics": list(survey.metrics)}
+    store = Store(out, {**plans, "plan": {**plans["plan"], "cycles": cycles, "steps": steps, "data": data}})
+    names: dict[str, str] = {}
+    runs = len(which) * len(targets) * (len(lrs) + len(schedules))
+    with progress_shown(shown=progress, runs=runs, names=names, also=on_event) as tell:
+        options = {"seed": which[0], **search, "total_steps": steps, "progress": False}
+        findings = {
+            variant: {schedule: _find(each, schedule, variant, options, store, tell) for schedule in needs(schedules)}
+            for variant, each in targets.items()
+        }
+        each = (to_arms(found, lrs=lrs, schedules=schedules, cycles=cycles, variant=v) for v, found in findings.items())
+        arms = tuple(chain.from_iterable(each))
+        names |= labels(arms)
+        return _run(Plan(targets, survey, steps, metric, mode, arms, which, findings), store, train, tell)
+
+
+def _check(targets: Targets, mode: Mode, search: Mapping[str, Any]) -> None:
+    names = list(targets)
+    if names != [""] and not (names and all(isinstance(name, str) and name.strip() == name != "" for name in names)):
+        raise BadInputError(f"give the target, or a dict of several by name; a name is a text, got {names}.")
+    for each in targets.values():
+        if isinstance(each, type) or not hasattr(each, "survey"):
+            raise BadInputError(f"target must be a LightningTarget, a PyTorchTarget or your own, got {each!r:.60}.")
     if mode not in get_args(Mode):
         raise BadInputError(f'mode must be "min" or "max", got {mode!r}.')
     if taken := sorted({"schedule", "total_steps", "horizon"} & set(search)):
         raise BadInputError(f"{taken[0]} of the search is what is compared; say it with schedules=, steps= or epochs=.")
-    which = to_seeds(seeds)
-    train = place(targets, jobs, ray)
-    about: dict[str, Any] = {"cycles": cycles, "versions": versions()}
-    identities = {}
-    if out is not None:  # before a run can change the target
-        about["search"] = identity_of(search)
-        identities = {f"target {name}".rstrip(): each.identity() for name, each in targets.items()}
-        _check_different(identities)
-    survey = survey_of(targets)
-    steps = _steps(steps, epochs, survey)
-    check_cycles(schedules, cycles, steps)
-    metric = _metric(metric, survey)
-    about |= {"steps": steps, "data": {"epoch_steps": survey.epoch_steps, "metrics": list(survey.metrics)}}
-    store = Store(None if out is None else Path(out), {"plan": about, **identities})
-    runs = len(which) * len(targets) * (len(lrs) + len(schedules))
-    names: dict[str, str] = {}
-    with progress_shown(shown=progress, runs=runs, names=names, also=on_event) as tell:
-        options = {"seed": which[0], **search, "total_steps": steps, "progress": False}
-        arms: list[Arm] = []
-        findings: dict[str, Finding] = {}
-        for variant, each in targets.items():
-            found = {name: _find(each, name, variant, options, store, tell) for name in needs(schedules)}
-            arms += to_arms(found, lrs=lrs, schedules=schedules, cycles=cycles, variant=variant)
-            findings |= {f"{name} {variant}".rstrip(): finding for name, finding in found.items()}
-        names |= labels(arms)
-        return _run(Plan(targets, survey, steps, metric, mode, tuple(arms), which, findings), store, train, tell)
 
 
-def _check_different(identities: Mapping[str, Any]) -> None:
+def _plans(targets: Targets, search: Mapping[str, Any], *, is_kept: bool) -> dict[str, dict[str, Any]]:
+    """Return what all runs kept in a folder share, by the name of its file; refuse targets that train the same."""
+    identities: dict[str, dict[str, Any]] = {}
+    with nullcontext() if is_kept else suppress(BadInputError):  # without a folder, a target needs no identity
+        if is_kept or len(targets) > 1:
+            identities = {f"target {name}".rstrip(): dict(each.identity()) for name, each in targets.items()}
     for (name, first), (other, second) in combinations(identities.items(), 2):
         if first == second:
             raise BadInputError(
                 f"{name} and {other} are the same training: a comparison sets the length, the validation and the "
                 f"logging of a trainer itself."
             )
+        if _without_rates(first) == _without_rates(second):
+            raise BadInputError(
+                f"{name} and {other} differ only in their learning rate, which each arm sets itself; give one of them, "
+                f"and the rates as lrs= or --lrs."
+            )
+    return {"plan": {"versions": versions(), "search": identity_of(search)} if is_kept else {}, **identities}
+
+
+def _without_rates(identity: dict[str, Any]) -> dict[str, Any]:
+    return {place: value for place, value in leaves(identity) if place.rpartition(".")[2] not in RATE_NAMES}
 
 
 def _find(target: Target, schedule: str, variant: str, options: dict[str, Any], store: Store, tell: OnEvent) -> Finding:
-    """Return a kept finding, one read from an earlier search of the variant, or that of a new search."""
+    """Return a kept finding, one read from an earlier search of the target, or that of a new search."""
     name = f"{schedule} {variant}".rstrip()
     found = store.findings.get(name)
     if found is None:
@@ -173,13 +202,17 @@ def _run(plan: Plan, store: Store, train: Train, tell: OnEvent) -> Comparison:
 def _steps(steps: int | None, epochs: float | None, survey: Survey) -> int:
     if steps is not None and epochs is not None:
         raise BadInputError(f"give epochs or steps, not both, got {epochs=} and {steps=}.")
+    length: Any = steps
     if steps is None:
         if survey.epoch_steps is None:
             raise BadInputError("the steps of an epoch are not known, or not the same for all; give steps= instead.")
-        steps = round((EPOCHS if epochs is None else epochs) * survey.epoch_steps)
-    if steps < 1:
-        raise BadInputError(f"a run must take at least 1 optimizer step, got {steps} from {epochs=}.")
-    return steps
+        passes: Any = EPOCHS if epochs is None else epochs
+        length = passes * survey.epoch_steps if isinstance(passes, Real) else passes
+    is_number = isinstance(length, Real)
+    if not is_number or not 0.5 < length < math.inf:
+        raise BadInputError(f"a run must take at least 1 optimizer step, got {epochs=} and {steps=}.")
+    whole: int = round(length)
+    return whole
 
 
 def _metric(metric: str, survey: Survey) -> str:

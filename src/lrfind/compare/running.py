@@ -70,7 +70,7 @@ Train = Callable[[Todo, int, OnEvent], Iterator[Run | Failure]]
 
 def place(targets: Targets, jobs: int, ray: str | None) -> Train:
     """Return the function that trains the runs, after checking that the targets can be trained that way."""
-    if jobs < 1 or (jobs > 1 and ray is not None):
+    if not isinstance(jobs, int) or jobs < 1 or (jobs > 1 and ray is not None):
         raise BadInputError(f"jobs must be at least 1, and is not for Ray, got {jobs=} and {ray=}.")
     if ray is not None:
         _ray()

@@ -26,8 +26,8 @@ class Store:
     and seeds, and each target has a file of its own, so that more can be added.
     """
 
-    def __init__(self, out: Path | None, plans: Mapping[str, Mapping[str, Any]]) -> None:
-        self._folder = None if out is None else out / FOLDER
+    def __init__(self, out: str | Path | None, plans: Mapping[str, Mapping[str, Any]]) -> None:
+        self._folder = None if out is None else Path(out) / FOLDER
         self._runs: dict[tuple[str, int], Run] = {}
         self.findings: dict[str, Finding] = {}  # by "schedule" or "schedule variant"
         if self._folder is not None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import shlex
 import sys
+from argparse import ArgumentError
 from typing import Any
 
 from lrfind.errors import BadInputError
-from lrfind.flags import SEARCH, takes
+from lrfind.flags import SEARCH, condensed, takes
 from lrfind.lightning.attributes import trace
 from lrfind.lightning.loop import find
 from lrfind.records import Finding
@@ -42,9 +43,22 @@ def with_lr_find(cli: type[Any]) -> type[Any]:
             given.arguments["trainer_class"] = _with_method(given.arguments["trainer_class"])
             super().__init__(*given.args[1:], **given.kwargs)
 
+        def parse_arguments(self, parser: Any, args: Any) -> None:
+            if "lr_find" not in (sys.argv if args is None else args):
+                super().parse_arguments(parser, args)
+                return
+            ours = self._subcommand_parsers["lr_find"]
+            parser.exit_on_error = ours.exit_on_error = False
+            try:
+                super().parse_arguments(parser, args)
+            except ArgumentError as error:
+                parser.exit(2, f"lr_find: {condensed(str(error), ours)}\n")
+
         def after_lr_find(self) -> None:
-            has_optimizer = self.config["lr_find"].get("optimizer") is not None
-            print(_to_train_with(self.model, *self.trainer.lr_found, has_optimizer=has_optimizer))
+            finding, index = self.trainer.lr_found
+            how, value = to_train_with(self.model, finding.lr, self.config["lr_find"], index)
+            command = "" if value is None else shlex.join([*_command_to_fit(), how, repr(value)])
+            print(f"To train with it: {command or f'{how}.'}")
 
         @staticmethod
         def subcommands() -> dict[str, set[str]]:
@@ -104,15 +118,16 @@ def _command_to_fit() -> list[str]:
     return kept
 
 
-def _to_train_with(model: Any, finding: Finding, index: int | None, *, has_optimizer: bool) -> str:
-    flag: tuple[str, float] | None = ("--optimizer.lr", finding.lr) if has_optimizer else None
-    values = {} if has_optimizer else trace(model, finding.lr, optimizer=index).values or {}
+def to_train_with(model: Any, lr: float, config: Any, index: int | None = None) -> tuple[str, float | None]:
+    """Return the option of LightningCLI that sets a found rate, and its value; or what to do instead, and None.
+
+    ``config`` is what LightningCLI parsed; ``index`` is that of the optimizer that was searched, if one of several was.
+    """
+    if config.get("optimizer") is not None:
+        return "--optimizer.lr", lr
+    values, given = trace(model, lr, optimizer=index).values or {}, config["model"]
     for name, value in values.items():
-        argument = name.removeprefix("hparams.")
-        if flag is None and argument in inspect.signature(type(model).__init__).parameters:
-            flag = f"--model.{argument}", value
-    if flag is not None:
-        return f"To train with it: {shlex.join([*_command_to_fit(), flag[0], repr(flag[1])])}"
-    places = " or ".join(f"self.{name} to {value!r}" for name, value in values.items())
-    how = f"set {places}" if places else "give the Trainer the callback lrfind.lightning.LRFinder"
-    return f"To train with it: {how}."
+        if (argument := name.removeprefix("hparams.")) in given.get("init_args", given):
+            return f"--model.{argument}", value
+    places = " or ".join(f"self.{name} of {type(model).__name__} to {value:.6g}" for name, value in values.items())
+    return f"set {places}" if places else "give the Trainer the callback lrfind.lightning.LRFinder", None

@@ -20,7 +20,7 @@ from lrfind.compare.targets.recorder import RunRecorder, evaluation_steps
 from lrfind.compare.targets.specs import Builder, build, faults_of, name_of_builder, setting_of, to_callable
 from lrfind.errors import BadInputError
 from lrfind.isolation import seed_all
-from lrfind.lightning import find
+from lrfind.lightning import VerifyLR, find
 from lrfind.lightning.framework import LOGGER_NAMES, fit, package_of
 from lrfind.lightning.loop import ProbeCallback
 from lrfind.loop import quiet
@@ -31,6 +31,9 @@ RESERVED = (
     *("check_val_every_n_epoch", "num_sanity_val_steps", "enable_checkpointing", "logger"),
 )
 """Options of the Trainer that a comparison sets."""
+
+UNUSED = ("Checkpoint", "DeviceStatsMonitor", "EarlyStopping", "LearningRateFinder", "LearningRateMonitor")
+"""Callbacks that a comparison leaves out, with lrfind's own: it sets the rate, the length and the logging itself."""
 
 Loggers = Callable[[str, int], Any]
 """``loggers(arm_name, seed)`` returns a Lightning logger, or several."""
@@ -71,6 +74,13 @@ class LightningTraining(ABC):
         notes = []
         if names := ", ".join(seen.get("schedulers", ())):
             notes.append(f"{names} of {type(module).__name__} is not used: each arm has its schedule.")
+        if names := ", ".join(
+            (
+                *_parted(module, options.get("callbacks"))[1],
+                *_parted(module, type(module).configure_callbacks(module))[1],
+            )
+        ):
+            notes.append(f"Left out: {names}. A comparison sets the rate, the length and the logging of a run itself.")
         if not metrics:
             notes.append("There is no validation: runs are judged by their training loss.")
         return Survey(seen.get("epoch_steps") or None, (TRAIN_LOSS, *metrics), tuple(notes))
@@ -180,13 +190,14 @@ class LightningTarget(LightningTraining):
 def _trainer(module: Any, steps: int, given: Mapping[str, Any], callbacks: list[Any], **changes: Any) -> Any:
     """Return a Trainer for ``steps`` (-1 is no limit) with the given options and the comparison's own."""
     every = evaluation_steps(steps) * int(given.get("accumulate_grad_batches", 1)) if steps > 0 else None
-    theirs = given.get("callbacks") or ()
+    theirs, configured = _parted(module, given.get("callbacks"))[0], module.configure_callbacks
+    module.configure_callbacks = lambda: _parted(module, configured())[0]
     options: dict[str, Any] = {
         "devices": 1,
         "enable_progress_bar": False,
         "enable_model_summary": False,
         **given,
-        "callbacks": [*(theirs if isinstance(theirs, Iterable) else [theirs]), *callbacks],
+        "callbacks": [*theirs, *callbacks],
         "max_steps": steps,
         "max_epochs": -1,
         "val_check_interval": every,
@@ -198,6 +209,15 @@ def _trainer(module: Any, steps: int, given: Mapping[str, Any], callbacks: list[
     }
     with faults_of("building the trainer"):
         return package_of(module).Trainer(**options)
+
+
+def _parted(module: Any, given: Any) -> tuple[list[Any], list[str]]:
+    """Return the callbacks that are used, and the names of the others."""
+    callbacks = package_of(module).callbacks
+    kinds = (VerifyLR, *(getattr(callbacks, name) for name in UNUSED))
+    each = [*given] if isinstance(given, Iterable) else [given] if given else []
+    unused = [callback for callback in each if isinstance(callback, kinds)]
+    return [callback for callback in each if callback not in unused], [type(callback).__name__ for callback in unused]
 
 
 def _for_fit(made: Any) -> dict[str, Any]:
