@@ -123,7 +123,7 @@ def test_a_finding_has_a_page_of_its_own(tmp_path):
     adam = replace(FINDING, records=tuple(replace(one, optimizer="Adam") for one in FINDING.records), epochs=5.0)
     page = write_finding_page(replace(adam, notes=("<b>note</b>",)), tmp_path / "finding.html")
     words = Words(page.read_text()).words
-    assert words[adam.headline] == words["Adam"] == words["5 epochs"] == words["<b>note</b>"] == 1
+    assert words[adam.headline] == words["Adam"] == words["held constant, 5 epochs"] == words["<b>note</b>"] == 1
     assert words[f"found {FINDING.lr:.3g}"] == 1
     assert page.stat().st_size < 60_000
     write_finding_page(replace(FINDING, records=()), page)
