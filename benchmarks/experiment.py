@@ -13,7 +13,8 @@ import torch
 
 from benchmarks.store import HERE
 from lrfind.compare.comparison import Comparison
-from lrfind.demo.experiment import Experiment, run
+from lrfind.compare.function import compare
+from lrfind.demo.experiment import SCHEDULES, Experiment
 from lrfind.records import Finding
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -99,7 +100,8 @@ def readme_table(results: list[dict[str, Any]]) -> str:
 
 
 def _train(seed: int, out: Path, jobs: int) -> Comparison:
-    return run(Experiment(dataset="fashion-mnist", seed=seed), lrs=LRS, epochs=EPOCHS, out=out, jobs=jobs)
+    experiment = Experiment(dataset="fashion-mnist", seed=seed)
+    return compare(experiment, lrs=LRS, schedules=SCHEDULES, seeds=(seed,), epochs=EPOCHS, out=out, jobs=jobs)
 
 
 def _results(comparison: Comparison) -> dict[str, Any]:

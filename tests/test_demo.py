@@ -16,10 +16,11 @@ from torch.utils.data import TensorDataset
 
 from lrfind import cli
 from lrfind.cli import faults
-from lrfind.compare import Arm
+from lrfind.compare import Arm, compare
 from lrfind.demo import data, experiment
 from lrfind.demo.experiment import LeNet
 from lrfind.errors import RateNotAppliedError
+from lrfind.report.loggers import write_tensorboard
 
 PROGRAM = str(Path(sys.executable).with_name("lrfind"))
 
@@ -115,7 +116,7 @@ def test_tensorboard_has_losses_accuracies_and_the_rate_of_every_run(finished):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--lrs", "1e-5,-0.1"], "must be positive and finite, got -0.1"),
+        (["--lrs", "1e-5,-0.1"], "positive and finite, got -0.1"),
         (["--lrs", "0"], "positive and finite, got 0.0"),
         (["--lrs", "nan"], "positive and finite, got nan"),
         (["--lrs", "1e-5,fast"], "--lrs: write numbers separated by commas, got '1e-5,fast'"),
@@ -169,8 +170,8 @@ def tiny(monkeypatch):
 
 def test_runs_at_close_rates_have_names_and_event_files_of_their_own(tmp_path, tiny):
     lrs = (0.01, 0.0100000001)
-    what = experiment.Experiment(tensorboard=tmp_path)
-    found = experiment.run(what, lrs=lrs, schedules=(), progress=False)
+    found = compare(experiment.Experiment(), lrs=lrs, schedules=(), seeds=1, epochs=1, progress=False)
+    write_tensorboard(found, tmp_path)
     names = ["0.01", "0.0100000001"]
     assert [run.arm for run in found.runs] == names
     assert sorted(folder.name for folder in tmp_path.iterdir()) == sorted(names)

@@ -50,7 +50,8 @@ def demo(**given: Any) -> None:
         check_folder(out)
         check_installed("jinja2", "tensorboard", extra="demo")
         with starting():
-            from lrfind.demo.experiment import SCHEDULES, Experiment, dataset_of, run
+            from lrfind.compare import compare
+            from lrfind.demo.experiment import SCHEDULES, Experiment, dataset_of
             from lrfind.report import forget_report
 
             where = given["data_dir"] and str(given["data_dir"])
@@ -58,15 +59,17 @@ def demo(**given: Any) -> None:
         console = Console(highlight=False)
         if images.note:
             console.print(images.note, soft_wrap=True, markup=False)
-        experiment = Experiment(dataset=given["dataset"], data_dir=where, tensorboard=out / "tensorboard", seed=seed)
+        experiment = Experiment(dataset=given["dataset"], data_dir=where, seed=seed)
         forget_report(out)  # only after the options have been checked
         options: dict[str, Any] = {
+            "lrs": lrs,
+            "schedules": SCHEDULES,
             "seeds": tuple(range(seed, seed + seeds)),
             "epochs": given["epochs"] or EPOCHS[images.name],
             "jobs": given["jobs"] or min(os.cpu_count() or 1, MOST_JOBS, seeds * (len(lrs) + len(SCHEDULES))),
             "on_event": lambda event: _show_finding(console, event),
         }
-        comparison = reported(lambda: run(experiment, lrs=lrs, **options), out, tensorboard=out / "tensorboard")
+        comparison = reported(lambda: compare(experiment, **options), out, tensorboard=out / "tensorboard")
         if comparison.verdict.seeds == 1:
             print("lrfind demo --seeds 3 trains with three seeds, which give intervals.")
         print("Now for your own model: lrfind find --model train:Net --data train:Data")

@@ -7,6 +7,7 @@ import math
 import shlex
 from collections.abc import Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,11 +120,22 @@ def _advice(finding: Finding, given: Mapping[str, Any], arguments: list[str]) ->
     rates = rates_to_try(finding) if finding.schedule == "constant" else []  # rates given by hand are held constant
     if not rates:
         return []
-    flags = {"model": "--model", "data": "--data", "task": "--task", "epochs": "--epochs", "total_steps": "--steps"}
-    words = {name: f"{value:g}" if isinstance(value, float) else value for name, value in given.items()}
-    asked = [word for name, flag in flags.items() if words[name] is not None for word in (flag, str(words[name]))]
+    asked = {name: given[name] for name in (*TRAINED, "epochs", "total_steps") if given[name] is not None}
+    words = {
+        f"--{name.removeprefix('total_')}": f"{v:g}" if isinstance(v, float) else str(v) for name, v in asked.items()
+    }
     out = [] if given["out"] is None else ["--out", str(given["out"].with_name(f"{given['out'].stem}-compare"))]
-    command = ["lrfind", "compare", *asked, *arguments, "--lrs", ",".join(rates), "--schedules", "", *out]
+    command = [
+        "lrfind",
+        "compare",
+        *chain(*words.items()),
+        *arguments,
+        "--lrs",
+        ",".join(rates),
+        "--schedules",
+        "",
+        *out,
+    ]
     return [
         f"To compare these rates: {shlex.join(command)}",
         "If the lowest or the highest of them is best, go on in that direction: after so short a search, the best rate "

@@ -121,10 +121,7 @@ class Described(LightningTraining):
 
 
 def _parse(package: Any, model: Any, data: Any, arguments: tuple[str, ...]) -> Any:
-    cli = _cli_of(package)
-    has_support = "load_from_checkpoint_support" in inspect.signature(cli.__init__).parameters  # newer versions have it
-    late = {"load_from_checkpoint_support": False} if has_support else {}
-    return cli(
+    return _cli_of(package)(
         model,
         data,
         args=list(arguments),
@@ -133,7 +130,6 @@ def _parse(package: Any, model: Any, data: Any, arguments: tuple[str, ...]) -> A
         seed_everything_default=False,
         trainer_defaults={"logger": False, "enable_checkpointing": False},
         parser_kwargs={"exit_on_error": False},
-        **late,
     )
 
 
@@ -154,6 +150,9 @@ def _cli_of(owner: Any) -> type[Any]:
             except ArgumentError as error:
                 said = condensed(str(error), parser)
                 raise UsageError(WHAT_TO_TRAIN if said.endswith("are required: model.") else said) from error
+
+        def _add_instantiators(self) -> None:  # parts are built in build
+            pass
 
         def instantiate_classes(self) -> None:
             if (path := self.config.get("ckpt_path")) is not None:

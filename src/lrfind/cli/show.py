@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -40,10 +40,11 @@ def show(
         path = _report_in(file) if file.is_dir() else file
         data = read_json(path, "a finding or a comparison")
         schema = data.get("schema")
-        if schema not in (Finding.schema, Comparison.schema):
+        kinds: dict[Any, Any] = {kind.schema: kind for kind in (Finding, Comparison)}
+        if schema not in kinds:
             what = f"has the schema {schema!r}" if schema else "has no schema"
-            raise BadInputError(f"{path} {what}; lrfind show understands {Finding.schema!r} and {Comparison.schema!r}.")
-        kept = Finding.from_dict(data) if schema == Finding.schema else Comparison.from_dict(data)
+            raise BadInputError(f"{path} {what}; lrfind show understands {' and '.join(map(repr, kinds))}.")
+        kept = kinds[schema].from_dict(data)
         if as_json:
             print(json.dumps(data, indent=1))
         elif isinstance(kept, Finding) and as_html:

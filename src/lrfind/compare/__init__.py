@@ -15,36 +15,15 @@ if TYPE_CHECKING:
     from lrfind.compare.targets.protocol import Survey, Target
     from lrfind.compare.targets.pytorch import PyTorchTarget, Training
 
-__all__ = [
-    "ARMS",
-    "Arm",
-    "Comparison",
-    "CutShort",
-    "Event",
-    "Failure",
-    "Interval",
-    "LightningTarget",
-    "Pair",
-    "PyTorchTarget",
-    "Row",
-    "Run",
-    "Survey",
-    "Target",
-    "Training",
-    "Verdict",
-    "compare",
-    "to_arms",
-]
+__all__ = ["ARMS", "Arm", "Comparison", "CutShort", "Event", "Failure", "Interval", "LightningTarget", "Pair"]
+__all__ += ["PyTorchTarget", "Row", "Run", "Survey", "Target", "Training", "Verdict", "compare", "to_arms"]
 
 _HOMES = {
-    "compare": "function",
-    "CutShort": "function",
+    **dict.fromkeys(("compare", "CutShort"), "function"),
     "Event": "running",
     "LightningTarget": "targets.lightning",
-    "PyTorchTarget": "targets.pytorch",
-    "Survey": "targets.protocol",
-    "Target": "targets.protocol",
-    "Training": "targets.pytorch",
+    **dict.fromkeys(("Survey", "Target"), "targets.protocol"),
+    **dict.fromkeys(("PyTorchTarget", "Training"), "targets.pytorch"),
 }
 
 if not TYPE_CHECKING:  # with __getattr__, mypy accepts any name

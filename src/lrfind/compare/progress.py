@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from time import perf_counter
 
 from lrfind.compare.running import Event, OnEvent
@@ -16,18 +16,20 @@ _EVERY = 15.0  # seconds between two lines about steps in a log
 @contextmanager
 def progress_shown(*, shown: bool, runs: int, names: Mapping[str, str], also: OnEvent | None) -> Iterator[OnEvent]:
     """Show events on stderr, arms by ``names``; yield the function to call with each, which also calls ``also``."""
-    with ExitStack() as stack:
-        tellers = [] if also is None else [also]
-        if shown:
-            where, bar = place()
-            show = stack.enter_context(bar)
-            tellers.insert(0, _teller(runs, names, None if where == "log" else show))
+    where, bar = place() if shown else ("", nullcontext(_show_nothing))
+    with bar as show:
+        tell = _teller(runs, names, None if where == "log" else show)
 
-        def tell(event: Event) -> None:
-            for each in tellers:
-                each(event)
+        def tell_all(event: Event) -> None:
+            tell(event)
+            if also is not None:
+                also(event)
 
-        yield tell
+        yield tell_all
+
+
+def _show_nothing(line: str, done: int, total: int) -> None:
+    pass
 
 
 def _teller(runs: int, names: Mapping[str, str], show: Show | None) -> OnEvent:

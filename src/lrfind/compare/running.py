@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from time import monotonic
@@ -73,7 +74,8 @@ def place(targets: Targets, jobs: int, ray: str | None) -> Train:
     if not isinstance(jobs, int) or jobs < 1 or (jobs > 1 and ray is not None):
         raise BadInputError(f"jobs must be at least 1, and is not for Ray, got {jobs=} and {ray=}.")
     if ray is not None:
-        _ray()
+        with from_extra("ray"):
+            import_module("ray")
         return partial(_in_ray, targets, address=ray)
     if jobs > 1:
         return partial(_in_processes, _packed(targets), jobs=jobs)
@@ -85,8 +87,8 @@ def _in_turn(targets: Targets, todo: Todo, steps: int, on_event: OnEvent) -> Ite
         yield _attempt(targets, arm, seed, steps, on_event)
 
 
-def _attempt(targets: Targets, arm: Arm, seed: int, steps: int, on_event: OnEvent) -> Run | Failure:
-    """Train one run; return its error as a ``Failure``, so that the other runs go on."""
+def _attempt(targets: Targets | bytes, arm: Arm, seed: int, steps: int, on_event: OnEvent) -> Run | Failure:
+    """Train one run, of pickled targets too; return its error as a ``Failure``, so that the other runs go on."""
     told = monotonic()
 
     def now_and_then(done: int, words: str) -> None:
@@ -97,8 +99,9 @@ def _attempt(targets: Targets, arm: Arm, seed: int, steps: int, on_event: OnEven
 
     on_event(Event("started", arm.name, seed, 0, steps))
     try:
+        known: Targets = pickle.loads(targets) if isinstance(targets, bytes) else targets
         with one_thread():
-            return targets[arm.variant].train(arm, seed, steps, now_and_then)
+            return known[arm.variant].train(arm, seed, steps, now_and_then)
     except Exception as error:  # noqa: BLE001  users' code may raise anything
         return Failure(arm.name, seed, f"{type(error).__name__}: {error}")
 
@@ -185,28 +188,22 @@ def _work(connection: Any, packed: bytes, steps: int) -> None:
         except OSError:
             os._exit(1)  # the parent is gone
 
-    targets = pickle.loads(packed)
     with suppress(EOFError, OSError):
         while True:
             arm, seed = connection.recv()
-            tell(_attempt(targets, arm, seed, steps, tell))
-
-
-def _ray() -> Any:
-    with from_extra("ray"):
-        import ray
-    return ray
+            tell(_attempt(packed, arm, seed, steps, tell))
 
 
 def _in_ray(targets: Targets, todo: Todo, steps: int, on_event: OnEvent, *, address: str) -> Iterator[Run | Failure]:
     """Train as Ray tasks of one CPU each, which Ray restarts once if their worker dies."""
-    ray = _ray()
+    ray: Any = import_module("ray")
     is_ours = not ray.is_initialized()
     try:
         if is_ours:
             ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise LRFindError(f"there is no Ray at {address!r} ({error}); start one, or use 'local'.") from error
+    waiting: dict[Any, tuple[Arm, int]] = {}
     try:
         try:
             packed = ray.put(ray.cloudpickle.dumps(targets))
@@ -224,13 +221,13 @@ def _in_ray(targets: Targets, todo: Todo, steps: int, on_event: OnEvent, *, addr
             except ray.exceptions.RayError as error:
                 yield Failure(arm.name, seed, f"its worker died, {TRIES} times: {str(error).splitlines()[0]}")
     finally:
+        for reference in waiting:  # a cluster that others use too goes on
+            ray.cancel(reference, force=True)
         if is_ours:
             ray.shutdown()
 
 
 def _train(packed: bytes, arm: Arm, seed: int, steps: int, path: list[str]) -> Run | Failure:
     """Train on a worker of Ray, with the caller's ``sys.path``."""
-    from ray import cloudpickle
-
     sys.path.extend(folder for folder in path if folder not in sys.path)
-    return _attempt(cloudpickle.loads(packed), arm, seed, steps, lambda event: None)
+    return _attempt(packed, arm, seed, steps, lambda event: None)

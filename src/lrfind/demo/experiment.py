@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,18 +12,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from lrfind.compare.arms import FIXED
-from lrfind.compare.comparison import Arm, Comparison
-from lrfind.compare.function import compare
+from lrfind.compare.comparison import Arm
 from lrfind.compare.targets.lightning import LightningTraining
 from lrfind.compare.targets.protocol import Survey
 from lrfind.demo.data import load
 from lrfind.lightning import LRFinder
 from lrfind.lightning.framework import lightning_package
-from lrfind.report.loggers import forget_events
 
 BATCH_SIZE = 64
-
-LRS = (1e-5, 1e-4, 1e-1)  # the guesses of the published experiment
 
 SCHEDULES = ("constant", "linear")  # linear decay was measured to be better here than one-cycle
 
@@ -83,13 +78,11 @@ class Experiment(LightningTraining):
     Args:
         dataset: As for ``lrfind.demo.data.load``.
         data_dir: Likewise.
-        tensorboard: The folder for event files, if they are wanted.
         seed: The seed of the search. The found run of this seed searches and applies its rate itself.
     """
 
     dataset: str = "fashion-mnist"
     data_dir: str | None = None
-    tensorboard: Path | None = None
     seed: int | None = None
     setting = f"Adam, batches of {BATCH_SIZE}"
 
@@ -113,24 +106,6 @@ class Experiment(LightningTraining):
         note = dataset_of(self.dataset, self.data_dir).note
         return replace(known, notes=(note, *known.notes)) if note else known
 
-    def loggers(self, arm: str, seed: int) -> Any:
-        """Return TensorBoard's logger, or None."""
-        if self.tensorboard is None:
-            return None
-        kind = lightning_package().loggers.TensorBoardLogger
-        return kind(self.tensorboard, name=arm, version=f"seed-{seed}", default_hp_metric=False)
-
     def callbacks(self, arm: Arm, seed: int) -> list[Any]:
         """Return the finder for the found run of the search's seed; its watch raises if the run has another rate."""
         return [LRFinder(seed=seed, progress=False)] if arm.name == FIXED and seed == self.seed else []
-
-
-def run(
-    experiment: Experiment, *, lrs: Sequence[float] = LRS, epochs: float | None = None, **options: Any
-) -> Comparison:
-    """Compare; ``options`` are those of ``lrfind.compare.compare``. The default seed is that of the search."""
-    images = dataset_of(experiment.dataset, experiment.data_dir)
-    if experiment.tensorboard is not None:
-        forget_events(experiment.tensorboard)
-    asked: dict[str, Any] = {"seeds": (experiment.seed or 0,), "schedules": SCHEDULES, **options}
-    return compare(experiment, lrs=lrs, epochs=images.epochs if epochs is None else epochs, **asked)

@@ -14,23 +14,14 @@ from lrfind.errors import BadInputError, LRFindError
 from lrfind.plots import draw, to_figure
 from lrfind.report.charts import charts_of, family_chart, finals_chart, rate_chart
 from lrfind.report.html import render, write_finding_page
-from lrfind.report.markdown import to_markdown
 from lrfind.report.rows import families, labelled
-from lrfind.report.runs_csv import to_csv
+from lrfind.report.texts import to_csv, to_markdown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = [
-    "forget_report",
-    "plot_finals",
-    "plot_rates",
-    "plot_runs",
-    "to_csv",
-    "to_markdown",
-    "write_finding_page",
-    "write_report",
-]
+__all__ = ["forget_report", "plot_finals", "plot_rates", "plot_runs", "to_csv", "to_markdown", "write_finding_page"]
+__all__ += ["write_report"]
 
 FIGURES = [f"figures/{name}.{kind}" for name in ("finals", "finding", "rates", "metric-*") for kind in ("png", "svg")]
 FILES = ["report.html", "report.json", "report.md", "runs.csv", *FIGURES]
