@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from curves_with_answers import made_up
 
-from lrfind.compare.arms import ARMS, check_cycles, check_schedules, needs, rates, to_arms
+from lrfind.compare.arms import ARMS, check_arms, check_cycles, needs, rates, to_arms
 from lrfind.compare.comparison import Comparison, Failure, Row, Run
 from lrfind.compare.statistics import judge
 from lrfind.errors import BadInputError
@@ -72,7 +72,7 @@ def test_every_arm_stays_in_its_range_and_ends_at_the_end_of_a_cycle(name, steps
 )
 def test_bad_arms_are_refused_before_any_work(lrs, schedules, cycles, message):
     with pytest.raises(BadInputError, match=message):
-        check_schedules(lrs, schedules, cycles)
+        check_arms(lrs, schedules, cycles)
 
 
 @pytest.mark.parametrize("lr", [0.0, -1.0, math.nan, math.inf])

@@ -23,7 +23,7 @@ from lightning.pytorch import Callback, LightningModule
 from lrfind.compare import Arm, LightningTarget, PyTorchTarget, compare
 from lrfind.compare.arms import rates
 from lrfind.compare.targets.identity import identity_of
-from lrfind.compare.targets.recorder import RunRecorder
+from lrfind.compare.targets.protocol import RunRecorder
 from lrfind.errors import BadInputError, LRFindError, RateNotAppliedError
 
 STEPS = 40

@@ -25,9 +25,8 @@ from lrfind.errors import BadInputError, LRFindError, MissingExtraError, ProbeEr
 from lrfind.numbers import span
 from lrfind.plots import plot_finding
 from lrfind.report import forget_report, plot_finals, plot_rates, plot_runs, to_csv, to_markdown, write_report
-from lrfind.report.html import render, write_finding_page
 from lrfind.report.rows import arm_rows, file_names, labelled
-from lrfind.report.texts import escape
+from lrfind.report.texts import escape, render, write_finding_page
 
 FILES = {"report.html", "report.json", "report.md", "runs.csv"}
 NAMES = [label(arm) for arm in ARMS]

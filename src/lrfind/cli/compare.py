@@ -6,19 +6,16 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import typer
 from rich.console import Console
 
 from lrfind.cli.faults import FAILED, UsageError, check_folder, check_installed, misuse, spoken_faults, starting
-from lrfind.cli.named import named
-from lrfind.cli.options import JSON, TRAINED, check_words, numbers, option, parse_settings
-from lrfind.compare.arms import ARMS, CYCLES, check_schedules, to_seeds
+from lrfind.cli.options import JSON, TRAINED, check_words, named, numbers, option, parse_settings
+from lrfind.compare.arms import ARMS, CYCLES, check_arms, to_seeds
+from lrfind.compare.comparison import Comparison
 from lrfind.flags import takes
-
-if TYPE_CHECKING:
-    from lrfind.compare.comparison import Comparison
 
 _arms = partial(option, panel="What to compare")
 _where = partial(option, panel="Where and how long")
@@ -94,7 +91,7 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     with misuse():
         options["seeds"] = to_seeds(which if len(which) > 1 else which[0])
         variants = len(parse_settings(given["settings"]))
-        check_schedules(options["lrs"], options["schedules"], given["cycles"], variants=variants)
+        check_arms(options["lrs"], options["schedules"], given["cycles"], variants=variants, mode=given["mode"])
     check_folder(given["out"])
     check_installed("jinja2", extra="compare")
     if given["tensorboard"]:

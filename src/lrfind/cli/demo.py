@@ -11,7 +11,7 @@ from rich.console import Console
 from lrfind.cli.compare import reported
 from lrfind.cli.faults import UsageError, check_folder, check_installed, misuse, spoken_faults, starting
 from lrfind.cli.options import numbers, option
-from lrfind.compare.arms import CYCLES, check_schedules
+from lrfind.compare.arms import CYCLES, check_arms
 from lrfind.flags import takes
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def demo(**given: Any) -> None:
             if given[name] is not None and given[name] < least:
                 raise UsageError(f"--{name} must be at least {least}, got {given[name]}.")
         with misuse():
-            check_schedules(lrs, (), CYCLES, variants=2)  # the two found arms count
+            check_arms(lrs, (), CYCLES, variants=2)  # the two found arms count
         check_folder(out)
         check_installed("jinja2", "tensorboard", extra="demo")
         with starting():

@@ -46,7 +46,9 @@ def misuse() -> Iterator[None]:
     try:
         yield
     except BadInputError as error:
-        raise UsageError(re.sub(r"(?<!-)\b(lrs|schedules|seeds|cycles)\b=?(?! \()", r"--\1", str(error))) from error
+        raise UsageError(
+            re.sub(r"(?<!-)\b(lrs|schedules|seeds|cycles|mode)\b=?(?! \()", r"--\1", str(error))
+        ) from error
 
 
 @contextmanager

@@ -9,18 +9,15 @@ from collections.abc import Mapping
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from rich.console import Console
 
 from lrfind.cli.faults import UsageError, check_file, misuse, spoken_faults, starting
-from lrfind.cli.named import named
-from lrfind.cli.options import JSON, TRAINED, check_words, option
+from lrfind.cli.options import JSON, TRAINED, check_words, named, option
 from lrfind.flags import SEARCH, takes
-
-if TYPE_CHECKING:
-    from lrfind.records import Finding
+from lrfind.records import Finding
 
 QUICK = 60  # steps of the shortest search whose mean regret is hardly worse: docs/choosing.md
 

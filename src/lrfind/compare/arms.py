@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from operator import index
 from typing import Any, cast, get_args
 
-from lrfind.compare.comparison import Arm
+from lrfind.compare.comparison import Arm, Mode
 from lrfind.errors import BadInputError, check_rate
 from lrfind.numbers import rate, span
 from lrfind.records import Finding
@@ -56,8 +56,10 @@ def is_cyclical(schedule: str) -> bool:
     return schedule in get_args(Cycle)
 
 
-def check_schedules(lrs: Sequence[float], schedules: Sequence[str], cycles: int, *, variants: int = 1) -> None:
-    """Raise unless these rates and schedules make a comparison."""
+def check_arms(
+    lrs: Sequence[float], schedules: Sequence[str], cycles: int, *, variants: int = 1, mode: Mode = "min"
+) -> None:
+    """Raise unless these rates and schedules make a comparison, which the metric's ``mode`` decides."""
     for name, given in {"lrs": lrs, "schedules": schedules}.items():
         if isinstance(given, str) or not isinstance(given, Iterable):
             raise BadInputError(f"{name} must be several, in a list, got {given!r}.")
@@ -73,6 +75,8 @@ def check_schedules(lrs: Sequence[float], schedules: Sequence[str], cycles: int,
         raise BadInputError(f"a comparison needs two arms or more, got {count}: name lrs= or schedules=.")
     if not isinstance(cycles, int) or cycles < 1:
         raise BadInputError(f"cycles must be a whole number from 1 up, got {cycles!r}.")
+    if mode not in get_args(Mode):
+        raise BadInputError(f'mode must be "min" or "max", got {mode!r}.')
 
 
 def to_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

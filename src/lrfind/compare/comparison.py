@@ -13,6 +13,7 @@ from lrfind.errors import BadInputError, MissingExtraError
 from lrfind.records import Finding
 
 Origin = Literal["given", "found"]
+Mode = Literal["min", "max"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,7 @@ class Comparison(Plain):
     title: str
     setting: str
     metric: str
-    mode: Literal["min", "max"]
+    mode: Mode
     arms: tuple[Arm, ...]
     runs: tuple[Run, ...]
     verdict: Verdict
@@ -212,7 +213,7 @@ class Comparison(Plain):
         return tuple(run for run in self.runs if run.arm == arm)
 
     def _repr_html_(self) -> str | None:
-        from lrfind.report.html import notebook_html
+        from lrfind.report.texts import notebook_html
 
         with suppress(MissingExtraError):  # the notebook then shows the repr
             return notebook_html(self)

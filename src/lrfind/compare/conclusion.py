@@ -14,9 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from lrfind.compare.arms import RATE_NAMES
-from lrfind.compare.comparison import Arm, Comparison, Failure, Run
+from lrfind.compare.comparison import Arm, Comparison, Failure, Mode, Run
 from lrfind.compare.running import Targets
-from lrfind.compare.statistics import Mode, judge
+from lrfind.compare.statistics import judge
 from lrfind.compare.store import Store, rate_mismatch
 from lrfind.compare.targets.protocol import Survey
 from lrfind.numbers import counted

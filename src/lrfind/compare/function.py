@@ -8,25 +8,24 @@ from contextlib import nullcontext, suppress
 from itertools import chain, combinations
 from numbers import Real
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from lrfind.codec import leaves
 from lrfind.compare.arms import (
     ARMS,
     CYCLES,
     RATE_NAMES,
+    check_arms,
     check_cycles,
-    check_schedules,
     labels,
     needs,
     to_arms,
     to_seeds,
 )
-from lrfind.compare.comparison import Arm, Comparison, Failure, Run
+from lrfind.compare.comparison import Arm, Comparison, Failure, Mode, Run
 from lrfind.compare.conclusion import Plan, conclude, fault_of, survey_of, versions
 from lrfind.compare.progress import progress_shown
 from lrfind.compare.running import Event, OnEvent, Targets, Train, one_thread, place
-from lrfind.compare.statistics import Mode
 from lrfind.compare.store import Store
 from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Target
@@ -97,8 +96,8 @@ def compare(
         CutShort: On Ctrl-C; it has the comparison of the finished runs.
     """
     targets = target if isinstance(target, Mapping) else {"": target}
-    _check(targets, mode, search)
-    check_schedules(lrs, schedules, cycles, variants=len(targets))
+    _check(targets, search)
+    check_arms(lrs, schedules, cycles, variants=len(targets), mode=mode)
     which, train = to_seeds(seeds), place(targets, jobs, ray)
     plans = _plans(targets, search, is_kept=out is not None)  # before a run can change the target
     survey = survey_of(targets)
@@ -120,15 +119,13 @@ def compare(
         return _run(Plan(targets, survey, steps, metric, mode, arms, which, findings), store, train, tell)
 
 
-def _check(targets: Targets, mode: Mode, search: Mapping[str, Any]) -> None:
+def _check(targets: Targets, search: Mapping[str, Any]) -> None:
     names = list(targets)
     if names != [""] and not (names and all(isinstance(name, str) and name.strip() == name != "" for name in names)):
         raise BadInputError(f"give the target, or a dict of several by name; a name is a text, got {names}.")
     for each in targets.values():
         if isinstance(each, type) or not hasattr(each, "survey"):
             raise BadInputError(f"target must be a LightningTarget, a PyTorchTarget or your own, got {each!r:.60}.")
-    if mode not in get_args(Mode):
-        raise BadInputError(f'mode must be "min" or "max", got {mode!r}.')
     if taken := sorted({"schedule", "total_steps", "horizon"} & set(search)):
         raise BadInputError(f"{taken[0]} of the search is what is compared; say it with schedules=, steps= or epochs=.")
 

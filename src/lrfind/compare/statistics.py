@@ -7,16 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lrfind.compare.arms import labels, renamed
-from lrfind.compare.comparison import Arm, Failure, Interval, Pair, Run, Verdict
+from lrfind.compare.comparison import Arm, Failure, Interval, Mode, Pair, Run, Verdict
 from lrfind.compare.sentences import in_words
 
-Mode = Literal["min", "max"]
 Floats = NDArray[np.float64]
 
 _LEVEL = 0.95

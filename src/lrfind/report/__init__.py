@@ -13,9 +13,8 @@ from lrfind.compare.comparison import Comparison
 from lrfind.errors import BadInputError, LRFindError
 from lrfind.plots import draw, to_figure
 from lrfind.report.charts import charts_of, family_chart, finals_chart, rate_chart
-from lrfind.report.html import render, write_finding_page
 from lrfind.report.rows import families, labelled
-from lrfind.report.texts import to_csv, to_markdown
+from lrfind.report.texts import render, to_csv, to_markdown, write_finding_page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,8 +15,7 @@ import torch
 
 from lrfind.compare.comparison import Arm, Run
 from lrfind.compare.targets.identity import identity_of
-from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Told
-from lrfind.compare.targets.recorder import RunRecorder, evaluation_steps
+from lrfind.compare.targets.protocol import TRAIN_LOSS, RunRecorder, Survey, Told, evaluation_steps
 from lrfind.compare.targets.specs import Builder, build, faults_of, name_of_builder, setting_of, to_callable
 from lrfind.errors import BadInputError
 from lrfind.isolation import seed_all
