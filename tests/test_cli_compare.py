@@ -267,9 +267,22 @@ def test_a_target_that_was_sent_elsewhere_trains_the_same(folder):
     assert json.loads(json.dumps(target.identity())) == target.identity()
 
 
+def test_what_is_trained_is_said_by_the_names_of_classes(folder):
+    stop = '{"class_path": "mine.Count"}'
+    words = ("--optimizer=Adam", "--optimizer.weight_decay=0.1", f"--trainer.callbacks=[{stop}, {stop}]")
+    said = Described("mine:Net", "mine:Data", ("--model.hidden=4", *words)).setting
+    assert "hidden=4, " in said
+    assert "optimizer=Adam, " in said
+    assert "weight_decay=0.1" in said
+    assert "callbacks=[Count, Count]" in said
+
+
 def test_callbacks_are_new_for_every_run(folder, monkeypatch):
     command = f"compare {OF_MINE} --trainer.callbacks mine.Count {TWO} --epochs 1 --seeds 1"
     assert run(monkeypatch, f"{command} --out out") == 0
+    assert (
+        "callbacks=Count; 8 optimizer steps (1 epoch); " in json.loads(Path("out/report.json").read_text())["setting"]
+    )
     assert Path("starts").read_text().split() == ["1"] * (1 + 3)  # the look at what there is, and the runs
 
 

@@ -1,4 +1,4 @@
-"""Errors as one sentence and an exit code."""
+"""Errors as one sentence and an exit code, and checks of files, packages and names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -82,3 +83,13 @@ def check_installed(*packages: str, extra: str) -> None:
     for package in packages:
         if find_spec(package) is None:
             raise MissingExtraError(package, extra)
+
+
+def load_named(spec: str, option: str) -> Any:
+    """Import ``module:name`` or ``module.name``."""
+    from lrfind.compare.targets.specs import imported
+
+    module, _, name = spec.rpartition(":" if ":" in spec else ".")
+    if not re.fullmatch(r"\w+(\.\w+)*", module) or not name or module.endswith(".py") or name == "py":
+        raise UsageError(f"{option} must be written module:name, as in train:Net for Net in train.py, got {spec!r}.")
+    return imported(f"{module}:{name}", option)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from argparse import ArgumentError
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -13,9 +13,7 @@ from importlib.util import find_spec
 from pydoc import locate
 from typing import Any, get_type_hints
 
-from lrfind.cli.faults import WHAT_TO_TRAIN, UsageError
-from lrfind.cli.options import load_named
-from lrfind.codec import leaves
+from lrfind.cli.faults import WHAT_TO_TRAIN, UsageError, load_named
 from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.lightning import RESERVED, LightningTraining
 from lrfind.compare.targets.specs import faults_of, name_of_builder
@@ -104,8 +102,7 @@ class Described(LightningTraining):
     @property
     def setting(self) -> str:
         """The arguments that differ from the defaults."""
-        changed = {place.split(".")[-1]: value for place, value in leaves(self.given[0])}
-        return ", ".join(f"{name}={value}" for name, value in changed.items() if name != "class_path")
+        return ", ".join(f"{name}={value}" for name, value in _told("", self.given[0]) if name not in ("model", "data"))
 
     def identity(self) -> Mapping[str, Any]:
         """See ``lrfind.compare.Target``."""
@@ -118,6 +115,20 @@ class Described(LightningTraining):
         return {
             name: path or config[name]["class_path"] for name, path in named.items() if config.get(name) is not None
         }
+
+
+def _told(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the arguments within a configuration by name, with the names of classes in place of their paths."""
+    if isinstance(value, list):
+        yield name, f"[{', '.join(str(dict(_told(name, each)).get(name, each)) for each in value)}]"
+    elif isinstance(value, dict):
+        if "class_path" in value:
+            yield name, value["class_path"].rpartition(".")[2]
+        for inner, each in value.get("init_args", value).items():
+            if inner != "class_path":
+                yield from _told(inner, each)
+    else:
+        yield name, value
 
 
 def _parse(package: Any, model: Any, data: Any, arguments: tuple[str, ...]) -> Any:

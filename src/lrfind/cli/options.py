@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from lrfind.cli.faults import WHAT_TO_TRAIN, UsageError
+from lrfind.cli.faults import WHAT_TO_TRAIN, UsageError, load_named
 from lrfind.compare.arms import RATE_NAMES
 from lrfind.errors import TYPO, BadInputError
 from lrfind.flags import condensed
@@ -119,16 +119,6 @@ def _function(spec: str, words: tuple[str, ...]) -> Named:
     except ArgumentError as error:
         raise UsageError(condensed(str(error), parser)) from error
     return Named(PyTorchTarget(function, dict(config.get("task") or {}), f"--task {spec}"))
-
-
-def load_named(spec: str, option: str) -> Any:
-    """Import ``module:name`` or ``module.name``."""
-    from lrfind.compare.targets.specs import imported
-
-    module, _, name = spec.rpartition(":" if ":" in spec else ".")
-    if not re.fullmatch(r"\w+(\.\w+)*", module) or not name or module.endswith(".py") or name == "py":
-        raise UsageError(f"{option} must be written module:name, as in train:Net for Net in train.py, got {spec!r}.")
-    return imported(f"{module}:{name}", option)
 
 
 def check_words(context: typer.Context, *, is_named: bool) -> None:

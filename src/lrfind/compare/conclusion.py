@@ -96,7 +96,7 @@ def _setting(plan: Plan, runs: Iterable[Run]) -> str:
     length = plan.survey.epoch_steps
     trained = {run.last.epoch for run in runs} or {plan.steps / length if length else math.nan}
     epochs = trained.pop()
-    passes = f" ({epochs:.3g} epochs)" if math.isfinite(epochs) and not trained else ""
+    passes = f" ({counted(float(f'{epochs:.3g}'), 'epoch')})" if math.isfinite(epochs) and not trained else ""
     alike = "start and the same batches" if "" in plan.targets else "seeds"
     return f"Each run: {given}{given and '; '}{plan.steps} optimizer steps{passes}; the same {alike} for every arm."
 
