@@ -294,7 +294,7 @@ def test_a_run_is_as_long_as_the_trainer_was_told_or_the_command(folder, monkeyp
     assert run(monkeypatch, f"{command} --out out") == 0
     report = json.loads(Path("out/report.json").read_text())
     assert {one["steps"] for one in report["runs"]} == {steps}
-    assert "sets val_check_interval of the trainer itself; yours is not used" in capsys.readouterr().err
+    assert "Left out: val_check_interval. A comparison sets" in capsys.readouterr().out
 
 
 def test_what_another_configuration_trained_is_not_taken_for_this_ones(folder, monkeypatch, capsys):

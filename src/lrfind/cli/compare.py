@@ -67,8 +67,6 @@ def compare(context: typer.Context, **given: Any) -> None:
 
             settings = parse_settings(given["settings"]).items()
             chosen = {name: named(given, (*context.args, *words)) for name, words in settings}
-        for note in dict.fromkeys(each.note for each in chosen.values() if each.note):
-            Console(stderr=True, highlight=False).print(note, soft_wrap=True)
         if given["epochs"] is None and given["steps"] is None:
             options |= dict([*next(iter(chosen.values())).length.items()][:1])
         targets = {name: each.target for name, each in chosen.items()}

@@ -48,14 +48,17 @@ class Described(LightningTraining):
             return _parse(package_of(kind or data_kind), model, data, self.arguments)
 
     @cached_property
-    def given(self) -> tuple[dict[str, Any], list[str]]:
-        """The arguments that differ from the defaults, and the trainer's among them that a comparison sets itself."""
+    def given(self) -> dict[str, Any]:
+        """The arguments that differ from the defaults."""
         parser, config = self.parsed.parser, self.parsed.config
         given = json.loads(parser.dump(config, format="json", skip_default=True, skip_link_targets=False))
-        given = {name: value for name, value in given.items() if name not in ("config", "seed_everything", *_UNUSED)}
-        trainer = given.get("trainer", {})
-        kept = {name: value for name, value in trainer.items() if name not in RESERVED}
-        return {**given, "trainer": kept}, [name for name in RESERVED if name in trainer]
+        return {name: value for name, value in given.items() if name not in ("config", "seed_everything", *_UNUSED)}
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """These arguments, without the trainer's that a comparison sets itself."""
+        trainer = self.given.get("trainer", {})
+        return {**self.given, "trainer": {name: value for name, value in trainer.items() if name not in RESERVED}}
 
     def parts(self) -> tuple[Any, Any, Mapping[str, Any]]:
         """Build the module, its datamodule and the given options of the Trainer."""
@@ -68,7 +71,7 @@ class Described(LightningTraining):
                 f"{type(source).__name__} has no train_dataloader; give it one, or name a LightningDataModule with "
                 f"--data."
             )
-        return model, data, {name: options[name] for name in self.given[0]["trainer"]}
+        return model, data, {name: options[name] for name in self.given.get("trainer", ())}
 
     def advice(self, lr: float) -> str:
         """Say how the optimizer of the module built last gets the rate."""
@@ -89,12 +92,6 @@ class Described(LightningTraining):
         return None if isinstance(seed, bool) else seed
 
     @property
-    def note(self) -> str:
-        """A sentence on the options of the trainer that a comparison replaces."""
-        unused = ", ".join(name for name in self.given[1] if name not in ("max_epochs", "max_steps"))
-        return f"The comparison sets {unused} of the trainer itself; yours is not used." if unused else ""
-
-    @property
     def title(self) -> str:
         """The names of model and data."""
         return " on ".join(name_of_builder(path) for path in self._paths.values())
@@ -102,12 +99,12 @@ class Described(LightningTraining):
     @property
     def setting(self) -> str:
         """The arguments that differ from the defaults."""
-        return ", ".join(f"{name}={value}" for name, value in _told("", self.given[0]) if name not in ("model", "data"))
+        return ", ".join(f"{name}={value}" for name, value in _told("", self.compared) if name not in ("model", "data"))
 
     def identity(self) -> Mapping[str, Any]:
         """See ``lrfind.compare.Target``."""
         code = {name: identity_of(locate(path.replace(":", "."))) for name, path in self._paths.items()}
-        return {"model": self.model, "data": self.data, "code": code, "given": self.given[0]}
+        return {"model": self.model, "data": self.data, "code": code, "given": self.compared}
 
     @property
     def _paths(self) -> dict[str, str]:

@@ -66,7 +66,6 @@ class Named:
     target: Target
     length: Mapping[str, Any] = field(default_factory=dict)  # of training, in steps and epochs
     seed: int | None = None
-    note: str = ""  # printed before a comparison
     advice: Callable[[float], str] = lambda _: ""  # after a search, on how to use the rate
 
 
@@ -77,7 +76,7 @@ def named(given: Mapping[str, Any], arguments: tuple[str, ...]) -> Named:
         from lrfind.cli.lightning import Described
 
         target = Described(model, data, arguments)
-        return Named(target, target.length, target.seed, target.note, target.advice)
+        return Named(target, target.length, target.seed, target.advice)
     if model is not None or data is not None:
         raise UsageError("--task brings its own model and data; leave out --model and --data.")
     if task not in BUILT_IN:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
@@ -73,12 +74,11 @@ class LightningTraining(ABC):
         notes = []
         if names := ", ".join(seen.get("schedulers", ())):
             notes.append(f"{names} of {type(module).__name__} is not used: each arm has its schedule.")
-        if names := ", ".join(
-            (
-                *_parted(module, options.get("callbacks"))[1],
-                *_parted(module, type(module).configure_callbacks(module))[1],
-            )
-        ):
+        parted = (
+            _parted(module, each)[1] for each in (options.get("callbacks"), type(module).configure_callbacks(module))
+        )
+        reserved = [name for name in RESERVED if name in options and name not in ("max_steps", "max_epochs")]
+        if names := ", ".join(chain(reserved, *parted)):
             notes.append(f"Left out: {names}. A comparison sets the rate, the length and the logging of a run itself.")
         if not metrics:
             notes.append("There is no validation: runs are judged by their training loss.")
@@ -195,7 +195,7 @@ def _trainer(module: Any, steps: int, given: Mapping[str, Any], callbacks: list[
         "devices": 1,
         "enable_progress_bar": False,
         "enable_model_summary": False,
-        **given,
+        **{name: option for name, option in given.items() if name not in RESERVED},
         "callbacks": [*theirs, *callbacks],
         "max_steps": steps,
         "max_epochs": -1,
