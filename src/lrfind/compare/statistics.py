@@ -127,10 +127,13 @@ def _differences(tables: Floats) -> tuple[Floats, Floats]:
 
     A variance is raised to that of the median pair: with few seeds, one that is small by chance would settle anything.
     """
-    differences = (tables[..., i] - tables[..., j] for i, j in combinations(range(tables.shape[2]), 2))
-    moments = [(each.mean(axis=1), each.var(axis=1, ddof=1)) for each in differences]
-    means, variances = (np.stack(each, axis=1) for each in zip(*moments, strict=True))
-    return means, np.maximum(variances, np.median(variances, axis=1, keepdims=True))
+    first, second = np.triu_indices(tables.shape[2], 1)
+    means = tables.mean(axis=1)
+    centred = tables - means[:, None]
+    shared = centred.transpose(0, 2, 1) @ centred / (tables.shape[1] - 1)  # covariances of (tables, arms, arms)
+    own = np.diagonal(shared, axis1=1, axis2=2)
+    variances = np.maximum(own[:, first] + own[:, second] - 2 * shared[:, first, second], 0.0)
+    return means[:, first] - means[:, second], np.maximum(variances, np.median(variances, axis=1, keepdims=True))
 
 
 def _complete(scores: Mapping[str, Mapping[int, float]]) -> tuple[list[str], Floats]:
@@ -156,7 +159,8 @@ def _kinds(arms: Sequence[Arm], names: Sequence[str], table: Floats) -> Pair | N
 def _seeds_needed(mean: float, spread: float, seeds: int, arms: int) -> int | None:
     """Return the least number of seeds whose interval would exclude 0, with the critical value taken from ``_GRID``."""
     for first, after in zip(_GRID, (*_GRID[1:], _MOST_SEEDS + 1), strict=True):
-        needed = max(math.floor((critical(first, arms) * spread / mean) ** 2) + 1, first, seeds + 1)
-        if needed < after:
-            return needed
+        if after > seeds + 1:
+            needed = max(math.floor((critical(first, arms) * spread / mean) ** 2) + 1, first, seeds + 1)
+            if needed < after:
+                return needed
     return None
