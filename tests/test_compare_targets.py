@@ -567,6 +567,43 @@ def test_a_step_of_several_batches_is_said_in_epochs():
     assert f"{EPOCH} optimizer steps (4 epochs)" in found.setting
 
 
+class OneCycled(Net):
+    """Asks its trainer how long it will train, as most published modules with a schedule do."""
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=self.lr)
+        steps = self.trainer.estimated_stepping_batches
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=steps)
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+
+def test_a_module_whose_scheduler_needs_the_length_of_training_is_compared():
+    what = {"lrs": (0.01,), "schedules": ("constant",), "seeds": 1, "steps": 8, "progress": False}
+    found = compare(LightningTarget(OneCycled, Points), **what)
+    assert [run.lr_applied for run in found.runs] == [(arm.lr, arm.lr) for arm in found.arms]
+    assert any("OneCycleLR" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("mode", [None, "min"])
+def test_the_greatest_accuracy_is_best_unless_it_is_said_otherwise(mode):
+    def right():
+        def accuracy(model, batch):
+            return {"accuracy": 1.0 - (model(batch[0]) - batch[1]).abs().mean().clamp(max=1.0)}
+
+        return replace(make(), metrics=accuracy)
+
+    what = {"lrs": (1e-5, 0.05), "schedules": (), "seeds": 1, "steps": 64, "progress": False}
+    found = compare(PyTorchTarget(right), metric="val_accuracy", mode=mode, **what)
+    ends = {run.arm: run.final("val_accuracy") for run in found.runs}
+    assert found.verdict.best == (min if mode else max)(ends, key=ends.get)
+    assert found.mode == (mode or "max")
+
+
+def test_validation_that_a_step_does_not_measure_is_said():
+    target = PyTorchTarget(lambda: replace(make(), loss_fn=None, metrics=None, step=skipping(0)))
+    assert any("no metrics= to measure" in note for note in target.survey().notes)
+
+
 def test_without_validation_the_training_loss_judges_and_that_is_said():
     for target in (LightningTarget("compared_lightning:Unjudged"), PyTorchTarget(make, {"validation": False})):
         found = compare(target, lrs=(0.01, 0.02), schedules=(), seeds=1, steps=8, progress=False)

@@ -34,7 +34,9 @@ _OPTIONS = {
     "cycles": _arms(int, CYCLES, "Cycles of a cyclical schedule."),
     "seeds": _arms(str, "3", "How many seeds for each, or which ones: 0,7,8."),
     "metric": _arms(str, "val_loss", "What decides, at the end of training."),
-    "mode": _arms(Literal["min", "max"], "min", "Whether its least or its greatest wins."),
+    "mode": _arms(
+        Literal["min", "max"], None, "Whether its least or its greatest wins; by default max for accuracies."
+    ),
     "epochs": _where(float | None, None, "Epochs of each run; by default --trainer.max_epochs, else 5."),
     "steps": _where(int | None, None, "Or its optimizer steps."),
     "jobs": _where(int, 1, "In how many processes to train at once."),

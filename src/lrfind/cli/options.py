@@ -36,7 +36,7 @@ def option(kind: Any, default: Any, help: str, *flags: str, panel: str | None = 
     """Return an option for Typer; ``more`` goes to ``typer.Option``."""
     annotated: Any = Annotated
     if names := get_args(kind) if get_origin(kind) is Literal else ():  # checked by the function that takes it
-        kind, more = str, {"metavar": "|".join(names), "autocompletion": lambda: [*names], **more}
+        kind, more = str | None, {"metavar": "|".join(names), "autocompletion": lambda: [*names], **more}
     return annotated[kind, typer.Option(*flags, help=help, rich_help_panel=panel, **more)], default
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from operator import index
@@ -57,7 +58,7 @@ def is_cyclical(schedule: str) -> bool:
 
 
 def check_arms(
-    lrs: Sequence[float], schedules: Sequence[str], cycles: int, *, variants: int = 1, mode: Mode = "min"
+    lrs: Sequence[float], schedules: Sequence[str], cycles: int, *, variants: int = 1, mode: Mode | None = None
 ) -> None:
     """Raise unless these rates and schedules make a comparison, which the metric's ``mode`` decides."""
     for name, given in {"lrs": lrs, "schedules": schedules}.items():
@@ -75,8 +76,20 @@ def check_arms(
         raise BadInputError(f"a comparison needs two arms or more, got {count}: name lrs= or schedules=.")
     if not isinstance(cycles, int) or cycles < 1:
         raise BadInputError(f"cycles must be a whole number from 1 up, got {cycles!r}.")
-    if mode not in get_args(Mode):
+    if mode not in (None, *get_args(Mode)):
         raise BadInputError(f'mode must be "min" or "max", got {mode!r}.')
+
+
+def mode_of(metric: str) -> Mode:
+    """Return whether the minimum or the maximum of a metric is best, by its name.
+
+    Example:
+        >>> [mode_of(name) for name in ("val_accuracy", "test_top5", "MulticlassF1Score", "val_loss", "dice_loss")]
+        ['max', 'max', 'max', 'min', 'min']
+    """
+    words = r"acc(uracy)?|f1|auc|auroc|precision|recall|iou|dice|map|bleu|rouge|r2|psnr|ssim|top\d+|\w*f1score"
+    is_gain = re.search(rf"(?<![a-z])({words})(?![a-z])", metric.lower()) and not re.search("loss|err", metric.lower())
+    return "max" if is_gain else "min"
 
 
 def to_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
-from itertools import chain, combinations
+from itertools import combinations
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from lrfind.compare.arms import (
     RATE_NAMES,
     check_arms,
     check_cycles,
-    labels,
+    mode_of,
     needs,
     to_arms,
     to_seeds,
@@ -57,7 +57,7 @@ def compare(
     steps: int | None = None,
     cycles: int = CYCLES,
     metric: str = "val_loss",
-    mode: Mode = "min",
+    mode: Mode | None = None,
     jobs: int = 1,
     ray: str | None = None,
     out: str | Path | None = None,
@@ -81,7 +81,8 @@ def compare(
         steps: Instead, the length of a run in optimizer steps.
         cycles: The number of cycles of a cyclical schedule.
         metric: The metric that decides.
-        mode: Whether its minimum (``"min"``) or its maximum (``"max"``) is best.
+        mode: Whether its minimum (``"min"``) or its maximum (``"max"``) is best. By default ``"max"`` if the metric's
+            name says accuracy, F1, AUC or the like.
         jobs: The number of processes that train at once.
         ray: Instead, train through Ray: ``"local"``, ``"auto"`` or a cluster's address.
         out: The folder for finished runs. Another call with it continues, also with more rates, schedules, seeds or
@@ -101,22 +102,22 @@ def compare(
     which, train = to_seeds(seeds), place(targets, jobs, ray)
     plans = _plans(targets, search, is_kept=out is not None)  # before a run can change the target
     survey = survey_of(targets)
-    steps, metric = _steps(steps, epochs, survey), _metric(metric, survey)
+    steps = _steps(steps, epochs, survey)
+    metric, mode = _metric(metric, mode, survey)
     check_cycles(schedules, cycles, steps)
     data = {"epoch_steps": survey.epoch_steps, "metrics": list(survey.metrics)}
     store = Store(out, {**plans, "plan": {**plans["plan"], "cycles": cycles, "steps": steps, "data": data}})
-    names: dict[str, str] = {}
+    arms: list[Arm] = []
     runs = len(which) * len(targets) * (len(lrs) + len(schedules))
-    with progress_shown(shown=progress, runs=runs, names=names, also=on_event) as tell:
+    with progress_shown(shown=progress, runs=runs, arms=arms, also=on_event) as tell:
         options = {"seed": which[0], **search, "total_steps": steps, "progress": False}
         findings = {
             variant: {schedule: _find(each, schedule, variant, options, store, tell) for schedule in needs(schedules)}
             for variant, each in targets.items()
         }
-        each = (to_arms(found, lrs=lrs, schedules=schedules, cycles=cycles, variant=v) for v, found in findings.items())
-        arms = tuple(chain.from_iterable(each))
-        names |= labels(arms)
-        return _run(Plan(targets, survey, steps, metric, mode, arms, which, findings), store, train, tell)
+        for variant, found in findings.items():
+            arms += to_arms(found, lrs=lrs, schedules=schedules, cycles=cycles, variant=variant)
+        return _run(Plan(targets, survey, steps, metric, mode, tuple(arms), which, findings), store, train, tell)
 
 
 def _check(targets: Targets, search: Mapping[str, Any]) -> None:
@@ -212,10 +213,10 @@ def _steps(steps: int | None, epochs: float | None, survey: Survey) -> int:
     return whole
 
 
-def _metric(metric: str, survey: Survey) -> str:
-    """Return the metric that decides: the training loss if nothing else is evaluated."""
-    if metric in survey.metrics:
-        return metric
+def _metric(metric: str, mode: Mode | None, survey: Survey) -> tuple[str, Mode]:
+    """Return the metric that decides, the training loss if nothing else is evaluated, and what is best of it."""
     if survey.metrics == (TRAIN_LOSS,) and metric == "val_loss":
-        return TRAIN_LOSS
-    raise BadInputError(f"metric {metric!r} is not evaluated; there are {', '.join(sorted(survey.metrics))}.")
+        metric = TRAIN_LOSS
+    if metric not in survey.metrics:
+        raise BadInputError(f"metric {metric!r} is not evaluated; there are {', '.join(sorted(survey.metrics))}.")
+    return metric, mode or mode_of(metric)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from time import perf_counter
 
+from lrfind.compare.arms import labels
+from lrfind.compare.comparison import Arm
 from lrfind.compare.running import Event, OnEvent
 from lrfind.progress import Show, place
 
@@ -14,11 +16,11 @@ _EVERY = 15.0  # seconds between two lines about steps in a log
 
 
 @contextmanager
-def progress_shown(*, shown: bool, runs: int, names: Mapping[str, str], also: OnEvent | None) -> Iterator[OnEvent]:
-    """Show events on stderr, arms by ``names``; yield the function to call with each, which also calls ``also``."""
-    where, bar = place() if shown else ("", nullcontext(_show_nothing))
+def progress_shown(*, shown: bool, runs: int, arms: Sequence[Arm], also: OnEvent | None) -> Iterator[OnEvent]:
+    """Show events on stderr, arms by their labels; yield the function to call with each, which also calls ``also``."""
+    where, bar = place() if shown else ("", nullcontext[Show](lambda *now: None))
     with bar as show:
-        tell = _teller(runs, names, None if where == "log" else show)
+        tell = _teller(runs, arms, None if where == "log" else show)
 
         def tell_all(event: Event) -> None:
             tell(event)
@@ -28,11 +30,7 @@ def progress_shown(*, shown: bool, runs: int, names: Mapping[str, str], also: On
         yield tell_all
 
 
-def _show_nothing(line: str, done: int, total: int) -> None:
-    pass
-
-
-def _teller(runs: int, names: Mapping[str, str], show: Show | None) -> OnEvent:
+def _teller(runs: int, arms: Sequence[Arm], show: Show | None) -> OnEvent:
     ended = trained = 0
     begun = said = perf_counter()
 
@@ -46,7 +44,7 @@ def _teller(runs: int, names: Mapping[str, str], show: Show | None) -> OnEvent:
         said = now
         left = f", about {(now - begun) / trained * (runs - ended):.0f} s left" if trained and ended < runs else ""
         whole = f" ({ended} of {runs} runs{left})" if ended else ""
-        words = _words(event, names)
+        words = _words(event, labels(arms))
         if show is not None:
             show(words + whole, ended, runs)
         else:

@@ -35,6 +35,8 @@ RESERVED = (
 UNUSED = ("Checkpoint", "DeviceStatsMonitor", "EarlyStopping", "LearningRateFinder", "LearningRateMonitor")
 """Callbacks that a comparison leaves out, with lrfind's own: it sets the rate, the length and the logging itself."""
 
+_LOOKED_AT = 10_000  # steps of the survey's trainer: a scheduler may ask how many there are, though none is taken
+
 Loggers = Callable[[str, int], Any]
 """``loggers(arm_name, seed)`` returns a Lightning logger, or several."""
 
@@ -55,34 +57,26 @@ class LightningTraining(ABC):
     def survey(self) -> Survey:
         """See ``lrfind.compare.Target``."""
         metrics: list[str] = []
-        seen: dict[str, Any] = {}
-
-        def look(trainer: Any, module: Any) -> None:
-            batches, accumulated = trainer.num_training_batches, trainer.accumulate_grad_batches
-            # the last step of an epoch may accumulate fewer batches
-            seen["epoch_steps"] = math.ceil(batches / accumulated) if math.isfinite(batches) else None
-            seen["schedulers"] = sorted({type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs})
-            trainer.should_stop = True
-
         with self._built(0) as (module, data, options):
             callback = package_of(module).callbacks.LambdaCallback(
                 on_validation_end=lambda trainer, _: metrics.extend(_scalars(trainer.callback_metrics)),
-                on_train_start=look,
+                on_train_start=lambda trainer, _: setattr(trainer, "should_stop", True),
             )
             data.pop("test_dataloaders", None)
-            fit(_trainer(module, -1, options, [callback], num_sanity_val_steps=1), module, **data)
+            trainer = _trainer(module, _LOOKED_AT, options, [callback], num_sanity_val_steps=1)
+            fit(trainer, module, **data)
+        batches = trainer.num_training_batches / trainer.accumulate_grad_batches
         notes = []
-        if names := ", ".join(seen.get("schedulers", ())):
+        if names := ", ".join(sorted({type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs})):
             notes.append(f"{names} of {type(module).__name__} is not used: each arm has its schedule.")
-        parted = (
-            _parted(module, each)[1] for each in (options.get("callbacks"), type(module).configure_callbacks(module))
-        )
+        given = options.get("callbacks"), type(module).configure_callbacks(module)
         reserved = [name for name in RESERVED if name in options and name not in ("max_steps", "max_epochs")]
-        if names := ", ".join(chain(reserved, *parted)):
+        if names := ", ".join(chain(reserved, *(_parted(module, each)[1] for each in given))):
             notes.append(f"Left out: {names}. A comparison sets the rate, the length and the logging of a run itself.")
         if not metrics:
             notes.append("There is no validation: runs are judged by their training loss.")
-        return Survey(seen.get("epoch_steps") or None, (TRAIN_LOSS, *metrics), tuple(notes))
+        # the last step of an epoch may accumulate fewer batches
+        return Survey(math.ceil(batches) if 0 < batches < math.inf else None, (TRAIN_LOSS, *metrics), tuple(notes))
 
     def find(
         self,

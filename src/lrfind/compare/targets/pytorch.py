@@ -112,7 +112,8 @@ class PyTorchTarget:
         it = self._build(0)
         length = _loop(it).steps_per_epoch  # which checks the parts
         metrics = _evaluated(it, "val", None if it.validation is None else islice(it.validation, 1))
-        notes = () if metrics else ("There is no validation data: runs are judged by their training loss.",)
+        lacking = "no validation data" if it.validation is None else "no metrics= to measure on the validation data"
+        notes = () if metrics else (f"There is {lacking}: runs are judged by their training loss.",)
         return Survey(length or None, (TRAIN_LOSS, *metrics), notes)
 
     def find(
