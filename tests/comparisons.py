@@ -8,7 +8,7 @@ from curves_with_answers import made_up
 
 from lrfind.compare.arms import rates
 from lrfind.compare.comparison import Arm, Comparison, Failure, Row, Run
-from lrfind.compare.statistics import judge
+from lrfind.compare.verdict import judge
 from lrfind.records import Cost
 from lrfind.strategies.range_test import RangeTest
 

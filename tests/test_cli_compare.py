@@ -14,7 +14,7 @@ import pytest
 from lrfind import cli
 from lrfind.cli.lightning import Described
 from lrfind.compare import Arm, Comparison, Failure, Interval, LightningTarget, Row, Run, Verdict, compare
-from lrfind.compare.sentences import closing
+from lrfind.compare.verdict import closing
 from lrfind.report.rows import labelled
 
 MINE = """

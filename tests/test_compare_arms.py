@@ -9,7 +9,7 @@ from curves_with_answers import made_up
 
 from lrfind.compare.arms import ARMS, check_arms, check_cycles, needs, rates, to_arms
 from lrfind.compare.comparison import Comparison, Failure, Row, Run
-from lrfind.compare.statistics import judge
+from lrfind.compare.verdict import judge
 from lrfind.errors import BadInputError
 from lrfind.strategies.range_test import RangeTest
 

@@ -18,7 +18,7 @@ import torch
 from compared import Fragile, make
 
 from lrfind.compare import Comparison, CutShort, LightningTarget, PyTorchTarget, compare
-from lrfind.compare.sentences import closing
+from lrfind.compare.verdict import closing
 from lrfind.errors import BadInputError
 from lrfind.records import Finding
 from lrfind.words import certainty

@@ -9,8 +9,7 @@ import pytest
 from comparisons import ARMS, made_up_comparison
 
 from lrfind.compare.comparison import Arm, Failure, Row, Run
-from lrfind.compare.sentences import closing
-from lrfind.compare.statistics import _greatest, critical, judge, pair, summary
+from lrfind.compare.verdict import _greatest, closing, critical, judge, pair, summary
 
 
 def runs_of(table, names, metric="val_loss"):

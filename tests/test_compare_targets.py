@@ -22,8 +22,8 @@ from lightning.pytorch import Callback, LightningModule
 
 from lrfind.compare import Arm, LightningTarget, PyTorchTarget, compare
 from lrfind.compare.arms import rates
-from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.protocol import RunRecorder
+from lrfind.compare.targets.specs import identity_of
 from lrfind.errors import BadInputError, LRFindError, RateNotAppliedError
 
 STEPS = 40
@@ -358,7 +358,7 @@ def test_what_cannot_be_named_is_said_where_a_name_is_needed(tmp_path):
 
 SCRIPT = """
 from types import SimpleNamespace
-from lrfind.compare.targets.identity import identity_of
+from lrfind.compare.targets.specs import identity_of
 WIDTH = 8
 CFG = SimpleNamespace(width={width}, own=None)
 CFG.own = CFG

@@ -13,7 +13,7 @@ from comparisons import ARMS, FINDING, HOSTILE, made_up_comparison, made_up_run
 
 from lrfind.compare.arms import label
 from lrfind.compare.comparison import Arm
-from lrfind.compare.statistics import judge
+from lrfind.compare.verdict import judge
 from lrfind.report.texts import render, write_finding_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")

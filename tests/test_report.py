@@ -20,7 +20,7 @@ from markdown_it import MarkdownIt
 from lrfind.charts import PALETTE
 from lrfind.compare.arms import label
 from lrfind.compare.comparison import Arm, Verdict
-from lrfind.compare.sentences import closing
+from lrfind.compare.verdict import closing
 from lrfind.errors import BadInputError, LRFindError, MissingExtraError, ProbeError
 from lrfind.numbers import span
 from lrfind.plots import plot_finding

@@ -115,7 +115,7 @@ def reported(run: Callable[[], Comparison], out: Path, **how: Any) -> Comparison
 
 def _report(comparison: Comparison, out: Path, *, tensorboard: Path | None, as_json: bool = False) -> None:
     from lrfind.cli.views import say, show_comparison
-    from lrfind.compare.sentences import closing
+    from lrfind.compare.verdict import closing
     from lrfind.report import write_report
     from lrfind.report.loggers import write_tensorboard
     from lrfind.report.rows import labelled

@@ -14,9 +14,8 @@ from pydoc import locate
 from typing import Any, get_type_hints
 
 from lrfind.cli.faults import WHAT_TO_TRAIN, UsageError, load_named
-from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.lightning import RESERVED, LightningTraining
-from lrfind.compare.targets.specs import faults_of, name_of_builder
+from lrfind.compare.targets.specs import faults_of, identity_of, name_of_builder
 from lrfind.errors import BadInputError
 from lrfind.flags import condensed
 from lrfind.isolation import generators_kept

@@ -16,9 +16,9 @@ import torch
 from lrfind.compare.arms import RATE_NAMES
 from lrfind.compare.comparison import Arm, Comparison, Failure, Mode, Run
 from lrfind.compare.running import Targets
-from lrfind.compare.statistics import judge
 from lrfind.compare.store import Store, rate_mismatch
 from lrfind.compare.targets.protocol import Survey
+from lrfind.compare.verdict import judge
 from lrfind.numbers import counted
 from lrfind.records import Finding
 from lrfind.words import certainty

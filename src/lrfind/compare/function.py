@@ -27,8 +27,8 @@ from lrfind.compare.conclusion import Plan, conclude, fault_of, survey_of, versi
 from lrfind.compare.progress import progress_shown
 from lrfind.compare.running import Event, OnEvent, Targets, Train, one_thread, place
 from lrfind.compare.store import Store
-from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Target
+from lrfind.compare.targets.specs import identity_of
 from lrfind.errors import BadInputError
 from lrfind.records import Finding
 

@@ -79,12 +79,7 @@ def place(targets: Targets, jobs: int, ray: str | None) -> Train:
         return partial(_in_ray, targets, address=ray)
     if jobs > 1:
         return partial(_in_processes, _packed(targets), jobs=jobs)
-    return partial(_in_turn, targets)
-
-
-def _in_turn(targets: Targets, todo: Todo, steps: int, on_event: OnEvent) -> Iterator[Run | Failure]:
-    for arm, seed in todo:
-        yield _attempt(targets, arm, seed, steps, on_event)
+    return lambda todo, steps, tell: (_attempt(targets, arm, seed, steps, tell) for arm, seed in todo)
 
 
 def _attempt(targets: Targets | bytes, arm: Arm, seed: int, steps: int, on_event: OnEvent) -> Run | Failure:

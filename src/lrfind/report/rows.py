@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from lrfind.charts import PALETTE
 from lrfind.compare.arms import labels, rates_of, renamed
 from lrfind.compare.comparison import Arm, Comparison, Interval, Pair, Run
-from lrfind.compare.sentences import closing
+from lrfind.compare.verdict import closing
 from lrfind.numbers import as_fine_as, counted, duration, figure, rate, span
 from lrfind.records import Finding
 from lrfind.words import how_sure, in_use, purpose

@@ -15,9 +15,16 @@ from typing import Any
 import torch
 
 from lrfind.compare.comparison import Arm, Run
-from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.protocol import TRAIN_LOSS, RunRecorder, Survey, Told, evaluation_steps
-from lrfind.compare.targets.specs import Builder, build, faults_of, name_of_builder, setting_of, to_callable
+from lrfind.compare.targets.specs import (
+    Builder,
+    build,
+    faults_of,
+    identity_of,
+    name_of_builder,
+    setting_of,
+    to_callable,
+)
 from lrfind.errors import BadInputError
 from lrfind.isolation import seed_all
 from lrfind.lightning import VerifyLR, find

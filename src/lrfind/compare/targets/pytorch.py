@@ -11,9 +11,8 @@ import torch
 from torch import nn
 
 from lrfind.compare.comparison import Arm, Run
-from lrfind.compare.targets.identity import identity_of
 from lrfind.compare.targets.protocol import TRAIN_LOSS, RunRecorder, Survey, Told
-from lrfind.compare.targets.specs import Builder, build, name_of_builder, setting_of, to_callable
+from lrfind.compare.targets.specs import Builder, build, identity_of, name_of_builder, setting_of, to_callable
 from lrfind.errors import BadInputError
 from lrfind.isolation import seed_all
 from lrfind.optim import Optimizers
