@@ -19,6 +19,10 @@ from lrfind import cli
 from lrfind.cli.lightning import Described
 from lrfind.cli.options import named
 
+pytestmark = pytest.mark.filterwarnings(  # Lightning's own use of jsonargparse
+    "ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning"
+)
+
 MINE = """
 import torch
 from torch.nn import functional as F

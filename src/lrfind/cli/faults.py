@@ -69,15 +69,6 @@ def check_folder(folder: Path, *, option: str = "--out") -> None:
         raise LRFindError(f"{option} {folder} cannot be written ({error.strerror}); choose another folder.") from error
 
 
-def check_file(path: Path | None, *, option: str) -> None:
-    """Raise if a file, where one is given, cannot be written."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise LRFindError(f"{option} {path} is a folder; name a file in it.")
-    check_folder(path.parent, option=option)
-
-
 def check_installed(*packages: str, extra: str) -> None:
     """Raise if a package is not installed."""
     for package in packages:

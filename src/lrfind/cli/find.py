@@ -14,8 +14,9 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from lrfind.cli.faults import UsageError, check_file, misuse, spoken_faults, starting
+from lrfind.cli.faults import UsageError, check_folder, misuse, spoken_faults, starting
 from lrfind.cli.options import JSON, TRAINED, check_words, named, option
+from lrfind.errors import LRFindError
 from lrfind.flags import SEARCH, takes
 from lrfind.records import Finding
 
@@ -85,8 +86,11 @@ def _check(search: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         raise UsageError(f"--lr must be positive and finite, got {lr}.")
     if plot is not None and plot.suffix.lower() not in _FORMATS:
         raise UsageError(f"--plot {plot}: the name must end in one of {', '.join(_FORMATS)}.")
-    for name in ("out", "plot"):
-        check_file(given[name], option=f"--{name}")
+    for flag, path in {"--out": given["out"], "--plot": plot}.items():
+        if path is not None and path.is_dir():
+            raise LRFindError(f"{flag} {path} is a folder; name a file in it.")
+        if path is not None:
+            check_folder(path.parent, option=flag)
 
 
 def _conclude(finding: Finding, advice: list[str], given: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from pydoc import locate
 from typing import Any, get_type_hints
 
 from lrfind.cli.faults import WHAT_TO_TRAIN, UsageError, load_named
-from lrfind.compare.targets.lightning import RESERVED, LightningTraining
+from lrfind.compare.targets.lightning import RESERVED, LightningTraining, overrides
 from lrfind.compare.targets.specs import faults_of, identity_of, name_of_builder
 from lrfind.errors import BadInputError
 from lrfind.flags import condensed
@@ -24,6 +24,15 @@ from lrfind.lightning.framework import LOGGER_NAMES, PACKAGES, package_of
 from lrfind.loop import quiet
 
 _UNUSED = ("ckpt_path", "weights_only")  # may be in a configuration that LightningCLI saved
+
+_AS_PARSER: dict[str, Any] = {
+    "run": False,
+    "save_config_callback": None,
+    "seed_everything_default": False,
+    "trainer_defaults": {"logger": False, "enable_checkpointing": False},
+    "parser_kwargs": {"exit_on_error": False},
+}
+"""Options of a LightningCLI that only parses."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class Described(LightningTraining):
         model, kind = _checked(self.model, "--model", "LightningModule")
         data, data_kind = _checked(self.data, "--data", "LightningDataModule")
         with quiet(*LOGGER_NAMES), generators_kept():
-            return _parse(package_of(kind or data_kind), model, data, self.arguments)
+            return _cli_of(package_of(kind or data_kind))(model, data, args=list(self.arguments), **_AS_PARSER)
 
     @cached_property
     def given(self) -> dict[str, Any]:
@@ -64,8 +73,7 @@ class Described(LightningTraining):
         parsed = self.parsed
         with faults_of("building the model, the data or the trainer's parts"):
             model, data, options = parsed.build()
-        is_overridden = import_module(f"{parsed.package.__name__}.utilities.model_helpers").is_overridden
-        if not is_overridden("train_dataloader", source := data or model):
+        if not overrides(source := data or model, "train_dataloader"):
             raise BadInputError(
                 f"{type(source).__name__} has no train_dataloader; give it one, or name a LightningDataModule with "
                 f"--data."
@@ -127,26 +135,11 @@ def _told(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _parse(package: Any, model: Any, data: Any, arguments: tuple[str, ...]) -> Any:
-    return _cli_of(package)(
-        model,
-        data,
-        args=list(arguments),
-        run=False,
-        save_config_callback=None,
-        seed_everything_default=False,
-        trainer_defaults={"logger": False, "enable_checkpointing": False},
-        parser_kwargs={"exit_on_error": False},
-    )
-
-
 def _cli_of(owner: Any) -> type[Any]:
     """Return a subclass of the package's LightningCLI that parses, and builds only in ``build``."""
     cli = import_module(f"{owner.__name__}.cli")
 
     class Parsed(cli.LightningCLI):  # type: ignore[misc, name-defined]
-        package = owner
-
         def add_arguments_to_parser(self, parser: Any) -> None:
             for name in _UNUSED:
                 parser.add_argument(f"--{name}", default=None, help="Of no use to a search.")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lrfind.charts import Axis, Chart, Kind, Mark
 from lrfind.compare.arms import rates
-from lrfind.compare.comparison import Comparison, Row
+from lrfind.compare.comparison import Comparison
 from lrfind.errors import BadInputError
 from lrfind.numbers import Show, figure, rate
 from lrfind.report.rows import ArmRow, arm_rows, families, file_names
@@ -148,13 +148,11 @@ def _values(curves: Iterable[Series]) -> list[float]:
 
 def series_of(comparison: Comparison, metric: str | None = None) -> list[Series]:
     """Return a metric (None: the rate read back) over the steps of every arm that has it."""
-
-    def value(row: Row) -> float | None:
-        return row.lr if metric is None else row.metrics.get(metric)
-
     made = []
     for arm in arm_rows(comparison):
-        runs = [{row.step: value(row) for row in run.rows} for run in arm.runs]
+        runs = [
+            {row.step: row.lr if metric is None else row.metrics.get(metric) for row in run.rows} for run in arm.runs
+        ]
         common = [step for step in runs[0] if all(run.get(step) is not None for run in runs)] if runs else []
         steps = thinned(sorted(common))
         seeds = np.array([[run[step] for step in steps] for run in runs], float)

@@ -230,8 +230,8 @@ def _for_fit(made: Any) -> dict[str, Any]:
 
 
 def _tested(trainer: Any, module: Any, loaders: Any, datamodule: Any) -> dict[str, float]:
-    has_data = loaders is not None or (datamodule is not None and _overrides(datamodule, "test_dataloader"))
-    if not (has_data and _overrides(module, "test_step")):
+    has_data = loaders is not None or (datamodule is not None and overrides(datamodule, "test_dataloader"))
+    if not (has_data and overrides(module, "test_step")):
         return {}
     (found, *_) = trainer.test(module, dataloaders=loaders, datamodule=datamodule, verbose=False)
     return {name: float(value) for name, value in found.items()}
@@ -282,7 +282,8 @@ def _refusals() -> Iterator[None]:
         raise
 
 
-def _overrides(part: Any, method: str) -> bool:
+def overrides(part: Any, method: str) -> bool:
+    """Say whether a method of a module or a datamodule is the user's."""
     return not getattr(type(part), method).__module__.startswith(("lightning.", "pytorch_lightning."))
 
 
