@@ -226,6 +226,7 @@ class TestFind:
         [
             ("--trainer.max_epochs 1000", "--epochs 1000"),
             ("--trainer.max_steps 32000", "--total-steps 32000"),
+            ("--trainer.max_epochs 1000 --trainer.max_steps 99000", "--epochs 1000"),
             ("", None),
         ],
     )

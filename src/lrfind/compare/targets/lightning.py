@@ -100,8 +100,9 @@ class LightningTraining(ABC):
             passes = math.ceil(epochs) if epochs else -1 if total_steps else None  # None means 1000
             trainer = _trainer(module, total_steps or -1, given, [], max_epochs=passes)
             loader, datamodule = data.get("train_dataloaders"), data.get("datamodule")
-            options |= {"seed": seed, "total_steps": total_steps, "epochs": epochs}
-            return find(trainer, module, loader, datamodule=datamodule, **options)
+            if not (total_steps and epochs):  # else the trainer ends training at the lesser
+                options |= {"total_steps": total_steps, "epochs": epochs}
+            return find(trainer, module, loader, datamodule=datamodule, seed=seed, **options)
 
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:
         """See ``lrfind.compare.Target``."""
