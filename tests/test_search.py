@@ -161,6 +161,18 @@ def test_progress_says_which_range_test_it_is_the_loss_and_the_rate_so_far():
     assert shown.line.startswith("range test 3 of 3")
 
 
+def test_a_log_has_no_line_before_the_first_step_however_long_it_took_to_begin(monkeypatch):
+    now, said = [100.0], []
+    monkeypatch.setattr("lrfind.progress.perf_counter", lambda: now[0])
+    shown = Display(lambda *line: said.append(line), RangeTest(), every=5.0, wait=5.0)
+    now[0] += 60.0  # other ranks come late, say
+    shown.on_round([RangeTest()._probe()])
+    assert said == []
+    now[0] += 60.0
+    shown.on_step(1e-6, 2.25)
+    assert [line.split("  ")[0] for line, *_ in said] == ["range test 1"]
+
+
 def test_progress_of_a_strategy_that_cannot_tell_the_best_so_far(monkeypatch):
     Terminal(monkeypatch)
 

@@ -26,11 +26,11 @@ Show = Callable[[str, int, int], None]
 class Display:
     """Shows the progress of a search and, if the strategy can tell it, the best rate so far.
 
-    ``every`` is the number of seconds between two lines, ``wait`` that before the first one.
+    ``every`` is the number of seconds between two lines, ``wait`` that from the first round to the first one.
     """
 
     def __init__(self, show: Show, strategy: Strategy, every: float = 0.0, wait: float = 0.0) -> None:
-        self._show, self._every, self._next = show, every, perf_counter() + wait
+        self._show, self._every, self._wait, self._next = show, every, wait, 0.0
         self._so_far: Callable[[Sequence[Record]], float | None] = getattr(strategy, "so_far", lambda records: None)
         self._probes: list[Probe] = []
         self._done = self._steps = self._steps_before = 0
@@ -40,6 +40,7 @@ class Display:
     def on_round(self, probes: Sequence[Probe]) -> None:
         """Take the probes of one more round."""
         self._probes = [*self._probes[: self._done], *probes]
+        self._next = self._next or perf_counter() + self._wait
         self._say("" if self._begun else "waiting for the first batch")
 
     def on_step(self, lr: float, loss: float) -> None:
