@@ -10,6 +10,7 @@ from comparisons import ARMS, made_up_comparison
 
 from lrfind.compare.comparison import Arm, Failure, Row, Run
 from lrfind.compare.verdict import _greatest, closing, critical, judge, pair, summary
+from lrfind.numbers import span
 
 
 def runs_of(table, names, metric="val_loss"):
@@ -158,7 +159,15 @@ def test_what_to_take_from_a_comparison_is_the_best_arm_beside_the_best_guess(mo
     guesses = [name for name in guesses if math.isfinite(means[name])]
     guess = (min if mode == "min" else max)(guesses, key=means.get)
     assert f"{guess}, gives {means[guess]:.4g}" in said
-    assert "to the end" in closing(replace(whole, verdict=replace(whole.verdict, best=None)))
+    assert "try lower" in closing(replace(whole, verdict=replace(whole.verdict, best=None)))
+    nothing = replace(whole.verdict, best=None, lost=())  # runs that failed say nothing of the rate
+    assert "see what failed" in closing(replace(whole, verdict=nothing))
+
+
+def test_a_cyclical_arm_is_to_be_trained_with_both_ends_of_its_range():
+    whole = made_up_comparison(ARMS, 1, failed=None)
+    said = closing(replace(whole, verdict=replace(whole.verdict, best="triangular")))
+    assert f"Train with lr {span(ARMS[-1].base_lr, ARMS[-1].lr)}, schedule triangular: " in said
 
 
 def test_an_arm_with_a_failed_run_is_named_and_takes_no_seed_from_the_others():

@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from lrfind.compare.arms import labels, renamed
+from lrfind.compare.arms import labels, rates_of, renamed
 from lrfind.compare.comparison import Arm, Comparison, Failure, Interval, Mode, Pair, Run, Verdict
 from lrfind.words import certainty
 
@@ -193,11 +193,11 @@ def closing(comparison: Comparison) -> str:
     arms = {arm.name: arm for arm in comparison.arms if arm.name in means}
     best = arms.get(comparison.verdict.best or "")
     if best is None:
-        return "No rate trained to the end; try lower ones."
+        return f"No rate trained to the end; {'try lower ones' if comparison.verdict.lost else 'see what failed'}."
     is_guess = best.origin == "given"
     finite = [name for name in arms if name not in comparison.verdict.lost]
     others = [name for name in finite if (arms[name].origin == "given") is not is_guess]
-    use = [f"lr {best.lr:.3g}", best.variant, "" if best.is_fixed else f"schedule {best.schedule}"]
+    use = [f"lr {rates_of(best)}", best.variant, "" if best.is_fixed else f"schedule {best.schedule}"]
     said = [f"Train with {', '.join(filter(None, use))}: {comparison.metric} {means[best.name]:.4g}."]
     if others:
         other = (min if comparison.mode == "min" else max)(others, key=means.__getitem__)
@@ -207,7 +207,7 @@ def closing(comparison: Comparison) -> str:
     if best.is_fixed and (is_guess or is_unsure) and best.lr in (min(fixed), max(fixed)) and len(fixed) > 1:
         end, further = ("lowest", "lower") if best.lr == min(fixed) else ("highest", "higher")
         said.append(
-            f"lr {best.lr:.3g} is the {end} rate that was compared, so the best one may be far {further}: compare more."
+            f"lr {best.lr:.3g} is the {end} constant rate compared, so the best one may be far {further}: compare more."
         )
     return " ".join(said)
 
