@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -191,8 +192,8 @@ class LightningTarget(LightningTraining):
 def _trainer(module: Any, steps: int, given: Mapping[str, Any], callbacks: list[Any], **changes: Any) -> Any:
     """Return a Trainer for ``steps`` (-1 is no limit) with the given options and the comparison's own."""
     every = evaluation_steps(steps) * int(given.get("accumulate_grad_batches", 1)) if steps > 0 else None
-    theirs, configured = _parted(module, given.get("callbacks"))[0], module.configure_callbacks
-    module.configure_callbacks = lambda: _parted(module, configured())[0]
+    theirs = _parted(module, given.get("callbacks"))[0]
+    module.configure_callbacks = partial(_configured, module)  # no lambda: the module may be pickled
     options: dict[str, Any] = {
         "devices": 1,
         "enable_progress_bar": False,
@@ -221,6 +222,10 @@ def _parted(module: Any, given: Any) -> tuple[list[Any], list[str]]:
     return [callback for callback in each if callback not in unused], [type(callback).__name__ for callback in unused]
 
 
+def _configured(module: Any) -> list[Any]:
+    return _parted(module, type(module).configure_callbacks(module))[0]
+
+
 def _for_fit(made: Any) -> dict[str, Any]:
     if hasattr(made, "train_dataloader"):
         return {"datamodule": made}
@@ -244,13 +249,9 @@ class RunCallback(RunRecorder, ProbeCallback):
     def __init__(self, arm: Arm, seed: int, steps: int, told: Told) -> None:
         super().__init__(arm, seed, steps, self._end_of_interval, told)
 
-    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Set the rate of each step; the module's own schedulers are not stepped."""
-        self._trainer = trainer
-        super().on_fit_start(trainer, pl_module)
-
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Record a batch; stop after the last step, after which Lightning validates."""
+        self._trainer = trainer
         scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
         values = {name: value * scale if name == "loss" else value for name, value in _scalars(outputs).items()}
         if self.observe(values.get("loss", math.nan), values):
