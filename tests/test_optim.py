@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
+import transformers
 from schedulers import TORCH, TRANSFORMERS, RecursiveScheduler, TimmScheduler, advance
 from torch import nn
 from torch.optim import lr_scheduler as schedulers
@@ -612,3 +613,144 @@ def test_a_watch_goes_on_from_an_earlier_one():
     second = AppliedRate(optimizer, before=first)
     step(optimizer)
     assert (second.steps, second.least, second.greatest) == (2, 0.1, 0.3)
+
+
+@pytest.mark.parametrize("to_rate", [float, torch.tensor])
+@pytest.mark.parametrize("make", RECURSIVE.values(), ids=RECURSIVE)
+@pytest.mark.filterwarnings("ignore:Detected call of:UserWarning")
+def test_a_rate_set_by_hand_is_caught_though_a_monitor_has_read_the_right_one_before(make, to_rate):
+    optimizer = torch.optim.SGD([parameter()], lr=to_rate(0.1))
+    scheduler = make(optimizer)
+    AppliedRate(optimizer, [scheduler])
+    for done in range(3):
+        step(optimizer)
+        assert [float(group["lr"]) for group in scheduler.optimizer.param_groups]  # as a monitor of rates does
+        if done == 2:
+            write(optimizer.param_groups[0], 0.75)
+        advance(scheduler, done + 1)
+    with pytest.raises(RateNotAppliedError, match=r"at step 4 param group 0 of SGD has lr=0\.75"):
+        step(optimizer)
+
+
+class TellsMultipliers(schedulers.LRScheduler):
+    """Its ``get_last_lr`` tells of something else."""
+
+    def get_lr(self):
+        return [base * 0.9**self.last_epoch for base in self.base_lrs]
+
+    def get_last_lr(self):
+        return 0.9**self.last_epoch
+
+
+class Own:
+    """One's own, which keeps its bases where no name says so, and writes as ``write`` does."""
+
+    def __init__(self, optimizer):
+        self.optimizer, self.count, self.at = optimizer, 0, [float(group["lr"]) for group in optimizer.param_groups]
+
+    def step(self):
+        self.count += 1
+        for group, at in zip(self.optimizer.param_groups, self.at, strict=True):
+            self.write(group, at * 0.9**self.count)
+
+    def write(self, group, rate):
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+class Multiplies(Own):
+    def write(self, group, rate):
+        group["lr"] *= 0.9
+
+
+class Copies(Own):
+    def write(self, group, rate):
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].copy_(torch.tensor(rate))
+        else:
+            group.update(lr=rate)
+
+
+class Merges(Own):
+    def write(self, group, rate):
+        group |= {"lr": rate}
+
+
+@pytest.mark.parametrize("to_rate", [float, torch.tensor])
+@pytest.mark.parametrize("make", [TellsMultipliers, Own, Multiplies, Copies, Merges])
+def test_a_scheduler_is_followed_by_what_it_writes_however_it_does_and_whatever_it_tells(make, to_rate):
+    wanted, _ = trajectory(lambda one, lr: make(one), 0.02, to_rate)
+    rates, watch = trajectory(lambda one, lr: make(one), 0.5, to_rate, applied=0.02)
+    assert wanted == pytest.approx([0.02 * 0.9**done for done in range(10)], rel=1e-5)
+    assert rates == pytest.approx(wanted, rel=1e-9 if to_rate is float else 1e-5)
+    assert watch.steps == 10
+    write(watch.optimizers[0].param_groups[0], 0.75)
+    with pytest.raises(RateNotAppliedError, match=r"at step 11 param group 0 of SGD has lr=0\.75"):
+        step(watch.optimizers[0])
+
+
+@pytest.mark.parametrize("to_rate", [float, torch.tensor])
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
+def test_a_training_that_goes_back_to_an_earlier_state_goes_on(make, to_rate):
+    optimizer = torch.optim.SGD([parameter()], lr=to_rate(0.1))
+    scheduler = make(optimizer, 0.1)
+    watch = apply_rate(optimizer, 0.02, scheduler)
+    rates = []
+    for done in range(9):
+        if done == 3:
+            kept = copy.deepcopy((optimizer.state_dict(), scheduler.state_dict()))
+        if done == 6:
+            for each, state in zip((optimizer, scheduler), kept, strict=True):
+                each.load_state_dict(state)
+        rates.append(float(optimizer.param_groups[0]["lr"]))
+        step(optimizer)
+        scheduler.step()
+    assert rates[3:6] == rates[6:9]
+    assert watch.steps == 9
+
+
+@pytest.mark.parametrize("make", [schedulers.ExponentialLR, lambda one, gamma: RecursiveScheduler(one)])
+@pytest.mark.filterwarnings("ignore:Seems like `optimizer.step:UserWarning")
+def test_a_copy_of_a_watch_watches_the_copies(make):
+    optimizer = torch.optim.SGD([parameter()], lr=0.1)
+    scheduler = make(optimizer, 0.9)
+    watch = apply_rate(optimizer, 0.02, scheduler)
+    for copied in (copy.deepcopy(watch), pickle.loads(pickle.dumps(watch))):
+        twin = copied.optimizers[0]
+        step(twin)
+        copied.schedulers[0].step()
+        copied.verify()
+        assert twin.param_groups[0]["lr"] == pytest.approx(0.018)
+        copied.remove()
+        assert copied.schedulers[0].optimizer is twin
+    step(optimizer)
+    assert watch.steps == 1
+
+
+@pytest.mark.parametrize("lr", [0.1, torch.tensor(0.1)])
+@pytest.mark.parametrize("make", [None, schedulers.ExponentialLR, schedulers.CosineAnnealingLR])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_step_is_watched(make, lr):
+    optimizer = torch.optim.Adam([one := parameter()], lr=lr)
+    scheduler = make and make(optimizer, 0.9 if make is schedulers.ExponentialLR else 9)
+    one.grad = torch.ones_like(one)
+    watch = apply_rate(optimizer, 0.02, scheduler)
+    compiled = torch.compile(lambda: optimizer.step(), backend="eager")
+    for _ in range(4):
+        compiled()
+        if scheduler:
+            scheduler.step()
+    assert (watch.steps, watch.greatest) == (4, pytest.approx(0.02))
+    write(optimizer.param_groups[0], 0.5)
+    with pytest.raises(RateNotAppliedError, match=r"lr=0\.5"):
+        compiled()
+
+
+def test_an_optimizer_that_chooses_its_own_rate_is_refused():
+    optimizer = transformers.optimization.Adafactor([parameter()])
+    for used in (lambda: apply_rate(optimizer, 0.02), lambda: rates_of(optimizer)):
+        with pytest.raises(BadInputError, match=r"Adafactor has lr=None .*relative_step=False"):
+            used()

@@ -19,7 +19,7 @@ from typing_extensions import Unpack
 from lrfind.errors import BadInputError
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in
 from lrfind.loop import Loop, OnStep
-from lrfind.optim import Optimizers, Scheduled, as_list, check_hooks, living_schedulers, outermost, to_schedule
+from lrfind.optim import Optimizers, Scheduled, as_list, check_optimizer, living_schedulers, outermost, to_schedule
 from lrfind.options import F, SearchOptions, with_options
 from lrfind.ranks import Ranks
 from lrfind.recorder import Recorder
@@ -202,7 +202,7 @@ def _faults(loop: PyTorchLoop) -> Iterator[str]:
     for each in optimizers:
         if not hasattr(each, "param_groups"):
             yield f"optimizer must be a torch optimizer, or several, got {_described(each)}."
-        check_hooks(each)
+        check_optimizer(each)
     if kinds[2] == "dataset":
         yield f"loader {no_batches(loop.loader)}"
     parameters, name = set(map(id, model.parameters())), type(model).__name__

@@ -3,8 +3,9 @@
 from lrfind.optim.apply import apply_rate
 from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, groups_of, held_by
 from lrfind.optim.reply import reply_of
-from lrfind.optim.schedulers import check_hooks, driving, is_scheduler, outermost, unwrapped
-from lrfind.optim.stepping import AppliedRate, Stepping, handling_groups, living_schedulers
+from lrfind.optim.schedulers import check_optimizer, driving, is_scheduler, outermost, unwrapped
+from lrfind.optim.stepping import AppliedRate, Stepping
+from lrfind.optim.suspects import handling_groups, living_schedulers
 from lrfind.optim.trajectory import Rates, Scheduled, counts, rates_of, to_schedule
 
 __all__ = [
@@ -16,7 +17,7 @@ __all__ = [
     "Stepping",
     "apply_rate",
     "as_list",
-    "check_hooks",
+    "check_optimizer",
     "counts",
     "differing",
     "driving",

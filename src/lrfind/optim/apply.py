@@ -14,10 +14,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import MultiplicativeLR
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.optim.following import View, latest_rates, view_of
 from lrfind.optim.rates import CLOSE, RATES, Optimizers, as_list, differing, groups_of, held_by, write
 from lrfind.optim.schedulers import (
-    check_hooks,
+    check_optimizer,
     driving,
     inner_of,
     is_known,
@@ -30,8 +29,10 @@ from lrfind.optim.schedulers import (
     unwrapped,
     with_inner,
 )
-from lrfind.optim.stepping import AppliedRate, living_schedulers, watches_over
+from lrfind.optim.stepping import AppliedRate, watches_over
+from lrfind.optim.suspects import living_schedulers
 from lrfind.optim.trajectory import ENOUGH, REMEDY, Change, on_dummy, rates_of, trajectory
+from lrfind.optim.views import is_view, latest_rates, view_of
 
 _TORCH = re.compile(r"^(base_lrs|max_lrs|min_lrs|default_min_lr|_last_lr|eta_min|_init_lrs)$")
 _TIMM = re.compile(rf"{_TORCH.pattern}|^(base_values|lr_min|warmup_lr_init|warmup_steps)$")
@@ -102,7 +103,7 @@ def apply_rate(
 
 
 def _undo_by_hand(optimizer: Optimizer, schedulers: Sequence[Any]) -> None:
-    rates = [latest_rates(each) for each in schedulers if is_known(each) or isinstance(optimizer_of(each), View)]
+    rates = [latest_rates(each) for each in schedulers if is_known(each) or is_view(optimizer_of(each))]
     held = held_by(optimizer.param_groups)
     if rates and all(differing(held, each, CLOSE) is not None for each in rates):
         for group, rate in zip(optimizer.param_groups, rates[-1], strict=False):
@@ -116,7 +117,7 @@ def _check(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
                 f"a rate is applied to an optimizer, got a {type(optimizer).__name__}; a LightningModule's is by "
                 f"lrfind.lightning.apply(finding, model)."
             )
-        check_hooks(optimizer)
+        check_optimizer(optimizer)
     for item in schedulers:
         name = type(item).__name__
         if hasattr(item, "param_groups"):

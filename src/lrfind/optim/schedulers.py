@@ -41,12 +41,17 @@ def _calls_hooks(optimizer: Any) -> bool:
     return is_hooked and "_optimizer_step_pre_hooks" in vars(optimizer)
 
 
-def check_hooks(optimizer: Any) -> None:
-    """Check that an optimizer calls torch's step hooks, which set and watch its rate."""
+def check_optimizer(optimizer: Any) -> None:
+    """Check that an optimizer has a rate, and calls torch's step hooks, which set and watch it."""
     if not _calls_hooks(optimizer):
         raise BadInputError(
             f"{type(optimizer).__name__} calls no step hooks of torch's, within which a rate is set and watched; pass "
             f"the torch optimizer that it steps, or a list of them."
+        )
+    if any(group["lr"] is None for group in optimizer.param_groups):
+        raise BadInputError(
+            f"{type(optimizer).__name__} has lr=None and chooses its rate itself, so that there is none to set; "
+            f"construct it with a positive lr (transformers' Adafactor with relative_step=False)."
         )
 
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import dis
-import gc
 import math
-import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from types import CodeType
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, CyclicLR, LambdaLR, OneCycleLR
 from typing_extensions import Self
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.optim.following import Follower, View, latest_rates, remove_view
-from lrfind.optim.rates import Group, Optimizers, as_list, differing, held_by, read_rate, write
-from lrfind.optim.schedulers import driving, unwrapped, with_inner
-from lrfind.optim.trajectory import Rates, rates_of
+from lrfind.optim.rates import Group, Optimizers, as_list, held_by, read_rate, write
+from lrfind.optim.schedulers import driving, inner_of, is_known, optimizer_of, with_inner
+from lrfind.optim.suspects import complaint
+from lrfind.optim.trajectory import Rates, is_recursive, rates_of
+from lrfind.optim.views import latest_rates, view_of
+
+_CLOSED = (LambdaLR, CyclicLR, OneCycleLR, CosineAnnealingWarmRestarts)
+"""torch's schedulers whose next rates do not depend on the previous ones."""
 
 
 class Stepping:
@@ -76,6 +77,70 @@ class Stepping:
         self.read = float(self._groups[0]["lr"]) if self._is_usual else read_rate(self._groups, self.ratios)
 
 
+class Follower:
+    """Follows a scheduler for one watch."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self.scheduler, self._is_recursive = scheduler, _goes_on(scheduler)
+        self._begin()
+
+    def __reduce__(self) -> Any:
+        return Follower, (self.scheduler,), {"_told": None}  # a copy follows the copy
+
+    def _begin(self) -> None:
+        self.view = view_of(self.scheduler)
+        self.view.watches += 1
+        self.settle()
+
+    def settle(self) -> None:
+        """Note that the rates are as they should be now."""
+        self._moves, self._groups = self.view.moves, self.view.real.param_groups
+        self._told = getattr(self.scheduler, "_last_lr", None)
+        self.view.seen.clear()
+        self.view.begun.clear()
+
+    def has_moved(self) -> bool:
+        """Say whether the scheduler has written rates since."""
+        return self.view.moves != self._moves
+
+    def written(self, rates: list[float]) -> list[float]:
+        """Return the rates after what the scheduler wrote to groups that had these."""
+        return [self.view.written.get(index, rate) for index, rate in enumerate(rates)]
+
+    def begun(self, rates: list[float]) -> list[float]:
+        """Return the rates that a recursive scheduler started from, where it did not start from these."""
+        if not self._is_recursive or self._groups is not self.view.real.param_groups:  # a state was loaded
+            return rates
+        seen = {**self.view.seen, **self.view.begun}
+        return [seen.get(index, rate) for index, rate in enumerate(rates)]
+
+    def may_have_set(self, rates: list[float]) -> bool:
+        """Say whether the scheduler may have set these rates though it was not seen to, as when its state is loaded."""
+        told = getattr(self.scheduler, "_last_lr", None)
+        if told is not None and self.view.factor == 1:
+            return told is not self._told and latest_rates(self.scheduler)[: len(rates)] == rates
+        is_followed = optimizer_of(self.scheduler) is self.view
+        if not is_followed:
+            self._begin()
+        return not (is_followed and self.view.written)
+
+    def end(self) -> None:
+        """Let the scheduler see its optimizer itself again, if nothing else needs the view."""
+        self.view.watches -= 1
+        for each in with_inner([self.scheduler]) if self.view.watches == 0 and self.view.factor == 1 else ():
+            if optimizer_of(each) is self.view:
+                each.optimizer = self.view.optimizer
+
+
+def _goes_on(scheduler: Any) -> bool:
+    """Say whether a scheduler's next rates depend on the previous ones; known classes are not tried."""
+    if is_known(scheduler):
+        return not all(isinstance(each, _CLOSED) for each in with_inner([scheduler]) if not inner_of(each))
+    with suppress(BadInputError):  # it cannot be stepped on a copy
+        return is_recursive(scheduler)
+    return False
+
+
 class AppliedRate(Stepping):
     """Watches the rate an optimizer really uses, at every step.
 
@@ -116,7 +181,7 @@ class AppliedRate(Stepping):
         now = [len(each.param_groups) for each in self.optimizers]
         self.groups = list(groups) if len(groups) == len(now) else now
         counts = zip(self.optimizers, self.groups, strict=True)
-        self._held = {id(each): held_by(each.param_groups[:count]) for each, count in counts}
+        self._held = {each: held_by(each.param_groups[:count]) for each, count in counts}
         self.__enter__()
         self._hooks += [each.register_step_post_hook(self._verify_after) for each in self.optimizers[1:]]
 
@@ -147,9 +212,9 @@ class AppliedRate(Stepping):
             self._verify(optimizer)
 
     def __exit__(self, *_: object) -> None:
+        for each in self._followers if self._hooks else ():
+            each.end()
         super().__exit__()
-        for each in self.schedulers:
-            remove_view(each)
 
     def remove(self) -> None:
         """Stop watching."""
@@ -173,71 +238,26 @@ class AppliedRate(Stepping):
 
     def _verify(self, optimizer: Optimizer, step: int | None = None) -> None:
         """Compare with the rates of the latest step, or with what schedulers that moved since have set."""
-        before = self._held[id(optimizer)]
+        before = self._held[optimizer]
         held = held_by(optimizer.param_groups[: len(before)])
-        drivers = [each for each in self._followers if each.optimizer is optimizer]
-        founds = {each: each.found() for each in drivers if each.has_moved()}
-        latest = {each: latest_rates(each.scheduler) for each in founds}
-        wanted = list(latest.values()) or [before]  # any of several may have been stepped last
-        faults = [] if any(differing(held, rates) is None for rates in wanted) else [(held, wanted[-1])]
-        for each, found in founds.items():  # each must start from the step's rates, or from another scheduler's
-            begun = [rate if other is None else other for other, rate in zip(found, before, strict=False)]
-            others = (rates for other, rates in latest.items() if other is not each)
-            if all(differing(begun, rates) is not None for rates in (before, *others)):
+        moved = [each for each in self._followers if each.has_moved() and each.view.real is optimizer]
+        if not moved and held == before:
+            return
+        drivers = [each for each in self._followers if each.view.real is optimizer]
+        wanted = [each.written(before) for each in moved] or [before]  # any of several may have been stepped last
+        faults = []
+        if held not in wanted and not any(each.may_have_set(held) for each in drivers):
+            faults.append((held, wanted[-1]))
+        for each in drivers:  # each must start from the step's rates, or from another scheduler's
+            begun = each.begun(before)
+            if begun != before and begun not in [other.written(before) for other in moved if other is not each]:
                 faults.append((begun, before))
         if faults:
-            names = ", ".join(type(each.scheduler).__name__ for each in drivers)
-            message = self._complaint(optimizer, *faults[0], names)
+            message = complaint(optimizer, *faults[0], [each.scheduler for each in drivers], self._suspects)
             raise RateNotAppliedError(f"at step {self.steps + 1 if step is None else step} {message}")
-        self._held[id(optimizer)] = held
+        self._held[optimizer] = held
         for each in drivers:
-            each.begin()
-
-    def _complaint(self, optimizer: Optimizer, held: list[float], wanted: list[float], driver: str) -> str:
-        index = differing(held, wanted) or 0
-        rate = held[index]
-        known = list(map(id, with_inner(self.schedulers)))
-        strangers = [
-            each for each in living_schedulers(optimizer) if id(each) not in known and _has_set(each, index, rate)
-        ]
-        names = [type(each).__name__ for each in strangers] or self._suspects()
-        culprit = f"{' or '.join(names)} may have changed it" if names else "your own code, maybe, changed it"
-        remedy = (
-            "if a scheduler drives it, pass it: finding.apply(optimizer, scheduler); if your own code sets it, "
-            "search with schedule= as a function, and call remove() on the watch or use LRFinder(apply=False)"
-        )
-        if driver:
-            remedy = "set the rate through the scheduler only, or call remove() on the watch"
-        elif strangers:
-            remedy = "pass the scheduler: finding.apply(optimizer, scheduler)"
-        return (
-            f"param group {index} of {type(optimizer).__name__} has lr={rate}, "
-            f"not {wanted[index]} {f'as set by {driver}' if driver else 'as applied'}: {culprit}; {remedy}."
-        )
-
-
-def _has_set(scheduler: Any, index: int, rate: float) -> bool:
-    latest = getattr(scheduler, "_last_lr", None)
-    return latest is None or float(latest[index]) == rate
-
-
-def handling_groups(holders: Iterable[Any], framework: str) -> list[str]:
-    """Name the methods of callbacks, modules and trainers that set something in param groups.
-
-    Classes in modules that match the pattern ``framework`` are the framework's own, and left out.
-    """
-    names = []
-    for kind in map(type, holders):
-        kinds = [each for each in reversed(kind.__mro__) if not re.search(framework, each.__module__)]
-        methods = {name: value for each in kinds for name, value in vars(each).items()}
-        codes = {name: getattr(method, "__code__", None) for name, method in methods.items()}
-        names += [f"{kind.__name__}.{name}" for name, code in codes.items() if code and _sets_in_groups(code)]
-    return names
-
-
-def _sets_in_groups(code: CodeType) -> bool:
-    sets = "update" in code.co_names or any(each.opname == "STORE_SUBSCR" for each in dis.get_instructions(code))
-    return "param_groups" in code.co_names and sets
+            each.settle()
 
 
 def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
@@ -245,11 +265,3 @@ def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
     hooks = [hook for each in optimizers for hook in each._optimizer_step_pre_hooks.values()]
     watches = {id(each): each for hook in hooks if isinstance(each := getattr(hook, "__self__", None), AppliedRate)}
     return [each for each in watches.values() if each.is_replaceable]
-
-
-def living_schedulers(optimizer: Optimizer) -> list[Any]:
-    """Return the living schedulers that drive an optimizer; slow, for error messages."""
-    kinds = ((each, type(each)) for each in gc.get_objects())
-    named = [each for each, kind in kinds if issubclass(kind, LRScheduler) or "schedule" in kind.__name__.lower()]
-    held = ((each, getattr(each, "__dict__", {}).get("optimizer")) for each in named)
-    return [each for each, other in held if (unwrapped(other) if type(other) is View else other) is optimizer]

@@ -19,6 +19,7 @@ from lrfind.isolation import Kept
 from lrfind.optim.rates import CLOSE, RATES, Optimizers, as_list, differing, held_by
 from lrfind.optim.schedulers import (
     StepCall,
+    check_optimizer,
     drives,
     flatten,
     is_known,
@@ -32,6 +33,7 @@ from lrfind.optim.schedulers import (
     with_inner,
     without_wrapper,
 )
+from lrfind.optim.views import is_view
 from lrfind.schedules import AsConstant, Shape, constant
 
 ENOUGH, _SHORT = 1_000, 20
@@ -55,8 +57,7 @@ def on_dummy(scheduler: Any, factor: float = 1.0, names: Sequence[str] = RATES) 
     dummy = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     dummy.defaults, dummy.param_groups = dict(optimizer.defaults), []
     memo: dict[int, Any] = {id(optimizer): dummy, id(optimizer.param_groups): dummy.param_groups}
-    if not hasattr(seen, "written"):  # a View is copied too
-        memo[id(seen)] = dummy
+    memo[id(seen.optimizer if is_view(seen) else seen)] = dummy  # a view that scales is copied too
     for group in optimizer.param_groups:
         kept = copy.deepcopy({name: value for name, value in group.items() if name != "params"})
         kept |= {name: kept[name] * factor for name in names if name in kept and factor != 1}
@@ -150,6 +151,8 @@ def rates_of(
         named: Rates that training names, in attributes or arguments.
     """
     each, schedulers = as_list(optimizers), with_inner(flatten(scheduler))
+    for item in each:
+        check_optimizer(item)
     first, *others = [_peaks(item, schedulers) for item in each]
     peaks = [*first, *(peak for some in others for peak in some)]
     known, is_same = _rate_in(ratios, peaks), len(ratios) == len(peaks)
