@@ -1009,3 +1009,9 @@ def test_a_model_that_the_trainer_makes_is_made_without_a_trace():
     before = list(made)
     lrh.find(one, **ROUGH)
     assert made == before
+
+
+def test_a_finder_that_is_given_the_trainer_says_that_the_trainer_takes_it(tmp_path):
+    args = TrainingArguments(str(tmp_path), use_cpu=True, report_to=[])
+    with pytest.raises(BadInputError, match=r"LRFinder takes all by name, got a Trainer; .* callbacks=\[LRFinder\(\)"):
+        lrh.LRFinder(Trainer(model=nn.Linear(1, 1), args=args))

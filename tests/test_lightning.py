@@ -18,7 +18,7 @@ from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError
 from lrfind.lightning.attributes import trace
 from lrfind.lightning.framework import fit
 from lrfind.lightning.loop import LightningLoop
-from lrfind.records import Cost, Finding, Probe
+from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.strategies.range_test import RangeTest
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
@@ -817,3 +817,49 @@ def test_where_no_value_of_the_attribute_gives_the_rate_the_optimizer_has_it_and
     assert fitted.optimizers[0].param_groups[0]["lr"] == finder.finding.lr
     assert net.lr == 2e-3
     assert "No value of self.lr gives the found rate: the optimizer was set, the attribute not." in finder.finding.notes
+
+
+@pytest.mark.parametrize("callback", [lrl.LRFinder, lrl.VerifyLR])
+def test_a_class_among_the_callbacks_is_refused(pl, callback):
+    with pytest.raises(BadInputError, match=r"callbacks= takes objects; write LRFinder\(\) or VerifyLR\(lr\)"):
+        trainer(pl, callback).fit(module(pl)(), loader())
+
+
+def test_a_finder_that_is_given_the_trainer_says_that_the_trainer_takes_it(pl):
+    with pytest.raises(BadInputError, match=r"LRFinder takes all by name, got a Trainer; .* callbacks=\[LRFinder\(\)"):
+        lrl.LRFinder(trainer(pl))
+
+
+class TestTensorRates:
+    """An optimizer that holds its rate as a tensor holds it in single precision."""
+
+    def net(self, pl, name="lr"):
+        def configure_optimizers(net):
+            optimizer = torch.optim.Adam(net.parameters(), lr=torch.tensor(getattr(net, name)))
+            return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)]
+
+        net = module(pl, configure_optimizers=configure_optimizers)()
+        setattr(net, name, 2e-3)
+        return net
+
+    @pytest.mark.parametrize("name", ["lr", "step_size"])
+    def test_what_is_found_is_written_and_trains(self, pl, name):
+        finder, net = lrl.LRFinder(strategy=RangeTest(steps=64), progress=False), self.net(pl, name)
+        trainer(pl, finder).fit(net, loader())
+        assert getattr(net, name) == finder.finding.lr
+        assert finder.applied.greatest == pytest.approx(finder.finding.lr)
+        other = self.net(pl, name)
+        lrl.apply(finder.finding, other)
+        assert getattr(other, name) == finder.finding.lr
+        trainer(pl, verify := lrl.VerifyLR(finder.finding.lr)).fit(other, loader())
+        assert verify.span == finder.span
+
+
+def test_a_finding_of_another_optimizer_says_so(pl):
+    net = module(pl, configure_optimizers=lambda net: torch.optim.SGD(net.parameters(), lr=net.lr))()
+    record = Record(Probe((0.1,)), (0.1,), (1.0,), "done", optimizer="Adam")
+    finding = Finding(0.1, 0.05, 0.2, (0.05, 0.2), "valley", "constant", (record,), Cost(1, 0.1))
+    with pytest.warns(UserWarning, match="lr=0.1 was found for Adam and is applied to SGD, .* search with SGD"):
+        lrl.apply(finding, net)
+    assert net.lr == 0.1
+    lrl.apply(finding, module(pl)())

@@ -135,9 +135,16 @@ class Finder(Verifier):
     _depth = 3
     """The stack level of the user's call, for warnings."""
 
-    def __init__(self, *, apply: bool = True, every: int | None = None, **options: Unpack[SearchOptions]) -> None:
+    def __init__(
+        self, *given: Any, apply: bool = True, every: int | None = None, **options: Unpack[SearchOptions]
+    ) -> None:
         super().__init__(None)
-        names = {*inspect.signature(type(self)).parameters, *NAMES} - {"options"}
+        if given:
+            raise BadInputError(
+                f"LRFinder takes all by name, got a {type(given[0]).__name__}; a trainer takes the callback: "
+                f"Trainer(..., callbacks=[LRFinder()])."
+            )
+        names = {*inspect.signature(type(self)).parameters, *NAMES} - {"given", "options"}
         options = cast(SearchOptions, with_names(options, names, stacklevel=self._depth))
         to_strategy(**options)
         if every is not None and not (isinstance(every, int) and every >= 1):

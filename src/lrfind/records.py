@@ -251,12 +251,8 @@ class Finding(Plain):
         """
         from lrfind.optim import apply_rate, as_list
 
-        lead = as_list(optimizer)[0]
-        given = type(lead).__name__
-        is_other = self.optimizer.removesuffix("W") not in ("", given.removesuffix("W"))  # AdamW's rates mean the same
-        if is_other and hasattr(lead, "param_groups"):
-            said = f"lr={self.lr:.3g} was found for {self.optimizer} and is applied to {given}"
-            warnings.warn(f"{said}, whose rates mean something else; search with {given}.", stacklevel=2)
+        if hasattr(lead := as_list(optimizer)[0], "param_groups"):
+            warn_of_another(self, type(lead).__name__)
         return apply_rate(optimizer, self.lr, scheduler, ratios=self.ratios, max_lr=self.max_lr)
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -267,3 +263,10 @@ class Finding(Plain):
             file = ax if isinstance(ax, (str, os.PathLike)) else "curve.png"
             raise BadInputError(f"plot() takes axes of matplotlib, got {ax!r:.80}: {TO_PICTURE.format(file)}.")
         return plot_finding(self, ax)
+
+
+def warn_of_another(finding: Finding, optimizer: str) -> None:
+    """Warn the caller's caller if a finding is applied to another class of optimizers than it was found for."""
+    if finding.optimizer.removesuffix("W") not in ("", optimizer.removesuffix("W")):  # AdamW's rates mean the same
+        said = f"lr={finding.lr:.3g} was found for {finding.optimizer} and is applied to {optimizer}"
+        warnings.warn(f"{said}, whose rates mean something else; search with {optimizer}.", stacklevel=3)

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import torch
+
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.isolation import Kept, generators_kept
 from lrfind.lightning.framework import LOGGER_NAMES, package_of
 from lrfind.loop import quiet
 from lrfind.optim import driving, groups_of, held_by, rates_of, unwrapped
-from lrfind.records import Finding
+from lrfind.records import Finding, warn_of_another
 
 _USUAL = ("lr", "learning_rate")
 
@@ -22,8 +24,17 @@ _STEPS = 1_000
 
 _SET_BY_CALLBACK = "or train with LRFinder(), which sets the optimizer itself"
 
-BuiltWith = Callable[[dict[str, float]], list[float]]
-"""Builds the optimizers with changed attributes; returns the chosen one's rate, and the rates of the others' groups."""
+
+class Built(NamedTuple):
+    """The optimizers that a module builds."""
+
+    lr: float = math.nan  # the chosen one's; NaN if they cannot be built outside training
+    others: tuple[float, ...] = ()  # rates of the param groups of the others
+    optimizer: str = ""  # the class of the chosen one
+
+
+BuiltWith = Callable[[dict[str, float]], Built]
+"""Builds the optimizers with changed attributes."""
 
 
 def apply(finding: Finding, model: Any, *, attr: str | None = None, optimizer: int | None = None) -> None:
@@ -45,6 +56,7 @@ def apply(finding: Finding, model: Any, *, attr: str | None = None, optimizer: i
     if not isinstance(finding, Finding):
         raise BadInputError(f"apply takes (finding, model) in this order, got a {type(finding).__name__} first.")
     wiring = trace(model, finding.lr, finding.ratios, attr=attr, optimizer=optimizer)
+    warn_of_another(finding, wiring.built.optimizer or finding.optimizer)
     kind = type(model).__name__
     values, name = wiring.values, attr or (*wiring.read, *wiring.unread, "lr")[0]
     if not wiring.is_known:
@@ -57,7 +69,7 @@ def apply(finding: Finding, model: Any, *, attr: str | None = None, optimizer: i
         values = {name: finding.lr}
     elif name not in wiring.read:
         raise unread_error(model, name, wiring)
-    if optimizer is None and 0 < len(finding.ratios) <= len(wiring.others):
+    if optimizer is None and 0 < len(finding.ratios) <= len(wiring.built.others):
         raise RateNotAppliedError(
             f"the finding is of one optimizer, and {kind}.configure_optimizers makes several; say which: optimizer=."
         )
@@ -77,17 +89,16 @@ class Wiring(NamedTuple):
 
     read: tuple[str, ...]  # attributes that the optimizer's rate follows, such as "lr" or "hparams.lr"
     unread: tuple[str, ...]  # attributes of the usual names that it does not follow
-    lr: float  # that the optimizer is built with; NaN if it cannot be built outside training
+    built: Built
     values: dict[str, float] | None
     """What to write, by attribute, so that the optimizer is built with exactly the wanted rate; None if no value gives
     it, or it would change another optimizer's rate."""
     is_shared: bool  # whether the attribute changes another optimizer's rate
-    others: tuple[float, ...]  # rates of the param groups of the other optimizers
 
     @property
     def is_known(self) -> bool:
         """Whether it is known what the optimizer reads."""
-        return math.isfinite(self.lr)
+        return math.isfinite(self.built.lr)
 
 
 def trace(
@@ -104,34 +115,41 @@ def trace(
     to write to, by default those that it reads; ``optimizer`` is an index, by default the first, with which all move.
     """
     with _trials(module, optimizer or 0, ratios) as built_with:
-        built, *others = built_with({})
+        built = built_with({})
         usual = [name for prefix in ("", "hparams.") for name in (prefix + usual for usual in _USUAL)]
         kept = {**vars(module), **{f"hparams.{name}": value for name, value in _hparams(module).items()}}
-        alike = [name for name, value in kept.items() if type(value) is float and value == built]
+        alike = [name for name, value in kept.items() if type(value) is float and built.lr in _held_as(value)]
         names = dict.fromkeys([*usual, *alike, *([attr] if attr else [])])
         present = [name for name in names if _is_rate(get(module, name))]
         halved = {name: built_with({name: get(module, name) * 0.5}) for name in present}
-        read = tuple(name for name in present if math.isfinite(halved[name][0]) and halved[name][0] != built)
+        read = tuple(name for name in present if math.isfinite(halved[name].lr) and halved[name].lr != built.lr)
         unread = tuple(name for name in present if name not in read and (name in usual or name == attr))
         written = (attr,) if attr else read
-        is_shared = optimizer is not None and any(name in read and halved[name][1:] != others for name in written)
-        values: dict[str, float] | None = None if is_shared else dict.fromkeys(written, lr or built)
-        if lr and values and math.isfinite(built):
+        is_shared = optimizer is not None and any(
+            name in read and halved[name].others != built.others for name in written
+        )
+        values: dict[str, float] | None = None if is_shared else dict.fromkeys(written, lr or built.lr)
+        if lr and values and math.isfinite(built.lr):
             values = _values_for(lr, written, built_with)
-    return Wiring(read, unread, built, values, is_shared, tuple(others))
+    return Wiring(read, unread, built, values, is_shared)
 
 
 def _values_for(lr: float, names: Sequence[str], built_with: BuiltWith) -> dict[str, float] | None:
-    value = lr
+    goals, value = _held_as(lr), lr
     for _ in range(3):
-        held = built_with(values := dict.fromkeys(names, value))[0]
-        if held == lr:
+        held = built_with(values := dict.fromkeys(names, value)).lr
+        if held in goals:
             return values
         if not 0 < held < math.inf:
             return None
         value *= lr / held
     neighbours = (dict.fromkeys(names, math.nextafter(value, far)) for far in (0.0, math.inf))
-    return next((each for each in neighbours if built_with(each)[0] == lr), None)
+    return next((each for each in neighbours if built_with(each).lr in goals), None)
+
+
+def _held_as(lr: float) -> tuple[float, float]:
+    """Return what an optimizer may hold of a rate: itself, or a tensor of single precision."""
+    return lr, float(torch.tensor(lr))
 
 
 def get(module: Any, name: str) -> Any:
@@ -157,7 +175,7 @@ def unread_error(module: Any, wanted: str, wiring: Wiring) -> RateNotAppliedErro
         source, remedy = f"self.{wiring.read[0]}", f'use attr="{wiring.read[0]}"'
     return RateNotAppliedError(
         f"a rate written to self.{wanted} would not train: the optimizer that {type(module).__name__}."
-        f"configure_optimizers builds does not read it; it has lr={wiring.lr} from {source}; {remedy}."
+        f"configure_optimizers builds does not read it; it has lr={wiring.built.lr} from {source}; {remedy}."
     )
 
 
@@ -196,19 +214,19 @@ def _trials(module: Any, index: int, ratios: Sequence[float]) -> Iterator[BuiltW
     """Yield a function that builds the optimizers with some attributes changed, and puts everything back each time."""
     with generators_kept(), Kept((module,)) as kept, quiet(*LOGGER_NAMES):
 
-        def built_with(values: dict[str, float]) -> list[float]:
+        def built_with(values: dict[str, float]) -> Built:
             with kept.probe(0):
                 try:
                     for name, value in values.items():
                         put(module, name, value)
                     return _rates_as_built(module, index, ratios)
                 except Exception:  # noqa: BLE001, user code may need what only training has
-                    return [math.nan]
+                    return Built()
 
         yield built_with
 
 
-def _rates_as_built(module: Any, index: int, ratios: Sequence[float]) -> list[float]:
+def _rates_as_built(module: Any, index: int, ratios: Sequence[float]) -> Built:
     if getattr(module, "_trainer", None) is None:
         module.trainer = _trainer_to_ask(module)
         module.configure_model()  # some modules make their layers there
@@ -217,7 +235,7 @@ def _rates_as_built(module: Any, index: int, ratios: Sequence[float]) -> list[fl
     known = [each["scheduler"] if isinstance(each, dict) else each for each in schedulers]
     chosen, *others = (unwrapped(each) for each in (optimizers[index], *optimizers[:index], *optimizers[index + 1 :]))
     rates = rates_of(chosen, driving([chosen], known), ratios, named_rates(module))
-    return [rates.lr, *held_by(groups_of(others))]
+    return Built(rates.lr, tuple(held_by(groups_of(others))), type(chosen).__name__)
 
 
 def _trainer_to_ask(module: Any) -> Any:

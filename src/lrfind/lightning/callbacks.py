@@ -49,6 +49,16 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
         ours = type(self).__name__
         raise BadInputError(f"this {ours} is Lightning's; a Hugging Face Trainer takes lrfind.huggingface.{ours}.")
 
+    def setup(*of: Any, **_: Any) -> None:
+        """Refuse to be the class itself, whose methods Lightning calls without ``self``."""
+        if not isinstance(of[0], VerifyLR):
+            raise BadInputError("callbacks= takes objects; write LRFinder() or VerifyLR(lr) for the class.")
+
+    def on_exception(*of: Any) -> None:
+        """Stop watching."""
+        if isinstance(of[0], VerifyLR):
+            of[0]._unwatch()
+
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin, unless a checkpoint is yet to be loaded."""
         names = [kind.__name__ for each in trainer.callbacks for kind in type(each).__mro__]
@@ -78,10 +88,6 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Check that the optimizer that was watched is the one that trained."""
         self._end(trainer)
-
-    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Stop watching."""
-        self._unwatch()
 
     def _training(self, trainer: Any) -> Training:
         chosen, module = chosen_optimizers(trainer, self._optimizer), trainer.lightning_module
@@ -127,14 +133,14 @@ class LRFinder(Finder, VerifyLR):
 
     def __init__(
         self,
-        *,
+        *given: Any,
         apply: bool = True,
         attr: str | None = None,
         optimizer: int | None = None,
         every: int | None = None,
         **options: Unpack[SearchOptions],
     ) -> None:
-        super().__init__(apply=apply, every=every, **options)
+        super().__init__(*given, apply=apply, every=every, **options)
         self._optimizer, self._attr = checked_index(optimizer), attr
 
     def _begin(self, trainer: Any, *, is_resumed: bool = False) -> None:
