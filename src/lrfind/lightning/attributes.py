@@ -56,7 +56,6 @@ def apply(finding: Finding, model: Any, *, attr: str | None = None, optimizer: i
     if not isinstance(finding, Finding):
         raise BadInputError(f"apply takes (finding, model) in this order, got a {type(finding).__name__} first.")
     wiring = trace(model, finding.lr, finding.ratios, attr=attr, optimizer=optimizer)
-    warn_of_another(finding, wiring.built.optimizer or finding.optimizer)
     kind = type(model).__name__
     values, name = wiring.values, attr or (*wiring.read, *wiring.unread, "lr")[0]
     if not wiring.is_known:
@@ -80,6 +79,7 @@ def apply(finding: Finding, model: Any, *, attr: str | None = None, optimizer: i
         raise RateNotAppliedError(
             f"{why}; let configure_optimizers use an attribute of its own as it is, {_SET_BY_CALLBACK}."
         )
+    warn_of_another(finding, wiring.built.optimizer or finding.optimizer)
     for each, value in values.items():
         put(model, each, value)
 
