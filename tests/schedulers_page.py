@@ -13,7 +13,7 @@ from schedulers import GIVEN, SCHEDULERS, STEPS, advance
 
 from lrfind.optim import apply_rate
 from lrfind.optim.schedulers import with_inner
-from lrfind.optim.views import is_view
+from lrfind.optim.views import View
 
 PAGE = Path(__file__).parents[1] / "docs" / "schedulers.md"
 FOUND = 0.0123
@@ -79,7 +79,7 @@ def row(kind, name, make):
     """What comes of one scheduler."""
     errors = [max(error(make, ratios, per_epoch) for per_epoch in (1, 3)) for ratios in RATIOS.values()]
     scheduler, before, after = applied(make)
-    is_viewed = is_view(scheduler.optimizer) and scheduler.optimizer.factor != 1
+    is_viewed = isinstance(scheduler.optimizer, View) and scheduler.optimizer.factor != 1
     scaled = [one for one in _BOUNDS if before.get(one) and (is_viewed or before[one] != after[one])]
     bounds = [_CALLED.get(one, one) for one in scaled if "Cyclic" not in name]
     bounds += [one for one in GIVEN.get(name, lambda lr: {})(1.0) if "lr" in one and one not in bounds]

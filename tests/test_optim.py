@@ -732,7 +732,7 @@ def test_a_copy_of_a_watch_watches_the_copies(make):
 
 @pytest.mark.parametrize("lr", [0.1, torch.tensor(0.1)])
 @pytest.mark.parametrize("make", [None, schedulers.ExponentialLR, schedulers.CosineAnnealingLR])
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Dynamo does not know:UserWarning")
 def test_a_compiled_step_is_watched(make, lr):
     optimizer = torch.optim.Adam([one := parameter()], lr=lr)
     scheduler = make and make(optimizer, 0.9 if make is schedulers.ExponentialLR else 9)

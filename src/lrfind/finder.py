@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
+import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from types import CodeType
 from typing import Any, NamedTuple, cast
 
 from typing_extensions import Unpack
@@ -222,3 +225,22 @@ class Finder(Verifier):
             self._watch(trainer)
         announce(finding, is_applied=self._apply, shown=bool(self._options.get("progress", True)))
         return finding
+
+
+def handling_groups(holders: Iterable[Any], framework: str) -> list[str]:
+    """Name the methods of callbacks, modules and trainers that set something in param groups.
+
+    Classes in modules that match the pattern ``framework`` are the framework's own, and left out.
+    """
+    names = []
+    for kind in map(type, holders):
+        kinds = [each for each in reversed(kind.__mro__) if not re.search(framework, each.__module__)]
+        methods = {name: value for each in kinds for name, value in vars(each).items()}
+        codes = {name: getattr(method, "__code__", None) for name, method in methods.items()}
+        names += [f"{kind.__name__}.{name}" for name, code in codes.items() if code and _sets_in_groups(code)]
+    return names
+
+
+def _sets_in_groups(code: CodeType) -> bool:
+    sets = "update" in code.co_names or any(each.opname == "STORE_SUBSCR" for each in dis.get_instructions(code))
+    return "param_groups" in code.co_names and sets

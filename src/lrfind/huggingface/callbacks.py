@@ -13,12 +13,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.finder import Finder, Training, Verifier
+from lrfind.finder import Finder, Training, Verifier, handling_groups
 from lrfind.huggingface.inner import transformers
 from lrfind.huggingface.loop import HuggingFaceLoop
 from lrfind.isolation import generators_kept
 from lrfind.loggers import Metrics
-from lrfind.optim import handling_groups, held_by, rates_of, unwrapped
+from lrfind.optim import held_by, rates_of, unwrapped
 from lrfind.options import with_meanings
 from lrfind.records import Finding
 

@@ -12,13 +12,13 @@ from typing import Any
 from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.finder import Finder, Training, Verifier
+from lrfind.finder import Finder, Training, Verifier, handling_groups
 from lrfind.isolation import generators_kept
 from lrfind.lightning.attributes import Wiring, get, mismatch_error, named_rates, put, trace, unread_error
 from lrfind.lightning.framework import callback_bases, send_back
 from lrfind.lightning.loop import LightningLoop, checked_index, chosen_optimizers
 from lrfind.loggers import Metrics
-from lrfind.optim import counts, driving, handling_groups
+from lrfind.optim import counts, driving
 from lrfind.options import SearchOptions, with_meanings
 from lrfind.records import Finding
 

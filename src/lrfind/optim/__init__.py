@@ -3,9 +3,8 @@
 from lrfind.optim.apply import apply_rate
 from lrfind.optim.rates import CLOSE, Optimizers, as_list, differing, groups_of, held_by
 from lrfind.optim.reply import reply_of
-from lrfind.optim.schedulers import check_optimizer, driving, is_scheduler, outermost, unwrapped
+from lrfind.optim.schedulers import check_optimizer, driving, is_scheduler, living_schedulers, outermost, unwrapped
 from lrfind.optim.stepping import AppliedRate, Stepping
-from lrfind.optim.suspects import handling_groups, living_schedulers
 from lrfind.optim.trajectory import Rates, Scheduled, counts, rates_of, to_schedule
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "differing",
     "driving",
     "groups_of",
-    "handling_groups",
     "held_by",
     "is_scheduler",
     "living_schedulers",

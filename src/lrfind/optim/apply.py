@@ -22,6 +22,7 @@ from lrfind.optim.schedulers import (
     is_known,
     is_scheduler,
     known_length,
+    living_schedulers,
     needs_metric,
     optimizer_of,
     outermost,
@@ -30,9 +31,8 @@ from lrfind.optim.schedulers import (
     with_inner,
 )
 from lrfind.optim.stepping import AppliedRate, watches_over
-from lrfind.optim.suspects import living_schedulers
 from lrfind.optim.trajectory import ENOUGH, REMEDY, Change, on_dummy, rates_of, trajectory
-from lrfind.optim.views import is_view, latest_rates, view_of
+from lrfind.optim.views import View, latest_rates, view_of
 
 _TORCH = re.compile(r"^(base_lrs|max_lrs|min_lrs|default_min_lr|_last_lr|eta_min|_init_lrs)$")
 _TIMM = re.compile(rf"{_TORCH.pattern}|^(base_values|lr_min|warmup_lr_init|warmup_steps)$")
@@ -103,7 +103,7 @@ def apply_rate(
 
 
 def _undo_by_hand(optimizer: Optimizer, schedulers: Sequence[Any]) -> None:
-    rates = [latest_rates(each) for each in schedulers if is_known(each) or is_view(optimizer_of(each))]
+    rates = [latest_rates(each) for each in schedulers if is_known(each) or isinstance(optimizer_of(each), View)]
     held = held_by(optimizer.param_groups)
     if rates and all(differing(held, each, CLOSE) is not None for each in rates):
         for group, rate in zip(optimizer.param_groups, rates[-1], strict=False):

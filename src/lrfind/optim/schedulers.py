@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple, cast
 
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from lrfind.errors import BadInputError
 
@@ -140,6 +142,13 @@ def driving(optimizers: Iterable[Optimizer], scheduler: Any) -> tuple[Any, ...]:
     """Return the schedulers that are built on one of these optimizers."""
     each, known = list(optimizers), (item for item in flatten(scheduler) if is_scheduler(item))
     return tuple(item for item in known if any(drives(item, optimizer) for optimizer in each))
+
+
+def living_schedulers(optimizer: Optimizer) -> list[Any]:
+    """Return the living schedulers that drive an optimizer; slow, for error messages."""
+    kinds = ((each, type(each)) for each in gc.get_objects())
+    named = [each for each, kind in kinds if issubclass(kind, LRScheduler) or "schedule" in kind.__name__.lower()]
+    return [each for each in named if unwrapped(getattr(each, "__dict__", {}).get("optimizer")) is optimizer]
 
 
 def step_call(scheduler: Any) -> StepCall | None:

@@ -14,10 +14,9 @@ from typing_extensions import Self
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim.rates import Group, Optimizers, as_list, held_by, read_rate, write
-from lrfind.optim.schedulers import driving, inner_of, is_known, optimizer_of, with_inner
-from lrfind.optim.suspects import complaint
+from lrfind.optim.schedulers import driving, inner_of, is_known, living_schedulers, optimizer_of, with_inner
 from lrfind.optim.trajectory import Rates, is_recursive, rates_of
-from lrfind.optim.views import latest_rates, view_of
+from lrfind.optim.views import latest_rates, rates_told, view_of
 
 _CLOSED = (LambdaLR, CyclicLR, OneCycleLR, CosineAnnealingWarmRestarts)
 """torch's schedulers whose next rates do not depend on the previous ones."""
@@ -82,26 +81,24 @@ class Follower:
 
     def __init__(self, scheduler: Any) -> None:
         self.scheduler, self._is_recursive = scheduler, _goes_on(scheduler)
-        self._begin()
+        self.view = view_of(scheduler)
+        self.settle()
 
     def __reduce__(self) -> Any:
         return Follower, (self.scheduler,), {"_told": None}  # a copy follows the copy
 
-    def _begin(self) -> None:
-        self.view = view_of(self.scheduler)
-        self.view.watches += 1
-        self.settle()
-
     def settle(self) -> None:
         """Note that the rates are as they should be now."""
-        self._moves, self._groups = self.view.moves, self.view.real.param_groups
-        self._told = getattr(self.scheduler, "_last_lr", None)
-        self.view.seen.clear()
-        self.view.begun.clear()
+        if optimizer_of(self.scheduler) is not self.view:  # another watch has ended
+            self.view = view_of(self.scheduler)
+        view = self.view
+        self._written, self._groups, self._told = dict(view.written), view.real.param_groups, rates_told(self.scheduler)
+        view.begun.clear()
+        view.moved.clear()
 
     def has_moved(self) -> bool:
         """Say whether the scheduler has written rates since."""
-        return self.view.moves != self._moves
+        return bool(self.view.moved) or self.view.written != self._written  # another watch may have settled
 
     def written(self, rates: list[float]) -> list[float]:
         """Return the rates after what the scheduler wrote to groups that had these."""
@@ -111,23 +108,18 @@ class Follower:
         """Return the rates that a recursive scheduler started from, where it did not start from these."""
         if not self._is_recursive or self._groups is not self.view.real.param_groups:  # a state was loaded
             return rates
-        seen = {**self.view.seen, **self.view.begun}
-        return [seen.get(index, rate) for index, rate in enumerate(rates)]
+        return [self.view.begun.get(index, rate) for index, rate in enumerate(rates)]
 
     def may_have_set(self, rates: list[float]) -> bool:
         """Say whether the scheduler may have set these rates though it was not seen to, as when its state is loaded."""
-        told = getattr(self.scheduler, "_last_lr", None)
-        if told is not None and self.view.factor == 1:
+        told = rates_told(self.scheduler)
+        if told is not None:
             return told is not self._told and latest_rates(self.scheduler)[: len(rates)] == rates
-        is_followed = optimizer_of(self.scheduler) is self.view
-        if not is_followed:
-            self._begin()
-        return not (is_followed and self.view.written)
+        return not self.view.written or optimizer_of(self.scheduler) is not self.view
 
     def end(self) -> None:
-        """Let the scheduler see its optimizer itself again, if nothing else needs the view."""
-        self.view.watches -= 1
-        for each in with_inner([self.scheduler]) if self.view.watches == 0 and self.view.factor == 1 else ():
+        """Let the scheduler see its optimizer itself again, if the view changes nothing."""
+        for each in with_inner([self.scheduler]) if self.view.factor == 1 else ():
             if optimizer_of(each) is self.view:
                 each.optimizer = self.view.optimizer
 
@@ -212,9 +204,9 @@ class AppliedRate(Stepping):
             self._verify(optimizer)
 
     def __exit__(self, *_: object) -> None:
-        for each in self._followers if self._hooks else ():
-            each.end()
         super().__exit__()
+        for each in self._followers:
+            each.end()
 
     def remove(self) -> None:
         """Stop watching."""
@@ -253,11 +245,45 @@ class AppliedRate(Stepping):
             if begun != before and begun not in [other.written(before) for other in moved if other is not each]:
                 faults.append((begun, before))
         if faults:
-            message = complaint(optimizer, *faults[0], [each.scheduler for each in drivers], self._suspects)
+            message = _complaint(optimizer, *faults[0], [each.scheduler for each in drivers], self._suspects)
             raise RateNotAppliedError(f"at step {self.steps + 1 if step is None else step} {message}")
         self._held[optimizer] = held
         for each in drivers:
             each.settle()
+
+
+def _complaint(
+    optimizer: Optimizer,
+    held: Sequence[float],
+    wanted: Sequence[float],
+    drivers: Sequence[Any],
+    suspects: Callable[[], Sequence[str]],
+) -> str:
+    """Return what to say of rates that are not those wanted; ``suspects`` may name what no scheduler has changed."""
+    index = next(index for index, rates in enumerate(zip(held, wanted, strict=False)) if rates[0] != rates[1])
+    rate, known = held[index], list(map(id, with_inner(drivers)))
+    others = [each for each in living_schedulers(optimizer) if id(each) not in known and _has_set(each, index, rate)]
+    names = [type(each).__name__ for each in others] or suspects()
+    culprit = f"{' or '.join(names)} may have changed it" if names else "your own code, maybe, changed it"
+    source = "as applied"
+    remedy = (
+        "if a scheduler drives it, pass it: finding.apply(optimizer, scheduler); if your own code sets it, "
+        "search with schedule= as a function, and call remove() on the watch or use LRFinder(apply=False)"
+    )
+    if drivers:
+        source = f"as set by {', '.join(type(each).__name__ for each in drivers)}"
+        remedy = "set the rate through the scheduler only, or call remove() on the watch"
+    elif others:
+        remedy = "pass the scheduler: finding.apply(optimizer, scheduler)"
+    return (
+        f"param group {index} of {type(optimizer).__name__} has lr={rate}, "
+        f"not {wanted[index]} {source}: {culprit}; {remedy}."
+    )
+
+
+def _has_set(scheduler: Any, index: int, rate: float) -> bool:
+    latest = getattr(scheduler, "_last_lr", None)
+    return latest is None or float(latest[index]) == rate
 
 
 def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:

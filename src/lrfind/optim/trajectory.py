@@ -33,7 +33,7 @@ from lrfind.optim.schedulers import (
     with_inner,
     without_wrapper,
 )
-from lrfind.optim.views import is_view
+from lrfind.optim.views import View
 from lrfind.schedules import AsConstant, Shape, constant
 
 ENOUGH, _SHORT = 1_000, 20
@@ -57,7 +57,7 @@ def on_dummy(scheduler: Any, factor: float = 1.0, names: Sequence[str] = RATES) 
     dummy = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     dummy.defaults, dummy.param_groups = dict(optimizer.defaults), []
     memo: dict[int, Any] = {id(optimizer): dummy, id(optimizer.param_groups): dummy.param_groups}
-    memo[id(seen.optimizer if is_view(seen) else seen)] = dummy  # a view that scales is copied too
+    memo[id(seen.optimizer if isinstance(seen, View) else seen)] = dummy  # a view that scales is copied too
     for group in optimizer.param_groups:
         kept = copy.deepcopy({name: value for name, value in group.items() if name != "params"})
         kept |= {name: kept[name] * factor for name in names if name in kept and factor != 1}

@@ -24,27 +24,24 @@ class _Group(UserDict[str, Any]):
         return self.view.real.param_groups[self.index]
 
     def __getitem__(self, name: str) -> Any:
-        view = self.view
-        value = view.real.param_groups[self.index][name]
+        view, index = self.view, self.index
+        value = view.real.param_groups[index][name]
         if name not in RATES:
             return value
-        if name == "lr":
-            view.seen[self.index] = float(value)
+        if name == "lr" and index not in view.moved:
+            view.begun[index] = float(value)
         if isinstance(value, torch.Tensor):
             return _Fillable.of(value / view.factor, self, name)
         return value if view.factor == 1 else value / view.factor
 
     def __setitem__(self, name: str, value: Any) -> None:
-        view, index = self.view, self.index
         if name not in RATES:
             self.data[name] = value
             return
-        write(self.data, float(value) * view.factor, name)
+        write(self.data, float(value) * self.view.factor, name)
         if name == "lr":
-            if index in view.seen:
-                view.begun.setdefault(index, view.seen[index])
-            (view.seen[index],) = (view.written[index],) = held_by([self.data])
-            view.moves += 1
+            self.view.moved.add(self.index)
+            (self.view.written[self.index],) = held_by([self.data])
 
     def __ior__(self, other: Any) -> _Group:  # type: ignore[override, misc]
         self.update(other)
@@ -52,7 +49,7 @@ class _Group(UserDict[str, Any]):
 
 
 class _Fillable(torch.Tensor):
-    """A copy of a rate that is a tensor: what is written into it is set in the param group."""
+    """A copy of a rate that is a tensor; what is written into it is set in the param group."""
 
     group: _Group
     key: str
@@ -76,25 +73,22 @@ class _Fillable(torch.Tensor):
 class View:
     """An optimizer as its scheduler sees it, with all rates divided by a factor.
 
-    ``isinstance`` takes it for the optimizer, and it has a type for each class of optimizers, as Lightning's monitor
-    of rates needs.
+    ``isinstance`` takes it for the optimizer, and its type has the name of the optimizer's, as Lightning's monitor of
+    rates needs.
 
     Attributes:
-        moves: How often the scheduler has written a rate.
-        written: The rate that it last wrote, by the index of the param group.
-        seen: The rate that it last read or wrote, since a watch cleared this.
-        begun: The rate that it last read before it wrote the first one, likewise.
-        watches: How many watches follow the scheduler.
+        written: The rates that the scheduler last wrote, by the index of the param group.
+        moved: The groups to which it wrote since a watch cleared this.
+        begun: The rates that it last read before it wrote, likewise.
     """
 
     __class__ = property(lambda self: type(self.optimizer))
 
     def __init__(self, optimizer: Any, factor: float = 1.0) -> None:
         self.optimizer, self.factor, self.real = optimizer, factor, unwrapped(optimizer)
-        self.moves = self.watches = 0
-        self.seen: dict[int, float] = {}
-        self.begun: dict[int, float] = {}
         self.written: dict[int, float] = {}
+        self.begun: dict[int, float] = {}
+        self.moved: set[int] = set()
         self._groups: list[_Group] = []
 
     @property
@@ -124,24 +118,15 @@ def _view_type(name: str) -> type[View]:
     return type(name, (View,), {})
 
 
-def _view(optimizer: Any, factor: float = 1.0) -> View:
-    return _view_type(type(optimizer).__name__)(optimizer, factor)
-
-
 def _viewed(optimizer: Any, factor: float) -> Any:
-    """Return a view that scales, in a copy; in place of one that does not, the optimizer itself."""
-    return optimizer if factor == 1 else _view(optimizer, factor)
-
-
-def is_view(optimizer: Any) -> bool:
-    """Say whether this is a view; unlike ``isinstance``, this asks the object nothing."""
-    return issubclass(type(optimizer), View)
+    """Return a view that scales; in place of a copy of one that does not, the optimizer itself."""
+    return optimizer if factor == 1 else _view_type(type(optimizer).__name__)(optimizer, factor)
 
 
 def view_of(scheduler: Any) -> View:
     """Let a scheduler, with its inner ones, see its optimizer through a view; return the view."""
     seen = optimizer_of(scheduler)
-    view: View = seen if is_view(seen) else _view(seen)
+    view: View = seen if isinstance(seen, View) else _view_type(type(seen).__name__)(seen)
     for each in with_inner([scheduler]):
         if drives(each, view.real) and "optimizer" in vars(each):
             each.optimizer = view
@@ -150,9 +135,13 @@ def view_of(scheduler: Any) -> View:
 
 def latest_rates(scheduler: Any) -> list[float]:
     """Return the rates that a scheduler last set, as it tells, or as its view has seen."""
-    seen = optimizer_of(scheduler)
-    is_scaled = is_view(seen) and seen.factor != 1
-    if hasattr(scheduler, "_last_lr") and not is_scaled:
-        return [float(rate) for rate in scheduler._last_lr]
+    if (told := rates_told(scheduler)) is not None:
+        return [float(rate) for rate in told]
     view = view_of(scheduler)
     return [view.written.get(index, rate) for index, rate in enumerate(held_by(view.real.param_groups))]
+
+
+def rates_told(scheduler: Any) -> list[Any] | None:
+    """Return the list in which a scheduler keeps the rates that it last set, as torch's do; None if unknown."""
+    seen = optimizer_of(scheduler)
+    return None if isinstance(seen, View) and seen.factor != 1 else getattr(scheduler, "_last_lr", None)
