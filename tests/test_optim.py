@@ -719,13 +719,13 @@ def test_a_copy_of_a_watch_watches_the_copies(make):
     scheduler = make(optimizer, 0.9)
     watch = apply_rate(optimizer, 0.02, scheduler)
     for copied in (copy.deepcopy(watch), pickle.loads(pickle.dumps(watch))):
-        twin = copied.optimizers[0]
+        twin, (follower,) = copied.optimizers[0], copied._followers
         step(twin)
-        copied.schedulers[0].step()
+        follower.scheduler.step()
         copied.verify()
         assert twin.param_groups[0]["lr"] == pytest.approx(0.018)
         copied.remove()
-        assert copied.schedulers[0].optimizer is twin
+        assert follower.scheduler.optimizer is twin
     step(optimizer)
     assert watch.steps == 1
 

@@ -8,6 +8,7 @@ import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from types import CodeType
 from typing import Any, NamedTuple, cast
 
@@ -103,10 +104,13 @@ class Verifier(ABC):
     def _watch(self, trainer: Any) -> None:
         """Watch the optimizer from now on; param groups added after the first watch may hold any rate."""
         self._unwatch()
-        optimizers, schedulers, self._begun, suspects, _ = self._training(trainer)
+        optimizers, _, self._begun, suspects, _ = self._training(trainer)
         known: Any = {"groups": self._groups, "ratios": self._ratios, "before": self.applied}
-        self.applied = AppliedRate(optimizers, schedulers, suspects=suspects, **known)
+        self.applied = AppliedRate(optimizers, partial(self._schedulers, trainer), suspects=suspects, **known)
         self._groups = self.applied.groups
+
+    def _schedulers(self, trainer: Any) -> Sequence[Any]:
+        return self._training(trainer).schedulers
 
     def _unwatch(self) -> None:
         """Stop watching; what was read back so far is kept."""

@@ -80,11 +80,6 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
         if self._is_resumed:
             self._begin(trainer, is_resumed=True)
 
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Accept schedulers that a callback has added since, such as weight averaging's."""
-        if self.applied is not None:
-            self.applied.schedulers = self._training(trainer).schedulers
-
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Check that the optimizer that was watched is the one that trained."""
         self._end(trainer)

@@ -6,6 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from torch.optim import Optimizer
@@ -79,20 +80,24 @@ class Stepping:
 class Follower:
     """Follows a scheduler for one watch."""
 
+    _told: list[Any] | None
+
     def __init__(self, scheduler: Any) -> None:
         self.scheduler, self._is_recursive = scheduler, _goes_on(scheduler)
         self.view = view_of(scheduler)
         self.settle()
+        self._told = None  # it may just have set rates
 
     def __reduce__(self) -> Any:
-        return Follower, (self.scheduler,), {"_told": None}  # a copy follows the copy
+        return Follower, (self.scheduler,)  # a copy follows the copy
 
     def settle(self) -> None:
         """Note that the rates are as they should be now."""
         if optimizer_of(self.scheduler) is not self.view:  # another watch has ended
             self.view = view_of(self.scheduler)
         view = self.view
-        self._written, self._groups, self._told = dict(view.written), view.real.param_groups, rates_told(self.scheduler)
+        self._written, self._groups = dict(view.written), view.real.param_groups
+        self._told = rates_told(self.scheduler)
         view.begun.clear()
         view.moved.clear()
 
@@ -140,7 +145,8 @@ class AppliedRate(Stepping):
 
     Args:
         optimizers: What is watched: one optimizer, or several that move together.
-        schedulers: What may change its rate; without any, the rate must stay as it is now.
+        schedulers: What may change its rate, or a function that returns it, if more may come; without any, the rate
+            must stay as it is now.
         suspects: Called when the rate was changed; returns the names of what may have changed it.
         groups: How many param groups of each optimizer are watched, by default all; those added may hold any rate.
         ratios: Each param group's rate as a multiple of ``lr``, if known.
@@ -154,22 +160,25 @@ class AppliedRate(Stepping):
     def __init__(
         self,
         optimizers: Optimizers,
-        schedulers: Sequence[Any] = (),
+        schedulers: Sequence[Any] | Callable[[], Sequence[Any]] = (),
         *,
         suspects: Callable[[], Sequence[str]] = tuple,
         groups: Sequence[int] = (),
         ratios: Sequence[float] = (),
         before: AppliedRate | None = None,
     ) -> None:
-        super().__init__(optimizers, rates_of(optimizers, schedulers, ratios))
+        self._schedulers = schedulers if callable(schedulers) else partial(tuple, schedulers)
+        super().__init__(optimizers, rates_of(optimizers, self._schedulers(), ratios))
         self.steps, self.least, self.greatest = 0, math.inf, 0.0
         if before is not None:
             self.steps, self.least, self.greatest = before.steps, before.least, before.greatest
         places = [(each, index) for each in self.optimizers for index in range(len(each.param_groups))]
         self._first, self._is_within, self.has_begun = places[self.ratios.index(1.0)], False, False
         self._followers: list[Follower] = []
+        self._follow()
+        for each in self._followers:
+            each.settle()
         self._suspects = suspects
-        self.schedulers = tuple(schedulers)
         now = [len(each.param_groups) for each in self.optimizers]
         self.groups = list(groups) if len(groups) == len(now) else now
         counts = zip(self.optimizers, self.groups, strict=True)
@@ -182,15 +191,10 @@ class AppliedRate(Stepping):
         used = f"rates used {self.least:.3g} to {self.greatest:.3g}" if self.steps else "no step yet"
         return f"<AppliedRate of {names}: {self.steps} steps, {used}>"
 
-    @property
-    def schedulers(self) -> tuple[Any, ...]:
-        """The schedulers that may change the rate."""
-        return tuple(each.scheduler for each in self._followers)
-
-    @schedulers.setter
-    def schedulers(self, schedulers: Sequence[Any]) -> None:
+    def _follow(self) -> None:
+        """Follow the schedulers that there are now."""
         known = {id(each.scheduler): each for each in self._followers}
-        given = driving(self.optimizers, schedulers)
+        given = driving(self.optimizers, self._schedulers())
         self._followers = [known.get(id(each)) or Follower(each) for each in given]
 
     def verify(self) -> None:
@@ -235,8 +239,10 @@ class AppliedRate(Stepping):
         moved = [each for each in self._followers if each.has_moved() and each.view.real is optimizer]
         if not moved and held == before:
             return
-        drivers = [each for each in self._followers if each.view.real is optimizer]
         wanted = [each.written(before) for each in moved] or [before]  # any of several may have been stepped last
+        if held not in wanted:
+            self._follow()
+        drivers = [each for each in self._followers if each.view.real is optimizer]
         faults = []
         if held not in wanted and not any(each.may_have_set(held) for each in drivers):
             faults.append((held, wanted[-1]))
