@@ -49,6 +49,28 @@ def test_a_rate_that_is_a_tensor_is_applied_in_single_precision(make, ratios):
     assert found == [pytest.approx(row, rel=1e-5, abs=1e-6 * FOUND) for row in wanted]
 
 
+@pytest.mark.parametrize("begin", [0, 5])
+@pytest.mark.parametrize("make", [case for case in CASES if "polynomial" not in case.id])
+def test_groups_may_share_a_tensor(make, begin):
+    """As torch lets them where only the optimizer is given one; transformers' polynomial changes what it starts at."""
+
+    def at(lr):
+        groups = [{"params": [torch.nn.Parameter(torch.ones(1))]} for _ in range(3)]
+        optimizer = torch.optim.SGD(groups, lr=torch.tensor(lr))
+        return optimizer, made(make, optimizer)
+
+    built, scheduler = at(FOUND)
+    optimizer, other = at(0.1)
+    is_peak_known = "initial_lr" in optimizer.param_groups[0]  # else the rate of the moment counts as the peak
+    begin = begin if is_peak_known else 0
+    train_some(built, scheduler, 0, begin)
+    train_some(optimizer, other, 0, begin)
+    watch = apply_rate(optimizer, FOUND, other)
+    wanted, found = train_some(built, scheduler, begin, STEPS), train_some(optimizer, other, begin, STEPS)
+    assert found == pytest.approx(wanted, rel=1e-5, abs=1e-6 * FOUND)
+    assert watch.steps == STEPS - begin
+
+
 @pytest.mark.parametrize("make", CASES)
 @pytest.mark.filterwarnings("ignore:Detected call of:UserWarning")
 def test_nothing_is_left_in_the_groups(make):

@@ -86,10 +86,14 @@ def apply_rate(
         rebase(item, change)
     # no schedule, or one that waits for its first metric: the groups get the exact rate
     is_idle = all(needs_metric(item) and getattr(item, "last_epoch", 0) == 0 for item in schedulers)
-    for group, ratio in zip(groups_of(each), old.ratios, strict=True):
-        for name in RATES:
-            if name in group:
-                write(group, lr * ratio if is_idle and name == "lr" else change.of(float(group[name])), name)
+    changed = [
+        (group, name, lr * ratio if is_idle and name == "lr" else change.of(float(group[name])))
+        for group, ratio in zip(groups_of(each), old.ratios, strict=True)
+        for name in RATES
+        if name in group
+    ]
+    for group, name, rate in changed:  # only now: groups may share a tensor
+        write(group, rate, name)
     for item in each:
         if item is each[0] or item.defaults.get("lr"):
             item.defaults["lr"] = lr if item is each[0] else item.defaults["lr"] * change.factor

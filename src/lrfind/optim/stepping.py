@@ -17,7 +17,7 @@ from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim.rates import Group, Optimizers, as_list, held_by, read_rate, write
 from lrfind.optim.schedulers import driving, inner_of, is_known, living_schedulers, optimizer_of, with_inner
 from lrfind.optim.trajectory import Rates, is_recursive, rates_of
-from lrfind.optim.views import latest_rates, rates_told, view_of
+from lrfind.optim.views import latest_rates, view_of
 
 _CLOSED = (LambdaLR, CyclicLR, OneCycleLR, CosineAnnealingWarmRestarts)
 """torch's schedulers whose next rates do not depend on the previous ones."""
@@ -97,7 +97,7 @@ class Follower:
             self.view = view_of(self.scheduler)
         view = self.view
         self._written, self._groups = dict(view.written), view.real.param_groups
-        self._told = rates_told(self.scheduler)
+        self._told = getattr(self.scheduler, "_last_lr", None)
         view.begun.clear()
         view.moved.clear()
 
@@ -117,8 +117,8 @@ class Follower:
 
     def may_have_set(self, rates: list[float]) -> bool:
         """Say whether the scheduler may have set these rates though it was not seen to, as when its state is loaded."""
-        told = rates_told(self.scheduler)
-        if told is not None:
+        told = getattr(self.scheduler, "_last_lr", None)
+        if told is not None and self.view.factor == 1:
             return told is not self._told and latest_rates(self.scheduler)[: len(rates)] == rates
         return not self.view.written or optimizer_of(self.scheduler) is not self.view
 
@@ -184,7 +184,7 @@ class AppliedRate(Stepping):
         counts = zip(self.optimizers, self.groups, strict=True)
         self._held = {each: held_by(each.param_groups[:count]) for each, count in counts}
         self.__enter__()
-        self._hooks += [each.register_step_post_hook(self._verify_after) for each in self.optimizers[1:]]
+        self._hooks += [each.register_step_post_hook(self._verify) for each in self.optimizers[1:]]
 
     def __repr__(self) -> str:
         names = ", ".join(type(each).__name__ for each in self.optimizers)
@@ -221,18 +221,15 @@ class AppliedRate(Stepping):
         self.has_begun = True
         self._is_within |= optimizer is self._lead
 
-    def _verify_after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        self._verify(optimizer)
-
     def _end(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Count a step once, even if ``step()`` calls its parent's; verify that its rate did not change within."""
         first, index = self._first
         self.read = float(first.param_groups[index]["lr"])
         self.least, self.greatest = min(self.least, self.read), max(self.greatest, self.read)
         self.steps, self._is_within = self.steps + self._is_within, False
-        self._verify(self._lead, self.steps)
+        self._verify(self._lead, step=self.steps)
 
-    def _verify(self, optimizer: Optimizer, step: int | None = None) -> None:
+    def _verify(self, optimizer: Optimizer, *_: Any, step: int | None = None) -> None:
         """Compare with the rates of the latest step, or with what schedulers that moved since have set."""
         before = self._held[optimizer]
         held = held_by(optimizer.param_groups[: len(before)])
@@ -268,7 +265,8 @@ def _complaint(
     """Return what to say of rates that are not those wanted; ``suspects`` may name what no scheduler has changed."""
     index = next(index for index, rates in enumerate(zip(held, wanted, strict=False)) if rates[0] != rates[1])
     rate, known = held[index], list(map(id, with_inner(drivers)))
-    others = [each for each in living_schedulers(optimizer) if id(each) not in known and _has_set(each, index, rate)]
+    others = [each for each in living_schedulers(optimizer) if id(each) not in known]
+    others = [each for each in others if not hasattr(each, "_last_lr") or float(each._last_lr[index]) == rate]
     names = [type(each).__name__ for each in others] or suspects()
     culprit = f"{' or '.join(names)} may have changed it" if names else "your own code, maybe, changed it"
     source = "as applied"
@@ -285,11 +283,6 @@ def _complaint(
         f"param group {index} of {type(optimizer).__name__} has lr={rate}, "
         f"not {wanted[index]} {source}: {culprit}; {remedy}."
     )
-
-
-def _has_set(scheduler: Any, index: int, rate: float) -> bool:
-    latest = getattr(scheduler, "_last_lr", None)
-    return latest is None or float(latest[index]) == rate
 
 
 def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:

@@ -58,10 +58,13 @@ def on_dummy(scheduler: Any, factor: float = 1.0, names: Sequence[str] = RATES) 
     dummy.defaults, dummy.param_groups = dict(optimizer.defaults), []
     memo: dict[int, Any] = {id(optimizer): dummy, id(optimizer.param_groups): dummy.param_groups}
     memo[id(seen.optimizer if isinstance(seen, View) else seen)] = dummy  # a view that scales is copied too
+    scaled: dict[int, Any] = {}
     for group in optimizer.param_groups:
-        kept = copy.deepcopy({name: value for name, value in group.items() if name != "params"})
-        kept |= {name: kept[name] * factor for name in names if name in kept and factor != 1}
-        memo[id(group)] = {"params": [torch.zeros(1)], **kept}
+        kept = {name: value for name, value in group.items() if name != "params"}
+        for name in names if factor != 1 else ():
+            if name in kept:  # groups may share a tensor
+                kept[name] = scaled.setdefault(id(kept[name]), kept[name] * factor)
+        memo[id(group)] = {"params": [torch.zeros(1)], **copy.deepcopy(kept, memo)}
         dummy.param_groups.append(memo[id(group)])
     try:
         twin = copy.deepcopy(scheduler, memo)

@@ -35,13 +35,22 @@ class _Group(UserDict[str, Any]):
         return value if view.factor == 1 else value / view.factor
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name not in RATES:
-            self.data[name] = value
-            return
-        write(self.data, float(value) * self.view.factor, name)
+        view, group = self.view, self.data
+        if name in RATES and (view.factor != 1 or isinstance(value, _Fillable)):
+            write(group, float(value) * view.factor, name)
+        else:
+            group[name] = value
         if name == "lr":
-            self.view.moved.add(self.index)
-            (self.view.written[self.index],) = held_by([self.data])
+            rate = group[name]
+            for index in self._sharing(rate) if isinstance(rate, torch.Tensor) else (self.index,):
+                view.moved.add(index)
+                view.written[index] = float(rate)
+
+    def _sharing(self, rate: torch.Tensor) -> list[int]:
+        return [index for index, each in enumerate(self.view.real.param_groups) if each["lr"] is rate]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return dict, (self.data,)
 
     def __ior__(self, other: Any) -> _Group:  # type: ignore[override, misc]
         self.update(other)
@@ -135,13 +144,8 @@ def view_of(scheduler: Any) -> View:
 
 def latest_rates(scheduler: Any) -> list[float]:
     """Return the rates that a scheduler last set, as it tells, or as its view has seen."""
-    if (told := rates_told(scheduler)) is not None:
-        return [float(rate) for rate in told]
+    seen = optimizer_of(scheduler)
+    if hasattr(scheduler, "_last_lr") and not (isinstance(seen, View) and seen.factor != 1):
+        return [float(rate) for rate in scheduler._last_lr]
     view = view_of(scheduler)
     return [view.written.get(index, rate) for index, rate in enumerate(held_by(view.real.param_groups))]
-
-
-def rates_told(scheduler: Any) -> list[Any] | None:
-    """Return the list in which a scheduler keeps the rates that it last set, as torch's do; None if unknown."""
-    seen = optimizer_of(scheduler)
-    return None if isinstance(seen, View) and seen.factor != 1 else getattr(scheduler, "_last_lr", None)
