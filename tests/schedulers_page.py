@@ -47,10 +47,10 @@ of the fraction of training done, and set the rates yourself. Accelerate's wrapp
 are scaled by what they write. `CyclicLR` and `OneCycleLR` get absolute rates; the found rate becomes their peak, but
 one that was built with `finding.max_lr` as its peak is left as it was built.
 
-While a rate is watched, a scheduler that makes its next rate of the one in the groups (`CosineAnnealingLR`,
-`ExponentialLR`, `ReduceLROnPlateau`, your own) sees its optimizer through a proxy that scales nothing, until
-`remove()`. So a rate that is set by hand between `optimizer.step()` and `scheduler.step()` is caught. Other schedulers
-overwrite it.
+While a rate is watched, a scheduler sees its optimizer through a proxy that scales nothing, until `remove()`. So a
+rate that is set by hand between `optimizer.step()` and `scheduler.step()` is caught if the scheduler makes its next
+rate of the one in the groups (`CosineAnnealingLR`, `ExponentialLR`, `ReduceLROnPlateau`, your own). Other schedulers
+overwrite it. Rates that are tensors are followed in the same way, also where groups share one.
 
 A function that you give to `LambdaLR` may count its calls: it is called only by the training, and where it is tried,
 its state is put back. The optimizer may be in a wrapper that shares its param groups (apex's `LARC`, timm's
