@@ -863,3 +863,24 @@ def test_a_finding_of_another_optimizer_says_so(pl):
         lrl.apply(finding, net)
     assert net.lr == 0.1
     lrl.apply(finding, module(pl)())
+
+
+@pytest.mark.parametrize("kinds", [(torch.optim.SGD, torch.optim.Adam), (torch.optim.Adam, torch.optim.Adam)])
+def test_a_monitor_of_rates_names_them_as_without(pl, kinds):
+    def configure_optimizers(net):
+        both = [kind(part.parameters(), lr=net.lr) for kind, part in zip(kinds, (net.net[0], net.net[4]), strict=True)]
+        return both, [torch.optim.lr_scheduler.ExponentialLR(each, 0.9) for each in both]
+
+    def training_step(net, batch, batch_idx):
+        net.manual_backward(F.mse_loss(net.net(batch[0]), batch[1]))
+        for each in net.optimizers():
+            each.step()
+
+    def named(*callbacks):
+        kind = module(pl, configure_optimizers=configure_optimizers, training_step=training_step)
+        kind.automatic_optimization = property(lambda net: False, lambda net, value: None)
+        monitor = pl.callbacks.LearningRateMonitor("step")
+        trainer(pl, *callbacks, monitor, logger=pl.loggers.CSVLogger("logs"), log_every_n_steps=1).fit(kind(), loader())
+        return sorted(monitor.lrs)
+
+    assert named(lrl.VerifyLR(2e-3)) == named()
