@@ -135,16 +135,13 @@ def trace(
 
 
 def _values_for(lr: float, names: Sequence[str], built_with: BuiltWith) -> dict[str, float] | None:
-    goals, value = _held_as(lr), lr
-    for _ in range(3):
-        held = built_with(values := dict.fromkeys(names, value)).lr
-        if held in goals:
-            return values
-        if not 0 < held < math.inf:
-            return None
-        value *= lr / held
-    neighbours = (dict.fromkeys(names, math.nextafter(value, far)) for far in (0.0, math.inf))
-    return next((each for each in neighbours if built_with(each).lr in goals), None)
+    held = built_with(dict.fromkeys(names, lr)).lr
+    if not 0 < held < math.inf:
+        return None
+    value = lr * (lr / held)  # a constant factor is divided out, to the last bit
+    near = (lr, value, math.nextafter(value, 0.0), math.nextafter(value, math.inf))
+    tried = (dict.fromkeys(names, each) for each in near)
+    return next((each for each in tried if built_with(each).lr in _held_as(lr)), None)
 
 
 def _held_as(lr: float) -> tuple[float, float]:
