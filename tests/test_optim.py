@@ -754,3 +754,19 @@ def test_an_optimizer_that_chooses_its_own_rate_is_refused():
     for used in (lambda: apply_rate(optimizer, 0.02), lambda: rates_of(optimizer)):
         with pytest.raises(BadInputError, match=r"Adafactor has lr=None .*relative_step=False"):
             used()
+
+
+@pytest.mark.parametrize("to_rate", [float, torch.tensor])
+def test_several_optimizers_keep_their_defaults_in_step_also_where_groups_share_a_tensor_with_them(to_rate):
+    both = [torch.optim.SGD([{"params": [parameter()]} for _ in range(2)], lr=to_rate(lr)) for lr in (0.1, 0.4)]
+    followed = [schedulers.ExponentialLR(each, 0.9) for each in both]
+    for lr in (0.02, 0.05):
+        watch = apply_rate(both, lr, followed)
+        held = [[float(group["lr"]) for group in each.param_groups] for each in both]
+        assert held == [[pytest.approx(lr)] * 2, [pytest.approx(4 * lr)] * 2]
+        assert [float(each.defaults["lr"]) for each in both] == pytest.approx([lr, 4 * lr])
+    for each, scheduler in zip(both, followed, strict=True):
+        step(each)
+        scheduler.step()
+        step(each)
+    assert (watch.steps, watch.least) == (2, pytest.approx(0.045))

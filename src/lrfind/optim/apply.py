@@ -92,11 +92,12 @@ def apply_rate(
         for name in RATES
         if name in group
     ]
-    for group, name, rate in changed:  # only now: groups may share a tensor
+    defaults = [lr, *(change.factor * float(item.defaults.get("lr") or 0.0) for item in each[1:])]
+    for group, name, rate in changed:  # only now: groups, and the defaults, may share a tensor
         write(group, rate, name)
-    for item in each:
-        if item is each[0] or item.defaults.get("lr"):
-            item.defaults["lr"] = lr if item is each[0] else item.defaults["lr"] * change.factor
+    for item, default in zip(each, defaults, strict=True):
+        if default:
+            item.defaults["lr"] = default
         _begin_again(driving([item], schedulers))
     noted = [item for driver in schedulers for item in (with_inner([driver]) if is_known(driver) else [driver])]
     for item in (item for item in noted if "_last_lr" in vars(item)):  # _last_lr repeats the groups' rates
