@@ -176,8 +176,6 @@ class AppliedRate(Stepping):
         self._first, self._is_within, self.has_begun = places[self.ratios.index(1.0)], False, False
         self._followers: list[Follower] = []
         self._follow()
-        for each in self._followers:
-            each.settle()
         self._suspects = suspects
         now = [len(each.param_groups) for each in self.optimizers]
         self.groups = list(groups) if len(groups) == len(now) else now
