@@ -223,6 +223,7 @@ def test_whoever_looks_at_a_followed_scheduler_sees_its_optimizer(make):
     assert scheduler.optimizer == optimizer
     assert isinstance(scheduler.optimizer, torch.optim.Adam)
     assert scheduler.optimizer.state_dict() == optimizer.state_dict()
+    assert copy.deepcopy(scheduler.optimizer.param_groups)[0]["lr"] == 0.02
     for copied in (copy.deepcopy((optimizer, scheduler)), pickle.loads(pickle.dumps((optimizer, scheduler)))):
         assert copied[1].optimizer is copied[0]
     watch.remove()
