@@ -141,8 +141,8 @@ class Kept:
         things = [each for each, _ in self._found.values()]
         self._note_memory(state, data)
         self._notes += notes_of([os.environ, *things])
-        wrappers = set(map(id, instances(state, DistributedDataParallel)))
-        self._wrappers = [(vars(it), kept) for _, it, kept in self._notes if id(it) in wrappers]
+        wrappers = {id(vars(each)) for each in instances(state, DistributedDataParallel)}
+        self._wrappers = [(it, kept) for _, it, kept in self._notes if id(it) in wrappers]
 
     def _prepare(self) -> bool:
         """Bring the found objects into the form that is noted; say whether the walk must be repeated."""

@@ -13,9 +13,10 @@ import random
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, MemberDescriptorType, ModuleType, TracebackType
 from typing import Any, TypeVar
@@ -55,7 +56,7 @@ _CLOSED_MODULES = (
 _OPENED = (
     *(f"torch.distributed.fsdp._fully_shard._fsdp_{each}." for each in ("state", "param_group", "param")),
     *(f"threading.{each}." for each in ("Event", "Semaphore", "BoundedSemaphore")),
-    *("asyncio.queues.", "rich.progress.Progress.", "rich.progress.Task."),
+    *("asyncio.queues.", "rich.progress.Progress.", "rich.progress.Task.", "torch._library.custom_ops."),
 )
 """Exceptions: what FSDP2 keeps beside a module, to match the hooks of its first run; and plain counters."""
 
@@ -92,11 +93,22 @@ def attributes_of(each: Any) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def in_script(each: torch.jit.ScriptModule) -> dict[str, Any]:
+    """Return the attributes that a scripted or traced module keeps in C++, its weights among them."""
+    return {name: each._c.getattr(name) for name in each._concrete_type.get_attributes()}
+
+
 @once_for_each
 def slots_of(kind: type) -> list[str]:
     """Return the names of the slots that a class defines in Python."""
     written = [vars(owner) for owner in kind.__mro__ if "__slots__" in vars(owner)]
     return [name for names in written for name, slot in names.items() if type(slot) is MemberDescriptorType]
+
+
+def names_of(function: FunctionType) -> tuple[str, ...]:
+    """Return the global and module names that a user's function mentions; none for a library's function."""
+    given = function.__globals__
+    return _names_in(function.__code__) if is_of_user_by(given.get("__name__"), given.get("__file__")) else ()
 
 
 @once_for_each
@@ -105,10 +117,20 @@ def _names_in(code: CodeType) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*code.co_names, *inner)))
 
 
-def names_of(function: FunctionType) -> tuple[str, ...]:
-    """Return the global and module names that a user's function mentions; none for a library's function."""
-    given = function.__globals__
-    return _names_in(function.__code__) if is_of_user_by(given.get("__name__"), given.get("__file__")) else ()
+def modules_of(function: FunctionType) -> Iterator[ModuleType | None]:
+    """Yield what a user's function imports when it is called, also relative to its package, and modules named in it."""
+    if not (names := names_of(function)):
+        return
+    package = function.__globals__.get("__package__") or ""
+    parents = [f"{parent}." for parent in accumulate(package.split("."), "{}.{}".format)] if package else []
+    for name in (*names, *_strings_in(function.__code__)):
+        yield from (sys.modules.get(parent + name) for parent in ("", *parents))
+
+
+@once_for_each
+def _strings_in(code: CodeType) -> tuple[str, ...]:
+    inner = (string for each in code.co_consts if isinstance(each, CodeType) for string in _strings_in(each))
+    return (*(each.strip(".") for each in code.co_consts if isinstance(each, str)), *inner)
 
 
 @once_for_each
