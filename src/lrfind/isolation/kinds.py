@@ -7,19 +7,23 @@ compilers, process groups. Subclasses that the user wrote are entered, whatever 
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import random
+import re
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, MemberDescriptorType, ModuleType, TracebackType
 from typing import Any, TypeVar
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler
@@ -63,14 +67,14 @@ _OPENED = (
 T = TypeVar("T")
 
 
-def once_for_each(function: Callable[[Any], T]) -> Callable[[Any], T]:
-    """Cache a function of a type or code object by ``id``, since hashing may be slow or forbidden."""
+def once_for_each(function: Callable[..., T]) -> Callable[..., T]:
+    """Cache a function of a type or code object by its ``id``, since hashing may be slow or forbidden."""
     answers: dict[int, tuple[Any, T]] = {}
 
-    def answer(it: Any) -> T:
+    def answer(it: Any, *more: Any) -> T:
         known = answers.get(id(it))
         if known is None:
-            known = answers[id(it)] = it, function(it)
+            known = answers[id(it)] = it, function(it, *more)
         return known[1]
 
     return answer
@@ -117,20 +121,21 @@ def _names_in(code: CodeType) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*code.co_names, *inner)))
 
 
-def modules_of(function: FunctionType) -> Iterator[ModuleType | None]:
-    """Yield what a user's function imports when it is called, also relative to its package, and modules named in it."""
-    if not (names := names_of(function)):
-        return
-    package = function.__globals__.get("__package__") or ""
-    parents = [f"{parent}." for parent in accumulate(package.split("."), "{}.{}".format)] if package else []
-    for name in (*names, *_strings_in(function.__code__)):
-        yield from (sys.modules.get(parent + name) for parent in ("", *parents))
+def modules_of(function: FunctionType) -> list[ModuleType]:
+    """Return the modules that a user's function mentions or imports when it is called, or whose names are in it."""
+    if not names_of(function):
+        return []
+    named = _module_names(function.__code__, function.__globals__.get("__package__") or "")
+    return [sys.modules[name] for name in sorted(sys.modules.keys() & named)]
 
 
 @once_for_each
-def _strings_in(code: CodeType) -> tuple[str, ...]:
-    inner = (string for each in code.co_consts if isinstance(each, CodeType) for string in _strings_in(each))
-    return (*(each.strip(".") for each in code.co_consts if isinstance(each, str)), *inner)
+def _module_names(code: CodeType, package: str) -> frozenset[str]:
+    """Return what may be names of modules in code, as they are and as relative to its package and to those above."""
+    inner = (name for each in code.co_consts if isinstance(each, CodeType) for name in _module_names(each, package))
+    names = (*code.co_names, *(each.strip(".") for each in code.co_consts if isinstance(each, str)))
+    parents = accumulate(package.split("."), "{}.{}".format)
+    return frozenset((*names, *(f"{parent}.{name}" for parent in parents for name in names), *inner))
 
 
 @once_for_each
@@ -149,13 +154,29 @@ def is_of_user_by(name: str | None, file: str | None) -> bool:
         return False
     if file is None or first == "lrfind":
         return first not in ("lrfind", *sys.builtin_module_names) and not first.startswith("_frozen")
-    return not any(Path(file).is_relative_to(folder) for folder in _libraries())
+    return first in _installed_from_folders() or not any(Path(file).is_relative_to(folder) for folder in _libraries())
 
 
 @cache
-def _libraries() -> frozenset[str]:
+def _libraries() -> frozenset[Path]:
     named = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    return frozenset((*named, *(path for path in sys.path if path.endswith(("site-packages", "dist-packages")))))
+    others = (path for path in sys.path if path.endswith(("site-packages", "dist-packages")))
+    return frozenset(map(Path, (*named, *others)))
+
+
+@cache
+def _installed_from_folders() -> frozenset[str]:
+    """Return the packages of the user's that ``pip install .`` has put among the libraries: its folder is still there.
+
+    Source: https://packaging.python.org/specifications/direct-url/.
+    """
+    names = set()
+    for told in (file for folder in _libraries() for file in folder.glob("*.dist-info/direct_url.json")):
+        origin = json.loads(told.read_text(encoding="utf-8"))
+        if "dir_info" in origin and Path(url2pathname(urlparse(origin["url"]).path)).exists():
+            installed = told.with_name("RECORD").read_text(encoding="utf-8").splitlines()
+            names |= {re.split("[,/]", line)[0].removesuffix(".py") for line in installed}
+    return frozenset(names)
 
 
 @once_for_each

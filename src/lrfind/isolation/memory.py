@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from lrfind.isolation.notes import Note, Rule, do_nothing
 from lrfind.isolation.reach import Found, hooks_of, inner_tensors, instances, is_leaf
 
-SHARE = 0.05
+SHARE = 0.02
 """Of memory that hardly ever moves, the smallest blocks are copied, up to this share of the whole ..."""
 LEAST = {"model": 1 << 62, "frozen": 1 << 20, "beside": 1 << 30, "data": 1 << 26}
 """... or up to this many bytes, if that is more."""

@@ -97,10 +97,8 @@ def do_nothing(*_: Any) -> None:
     """Put nothing back; the final check finds what has moved."""
 
 
-# What is bound to names: attributes, slots, globals.
-
-
 def _bound(get: Callable[[Any], dict[str, Any] | None], bind: Callable[[Any, str, Any], None]) -> Rule:
+    """Return a rule for what is bound to names."""
 
     def put_back(it: Any, kept: dict[str, Any]) -> None:
         now = get(it) or {}
@@ -152,12 +150,10 @@ def _bind_global(it: FunctionType, name: str, value: Any) -> None:
 def _is_same(now: Any, then: Any) -> bool:
     """Compare dictionaries and lists by the identity and order of their elements, all else by equality."""
     if type(then) is dict:
-        if len(now) != len(then):
-            return False
-        return not then or (all(map(is_, now, then)) and all(map(is_, now.values(), then.values())))
+        return len(now) == len(then) and all(map(is_, now, then)) and all(map(is_, now.values(), then.values()))
     if type(then) is list:
         return len(now) == len(then) and all(map(is_, now, then))
-    return bool(now == then)
+    return _is_equal(now, then)
 
 
 def _items(it: dict[Any, Any]) -> dict[Any, Any]:
@@ -169,6 +165,8 @@ def _items(it: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _same_items(it: dict[Any, Any], kept: dict[Any, Any]) -> bool:
+    if not kept or not it:
+        return dict.__len__(it) == len(kept)
     return _is_same(it if type(it) in (dict, OrderedDict) else _items(it), kept)
 
 
@@ -275,10 +273,7 @@ _NAMES: tuple[tuple[Any, tuple[str, ...]], ...] = (
 _STATE = Rule(_state, _put_state, lambda it, kept: _is_equal(_state(it), kept))
 _IN_SCRIPT = Rule(kinds.in_script, _put_in_script, lambda it, kept: _is_equal(kinds.in_script(it), kept))
 _RULES: tuple[tuple[Any, Rule], ...] = (
-    (
-        torch.Generator,
-        Rule(torch.Generator.get_state, torch.Generator.set_state, lambda it, kept: torch.equal(it.get_state(), kept)),
-    ),
+    (torch.Generator, Rule(torch.Generator.get_state, torch.Generator.set_state)),
     ((random.Random, np.random.RandomState, io.BytesIO, io.StringIO), _STATE),
     ((bytearray, array, ctypes._SimpleCData.__mro__[1]), Rule(_bytes, _put_bytes)),
     (_MANAGERS.DictProxy, _proxy(lambda it, kept: (it.clear(), it.update(kept)))),

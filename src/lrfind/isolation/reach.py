@@ -51,21 +51,22 @@ def reach(roots: Iterable[Any], known: Container[int] = (), later: list[Any] | N
 
     Objects whose ``id`` is in ``known`` are not entered; if ``later`` is given, data is appended to it, not entered.
     """
-    found, unentered = Found(), Found()
+    found, unentered, atoms = Found(), Found(), kinds.ATOMS
     open_: deque[tuple[Any, Any]] = deque((root, None) for root in roots)
     while open_:
         each, holder = open_.popleft()
-        key, kind = id(each), type(each)
-        if key in found or key in known or id(kind) in kinds.ATOMS:
+        key = id(each)
+        if key in found or key in known or id(type(each)) in atoms:
             continue
-        if later is not None and is_kind(kind, kinds.DATA):
+        parts_of, is_data, is_container = _about(type(each))
+        if is_data and later is not None:
             later.append(each)
             continue
         found[key] = each, holder
-        for part in _parts_of(kind)(each):
-            if id(type(part)) not in kinds.ATOMS and id(part) not in found:
+        for part in parts_of(each):
+            if id(type(part)) not in atoms and id(part) not in found:
                 open_.append((part, each))
-        if is_kind(kind, _CONTAINERS) and len(each) > MOST:
+        if is_container and len(each) > MOST:
             unentered.update((id(inner), (inner, outer)) for inner, outer in _containers_within(each))
     return Found({**unentered, **found}) if unentered else found
 
@@ -99,6 +100,11 @@ def _named_parts(holder: Any) -> Iterable[tuple[Any, Any]]:
 
 
 @kinds.once_for_each
+def _about(kind: Any) -> tuple[Callable[[Any], Iterable[Any]], bool, bool]:
+    """Return what gives the parts of a type's objects, and whether they are data, and containers."""
+    return _parts_of(kind), is_kind(kind, kinds.DATA), is_kind(kind, _CONTAINERS)
+
+
 def _parts_of(kind: Any) -> Callable[[Any], Iterable[Any]]:
     if kinds.is_closed(kind):
         return lambda each: ()
