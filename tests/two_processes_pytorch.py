@@ -421,6 +421,38 @@ def late_to_search(rank):
     return {"lr": by_loss(strategy="range")(*parts, None).lr, "moved": [], "differs": []}
 
 
+def late_to_average(rank):
+    """One rank calls find 8 s after the other, and no type says that they train together."""
+    time.sleep(8.0 * rank)
+    return averaging(rank)
+
+
+def too_late_to_average(rank):
+    """One rank has searched alone, and trains, as the other one calls find; only then do steps communicate."""
+    lrfind.rank_store.GRACE = 0.5
+    group, averages = dist.new_group([0, 1]), rank == 1
+
+    def body(model, optimizer, batch):
+        optimizer.zero_grad()
+        loss = F.mse_loss(model(batch[0]), batch[1])
+        loss.backward()
+        if averages:
+            average(group, (part.grad for part in model.parameters()))
+        optimizer.step()
+        return loss.detach()
+
+    parts, said = prepared(network, rank, "fresh"), None
+    time.sleep(6.0 * rank)
+    try:
+        lr = by_step(strategy="range")(*parts, body).lr
+    except lrfind.BadInputError as error:
+        lr, said = None, str(error)
+    averages = rank == 0
+    for batch in itertools.islice(parts[2], 1 - rank):
+        body(*parts[:2], batch)
+    return {"lr": lr, "said": said, "moved": [], "differs": []}
+
+
 def searched(make, when="fresh", find=None, **about):
     return lambda rank: beside(make, rank, when, find or by_loss(), **about)
 
@@ -460,6 +492,8 @@ CASES = {
     "ddp strategies fail": differing({"strategy": "range"}, {"strategy": "auto"}),
     "lbfgs": lbfgs,
     "one begins late": late_to_search,
+    "one begins to average late": late_to_average,
+    "one has searched alone": too_late_to_average,
     "both fail in backward": failing((0, 1), "backward", 10),
     "both fail at once": failing((0, 1), "loss", 0),
     "both fail later": failing((0, 1), "loss", 30),

@@ -75,10 +75,15 @@ class Ranks:
 
         Raises:
             RestartSearchError: If the step has talked to other processes: averages gradients by itself, say.
+            BadInputError: If one of these does not search.
         """
-        if self._alone is not None and (group := self._alone.joined()) is not None:
-            self._alone.end()
-            self._alone, self._failure = None, Failure(group)
+        if self._may_join and self._alone is not None and (group := self._alone.joined()) is not None:
+            if missing := self._alone.missing(group):
+                raise BadInputError(
+                    f"a step of the search communicates with rank {missing[0]}, which does not search, or has searched "
+                    f"alone before this rank began; call find on all ranks, and put dist.barrier() before it."
+                )
+            self._failure = Failure(group)
             self._group, self.size, self._may_join, self.is_late = group, dist.get_world_size(group), False, False
             raise RestartSearchError
         given = self._gathered(loss, math.nan if rate is None else rate)
@@ -131,7 +136,8 @@ class Ranks:
 
     def _await_others(self) -> None:
         """Begin anew where another rank, whose search goes on, waits for this one to communicate."""
-        was_late, self.is_late = self.is_late, self._alone is not None and self._alone.is_awaited()
+        was_late = self.is_late
+        self.is_late = self._may_join and self._alone is not None and self._alone.is_awaited()
         if was_late or self.is_late:
             raise RestartSearchError
 
