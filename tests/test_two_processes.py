@@ -146,9 +146,10 @@ def test_a_rank_that_waits_for_one_that_has_not_called_find_says_so():
 
 
 def test_a_rank_whose_step_communicates_with_one_that_does_not_search_says_so():
-    first, second = results("pytorch", "one has searched alone")
-    assert (first["said"], second["lr"]) == (None, None)
-    assert "communicates with rank 0, which does not search" in second["said"]
+    first, second = results("pytorch", "one begins too late and fails")
+    assert first["lr"]
+    assert second["said"][0] == "BadInputError"
+    assert "communicates with rank 0, which does not search" in second["said"][1]
 
 
 def test_ranks_that_search_each_for_itself_are_told():

@@ -441,16 +441,15 @@ def too_late_to_average(rank):
         optimizer.step()
         return loss.detach()
 
-    parts, said = prepared(network, rank, "fresh"), None
+    parts = prepared(network, rank, "fresh")
     time.sleep(6.0 * rank)
     try:
         lr = by_step(strategy="range")(*parts, body).lr
     except lrfind.BadInputError as error:
-        lr, said = None, str(error)
-    averages = rank == 0
-    for batch in itertools.islice(parts[2], 1 - rank):
-        body(*parts[:2], batch)
-    return {"lr": lr, "said": said, "moved": [], "differs": []}
+        return {"said": [type(error).__name__, str(error)], "moved": []}
+    averages = True
+    body(*parts[:2], next(iter(parts[2])))
+    return {"lr": lr, "moved": [], "differs": []}
 
 
 def searched(make, when="fresh", find=None, **about):
@@ -493,7 +492,7 @@ CASES = {
     "lbfgs": lbfgs,
     "one begins late": late_to_search,
     "one begins to average late": late_to_average,
-    "one has searched alone": too_late_to_average,
+    "one begins too late and fails": too_late_to_average,
     "both fail in backward": failing((0, 1), "backward", 10),
     "both fail at once": failing((0, 1), "loss", 0),
     "both fail later": failing((0, 1), "loss", 30),

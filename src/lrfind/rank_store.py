@@ -144,22 +144,21 @@ class Alone(_Listener):
         self._tell()
         seen = {rank: ("", 0.0) for rank in range(dist.get_world_size()) if rank != self._rank}  # the line, since when
         beside = set()
-        with suppress(RuntimeError):  # the store is gone with the rank that kept it
-            while seen:
-                for rank, (before, since) in list(seen.items()):
-                    line, now = self._line_of(rank), time.monotonic()
-                    state, *members = line.split()
-                    if state == "joins" and str(self._rank) in members:
-                        self._state = "alone"
-                        self._tell()
-                        return True
-                    if state == "alone":
-                        beside.add(rank)
-                    seen[rank] = (before, since) if line == before else (line, now)
-                    limit = {"absent": self._begun + GRACE, "alone": seen[rank][1] + STUCK}  # its process may be gone
-                    if now > limit.get(state, 0.0):
-                        del seen[rank]
-                time.sleep(POLL / 10)
+        while seen:
+            for rank, (before, since) in list(seen.items()):
+                line, now = self._line_of(rank), time.monotonic()
+                state, *members = line.split()
+                if state == "joins" and str(self._rank) in members:
+                    self._state = "alone"
+                    self._tell()
+                    return True
+                if state == "alone":
+                    beside.add(rank)
+                seen[rank] = (before, since) if line == before else (line, now)
+                limit = {"absent": self._begun + GRACE, "alone": seen[rank][1] + STUCK}  # its process may be gone
+                if now > limit.get(state, 0.0):
+                    del seen[rank]
+            time.sleep(POLL / 10)
         if beside:
             ranks = ", ".join(map(str, sorted({*beside, self._rank})))
             self._warn(
@@ -170,7 +169,10 @@ class Alone(_Listener):
 
     def _line_of(self, rank: int) -> str:
         key = f"lrfind/alone/{rank}"
-        return self._store.get(key).decode() if self._store.check([key]) else "absent"
+        with suppress(RuntimeError):  # the store is gone with the rank that kept it
+            if self._store.check([key]):
+                return self._store.get(key).decode()
+        return "absent"
 
     def _tell(self) -> None:
         self._beat += 1
