@@ -35,15 +35,8 @@ GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, rando
 
 are_kept = ContextVar("are_kept", default=False)
 """Whether an outer ``generators_kept`` puts the global generators back: noting NumPy's is slow."""
-
-
-_READS: dict[type, str] = {
-    queue.Queue: "get",
-    multiprocessing.queues.Queue: "get",
-    multiprocessing.queues.SimpleQueue: "get",
-    multiprocessing.connection.Connection: "recv",
-}
-"""What passes objects between threads or processes, and the method that takes them."""
+_PIPES = (multiprocessing.queues.Queue, multiprocessing.queues.SimpleQueue, multiprocessing.connection.Connection)
+"""What passes objects between processes."""
 
 
 def global_state() -> list[Any]:
@@ -78,22 +71,18 @@ def _of_other_threads() -> Iterator[Any]:
 @contextmanager
 def reading_refused(found: Found, shared: list[tuple[Any, str]]) -> Iterator[None]:
     """Forbid this thread to take from queues and pipes that other threads (``shared``) and processes fill."""
-    by_threads = [(each, name) for each, name in shared if isinstance(each, queue.Queue)]
-    by_processes = [each for each in instances(found, tuple(_READS)) if not isinstance(each, queue.Queue)]
-    filled = []
-    for each, name in (*by_threads, *((each, path_to(each, found)) for each in by_processes)):
-        method = next(method for kind, method in _READS.items() if isinstance(each, kind))
-        message = (
-            f"training takes from {name}, a {type(each).__name__} that another thread or process fills: a search "
-            f"would use up what is in it; pass a step that reads a list of the same batches to the search."
-        )
-        setattr(each, method, partial(_read, getattr(each, method), threading.get_ident(), message))
-        filled.append((each, method))
-    try:
+    filled = [(each, name) for each, name in shared if isinstance(each, queue.Queue)]
+    filled += [(each, path_to(each, found)) for each in instances(found, _PIPES)]
+    with ExitStack() as stack:
+        for each, name in filled:
+            method = "recv" if isinstance(each, multiprocessing.connection.Connection) else "get"
+            message = (
+                f"training takes from {name}, a {type(each).__name__} that another thread or process fills: a search "
+                f"would use up what is in it; pass a step that reads a list of the same batches to the search."
+            )
+            setattr(each, method, partial(_read, getattr(each, method), threading.get_ident(), message))
+            stack.callback(vars(each).pop, method, None)
         yield
-    finally:
-        for each, method in filled:
-            vars(each).pop(method, None)
 
 
 def _read(read: Callable[..., Any], thread: int, message: str, *args: Any, **kwargs: Any) -> Any:
