@@ -142,18 +142,18 @@ class Kept:
 
     def _note(self, state: Found, data: Found) -> None:
         """Note what was found, the memory of tensors and arrays first."""
-        found = Found({**data, **state})
-        things = [each for each, _ in found.values()]
+        things = [each for some in (data, state) for each, _ in some.values()]
         for holder, note in notes_of_memory(state, data):
             self._notes.append(note)
-            found.setdefault(id(note[1]), (note[1], holder))
+            self._found.setdefault(id(note[1]), (note[1], holder))
         self._notes += notes_of(things)
-        self._found = Found({**found, **self._found})
 
     def _note_module(self, module: ModuleType) -> None:
         """Note a module that a probe imports first, and what only it reaches."""
         with process.undisturbed():
-            self._note(reach([module], {*map(id, self._skip), *self._found}), Found())
+            reached = reach([module], {*map(id, self._skip), *self._found})
+            self._found = Found({**reached, **self._found})
+            self._note(reached, Found())
 
     def _give_stand_ins(self) -> None:
         """Put stand-ins where training keeps iterators; the notes put the iterators back."""

@@ -121,12 +121,13 @@ def _names_in(code: CodeType) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*code.co_names, *inner)))
 
 
-def modules_of(function: FunctionType) -> list[ModuleType]:
-    """Return the modules that a user's function mentions or imports when it is called, or whose names are in it."""
-    if not names_of(function):
+def mentioned(function: FunctionType) -> list[Any]:
+    """Return the globals that a user's function mentions, and the modules that it imports or names in a string."""
+    if not (names := names_of(function)):
         return []
-    named = _module_names(function.__code__, function.__globals__.get("__package__") or "")
-    return [sys.modules[name] for name in sorted(sys.modules.keys() & named)]
+    given = function.__globals__
+    modules = sys.modules.keys() & _module_names(function.__code__, given.get("__package__") or "")
+    return [*map(given.get, names), *map(sys.modules.get, sorted(modules))]
 
 
 @once_for_each

@@ -63,11 +63,12 @@ def reach(roots: Iterable[Any], known: Container[int] = (), later: list[Any] | N
             later.append(each)
             continue
         found[key] = each, holder
+        if is_container and len(each) > MOST:
+            parts_of = _beside_elements
+            unentered.update((id(inner), (inner, outer)) for inner, outer in _containers_within(each))
         for part in parts_of(each):
             if id(type(part)) not in atoms and id(part) not in found:
                 open_.append((part, each))
-        if is_container and len(each) > MOST:
-            unentered.update((id(inner), (inner, outer)) for inner, outer in _containers_within(each))
     return Found({**unentered, **found}) if unentered else found
 
 
@@ -111,10 +112,7 @@ def _parts_of(kind: Any) -> Callable[[Any], Iterable[Any]]:
     for some, parts in _PARTS:
         if is_kind(kind, some):
             return parts
-    refers_to = _of_object if kind.__dictoffset__ else gc.get_referents
-    if is_kind(kind, _CONTAINERS):
-        return lambda each: refers_to(each) if len(each) <= MOST else _beside_elements(each)
-    return refers_to
+    return _of_object if kind.__dictoffset__ else gc.get_referents
 
 
 def _of_object(each: Any) -> Iterable[Any]:
@@ -199,7 +197,7 @@ def _of_logger(each: Any) -> Iterable[Any]:
 
 def _of_function(each: FunctionType) -> Iterable[Any]:
     given = each.__closure__ or (), each.__defaults__ or (), [each.__kwdefaults__, vars(each)]
-    return chain(*given, map(each.__globals__.get, kinds.names_of(each)), kinds.modules_of(each))
+    return chain(*given, kinds.mentioned(each))
 
 
 _CONTAINERS = (dict, list, tuple, set, frozenset, deque)
