@@ -46,11 +46,6 @@ class Ranks:
         self._model: nn.Module | None = None
 
     @property
-    def is_alone(self) -> bool:
-        """Whether this is one process, and stays it: there is nobody else to talk to."""
-        return self.size == 1 and not self._may_join
-
-    @property
     def is_first(self) -> bool:
         """Whether this is the first of them: it proposes, and keeps what has run."""
         return self.size == 1 or dist.get_rank(self._group) == 0
@@ -77,6 +72,8 @@ class Ranks:
             RestartSearchError: If the step has talked to other processes: averages gradients by itself, say.
             BadInputError: If one of these does not search.
         """
+        if self.size == 1 and not self._may_join:
+            return loss, rate
         if self._may_join and self._alone is not None and (group := self._alone.joined()) is not None:
             if missing := self._alone.missing(group):
                 raise BadInputError(
@@ -93,10 +90,6 @@ class Ranks:
     def mean(self, number: float) -> float:
         """Return the mean of what each rank gives; NaN where one is."""
         return sum(number for (number,) in self._gathered(number)) / self.size
-
-    def all_true(self, is_true: bool) -> bool:
-        """Say whether something is true on every rank."""
-        return self.mean(float(is_true)) == 1.0
 
     def told(self, work: Callable[[], T]) -> T:
         """Return what the first rank works out, on every rank; or raise what it raises."""

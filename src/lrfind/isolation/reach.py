@@ -11,7 +11,7 @@ import gc
 import logging
 import threading
 import weakref
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
@@ -38,12 +38,10 @@ class Found(dict[int, tuple[Any, Any]]):
     @cached_property
     def by_type(self) -> list[tuple[type, list[Any]]]:
         """The objects, grouped by type."""
-        grouped: dict[int, tuple[type, list[Any]]] = {}
+        grouped = defaultdict[int, list[Any]](list)
         for each, _ in self.values():
-            if (kind := id(type(each))) not in grouped:
-                grouped[kind] = type(each), []
-            grouped[kind][1].append(each)
-        return list(grouped.values())
+            grouped[id(type(each))].append(each)
+        return [(type(some[0]), some) for some in grouped.values()]
 
 
 def reach(roots: Iterable[Any], known: Container[int] = (), later: list[Any] | None = None) -> Found:
