@@ -25,8 +25,6 @@ from lrfind.isolation.memory import notes_of_memory
 from lrfind.isolation.notes import Note, moved, notes_of, put_back
 from lrfind.isolation.reach import Found, instances, is_leaf, path_to, reach
 
-_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
-
 _FILLED = (dict, list, set, tuple, frozenset, np.ndarray)
 """Types of noted values that can hold other objects."""
 
@@ -46,7 +44,6 @@ class Kept:
         self._found = Found()
         self._notes: list[Note] = []
         self._shared: list[tuple[Any, str]] = []
-        self._sharded: list[Any] = []
         self._wrappers: list[tuple[Any, Any]] = []
         self._open = ExitStack()
 
@@ -102,8 +99,7 @@ class Kept:
                 self._put_back()
 
     def _put_back(self) -> None:
-        for each in self._sharded:
-            each.reshard()
+        _reshard(self._found)
         self._go_on()
         put_back(self._notes)
 
@@ -132,13 +128,11 @@ class Kept:
         found = self._found
         self._shared = [(each, path_to(each, found)) for each in process.shared_with_threads(found)]
         self._skip += [each for each, _ in self._shared]
-        self._sharded = instances(found, _sharded_kinds())
-        for each in self._sharded:
-            each.reshard()
+        is_sharded = _reshard(found)
         has_graphs = "torch._inductor.cudagraph_trees" in sys.modules
         if has_graphs:
             _move_gradients_out_of_graphs(found)
-        return bool(self._shared or self._sharded or has_graphs)
+        return bool(self._shared or is_sharded or has_graphs)
 
     def _note(self, state: Found, data: Found) -> None:
         """Note what was found, the memory of tensors and arrays first."""
@@ -190,11 +184,11 @@ def _exchanged(kept: Any, given: dict[int, Any], kinds: Any = (tuple, frozenset)
 
 def _stop_watching(optimizer: Any) -> None:
     """Remove the hooks that watch the rate in training, until the notes put them back."""
-    for hooks in (getattr(optimizer, name, {}) for name in _HOOKS):
-        for key in [
-            key for key, hook in hooks.items() if getattr(getattr(hook, "__self__", None), "watches_only", False)
-        ]:
-            del hooks[key]
+    for name in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"):
+        hooks = getattr(optimizer, name, {})
+        for key, hook in list(hooks.items()):
+            if getattr(getattr(hook, "__self__", None), "watches_only", False):
+                del hooks[key]
 
 
 def _move_gradients_out_of_graphs(state: Found) -> None:
@@ -204,6 +198,10 @@ def _move_gradients_out_of_graphs(state: Found) -> None:
             weight.grad = weight.grad.clone()
 
 
-def _sharded_kinds() -> tuple[type, ...]:
+def _reshard(found: Found) -> bool:
+    """Let modules of FSDP2 give back the weights that they have gathered; say whether there are any."""
     kind = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)
-    return () if kind is None else (kind,)
+    sharded = [] if kind is None else instances(found, kind)
+    for each in sharded:
+        each.reshard()
+    return bool(sharded)
