@@ -1382,13 +1382,22 @@ def test_a_compressed_sparse_tensor_is_put_back():
     assert matrix.values().tolist() == [1.0] * 4
 
 
-def test_large_data_that_is_written_to_is_named():
-    seen = np.zeros((LEAST["data"] + 8) // 8)
+def add(seen):
+    seen[5] += 1
+
+
+def exchange(seen):
+    seen[[5, -5]] = seen[[-5, 5]]
+
+
+@pytest.mark.parametrize("move", [add, exchange])
+def test_large_data_that_is_written_to_is_named(move):
+    seen = np.arange((LEAST["data"] + 8) // 8)
     data = TensorDataset(torch.ones(4))
     data.seen = seen
 
     def write():
-        seen[5] += 1
+        move(seen)
 
     with pytest.raises(NotPutBackError, match=r"the search moved .*seen and could not put it back"):
         probed(write, data)

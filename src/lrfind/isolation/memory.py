@@ -26,7 +26,7 @@ SHARE = 0.02
 LEAST = {"model": 1 << 62, "frozen": 1 << 20, "beside": 1 << 30, "data": 1 << 26}
 """... or up to this many bytes, if that is more."""
 SAMPLE, READ = 4096, 1 << 33
-"""Watched memory: how many words are compared, and up to how many bytes the sum of all words is."""
+"""Watched memory: how many words are compared, and up to how many bytes the sums of all words are."""
 
 _MEMORY = (torch.Tensor, torch.UntypedStorage, np.ndarray, mmap)
 
@@ -134,9 +134,12 @@ def _put_values(now: torch.Tensor, then: torch.Tensor) -> None:
     now.copy_(then)
 
 
-def _digest(values: torch.Tensor) -> tuple[float, list[int]]:
-    total = values.sum().item() if values.nbytes <= READ else 0
-    return total, values[:: max(1, values.numel() // SAMPLE)].tolist()
+def _digest(values: torch.Tensor) -> list[int]:
+    """Return a sample of words, and the sums of as many parts: of one sum, exchanged rows would be no change."""
+    size = max(1, values.numel() // SAMPLE)
+    end = values.numel() // size * size
+    sums = [*values[:end].view(-1, size).sum(1).tolist(), values[end:].sum().item()] if values.nbytes <= READ else []
+    return [*values[::size].tolist(), *sums]
 
 
 def _tensor(it: torch.Tensor) -> tuple[Any, ...]:
