@@ -1,6 +1,7 @@
 """In a process of its own, where nothing has been imported, drawn or searched before, a search moves nothing either."""
 
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -144,3 +145,46 @@ def test_training_after_the_first_search_of_a_process_equals_training_without(na
     plain = output(name, "plain", folder)
     assert output(name, how, folder) == plain
     assert plain[-1] == "12 losses"
+
+
+INSTALLED = """
+import torch
+import mytraining
+import lrfind
+
+model = torch.nn.Linear(4, 1)
+batches = [(x, x.sum(1, keepdim=True)) for x in torch.randn(48, 4).split(8)]
+lrfind.find(model, torch.optim.Adam(model.parameters()), batches, mytraining.loss_fn, strategy="range", progress=False)
+print(mytraining.steps, mytraining.Meter.total)
+"""
+PACKAGE = """
+import torch
+steps = 0
+
+class Meter:
+    total = 0
+
+def loss_fn(model, batch):
+    global steps
+    steps += 1
+    Meter.total += 1
+    return torch.nn.functional.mse_loss(model(batch[0]), batch[1])
+"""
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_package_of_the_users_that_is_installed_is_put_back_if_its_folder_is_there(is_there, tmp_path):
+    """``pip install .`` puts it among the libraries, of which what an index gave is not entered."""
+    libraries, origin = tmp_path / "site-packages", tmp_path / "my project"
+    about = libraries / "mytraining-1.0.dist-info"
+    about.mkdir(parents=True)
+    origin.mkdir()
+    (libraries / "mytraining.py").write_text(PACKAGE)
+    (about / "RECORD").write_text("mytraining.py,,\nmytraining-1.0.dist-info/RECORD,,\n")
+    url = (origin if is_there else tmp_path / "elsewhere").as_uri()
+    (about / "direct_url.json").write_text(json.dumps({"dir_info": {}, "url": url}))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(libraries), *sys.path])}
+    command = [sys.executable, "-W", "ignore", "-c", INSTALLED]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout.split() == ["0", "0"]) == is_there

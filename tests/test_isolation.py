@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 import weakref
 from array import array
 from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict, deque
@@ -294,6 +295,12 @@ def sparse():
     return torch.eye(3).to_sparse()
 
 
+def nested():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # their API may change
+        return torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])
+
+
 def context_variable():
     made = ContextVar("made")
     made.set([0])
@@ -430,6 +437,8 @@ CONTAINERS = {
     "half precision": (lambda: torch.zeros(3, dtype=torch.bfloat16), lambda it: it.add_(1), bits),
     "complex": (lambda: torch.zeros(3, dtype=torch.complex64), lambda it: it.add_(1j), bits),
     "view": (view, lambda it: it.zero_(), bits),
+    "nested tensor": (nested, lambda it: it.unbind()[0].add_(1), lambda it: [each.tolist() for each in it.unbind()]),
+    "storage": (lambda: torch.zeros(3).untyped_storage(), lambda it: it.fill_(7), list),
     "sparse": (sparse, lambda it: it.mul_(3), lambda it: bits(it.to_dense())),
     "tensor of another size": (lambda: torch.ones(3), lambda it: it.resize_(9), bits),
     "tensor of other data": (lambda: nn.Parameter(torch.ones(3)), replaced, bits),
@@ -644,6 +653,90 @@ def step():
     finally:
         for name in names:
             sys.modules.pop(name, None)
+
+
+LATE_IMPORTS = {
+    "relative": "from . import counted",
+    "relative, by name": "from .counted import meter\n    counted = meter",
+    "relative to the parent": "from .. import above as counted",
+    "by a string": "counted = importlib.import_module('package.inner.counted')",
+    "by a relative string": "counted = importlib.import_module('.counted', __package__)",
+    "by a table": "counted = sys.modules['package.inner.counted']",
+}
+
+
+@pytest.mark.parametrize("way", LATE_IMPORTS)
+def test_a_module_that_is_there_and_imported_when_a_function_is_called_is_put_back(way, tmp_path, monkeypatch):
+    inner = tmp_path / "package" / "inner"
+    inner.mkdir(parents=True)
+    counted = "class Meter:\n    steps = 0\nsteps, meter = 0, Meter()\n"
+    for path in (inner.parent / "__init__.py", inner / "__init__.py"):
+        path.touch()
+    for path in (inner.parent / "above.py", inner / "counted.py"):
+        path.write_text(counted)
+    step = f"def step():\n    {LATE_IMPORTS[way]}\n    counted.steps += 1\n    return counted.steps\n"
+    (inner / "stepping.py").write_text(f"import importlib, sys\n{step}")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("package.above", "package.inner.counted"):
+        importlib.import_module(name)
+    step = importlib.import_module("package.inner.stepping").step
+    try:
+        with Kept((step,)) as kept, kept.probe(0):
+            assert [step(), step()] == [1, 2]
+        assert step() == 1
+    finally:
+        for name in [name for name in sys.modules if name.startswith("package")]:
+            del sys.modules[name]
+
+
+class Counted(nn.Module):
+    """Scripted, it keeps these in C++."""
+
+    count: int
+    seen: list[int]
+    mean: torch.Tensor
+
+    def __init__(self):
+        super().__init__()
+        self.count, self.seen, self.mean = 0, [1], torch.zeros(1)
+        self.layer = nn.BatchNorm1d(1)
+
+    def forward(self, x):
+        self.count += 1
+        self.seen.append(self.count)
+        self.mean = self.mean + 1
+        return self.layer(x) * self.count
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_what_a_scripted_module_keeps_in_cpp_is_put_back(is_loaded):
+    model = torch.jit.script(nn.Sequential(Counted(), Counted()))
+    if is_loaded:
+        file = BytesIO()
+        torch.jit.save(model, file)
+        file.seek(0)
+        model = torch.jit.load(file)
+
+    def look():
+        each = [(it.count, it.seen, it.mean.item()) for it in model.children()]
+        return each, [value.tolist() for value in model.state_dict().values()], model.training
+
+    before = look()
+    probed(lambda: (model(torch.randn(4, 1)), model.eval(), next(model.children()).mean.add_(1)), model)
+    assert look() == before
+
+
+def test_what_an_operator_of_the_users_moves_is_put_back():
+    seen = []
+
+    @torch.library.custom_op("lrfind_tests::counts", mutates_args=())
+    def counts(x: torch.Tensor) -> torch.Tensor:
+        seen.append(1)
+        return x + len(seen)
+
+    probed(lambda: counts(torch.ones(1)), lambda: counts(torch.ones(1)))
+    assert seen == []
 
 
 class TestModules:
@@ -1289,13 +1382,22 @@ def test_a_compressed_sparse_tensor_is_put_back():
     assert matrix.values().tolist() == [1.0] * 4
 
 
-def test_large_data_that_is_written_to_is_named():
-    seen = np.zeros((LEAST["data"] + 8) // 8)
+def add(seen):
+    seen[5] += 1
+
+
+def exchange(seen):
+    seen[[5, -5]] = seen[[-5, 5]]
+
+
+@pytest.mark.parametrize("move", [add, exchange])
+def test_large_data_that_is_written_to_is_named(move):
+    seen = np.arange((LEAST["data"] + 8) // 8)
     data = TensorDataset(torch.ones(4))
     data.seen = seen
 
     def write():
-        seen[5] += 1
+        move(seen)
 
     with pytest.raises(NotPutBackError, match=r"the search moved .*seen and could not put it back"):
         probed(write, data)

@@ -145,6 +145,19 @@ def test_a_rank_that_waits_for_one_that_has_not_called_find_says_so():
     assert "rank 1 has not begun this search" in launched("pytorch", False)["one begins late"][0]["said"]
 
 
+def test_a_rank_whose_step_communicates_with_one_that_does_not_search_says_so():
+    first, second = results("pytorch", "one begins too late and fails")
+    assert first["lr"]
+    assert second["said"][0] == "BadInputError"
+    assert "communicates with rank 0, which does not search" in second["said"][1]
+
+
+def test_ranks_that_search_each_for_itself_are_told():
+    results("pytorch", "each alone with a file")
+    said = [one["said"] for one in launched("pytorch", False)["each alone with a file"]]
+    assert "ranks 0, 1 search each for itself" in "".join(said)
+
+
 def assert_one_failed(group, case, failed, where):
     said = f"rank {failed} fails {where}"
     for rank, result in enumerate(results(group, case)):

@@ -54,6 +54,8 @@ def said_of(first, second):
         return "**not put back**"
     if "said" in one:
         return f"rank 0 raises `{one['said'][0]}`, rank 1 `{other['said'][0]}`; all put back"
+    if "said" in other:
+        return f"a rate on rank 0, rank 1 raises `{other['said'][0]}`; all put back"
     if one["differs"] or other["differs"]:
         return "**training differs**"
     if other["lr"] is None:

@@ -421,6 +421,37 @@ def late_to_search(rank):
     return {"lr": by_loss(strategy="range")(*parts, None).lr, "moved": [], "differs": []}
 
 
+def late_to_average(rank):
+    """One rank calls find 8 s after the other, and no type says that they train together."""
+    time.sleep(8.0 * rank)
+    return averaging(rank)
+
+
+def too_late_to_average(rank):
+    """One rank has searched alone, and trains, as the other one calls find; only then do steps communicate."""
+    lrfind.rank_store.GRACE = 0.5
+    group, averages = dist.new_group([0, 1]), rank == 1
+
+    def body(model, optimizer, batch):
+        optimizer.zero_grad()
+        loss = F.mse_loss(model(batch[0]), batch[1])
+        loss.backward()
+        if averages:
+            average(group, (part.grad for part in model.parameters()))
+        optimizer.step()
+        return loss.detach()
+
+    parts = prepared(network, rank, "fresh")
+    time.sleep(6.0 * rank)
+    try:
+        lr = by_step(strategy="range")(*parts, body).lr
+    except lrfind.BadInputError as error:
+        return {"said": [type(error).__name__, str(error)], "moved": []}
+    averages = True
+    body(*parts[:2], next(iter(parts[2])))
+    return {"lr": lr, "moved": [], "differs": []}
+
+
 def searched(make, when="fresh", find=None, **about):
     return lambda rank: beside(make, rank, when, find or by_loss(), **about)
 
@@ -460,6 +491,8 @@ CASES = {
     "ddp strategies fail": differing({"strategy": "range"}, {"strategy": "auto"}),
     "lbfgs": lbfgs,
     "one begins late": late_to_search,
+    "one begins to average late": late_to_average,
+    "one begins too late and fails": too_late_to_average,
     "both fail in backward": failing((0, 1), "backward", 10),
     "both fail at once": failing((0, 1), "loss", 0),
     "both fail later": failing((0, 1), "loss", 30),

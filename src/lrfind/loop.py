@@ -72,6 +72,7 @@ class Loop(ABC):
     def __enter__(self) -> Self:
         if self._depth == 0:
             with ExitStack() as stack:
+                stack.enter_context(self.ranks.together())
                 self.kept = stack.enter_context(self._begin(stack))
                 self._open = stack.pop_all()
         self._depth += 1

@@ -138,7 +138,6 @@ class PyTorchLoop(Loop):
         return to_schedule(self.drivers[0]) if self.drivers else None
 
     def _begin(self, stack: ExitStack) -> Kept:
-        stack.enter_context(self.ranks.together())
         twin = fresh(self.loader)
         stack.callback(end_workers, twin)
         self._twins = [twin]  # a list, so that each probe can replace an iterator by a copy

@@ -104,7 +104,7 @@ class Alone(_Listener):
     """Tells the others that this rank searches alone, or that a step of its search has communicated after all.
 
     Each rank has a line in the store, written anew at each poll: "alone", "waits" where it is done and waits for the
-    others, or "joins" and the ranks of its group.
+    others, "joins" and the ranks of its group, "joined" once it searches with these, or "ended".
     """
 
     def __init__(self) -> None:
@@ -118,11 +118,11 @@ class Alone(_Listener):
         while not self._ended.wait(POLL):
             self._tell()
 
-    def end(self) -> None:
-        """Tell the others that this search has ended, or that its ranks now know of each other."""
+    def end(self, state: str = "ended") -> None:
+        """Tell the others that this search has ended."""
         super().end()
-        with suppress(RuntimeError):
-            self._store.set(f"lrfind/alone/{self._rank}", "ended")
+        self._state = state
+        self._tell()
 
     def joined(self) -> Any:
         """Return the group that this rank has used a collective of, of several that of all; None where it has not."""
@@ -132,34 +132,51 @@ class Alone(_Listener):
         used = [group for group, count in now.items() if count != self._counts.get(group, 0)]
         return used[0] if len(used) == 1 else dist.group.WORLD
 
+    def missing(self, group: Any) -> list[int]:
+        """Tell the others that this rank searches with a group; return the ranks of it that do not search."""
+        self.end("joined")
+        lines = {rank: self._line_of(rank) for rank in dist.get_process_group_ranks(group) if rank != self._rank}
+        return [rank for rank, line in lines.items() if line.split()[0] in ("absent", "ended")]
+
     def is_awaited(self) -> bool:
         """Wait until no other rank searches alone; say whether one of them waits, in a collective, for this one."""
         self._state = "waits"  # so that two that wait do not wait for each other
         self._tell()
         seen = {rank: ("", 0.0) for rank in range(dist.get_world_size()) if rank != self._rank}  # the line, since when
-        with suppress(RuntimeError):  # the store is gone with the rank that kept it
-            while seen:
-                for rank, (before, since) in list(seen.items()):
-                    line, now = self._line_of(rank), time.monotonic()
-                    state, *members = line.split()
-                    if state == "joins" and str(self._rank) in members:
-                        self._state = "alone"
-                        self._tell()
-                        return True
-                    seen[rank] = (before, since) if line == before else (line, now)
-                    limit = {"absent": self._begun + GRACE, "alone": seen[rank][1] + STUCK}  # its process may be gone
-                    if now > limit.get(state, 0.0):
-                        del seen[rank]
-                time.sleep(POLL / 10)
+        beside = set()
+        while seen:
+            for rank, (before, since) in list(seen.items()):
+                line, now = self._line_of(rank), time.monotonic()
+                state, *members = line.split()
+                if state == "joins" and str(self._rank) in members:
+                    self._state = "alone"
+                    self._tell()
+                    return True
+                if state == "alone":
+                    beside.add(rank)
+                seen[rank] = (before, since) if line == before else (line, now)
+                limit = {"absent": self._begun + GRACE, "alone": seen[rank][1] + STUCK}  # its process may be gone
+                if now > limit.get(state, 0.0):
+                    del seen[rank]
+            time.sleep(POLL / 10)
+        if beside:
+            ranks = ", ".join(map(str, sorted({*beside, self._rank})))
+            self._warn(
+                f"ranks {ranks} search each for itself, since nothing says that they train together, and may find "
+                f"different rates; if they do train together, wrap the model before find."
+            )
         return False
 
     def _line_of(self, rank: int) -> str:
         key = f"lrfind/alone/{rank}"
-        return self._store.get(key).decode() if self._store.check([key]) else "absent"
+        with suppress(RuntimeError):  # the store is gone with the rank that kept it
+            if self._store.check([key]):
+                return self._store.get(key).decode()
+        return "absent"
 
     def _tell(self) -> None:
         self._beat += 1
-        group = self.joined()
+        group = self.joined() if self._state in ("alone", "waits") else None
         ranks = [] if group is None else dist.get_process_group_ranks(group)
         line = ["joins", *ranks] if ranks else [self._state, self._beat]
         with suppress(RuntimeError):

@@ -46,11 +46,6 @@ class Ranks:
         self._model: nn.Module | None = None
 
     @property
-    def is_alone(self) -> bool:
-        """Whether this is one process, and stays it: there is nobody else to talk to."""
-        return self.size == 1 and not self._may_join
-
-    @property
     def is_first(self) -> bool:
         """Whether this is the first of them: it proposes, and keeps what has run."""
         return self.size == 1 or dist.get_rank(self._group) == 0
@@ -75,10 +70,17 @@ class Ranks:
 
         Raises:
             RestartSearchError: If the step has talked to other processes: averages gradients by itself, say.
+            BadInputError: If one of these does not search.
         """
-        if self._alone is not None and (group := self._alone.joined()) is not None:
-            self._alone.end()
-            self._alone, self._failure = None, Failure(group)
+        if self.size == 1 and not self._may_join:
+            return loss, rate
+        if self._may_join and self._alone is not None and (group := self._alone.joined()) is not None:
+            if missing := self._alone.missing(group):
+                raise BadInputError(
+                    f"a step of the search communicates with rank {missing[0]}, which does not search, or has searched "
+                    f"alone before this rank began; call find on all ranks, and put dist.barrier() before it."
+                )
+            self._failure = Failure(group)
             self._group, self.size, self._may_join, self.is_late = group, dist.get_world_size(group), False, False
             raise RestartSearchError
         given = self._gathered(loss, math.nan if rate is None else rate)
@@ -88,10 +90,6 @@ class Ranks:
     def mean(self, number: float) -> float:
         """Return the mean of what each rank gives; NaN where one is."""
         return sum(number for (number,) in self._gathered(number)) / self.size
-
-    def all_true(self, is_true: bool) -> bool:
-        """Say whether something is true on every rank."""
-        return self.mean(float(is_true)) == 1.0
 
     def told(self, work: Callable[[], T]) -> T:
         """Return what the first rank works out, on every rank; or raise what it raises."""
@@ -131,7 +129,8 @@ class Ranks:
 
     def _await_others(self) -> None:
         """Begin anew where another rank, whose search goes on, waits for this one to communicate."""
-        was_late, self.is_late = self.is_late, self._alone is not None and self._alone.is_awaited()
+        was_late = self.is_late
+        self.is_late = self._may_join and self._alone is not None and self._alone.is_awaited()
         if was_late or self.is_late:
             raise RestartSearchError
 

@@ -47,7 +47,6 @@ class Recorder:
 
     def __init__(self, probe: Probe, on_step: OnStep | None = None, ranks: Ranks | None = None) -> None:
         self.probe, self._on_step, self._ranks = probe, on_step, ranks or Ranks()
-        self._is_alone = self._ranks.is_alone
         self.stop: Stop | None = None
         self.batches, self._passes, self._length, self._bad = 0, 0, 0.0, 0
         self._following = iter(probe.lrs[1:])
@@ -100,9 +99,7 @@ class Recorder:
         step that is taken. Many batches without a step raise a ``BadInputError``.
         """
         stepping = self._stepping
-        rate = stepping.read
-        if not self._is_alone:
-            loss, rate = self._ranks.step(loss, rate)
+        loss, rate = self._ranks.step(loss, stepping.read)
         self.batches += 1
         is_finite = math.isfinite(loss)
         self._bad = 0 if is_finite else self._bad + 1
@@ -180,4 +177,4 @@ class Recorder:
     def _is_sound(self) -> bool:
         """Say whether every parameter is finite on all ranks: training then skips a non-finite loss."""
         parameters = (part for group in groups_of(self._stepping.optimizers) for part in group["params"])
-        return self._ranks.all_true(all(bool(torch.isfinite(local(part)).all()) for part in parameters))
+        return self._ranks.mean(all(bool(torch.isfinite(local(part)).all()) for part in parameters)) == 1.0

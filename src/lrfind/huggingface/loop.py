@@ -94,7 +94,6 @@ class HuggingFaceLoop(Loop):
         return schedule
 
     def _begin(self, stack: ExitStack) -> Kept:
-        stack.enter_context(self.ranks.together())
         stack.enter_context(quiet(*_LOGGERS))
         trainer = self._trainer
         if trainer.model_init is not None and not self._is_training:  # model_init may move what it reaches

@@ -17,7 +17,6 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 from lrfind.errors import BadInputError
 from lrfind.isolation.kinds import CACHES, is_kind, once_for_each
 from lrfind.isolation.reach import Found, path_to, reach
-from lrfind.isolation.states import place_of
 
 _METHODS = (MethodWrapperType, BuiltinMethodType)
 _UNLIKE_ITERATORS = (CACHES, BuiltinMethodType, io.IOBase)
@@ -145,3 +144,24 @@ def end_workers(twin: Any) -> None:
         iterator, each._iterator = each._iterator, None
         if hasattr(iterator, "_shutdown_workers"):
             iterator._shutdown_workers()
+
+
+def place_of(it: Any) -> tuple[int, int | None] | None:
+    """Return a file's position and, if writable, its length; None if unknown."""
+    try:
+        if it.closed or not it.seekable():
+            return None
+        place, size = it.tell(), None
+        if it.writable():
+            size = it.seek(0, io.SEEK_END)
+            it.seek(place)
+    except (OSError, ValueError):  # being iterated over
+        return None
+    return place, size
+
+
+def put_place(it: Any, kept: tuple[int, int | None]) -> None:
+    """Restore a file's position and length."""
+    if kept[1] is not None:
+        it.truncate(kept[1])
+    it.seek(kept[0])

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import signal
 import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from operator import is_not
 from types import ModuleType
 from typing import Any
@@ -18,28 +15,15 @@ import numpy as np
 import torch
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
-from torch.utils._python_dispatch import _disable_current_modes, _get_current_dispatch_mode_stack
 from torch.utils.data import DataLoader
 from typing_extensions import Self
 
 from lrfind.errors import NotPutBackError
+from lrfind.isolation import process
 from lrfind.isolation.iterators import end_workers, stand_ins
 from lrfind.isolation.memory import notes_of_memory
 from lrfind.isolation.notes import Note, moved, notes_of, put_back
-from lrfind.isolation.process import (
-    GENERATORS,
-    are_kept,
-    generators_kept,
-    global_generators,
-    global_state,
-    imports_told,
-    reading_refused,
-    seed_each,
-    shared_with_threads,
-)
 from lrfind.isolation.reach import Found, instances, is_leaf, path_to, reach
-
-_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 
 _FILLED = (dict, list, set, tuple, frozenset, np.ndarray)
 """Types of noted values that can hold other objects."""
@@ -60,23 +44,21 @@ class Kept:
         self._found = Found()
         self._notes: list[Note] = []
         self._shared: list[tuple[Any, str]] = []
-        self._sharded: list[Any] = []
         self._wrappers: list[tuple[Any, Any]] = []
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            if not are_kept.get():  # not with the notes: comparing NumPy's state is slow
-                stack.enter_context(generators_kept())
-            self._state += global_state()
-            self._skip += [*threading.enumerate(), *global_generators()]
-            with _undisturbed():
+            stack.enter_context(process.generators_kept())  # not with the notes: comparing NumPy's state is slow
+            self._state += process.global_state()
+            self._skip += [*threading.enumerate(), *process.global_generators()]
+            with process.undisturbed():
                 self._note_everything()
             self._open = stack.pop_all()
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        with _undisturbed(), self._open:
+        with process.undisturbed(), self._open:
             if names := self._moved():  # since the last probe
                 self._put_back()
                 names = self._moved()
@@ -98,27 +80,26 @@ class Kept:
         A signal that arrives meanwhile, such as Ctrl-C, is raised once everything is back.
         """
         loaders = [(each, each._iterator) for each in instances(self._found, DataLoader)]
-        token = are_kept.set(False)
+        token = process.are_kept.set(False)
         try:
             self._give_stand_ins()
             for loader, _ in loaders:  # begin anew, even with persistent workers
                 loader._iterator = None
             for optimizer in instances(self._found, Optimizer):
                 _stop_watching(optimizer)
-            seed_each(seed, [*global_generators(), *instances(self._found, GENERATORS)])
-            with reading_refused(self._found, self._shared), imports_told(self._note_module):
+            process.seed_each(seed, [*process.global_generators(), *instances(self._found, process.GENERATORS)])
+            with process.reading_refused(self._found, self._shared), process.imports_told(self._note_module):
                 yield
         finally:
-            are_kept.reset(token)
-            with _undisturbed():
+            process.are_kept.reset(token)
+            with process.undisturbed():
                 for loader, iterator in loaders:
                     if loader._iterator is not iterator:
                         end_workers(loader)
                 self._put_back()
 
     def _put_back(self) -> None:
-        for each in self._sharded:
-            each.reshard()
+        _reshard(self._found)
         self._go_on()
         put_back(self._notes)
 
@@ -138,37 +119,35 @@ class Kept:
         state, data = self._walk()
         if self._prepare():
             state, data = self._walk()
-        things = [each for each, _ in self._found.values()]
-        self._note_memory(state, data)
-        self._notes += notes_of([os.environ, *things])
-        wrappers = set(map(id, instances(state, DistributedDataParallel)))
-        self._wrappers = [(vars(it), kept) for _, it, kept in self._notes if id(it) in wrappers]
+        self._note(state, data)
+        wrappers = {id(vars(each)) for each in instances(state, DistributedDataParallel)}
+        self._wrappers = [(it, kept) for _, it, kept in self._notes if id(it) in wrappers]
 
     def _prepare(self) -> bool:
         """Bring the found objects into the form that is noted; say whether the walk must be repeated."""
         found = self._found
-        self._shared = [(each, path_to(each, found)) for each in shared_with_threads(found)]
+        self._shared = [(each, path_to(each, found)) for each in process.shared_with_threads(found)]
         self._skip += [each for each, _ in self._shared]
-        self._sharded = instances(found, _sharded_kinds())
-        for each in self._sharded:
-            each.reshard()
+        is_sharded = _reshard(found)
         has_graphs = "torch._inductor.cudagraph_trees" in sys.modules
         if has_graphs:
             _move_gradients_out_of_graphs(found)
-        return bool(self._shared or self._sharded or has_graphs)
+        return bool(self._shared or is_sharded or has_graphs)
 
-    def _note_memory(self, state: Found, data: Found) -> None:
+    def _note(self, state: Found, data: Found) -> None:
+        """Note what was found, the memory of tensors and arrays first."""
+        things = [each for some in (data, state) for each, _ in some.values()]
         for holder, note in notes_of_memory(state, data):
             self._notes.append(note)
             self._found.setdefault(id(note[1]), (note[1], holder))
+        self._notes += notes_of(things)
 
     def _note_module(self, module: ModuleType) -> None:
         """Note a module that a probe imports first, and what only it reaches."""
-        with _undisturbed():
+        with process.undisturbed():
             reached = reach([module], {*map(id, self._skip), *self._found})
-            self._note_memory(reached, Found())
-            self._notes += notes_of(each for each, _ in reached.values())
             self._found = Found({**reached, **self._found})
+            self._note(reached, Found())
 
     def _give_stand_ins(self) -> None:
         """Put stand-ins where training keeps iterators; the notes put the iterators back."""
@@ -205,11 +184,11 @@ def _exchanged(kept: Any, given: dict[int, Any], kinds: Any = (tuple, frozenset)
 
 def _stop_watching(optimizer: Any) -> None:
     """Remove the hooks that watch the rate in training, until the notes put them back."""
-    for hooks in (getattr(optimizer, name, {}) for name in _HOOKS):
-        for key in [
-            key for key, hook in hooks.items() if getattr(getattr(hook, "__self__", None), "watches_only", False)
-        ]:
-            del hooks[key]
+    for name in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"):
+        hooks = getattr(optimizer, name, {})
+        for key, hook in list(hooks.items()):
+            if getattr(getattr(hook, "__self__", None), "watches_only", False):
+                del hooks[key]
 
 
 def _move_gradients_out_of_graphs(state: Found) -> None:
@@ -219,34 +198,10 @@ def _move_gradients_out_of_graphs(state: Found) -> None:
             weight.grad = weight.grad.clone()
 
 
-def _sharded_kinds() -> tuple[type, ...]:
+def _reshard(found: Found) -> bool:
+    """Let modules of FSDP2 give back the weights that they have gathered; say whether there are any."""
     kind = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)
-    return () if kind is None else (kind,)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Hold back signals, and disable ``__torch_function__``, dispatch modes, autograd and garbage collection.
-
-    The garbage collector would scan thousands of notes again and again.
-    """
-    held: list[int] = []
-    is_main = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
-    handlers = {int(number): handler for number in numbers if callable(handler := signal.getsignal(number))}
-    had_garbage = gc.isenabled()
-    try:
-        for number in handlers:
-            signal.signal(number, lambda number, _: held.append(number))
-        gc.disable()
-        modes = _disable_current_modes() if _get_current_dispatch_mode_stack() else nullcontext()
-        with torch._C.DisableTorchFunction(), modes, torch.no_grad():
-            yield
-    finally:
-        if had_garbage:
-            gc.enable()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        with ExitStack() as stack:  # each is raised, even if another one raises an exception
-            for number in dict.fromkeys(held):
-                stack.callback(signal.raise_signal, number)
+    sharded = [] if kind is None else instances(found, kind)
+    for each in sharded:
+        each.reshard()
+    return bool(sharded)

@@ -18,18 +18,17 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from lrfind.isolation.notes import Note
+from lrfind.isolation.notes import Note, Rule, do_nothing
 from lrfind.isolation.reach import Found, hooks_of, inner_tensors, instances, is_leaf
-from lrfind.isolation.states import Rule, do_nothing
 
-SHARE = 0.05
+SHARE = 0.02
 """Of memory that hardly ever moves, the smallest blocks are copied, up to this share of the whole ..."""
 LEAST = {"model": 1 << 62, "frozen": 1 << 20, "beside": 1 << 30, "data": 1 << 26}
 """... or up to this many bytes, if that is more."""
 SAMPLE, READ = 4096, 1 << 33
-"""Watched memory: how many words are compared, and up to how many bytes the sum of all words is."""
+"""Watched memory: how many words are compared, and up to how many bytes the sums of all words are."""
 
-_MEMORY = (torch.Tensor, np.ndarray, mmap)
+_MEMORY = (torch.Tensor, torch.UntypedStorage, np.ndarray, mmap)
 
 Values = torch.Tensor | np.ndarray[Any, Any]
 """A storage or array as words; an array of objects as it is."""
@@ -77,7 +76,7 @@ def _places(state: Found) -> Callable[[Any], str]:
     shapes = {weight.shape for weight in trained if not is_lazy(weight)}
 
     def place(each: Any) -> str:
-        if id(each) in known or is_lazy(each) or getattr(each, "shape", None) in shapes:
+        if id(each) in known or is_lazy(each) or _shape(each) in shapes:
             return "model"
         return "frozen" if id(each) in frozen else "beside"
 
@@ -95,12 +94,16 @@ def _block(each: Any) -> tuple[int, Values | None]:
     """Return the key of a tensor's or array's memory, and its values; None if it has no memory of its own."""
     if isinstance(each, (np.ndarray, mmap)):
         return _block_of_array(each)
-    if is_lazy(each) or each.is_meta or each.layout is not torch.strided or hasattr(each, "__tensor_flatten__"):
-        return 0, None
-    storage = each.untyped_storage()
-    if not storage.nbytes() or not storage.data_ptr():
+    storage = each if isinstance(each, torch.UntypedStorage) else _storage(each)
+    if storage is None or not storage.nbytes() or not storage.data_ptr():
         return 0, None
     return storage._cdata, _words(torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage))
+
+
+def _storage(it: torch.Tensor) -> torch.UntypedStorage | None:
+    if is_lazy(it) or it.is_meta or it.layout is not torch.strided or hasattr(it, "__tensor_flatten__"):
+        return None
+    return it.untyped_storage()
 
 
 def _block_of_array(each: Any) -> tuple[int, Values | None]:
@@ -131,9 +134,12 @@ def _put_values(now: torch.Tensor, then: torch.Tensor) -> None:
     now.copy_(then)
 
 
-def _digest(values: torch.Tensor) -> tuple[float, list[int]]:
-    total = values.sum().item() if values.nbytes <= READ else 0
-    return total, values[:: max(1, values.numel() // SAMPLE)].tolist()
+def _digest(values: torch.Tensor) -> list[int]:
+    """Return a sample of words, and the sums of as many parts: of one sum, exchanged rows would be no change."""
+    size = max(1, values.numel() // SAMPLE)
+    end = values.numel() // size * size
+    sums = [*values[:end].view(-1, size).sum(1).tolist(), values[end:].sum().item()] if values.nbytes <= READ else []
+    return [*values[::size].tolist(), *sums]
 
 
 def _tensor(it: torch.Tensor) -> tuple[Any, ...]:
@@ -151,13 +157,21 @@ def _beside_values(it: torch.Tensor) -> tuple[Any, ...]:
 
 def _place(it: torch.Tensor) -> Any:
     """Return where the values of a tensor lie, and how."""
-    place = it.shape, it.dtype, it.device, it.layout
+    place = it.dtype, it.device, it.layout, _shape(it)
     if it.layout is not torch.strided:
         return *place, *map(_place, inner_tensors(it))
     try:
         return *place, it.stride(), it.storage_offset(), it.untyped_storage()._cdata
     except (RuntimeError, NotImplementedError):  # no memory of its own; the tensors that it wraps are noted
         return place
+
+
+def _shape(it: Any) -> Any:
+    """Return a tensor's shape; None if it has none, as a nested one."""
+    try:
+        return it.shape
+    except (RuntimeError, AttributeError):
+        return None
 
 
 def _same_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> bool:

@@ -1,15 +1,18 @@
-"""State of the process: random number generators, global hooks, threads, imports."""
+"""State of the process: random number generators, global hooks, threads, imports, signals."""
 
 from __future__ import annotations
 
+import gc
 import multiprocessing.connection
 import multiprocessing.queues
+import os
 import queue
 import random
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache, partial
 from importlib.machinery import SourceFileLoader
@@ -21,7 +24,7 @@ import torch
 from torch.nn.modules import module as modules
 from torch.optim import optimizer as optimizers
 from torch.overrides import _get_current_function_mode_stack
-from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+from torch.utils._python_dispatch import _disable_current_modes, _get_current_dispatch_mode_stack
 
 from lrfind.errors import BadInputError
 from lrfind.isolation.kinds import is_of_user, is_of_user_by
@@ -31,22 +34,15 @@ from lrfind.isolation.reach import Found, instances, path_to, reach
 GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 
 are_kept = ContextVar("are_kept", default=False)
-"""Whether an outer ``generators_kept`` puts the global generators back; noting NumPy's is slow."""
-
-
-_READS: dict[type, str] = {
-    queue.Queue: "get",
-    multiprocessing.queues.Queue: "get",
-    multiprocessing.queues.SimpleQueue: "get",
-    multiprocessing.connection.Connection: "recv",
-}
-"""What passes objects between threads or processes, and the method that takes them."""
+"""Whether an outer ``generators_kept`` puts the global generators back: noting NumPy's is slow."""
+_PIPES = (multiprocessing.queues.Queue, multiprocessing.queues.SimpleQueue, multiprocessing.connection.Connection)
+"""What passes objects between processes."""
 
 
 def global_state() -> list[Any]:
-    """Return what torch keeps for the process and calls in a step: hooks and active modes."""
+    """Return what is kept for the whole process: the environment, torch's hooks and active modes."""
     modes: Any = _get_current_function_mode_stack  # without types
-    return [*_global_hooks(), *modes(), *_get_current_dispatch_mode_stack()]
+    return [os.environ, *_global_hooks(), *modes(), *_get_current_dispatch_mode_stack()]
 
 
 @cache
@@ -75,22 +71,18 @@ def _of_other_threads() -> Iterator[Any]:
 @contextmanager
 def reading_refused(found: Found, shared: list[tuple[Any, str]]) -> Iterator[None]:
     """Forbid this thread to take from queues and pipes that other threads (``shared``) and processes fill."""
-    by_threads = [(each, name) for each, name in shared if isinstance(each, queue.Queue)]
-    by_processes = [each for each in instances(found, tuple(_READS)) if not isinstance(each, queue.Queue)]
-    filled = []
-    for each, name in (*by_threads, *((each, path_to(each, found)) for each in by_processes)):
-        method = next(method for kind, method in _READS.items() if isinstance(each, kind))
-        message = (
-            f"training takes from {name}, a {type(each).__name__} that another thread or process fills: a search "
-            f"would use up what is in it; pass a step that reads a list of the same batches to the search."
-        )
-        setattr(each, method, partial(_read, getattr(each, method), threading.get_ident(), message))
-        filled.append((each, method))
-    try:
+    filled = [(each, name) for each, name in shared if isinstance(each, queue.Queue)]
+    filled += [(each, path_to(each, found)) for each in instances(found, _PIPES)]
+    with ExitStack() as stack:
+        for each, name in filled:
+            method = "recv" if isinstance(each, multiprocessing.connection.Connection) else "get"
+            message = (
+                f"training takes from {name}, a {type(each).__name__} that another thread or process fills: a search "
+                f"would use up what is in it; pass a step that reads a list of the same batches to the search."
+            )
+            setattr(each, method, partial(_read, getattr(each, method), threading.get_ident(), message))
+            stack.callback(vars(each).pop, method, None)
         yield
-    finally:
-        for each, method in filled:
-            vars(each).pop(method, None)
 
 
 def _read(read: Callable[..., Any], thread: int, message: str, *args: Any, **kwargs: Any) -> Any:
@@ -158,6 +150,9 @@ def seed_each(seed: int, generators: Iterable[Any]) -> None:
 @contextmanager
 def generators_kept() -> Iterator[None]:
     """Put the global generators back on any exit."""
+    if are_kept.get():
+        yield
+        return
     notes = notes_of(global_generators())
     token = are_kept.set(True)
     try:
@@ -166,3 +161,31 @@ def generators_kept() -> Iterator[None]:
         are_kept.reset(token)
         for rule, it, kept in notes:  # no slower than comparing
             rule.put_back(it, kept)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold back signals, and disable ``__torch_function__``, dispatch modes, autograd and garbage collection.
+
+    The garbage collector would scan thousands of notes again and again.
+    """
+    held: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+    handlers = {int(number): handler for number in numbers if callable(handler := signal.getsignal(number))}
+    had_garbage = gc.isenabled()
+    try:
+        for number in handlers:
+            signal.signal(number, lambda number, _: held.append(number))
+        gc.disable()
+        modes = _disable_current_modes() if _get_current_dispatch_mode_stack() else nullcontext()
+        with torch._C.DisableTorchFunction(), modes, torch.no_grad():
+            yield
+    finally:
+        if had_garbage:
+            gc.enable()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        with ExitStack() as stack:  # each is raised, even if another one raises an exception
+            for number in dict.fromkeys(held):
+                stack.callback(signal.raise_signal, number)

@@ -9,34 +9,23 @@ from __future__ import annotations
 
 import gc
 import logging
-import sys
 import threading
 import weakref
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cached_property
 from itertools import chain
 from types import FunctionType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
-from lrfind.isolation.kinds import (
-    ATOMS,
-    CACHES,
-    DATA,
-    attributes_of,
-    is_closed,
-    is_kind,
-    is_of_user,
-    names_of,
-    once_for_each,
-    slots_of,
-)
+from lrfind.isolation import kinds
+from lrfind.isolation.kinds import attributes_of, is_kind, is_of_user
 
 MOST = 100_000
 """A larger container is data: it is put back, and its elements are not entered. Containers among these are put back,
@@ -49,18 +38,10 @@ class Found(dict[int, tuple[Any, Any]]):
     @cached_property
     def by_type(self) -> list[tuple[type, list[Any]]]:
         """The objects, grouped by type."""
-        grouped: dict[int, tuple[type, list[Any]]] = {}
+        grouped = defaultdict[int, list[Any]](list)
         for each, _ in self.values():
-            if (kind := id(type(each))) not in grouped:
-                grouped[kind] = type(each), []
-            grouped[kind][1].append(each)
-        return list(grouped.values())
-
-
-class _Unentered(NamedTuple):
-    """A container that is put back but not entered, except for the containers in it."""
-
-    it: Any
+            grouped[id(type(each))].append(each)
+        return [(type(some[0]), some) for some in grouped.values()]
 
 
 def reach(roots: Iterable[Any], known: Container[int] = (), later: list[Any] | None = None) -> Found:
@@ -68,34 +49,30 @@ def reach(roots: Iterable[Any], known: Container[int] = (), later: list[Any] | N
 
     Objects whose ``id`` is in ``known`` are not entered; if ``later`` is given, data is appended to it, not entered.
     """
-    found, unentered = Found(), Found()
-    room = 10 * MOST
+    found, unentered, atoms = Found(), Found(), kinds.ATOMS
     open_: deque[tuple[Any, Any]] = deque((root, None) for root in roots)
     while open_:
         each, holder = open_.popleft()
-        key, kind = id(each), type(each)
-        if key in found or key in known or id(kind) in ATOMS:
+        key = id(each)
+        if key in found or key in known or id(type(each)) in atoms:
             continue
-        if kind is _Unentered:
-            it = each.it
-            if id(it) not in unentered and (room > 0 or id(holder) not in unentered):
-                unentered[id(it)] = it, holder
-                room -= len(it)
-                open_.extend((part, it) for part in (_containers_in(it) if room > 0 else ()))
-            continue
-        if later is not None and is_kind(kind, DATA):
+        parts_of, is_data, is_container = _about(type(each))
+        if is_data and later is not None:
             later.append(each)
             continue
         found[key] = each, holder
-        for part in _parts_of(kind)(each):
-            if id(type(part)) not in ATOMS and id(part) not in found:
+        if is_container and len(each) > MOST:
+            parts_of = _beside_elements
+            unentered.update((id(inner), (inner, outer)) for inner, outer in _containers_within(each))
+        for part in parts_of(each):
+            if id(type(part)) not in atoms and id(part) not in found:
                 open_.append((part, each))
     return Found({**unentered, **found}) if unentered else found
 
 
-def instances(found: Found, kinds: Any) -> list[Any]:
+def instances(found: Found, of: Any) -> list[Any]:
     """Return the found objects of some types."""
-    return [each for kind, some in found.by_type if is_kind(kind, kinds) for each in some]
+    return [each for kind, some in found.by_type if is_kind(kind, of) for each in some]
 
 
 def path_to(each: Any, found: Found) -> str:
@@ -111,49 +88,62 @@ def path_to(each: Any, found: Found) -> str:
 def _named_parts(holder: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(holder, FunctionType):
         cells = zip(holder.__code__.co_freevars, holder.__closure__ or (), strict=True)
-        return chain(cells, holder.__globals__.items(), sys.modules.items())
+        return chain(cells, holder.__globals__.items())
     if isinstance(holder, (list, tuple, deque)):
         return enumerate(holder)
     if isinstance(holder, dict):
         return holder.items()
-    attributes = vars(holder) if isinstance(holder, type) else attributes_of(holder) or {}
-    return chain(attributes.items(), ((name, getattr(holder, name, None)) for name in slots_of(type(holder))))
+    if isinstance(holder, (type, ModuleType)):
+        return vars(holder).items()
+    return ((name, getattr(holder, name, None)) for name in kinds.slots_of(type(holder)))
 
 
-@once_for_each
+@kinds.once_for_each
+def _about(kind: Any) -> tuple[Callable[[Any], Iterable[Any]], bool, bool]:
+    """Return what gives the parts of a type's objects, and whether they are data, and containers."""
+    return _parts_of(kind), is_kind(kind, kinds.DATA), is_kind(kind, _CONTAINERS)
+
+
 def _parts_of(kind: Any) -> Callable[[Any], Iterable[Any]]:
-    if is_closed(kind):
+    if kinds.is_closed(kind):
         return lambda each: ()
-    for kinds, parts in _PARTS:
-        if is_kind(kind, kinds):
+    for some, parts in _PARTS:
+        if is_kind(kind, some):
             return parts
-    refers_to = _of_object if kind.__dictoffset__ else gc.get_referents
-    if is_kind(kind, (dict, list, tuple, set, frozenset, deque)):
-        return lambda each: refers_to(each) if len(each) <= MOST else _beside_elements(each)
-    return refers_to
+    return _of_object if kind.__dictoffset__ else gc.get_referents
 
 
 def _of_object(each: Any) -> Iterable[Any]:
-    attributes = attributes_of(each)
-    return *(attributes or {}).values(), *(part for part in gc.get_referents(each) if part is not attributes)
+    return attributes_of(each), *gc.get_referents(each)
 
 
 def _beside_elements(each: Any) -> Iterable[Any]:
-    slots = (getattr(each, name, None) for name in slots_of(type(each)))
-    return type(each), *(attributes_of(each) or {}).values(), *slots, *_containers_in(each)
+    return type(each), attributes_of(each), *(getattr(each, name, None) for name in kinds.slots_of(type(each)))
 
 
-def _containers_in(each: Any) -> Iterator[_Unentered]:
+def _containers_within(large: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the containers in a large one, each with the one that holds it."""
+    open_, room = deque([large]), 10 * MOST
+    while open_:
+        outer = open_.popleft()
+        for inner in _containers_in(outer):
+            yield inner, outer
+            room -= len(inner)
+            if room > 0:
+                open_.append(inner)
+
+
+def _containers_in(each: Any) -> Iterator[Any]:
     """Yield the built-in containers among the elements of a container, and in tuples among them."""
     for part in each.values() if isinstance(each, dict) else each:
         if type(part) is tuple:
             yield from _containers_in(part)
         elif type(part) in (dict, list, set, deque):
-            yield _Unentered(part)
+            yield part
 
 
 def _of_tensor(each: torch.Tensor) -> Iterator[Any]:
-    yield from (attributes_of(each) or {}).values()
+    yield attributes_of(each)
     for hooks in hooks_of(each):
         yield from (hooks or {}).values()
     if is_lazy(each):
@@ -194,7 +184,7 @@ def is_leaf(tensor: torch.Tensor) -> bool:
 
 
 def _of_array(each: np.ndarray[Any, Any]) -> Iterator[Any]:
-    yield from (attributes_of(each) or {}).values()
+    yield attributes_of(each)
     if each.dtype.hasobject and each.size <= MOST:
         yield from [each[name] for name in each.dtype.names] if each.dtype.names else each.flat
 
@@ -204,10 +194,11 @@ def _of_logger(each: Any) -> Iterable[Any]:
 
 
 def _of_function(each: FunctionType) -> Iterable[Any]:
-    given = each.__closure__ or (), each.__defaults__ or (), [each.__kwdefaults__], vars(each).values()
-    return chain(*given, (each.__globals__.get(name, sys.modules.get(name)) for name in names_of(each)))
+    given = each.__closure__ or (), each.__defaults__ or (), [each.__kwdefaults__, vars(each)]
+    return chain(*given, kinds.mentioned(each))
 
 
+_CONTAINERS = (dict, list, tuple, set, frozenset, deque)
 _PARTS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
     (torch.Tensor, _of_tensor),
     (np.ndarray, _of_array),
@@ -218,6 +209,6 @@ _PARTS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
     (ContextVar, lambda each: (each.get(None),)),
     (logging.Filterer, _of_logger),
     (threading.local, lambda each: (vars(each),)),
-    (CACHES, lambda each: (each.__wrapped__, *vars(each).values())),
-    (torch.jit.ScriptModule, lambda each: (*_of_object(each), *each.parameters(), *each.buffers())),
+    (kinds.CACHES, lambda each: (each.__wrapped__, vars(each))),
+    (torch.jit.ScriptModule, lambda each: (*_of_object(each), *kinds.in_script(each).values())),
 )

@@ -129,7 +129,6 @@ class LightningLoop(Loop):
         return self._seen
 
     def _begin(self, stack: ExitStack) -> Kept:
-        stack.enter_context(self.ranks.together())
         stack.enter_context(quiet(*LOGGER_NAMES))
         self._twin = None if self._gives_loaders else fresh(self._data)
         self._made = None
