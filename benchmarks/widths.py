@@ -19,9 +19,9 @@ from benchmarks.schedules import SHAPES
 from benchmarks.scoring import Stored
 from benchmarks.task import Task
 from lrfind import RangeTest
-from lrfind.curves import to_curve
 from lrfind.errors import LRFindError
-from lrfind.suggest.calibrated import Evidence, reading_of
+from lrfind.strategies.reading import Ramps
+from lrfind.suggest.calibrated import Evidence
 
 OUTSIDE = 0.015
 """The share of tasks whose best rate may lie below the interval, and above it."""
@@ -62,7 +62,7 @@ def findings(stored: Stored) -> Iterator[Found]:
                 found = test.find([sweep.record for sweep in group])
             except LRFindError:
                 continue
-            rests_on = reading_of(to_curve(record), test.training(record)).rests_on
+            rests_on = Ramps(found.records, "calibrated", test.training(record)).reading.rests_on
             yield Found(task, schedule, found.lr, rests_on, found.judge(found.lr).is_read)
 
 

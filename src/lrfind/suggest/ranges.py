@@ -16,7 +16,7 @@ from lrfind.suggest.training import HORIZON
 
 WIDTHS: dict[Evidence, tuple[float, float]] = {
     "edge": (3.8, 6.3),
-    "edge, adaptive": (1.3, 3.9),
+    "edge, adaptive": (1.4, 3.8),
     "prior": (1.6, 4.0),
     "saturated, adaptive": (3.0, 9.0),
     "weak": (2.9, 4.8),
@@ -53,9 +53,9 @@ def around(lr: float, rests_on: Evidence, steps: float | None = None) -> tuple[f
 
     Example:
         >>> [round(end, 2) for end in around(1.0, "edge, adaptive")]
-        [0.41, 14.93]
+        [0.38, 13.93]
         >>> [round(end, 2) for end in around(1.0, "edge, adaptive", steps=16_000)]
-        [0.14, 14.93]
+        [0.13, 13.93]
     """
     below, above = WIDTHS[rests_on]
     longer = max(log2(steps / HORIZON), 0.0) if steps else 0.0
