@@ -236,6 +236,15 @@ def test_how_much_a_short_search_leans_on_the_usual_rate_is_said_of_all_its_ramp
     assert with_slower == pytest.approx(alone / 2, abs=1)
 
 
+@pytest.mark.parametrize("fall", [0.3, 1.0, 1e-9])
+def test_no_rate_is_all_but_usual_and_yet_sure_without_a_word_why(fall):
+    """A rate that is read at all does not lean wholly on the usual one, and what that is worth is said."""
+    found = RangeTest(total_steps=2000).find([replace(flat_then_diverging(fall=fall, diverges=1.0), optimizer="Adam")])
+    said = str(found).replace("\n  ", " ")
+    assert ("leans by 100%" in said) == ("\nunsure: it rests on" in said)
+    assert "mostly close to the best" in said
+
+
 def lost_in_noise(first, seed, highest, stop):
     """A ramp up to a rate, whose losses are noise."""
     lrs = ramp(1e-6, highest, 30)
