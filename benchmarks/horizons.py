@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from benchmarks import truth
 from benchmarks.measures import Truth, to_truth
+from benchmarks.task import Task
 from benchmarks.tasks import task_of
 
 Cells = tuple[tuple[str, str], ...]
@@ -47,20 +48,18 @@ SEEDS = {500: 3, 8_000: 2, 20_000: 1}
 """Of the truth, by steps of a training."""
 
 
-def fill(steps: int, jobs: int) -> None:
-    """Compute what is missing of the truth of trainings of so many steps."""
-    tasks = {name: replace(task_of(f"{name}@{steps}"), seeds=SEEDS[steps]) for name, _ in CELLS[steps]}
-    truth.fill_cells([(tasks[name], schedule) for name, schedule in CELLS[steps]], jobs=jobs)
+def cells(steps: int) -> list[tuple[Task, str]]:
+    """Return what is trained for so many steps: tasks and their schedules."""
+    return [(replace(task_of(f"{name}@{steps}"), seeds=SEEDS[steps]), schedule) for name, schedule in CELLS[steps]]
 
 
 def truths(steps: int) -> dict[tuple[str, str], Truth]:
-    """Return the truth of trainings of so many steps, by task and schedule, as far as it is there."""
+    """Return the truth of trainings of so many steps, by task and schedule, where it is complete."""
     losses, found = truth.load(), {}
-    for name, schedule in CELLS[steps]:
-        try:
-            found[name, schedule] = replace(to_truth(f"{name}@{steps}", schedule, steps, losses), task=name)
-        except ValueError:
-            continue
+    for task, schedule in cells(steps):
+        if not truth.next_runs(task, schedule, losses):
+            name = task.name.partition("@")[0]
+            found[name, schedule] = replace(to_truth(task.name, schedule, steps, losses), task=name)
     return found
 
 
@@ -70,7 +69,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     arguments = parser.parse_args()
     for steps in CELLS:
-        fill(steps, arguments.jobs)
+        truth.fill_cells(cells(steps), jobs=arguments.jobs)
 
 
 if __name__ == "__main__":

@@ -224,8 +224,6 @@ def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
         "rule": results["rule"],
         "steps": sweeps.RAMPS["lrfind"].steps,
         "constants": ", ".join(f"{one:.2f}" for one in rule["constants"]),
-        "covers": groups["seen"][OURS]["covers_best"],
-        "covers_unseen": groups["unseen"][OURS]["covers_best"],
         "main_table": main_table(groups["seen"]),
         "unseen_table": main_table(groups["unseen"]),
         "late_table": main_table(groups["late"]),

@@ -40,6 +40,9 @@ LOWEST, HIGHEST = -24, 8
 NEAR = 3
 """The grid of all seeds reaches so far below the best octave, and one less above it."""
 
+FAR = 5
+"""Longer trainings are run at rates up to so many octaves above the best one, and down to ``NEAR`` below it."""
+
 COARSE = 2_000
 """Trainings of more steps have a grid as coarse as that of the tasks that came later, and it begins around the best
 rate of a training of so many: they take long."""
@@ -106,14 +109,16 @@ def _far(task: Task, schedule: str, losses: Losses) -> list[Run]:
     """One seed, further out, until next to nothing is learned."""
     start = losses[Run(task.name, schedule, 0, 0.0, 0)]
     known = {run.octave: loss for run, loss in losses.items() if _is_full(run, task, schedule) and run.seed == 0}
-    best = min(known.values())
+    best = min(known, key=known.__getitem__)
+    lowest, highest, down = LOWEST, HIGHEST, -1 if _is_coarse(task) and min(known) > best - NEAR else -2
+    if task.horizon > COARSE:
+        lowest, highest, down = max(best - NEAR, LOWEST), min(best + FAR, HIGHEST), -NEAR
     wanted = []
-    down = -1 if _is_coarse(task) and min(known) > min(known, key=known.__getitem__) - NEAR else -2
-    down = -3 if task.horizon > COARSE else down
-    for edge, step, limit in ((min(known), down, LOWEST), (max(known), 1, HIGHEST)):
-        is_lost = known[edge] >= best + 0.9 * (start - best)
-        if not is_lost and edge != limit:
-            wanted.append(Run(task.name, schedule, task.horizon, max(min(edge + step, HIGHEST), LOWEST), 0))
+    for edge, step in ((min(known), down), (max(known), 1)):
+        is_lost = known[edge] >= known[best] + 0.9 * (start - known[best])
+        if not is_lost and (edge > lowest if step < 0 else edge < highest):
+            octave = max(min(edge + step, HIGHEST), LOWEST)
+            wanted.append(Run(task.name, schedule, task.horizon, octave, 0))
     return wanted
 
 
