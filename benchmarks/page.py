@@ -235,6 +235,7 @@ def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
         "lower_table": lower_table({task: one for task, one in results["tasks"].items() if _is_seen(stored, task)}),
         "lengths_table": lengths_table(results["lengths"]),
         "horizon_table": horizon_table(results["horizons"]),
+        "longest_missing": len(horizons.CELLS[20_000]) - sum(row["steps"] == 20_000 for row in results["horizons"]),
         "rule_table": rule_table(results["rules"]),
         "truth_origin": _origin(truth.TABLE),
         "records_origin": _origin(SUGGESTIONS),

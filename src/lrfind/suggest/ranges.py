@@ -28,7 +28,7 @@ WIDTHS: dict[Evidence, tuple[float, float]] = {
 nine in ten of those left out; ``python -m benchmarks.widths`` prints them."""
 
 LONGER = 0.5
-"""Octaves added below for each doubling of the steps above ``HORIZON``: a guess, which held for those measured."""
+"""Octaves added below for each doubling of the steps above ``HORIZON``: a guess."""
 
 CEILING = 2.0
 """Octaves from the edge down to ``max_lr``: some trainings diverge if cycles reach the edge itself."""

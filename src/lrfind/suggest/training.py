@@ -58,7 +58,7 @@ class Training:
         return max(log2(HORIZON / self.steps), 0.0) if self.steps else 0.0
 
     def between(self, annealed: float, steady: float) -> float:
-        """Interpolate a constant for its schedule between that of a rate that falls to zero and that of a steady one."""
+        """Interpolate a constant for its schedule, from that of a rate that falls to zero to that of a steady one."""
         return annealed + (steady - annealed) * self.final_fraction
 
     def over(self, record: Record) -> Training:
