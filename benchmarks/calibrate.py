@@ -20,7 +20,6 @@ from benchmarks.sweeps import Sweep
 from benchmarks.task import Task
 from lrfind.errors import LRFindError
 from lrfind.strategies.reading import Ramps, is_slower_than
-from lrfind.suggest.closer import is_lost
 from lrfind.suggest.edges import edge
 
 Array = npt.NDArray[np.float64]
@@ -127,15 +126,15 @@ def samples_of(
 def _read(rule: Rule, cases: Sequence[Case]) -> tuple[float, tuple[float, ...]]:
     """Return the mean anchor and features of the cases that can be read, as ``lrfind.strategies.reading`` takes it."""
     first, found, shares = cases[0], list[tuple[float, ...]](), list[float]()
-    slower, is_noisy = rule.closer, rule.closer is not None and is_lost(first.curve)
-    method = "calibrated" if slower else "another"
-    for record, share in Ramps([case.record for case in cases], method, first.training).counted:
+    slower = rule.closer
+    ramps = Ramps([case.record for case in cases], "calibrated" if slower else "another", first.training)
+    for record, share in ramps.counted:
         case = replace(first, record=record)
-        by = slower if slower and is_slower_than(first.record, record) and not is_noisy else rule
+        by = slower if slower and is_slower_than(first.record, record) and not ramps.is_noisy else rule
         try:
             row = (by.anchor(case), *by.features(case))
         except LRFindError:
-            if not (is_noisy and found and record.stop == "done"):
+            if not (ramps.is_noisy and found and record.stop == "done"):
                 continue
             beyond = max(log2(record.lrs[-1] / edge(first.curve)), 0.0)
             row = (found[0][0] + beyond, *found[0][1:])

@@ -93,9 +93,9 @@ class Truth:
 def to_truth(task: str, schedule: str, horizon: int, losses: Losses) -> Truth:
     """Build the truth from the table.
 
-    The best rate is chosen on all seeds but one and scored on that one, among the rates with which every seed learned
-    something; the regret is the mean over the seeds. Losses above the untrained one count as it. Beyond the full runs,
-    short runs say how much worse it gets.
+    The best rate is chosen on all seeds but one and scored on that one; a single seed does both. It is one of the rates
+    with which every seed learned something; the regret is the mean over the seeds. Losses above the untrained one count
+    as it. Beyond the full runs, short runs say how much worse it gets.
 
     Raises:
         ValueError: If the table lacks the grid of this task and schedule.
@@ -112,7 +112,7 @@ def to_truth(task: str, schedule: str, horizon: int, losses: Losses) -> Truth:
     learned = [octave for octave in grid if all(loss < start[seed] for seed, loss in full[octave].items())]
     least = {}
     for seed in start:
-        others = [other for other in start if other != seed]
+        others = [other for other in start if other != seed] or [seed]
         chosen = min(learned, key=lambda octave, others=others: sum(full[octave][other] for other in others))
         least[seed] = (full[chosen][seed], start[seed])
     regrets = {
@@ -154,15 +154,7 @@ def _between_seeds(losses: dict[float, dict[int, float]], start: dict[int, float
 
 def to_short_truth(task: str, schedule: str, horizon: int, losses: Losses) -> Truth:
     """Build the truth of trainings of an eighth of the steps: one seed chooses the best rate and scores it."""
-    steps = horizon // SHORT
-    cell = {run: loss for run, loss in losses.items() if (run.task, run.schedule, run.seed) == (task, schedule, 0)}
-    (start,) = (loss for run, loss in cell.items() if run.steps == 0)
-    known = {run.octave: min(loss, start) for run, loss in cell.items() if run.steps == steps}
-    octaves, least = sorted(known), min(known.values())
-    regrets = np.array([min(_normal(known[octave], least, start), 1.0) for octave in octaves])
-    best = octaves[int(np.argmin(regrets))]
-    ends = (octaves[0], octaves[-1])
-    return Truth(task, schedule, steps, np.array(octaves), regrets, best, {0: (least, start)}, ends)
+    return to_truth(task, schedule, horizon // SHORT, {run: loss for run, loss in losses.items() if run.seed == 0})
 
 
 def _normal(loss: float, least: float, start: float) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -14,16 +16,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from benchmarks import figures, horizons, judging, sweeps, truth, widths
 from benchmarks.collect import SUGGESTIONS
 from benchmarks.measures import BAD, BAND, Score, difference, summary
-from benchmarks.scoring import Stored, all_scores, calibrated_scores, designs, shorter_scores
+from benchmarks.rule import Rule
+from benchmarks.scoring import Stored, all_scores, calibrated_scores, designs, scores_at
 from benchmarks.store import HERE, read_rows
 from benchmarks.tables import (
+    LENGTHS,
     OURS,
     SHIPPED,
     SWEEP,
+    WIDER,
     bar_table,
     family_table,
     horizon_table,
     judge_table,
+    lengths_table,
     list_of_tasks,
     lower_table,
     main_table,
@@ -73,7 +79,7 @@ def results_of(stored: Stored, rule_name: str, rules: Mapping[str, Any]) -> tupl
     results["families"] = families(stored, scores)
     results["floors"] = floors(stored)
     results["sgd"] = {group: sgd_share(stored, scores[OURS], group) for group in ("wider", "kept")}
-    results["shorter"] = summary(shorter_scores(rules[rule_name], stored))
+    results["lengths"], results["horizons"] = lengths(stored, rules[rule_name])
     results["widths"] = widths.summaries(widths.ways(stored))
     results["judge"] = judging.scores(list(judging.pairs(stored)))
     for (task, schedule), truth_ in stored.truths.items():
@@ -89,6 +95,23 @@ def results_of(stored: Stored, rule_name: str, rules: Mapping[str, Any]) -> tupl
             },
         }
     return _rounded(results), scores
+
+
+def lengths(stored: Stored, rule: Rule) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return, by steps of a training, how the methods do, and how lrfind does on each task that was chosen for that."""
+    chosen = {steps: horizons.truths(steps) for steps in horizons.CELLS}
+    summaries: dict[str, Any] = {}
+    rows: list[dict[str, Any]] = []
+    for truths in filter(None, (stored.shorter, *chosen.values())):
+        steps = next(iter(truths.values())).horizon
+        found = scores_at(truths, rule, stored, peers=WIDER)
+        summaries[str(steps)] = {name: summary(found[name]) for name in LENGTHS if name in found}
+        for (task, schedule), known in chosen.get(steps, {}).items():
+            mine = [one for one in found[SHIPPED] if (one.task, one.schedule) == (task, schedule)]
+            regrets, octaves = [one.regret for one in mine], [math.log2(one.lr) for one in mine if one.lr]
+            row = {"task": task, "schedule": schedule, "steps": steps, "best": 2.0**known.best}
+            rows.append({**row, "found": 2.0 ** mean(octaves), "mean": mean(regrets), "worst": max(regrets)})
+    return summaries, rows
 
 
 def floors(stored: Stored) -> dict[str, Any]:
@@ -201,8 +224,6 @@ def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
         "rule": results["rule"],
         "steps": sweeps.RAMPS["lrfind"].steps,
         "constants": ", ".join(f"{one:.2f}" for one in rule["constants"]),
-        "covers": groups["seen"][OURS]["covers_best"],
-        "covers_unseen": groups["unseen"][OURS]["covers_best"],
         "main_table": main_table(groups["seen"]),
         "unseen_table": main_table(groups["unseen"]),
         "late_table": main_table(groups["late"]),
@@ -212,8 +233,9 @@ def _values(results: dict[str, Any], stored: Stored) -> dict[str, Any]:
             {name: one for name, one in results["tasks"].items() if not _is_first(stored, name)}
         ),
         "lower_table": lower_table({task: one for task, one in results["tasks"].items() if _is_seen(stored, task)}),
-        "horizon_table": horizon_table(horizons.rows()),
-        "shorter": results["shorter"],
+        "lengths_table": lengths_table(results["lengths"]),
+        "horizon_table": horizon_table(results["horizons"]),
+        "longest_missing": len(horizons.CELLS[20_000]) - sum(row["steps"] == 20_000 for row in results["horizons"]),
         "rule_table": rule_table(results["rules"]),
         "truth_origin": _origin(truth.TABLE),
         "records_origin": _origin(SUGGESTIONS),

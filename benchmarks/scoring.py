@@ -97,15 +97,21 @@ def designs(known: Sequence[sweeps.Sweep]) -> dict[str, list[list[sweeps.Sweep]]
 
 
 def calibrated_scores(
-    rule: Rule, stored: Stored, *, groups: Sequence[Sequence[sweeps.Sweep]], name: str = ""
+    rule: Rule,
+    stored: Stored,
+    *,
+    groups: Sequence[Sequence[sweeps.Sweep]],
+    name: str = "",
+    at: Stored | None = None,
 ) -> tuple[list[Score], Array]:
     """Score a rule with constants fitted without the task's family; return them, and the constants fitted on all.
 
     The constants are fitted on single range tests of the first families, and on searches of the later ones. The
-    interval spans nine tenths of the ways from the reading to the best rate, on the other families.
+    interval spans nine tenths of the ways from the reading to the best rate, on the other families. What is scored are
+    the tasks and truths of ``at``, by default those that are fitted on.
     """
     constants, whole = fitted(rule, stored)
-    scored = samples_of(rule, groups, stored.tasks, stored.truths)
+    scored = samples_of(rule, groups, (at or stored).tasks, (at or stored).truths)
     octaves = [one.octave(constants[one.family]) for one in scored]
     ends = _ends(scored, octaves)
     scores = []
@@ -149,19 +155,30 @@ def fitted(rule: Rule, stored: Stored) -> tuple[dict[str, Array], Array]:
 
 def shorter_samples(rule: Rule, stored: Stored) -> list[Sample]:
     """Return samples of the first tasks trained for an eighth of their steps, from the searches for the whole."""
-    short = {name: task.shortened() for name, task in stored.tasks.items() if task.group == "seen"}
-    groups = [group for group in sweeps.searches(stored.sweeps) if group[0].task in short]
-    found = samples_of(rule, groups, short, stored.shorter)
+    short = _of_length(stored, stored.shorter)
+    found = samples_of(rule, sweeps.searches(short.sweeps), short.tasks, short.truths)
     return [replace(sample, group="shorter") for sample in found]
 
 
-def shorter_scores(rule: Rule, stored: Stored) -> list[Score]:
-    """Score a rule on these, calibrated without the family."""
-    constants, _ = fitted(rule, stored)
-    return [
-        score("shorter", one.truth, one.seed, 2.0 ** one.octave(constants[one.family]), cost=one.steps, seconds=0.0)
-        for one in shorter_samples(rule, stored)
-    ]
+def scores_at(
+    truths: dict[tuple[str, str], Truth], rule: Rule, stored: Stored, *, peers: Sequence[str]
+) -> dict[str, list[Score]]:
+    """Return the scores for trainings of another length of the same searches, and of some peers, by method."""
+    there = _of_length(stored, truths)
+    suggested = replace(there, suggestions=[row for row in there.suggestions if row["peer"] in peers])
+    found: dict[str, list[Score]] = {}
+    for one in (*peer_scores(suggested), *_reading_scores(there), *_own_scores(there)):
+        found.setdefault(one.method, []).append(one)
+    name = "lrfind, 10 %"
+    found[name], _ = calibrated_scores(rule, stored, groups=sweeps.searches(there.sweeps), name=name, at=there)
+    return found
+
+
+def _of_length(stored: Stored, truths: dict[tuple[str, str], Truth]) -> Stored:
+    """Return what is stored of the tasks of these truths, whose trainings are as long as the truths say."""
+    tasks = {name: replace(stored.tasks[name], horizon=known.horizon) for (name, _), known in truths.items()}
+    ramps = [one for one in stored.sweeps if one.task in tasks]
+    return Stored(tasks, truths, ramps, [row for row in stored.suggestions if row["task"] in tasks])
 
 
 def peer_scores(stored: Stored) -> Iterator[Score]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import mean
 from typing import Any
 
 from benchmarks.task import Task
@@ -203,16 +202,30 @@ def judge_table(groups: Mapping[str, Mapping[str, Any]]) -> str:
     return markdown(("tasks", "pairs", "sure", "of these right", "sure of those that lose over 0.02"), rows)
 
 
+LENGTHS = (SHIPPED, OURS, *WIDER)
+"""The methods that are scored for trainings of other lengths."""
+
+
+def lengths_table(lengths: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Return how methods do where training is shorter or longer than elsewhere."""
+    rows = [
+        (f"{int(steps):,}", name, f"{one['mean']:.3f}", f"{one['bad']:.0%}", f"{one['worst']:.2f}", str(one["picks"]))
+        for steps, methods in lengths.items()
+        for name, one in methods.items()
+    ]
+    return markdown(("steps", "method", "mean regret", "bad", "worst", "picks"), rows)
+
+
 def horizon_table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return how the search does where training is shorter than everywhere else."""
+    """Return the same of lrfind for each task and length."""
     shown = [
         (
             f"{row['task']}, {row['schedule']}",
-            f"{row['horizon']:,}",
-            f"{2.0 ** row['best']:.2g}",
-            f"{2.0 ** mean(row['octaves']):.2g}",
-            f"{mean(row['regrets']):.3f}",
-            f"{max(row['regrets']):.3f}",
+            f"{row['steps']:,}",
+            f"{row['best']:.2g}",
+            f"{row['found']:.2g}",
+            f"{row['mean']:.3f}",
+            f"{row['worst']:.3f}",
         )
         for row in rows
     ]

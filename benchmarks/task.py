@@ -95,10 +95,6 @@ class Task:
             return "kept" if self.unseen else "wider"
         return "late" if self.late else "unseen" if self.unseen else "seen"
 
-    def shortened(self) -> Task:
-        """Return the same with trainings as short as those that bracket the best rate."""
-        return replace(self, horizon=self.horizon // SHORT)
-
     def loader(self, seed: int) -> DataLoader[Any]:
         """Return shuffled batches; each is indexed at once."""
         data = self.data()

@@ -40,6 +40,13 @@ LOWEST, HIGHEST = -24, 8
 NEAR = 3
 """The grid of all seeds reaches so far below the best octave, and one less above it."""
 
+FAR = 5
+"""Longer trainings are run at rates up to so many octaves above the best one, and down to ``NEAR`` below it."""
+
+COARSE = 2_000
+"""Trainings of more steps have a grid as coarse as that of the tasks that came later, and it begins around the best
+rate of a training of so many: they take long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -80,13 +87,15 @@ def _starts(task: Task, schedule: str, losses: Losses) -> list[Run]:
 
 
 def _bracket(task: Task, schedule: str, losses: Losses) -> list[Run]:
+    if task.horizon > COARSE:
+        return sorted((run for run in losses if _is_shorter(run, task, schedule)), key=lambda run: run.octave)
     return [Run(task.name, schedule, task.horizon // SHORT, float(octave), 0) for octave in WHOLE]
 
 
 def _surround(task: Task, schedule: str, losses: Losses) -> list[Run]:
     short = {run.octave: losses[run] for run in _bracket(task, schedule, losses)}
     centre = min(short, key=short.__getitem__)
-    near = range(-1, 2) if task.wider else range(-NEAR, NEAR)
+    near = range(-1, 2) if _is_coarse(task) else range(-NEAR, NEAR)
     octaves = {centre + away for away in near}
     means = _means(task, schedule, losses)
     if octaves <= set(means):
@@ -100,18 +109,21 @@ def _far(task: Task, schedule: str, losses: Losses) -> list[Run]:
     """One seed, further out, until next to nothing is learned."""
     start = losses[Run(task.name, schedule, 0, 0.0, 0)]
     known = {run.octave: loss for run, loss in losses.items() if _is_full(run, task, schedule) and run.seed == 0}
-    best = min(known.values())
+    best = min(known, key=known.__getitem__)
+    lowest, highest, down = LOWEST, HIGHEST, -1 if _is_coarse(task) and min(known) > best - NEAR else -2
+    if task.horizon > COARSE:
+        lowest, highest, down = max(best - NEAR, LOWEST), min(best + FAR, HIGHEST), -NEAR
     wanted = []
-    down = -1 if task.wider and min(known) > min(known, key=known.__getitem__) - NEAR else -2
-    for edge, step, limit in ((min(known), down, LOWEST), (max(known), 1, HIGHEST)):
-        is_lost = known[edge] >= best + 0.9 * (start - best)
-        if not is_lost and edge != limit:
-            wanted.append(Run(task.name, schedule, task.horizon, max(min(edge + step, HIGHEST), LOWEST), 0))
+    for edge, step in ((min(known), down), (max(known), 1)):
+        is_lost = known[edge] >= known[best] + 0.9 * (start - known[best])
+        if not is_lost and (edge > lowest if step < 0 else edge < highest):
+            octave = max(min(edge + step, HIGHEST), LOWEST)
+            wanted.append(Run(task.name, schedule, task.horizon, octave, 0))
     return wanted
 
 
 def _refine(task: Task, schedule: str, losses: Losses) -> list[Run]:
-    if task.wider:  # a factor of 2 is fine enough
+    if _is_coarse(task):  # a factor of 2 is fine enough
         return []
     means = _means(task, schedule, losses)
     best = min(means, key=means.__getitem__)
@@ -125,6 +137,16 @@ def _full(task: Task, schedule: str, octaves: Iterable[float]) -> list[Run]:
 
 def _seeds(task: Task) -> tuple[int, ...]:
     return SEEDS[: task.seeds]
+
+
+def _is_coarse(task: Task) -> bool:
+    return task.wider or task.horizon > COARSE
+
+
+def _is_shorter(run: Run, task: Task, schedule: str) -> bool:
+    """Say whether a run is one of the shorter trainings that a longer one's grid begins with."""
+    known = (task.name.partition("@")[0], schedule, COARSE, 0)
+    return (run.task, run.schedule, run.steps, run.seed) == known and run.octave == int(run.octave)
 
 
 def _is_full(run: Run, task: Task, schedule: str) -> bool:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log2
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -19,9 +19,9 @@ from benchmarks.schedules import SHAPES
 from benchmarks.scoring import Stored
 from benchmarks.task import Task
 from lrfind import RangeTest
-from lrfind.curves import to_curve
 from lrfind.errors import LRFindError
-from lrfind.suggest.calibrated import Evidence, reading_of
+from lrfind.strategies.reading import Ramps
+from lrfind.suggest.calibrated import Evidence
 
 OUTSIDE = 0.015
 """The share of tasks whose best rate may lie below the interval, and above it."""
@@ -62,33 +62,31 @@ def findings(stored: Stored) -> Iterator[Found]:
                 found = test.find([sweep.record for sweep in group])
             except LRFindError:
                 continue
-            rests_on = reading_of(to_curve(record), test.training(record)).rests_on
+            rests_on = Ramps(found.records, "calibrated", test.training(record)).reading.rests_on
             yield Found(task, schedule, found.lr, rests_on, found.judge(found.lr).is_read)
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How far the best rate lies above a found one, in octaves."""
+    """How far the best rate lies above a found one, and the nearest that is as good, in octaves."""
 
     family: str
     group: str
     task: str
     rests_on: Evidence
     octaves: float
+    to_good: float
 
 
 def ways(stored: Stored) -> list[Way]:
     """Return the way from each found rate to the best one."""
-    return [
-        Way(
-            one.task.family,
-            one.task.group,
-            one.task.name,
-            one.rests_on,
-            stored.truths[one.task.name, one.schedule].best - log2(one.lr),
-        )
-        for one in findings(stored)
-    ]
+    found = []
+    for one in findings(stored):
+        truth, at = stored.truths[one.task.name, one.schedule], log2(one.lr)
+        low, high = (log2(end) - at for end in truth.band)
+        of = (one.task.family, one.task.group, one.task.name, one.rests_on)
+        found.append(Way(*of, truth.best - at, max(low, 0.0) + min(high, 0.0)))
+    return found
 
 
 def widths(known: Sequence[Way]) -> dict[Evidence, tuple[float, float]]:
@@ -113,32 +111,37 @@ def widths(known: Sequence[Way]) -> dict[Evidence, tuple[float, float]]:
     return found
 
 
-def coverage(known: Sequence[Way]) -> dict[str, tuple[float, int]]:
-    """Return, by family, how often an interval that is fitted without it holds the best rate, and of how many."""
+def coverage(known: Sequence[Way]) -> dict[str, tuple[float, float, int]]:
+    """Return, by family, how often an interval that is fitted without it holds the best rate, and one as good.
+
+    The third number is how many intervals there are.
+    """
     fitted = [one for one in known if one.group in ("seen", "wider")]
     found = {}
     for family in sorted({one.family for one in known}):
         table = widths([one for one in fitted if one.family != family])
-        holds = [
-            -table[one.rests_on][0] <= one.octaves <= table[one.rests_on][1] for one in known if one.family == family
-        ]
-        found[family] = (float(np.mean(holds)), len(holds))
+        mine = [(one, *table[one.rests_on]) for one in known if one.family == family]
+        holds = [-below <= one.octaves <= above for one, below, above in mine]
+        reaches = [-below <= one.to_good <= above for one, below, above in mine]
+        found[family] = (float(np.mean(holds)), float(np.mean(reaches)), len(mine))
     return found
 
 
-def summaries(known: Sequence[Way]) -> dict[str, dict[str, float]]:
+def summaries(known: Sequence[Way]) -> dict[str, dict[str, Any]]:
     """Return, for each group of tasks, how often intervals hold the best rate, and how many families they do so in."""
     by_family, found = coverage(known), {}
     for group in ("seen", "unseen", "late", "wider", "kept"):
-        shares = [by_family[one] for one in sorted({one.family for one in known if one.group == group})]
-        if shares:
-            total = sum(count for _, count in shares)
+        mine = {one: by_family[one] for one in sorted({one.family for one in known if one.group == group})}
+        if mine:
+            holds, reaches, counts = map(np.array, zip(*mine.values(), strict=True))
             found[group] = {
-                "mean": sum(share * count for share, count in shares) / total,
-                "families": len(shares),
-                "below": sum(share < LEAST for share, _ in shares),
-                "within": sum(LEAST <= share <= MOST for share, _ in shares),
-                "findings": total,
+                "mean": float(np.average(holds, weights=counts)),
+                "reaches": float(np.average(reaches, weights=counts)),
+                "families": len(mine),
+                "below": [f"{family} ({held:.0%})" for family, (held, _, _) in mine.items() if held < LEAST],
+                "within": int(((holds >= LEAST) & (holds <= MOST)).sum()),
+                "above": int((holds > MOST).sum()),
+                "findings": int(counts.sum()),
             }
     return found
 

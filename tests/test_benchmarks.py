@@ -19,7 +19,7 @@ from benchmarks.peer import Peer, Suggestion
 from benchmarks.readings import READINGS, smoothed
 from benchmarks.rule import Rule
 from benchmarks.schedules import SHAPES
-from benchmarks.scoring import Stored, all_scores, calibrated_scores, fitted
+from benchmarks.scoring import Stored, all_scores, calibrated_scores, fitted, scores_at
 from benchmarks.tasks import TASKS
 from benchmarks.truth import SEEDS, Run
 from lrfind.suggest.judging import TABLES
@@ -63,6 +63,41 @@ def test_the_best_rate_is_chosen_on_other_seeds_than_it_is_scored_on():
     assert truth_.losses[0] == (1.0, 2.0)
     assert truth_.best == 0.0
     assert truth_.regret(8.0) == pytest.approx(np.mean([-0.1, 0.375, 0.375]))
+
+
+def test_a_single_seed_chooses_the_best_rate_and_scores_it():
+    losses = {run: loss for run, loss in a_table(lambda octave, seed: 1 + abs(octave) / 8).items() if run.seed == 0}
+    truth_ = to_truth("toy", "constant", HORIZON, losses)
+    assert truth_.best == 0.0
+    assert truth_.regret(2.0) == pytest.approx(0.125)
+
+
+def test_longer_trainings_are_scored_by_the_searches_for_the_usual_length():
+    names = ("cancer-sgd", "digits-sgd", "linear-sgd")
+    stored = Stored.load({name: TASKS[name] for name in names})
+    truths = {("cancer-sgd", "constant"): replace(a_truth(task="cancer-sgd"), horizon=8_000)}
+    found = scores_at(truths, rules.RULES[CHOSEN], stored, peers=("Lightning",))
+    whole = all_scores(stored, rules.RULES[CHOSEN])["lrfind as shipped"]
+    usual = [one for one in whole if (one.task, one.schedule) == ("cancer-sgd", "constant")]
+    for name in ("lrfind as shipped", "lrfind, 10 %", "Lightning", "fastai valley"):
+        assert {(one.task, one.schedule) for one in found[name]} == set(truths)
+    mine = found["lrfind as shipped"]
+    assert mine[0].share == pytest.approx(mine[0].cost / 8_000)
+    longer = math.log2(np.mean([one.lr for one in mine]) / np.mean([one.lr for one in usual]))
+    assert longer < 0.0  # it goes over the data more often
+
+
+def test_the_grid_of_a_longer_training_begins_around_the_best_rate_of_the_usual_one():
+    task = replace(tasks.task_of("cancer-sgd@8000"), seeds=1)
+    losses = {Run("cancer-sgd", "constant", 2000, float(one), 0): 1 + abs(one + 4) / 8 for one in range(-9, 2)}
+    runs = []
+    while missing := truth.next_runs(task, "constant", losses):
+        runs += missing
+        for run in missing:
+            losses[run] = 3.0 if run.steps == 0 else 1 + min(abs(run.octave + 5) / 8, 2)
+    assert {run.steps for run in runs} == {0, 8000}
+    assert [run.octave for run in runs[1:4]] == [-5.0, -4.0, -3.0]
+    assert to_truth(task.name, "constant", 8000, losses).best == -5.0
 
 
 def test_what_is_worse_than_untrained_or_diverges_has_regret_one():

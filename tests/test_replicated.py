@@ -1,4 +1,5 @@
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -24,15 +25,15 @@ class MadeUp:
 
     steps_per_epoch = 0.0
 
-    def __init__(self, *, noise=0.05, epoch=0.0):
-        self.noise, self.epoch, self.runs = noise, epoch, 0
+    def __init__(self, *, noise=0.05, epoch=0.0, optimizer=""):
+        self.noise, self.epoch, self.optimizer, self.runs = noise, epoch, optimizer, 0
 
     def run(self, probe, on_step):
         self.runs += 1
         lrs = tuple(lr for lr in probe.lrs if lr < 0.3)
         noise = self.noise * np.random.default_rng(probe.seed).standard_normal(len(lrs))
         losses = tuple(map(float, loss_at(np.array(lrs)) + noise))
-        return Record(probe, lrs, losses, "diverged", steps_per_epoch=self.epoch)
+        return Record(probe, lrs, losses, "diverged", optimizer=self.optimizer, steps_per_epoch=self.epoch)
 
 
 def test_the_first_round_is_a_range_test_and_the_second_covers_what_matters():
@@ -139,9 +140,13 @@ def test_it_stays_within_its_budget(known, budget, rounds):
 
 @pytest.mark.parametrize("schedule", ["constant", "linear"])
 @pytest.mark.parametrize(("total_steps", "weight"), [(500, 1.0), (1000, 1.0), (1414, 0.5), (1999, 0.0007)])
-def test_a_short_training_gets_a_slower_ramp_that_counts_less_the_longer_it_is(schedule, total_steps, weight):
+@pytest.mark.parametrize(("optimizer", "is_enough"), [("Adam", False), ("SGD", True)])
+def test_a_short_training_gets_a_slower_ramp_that_counts_less_the_longer_it_is(
+    schedule, total_steps, weight, optimizer, is_enough
+):
+    """That of plain SGD takes the others' weight where it falls clearly."""
     test = RangeTest(total_steps=total_steps, schedule=schedule)
-    finding = search(Replicated(test), MadeUp())
+    finding = search(Replicated(test), MadeUp(optimizer=optimizer))
     first, slower = finding.records[0], finding.records[-1]
     assert is_slower_than(first, slower)
     assert len(slower.probe.lrs) == CLOSER
@@ -149,7 +154,7 @@ def test_a_short_training_gets_a_slower_ramp_that_counts_less_the_longer_it_is(s
     assert slower.probe.lrs[0] < middle < slower.probe.lrs[-1]
     lrs = [test.read(record) for record in finding.records[:-1]]
     lrs.append(closer(to_curve(slower), test.training(first)))
-    weights = [*[1.0] * (len(lrs) - 1), weight]
+    weights = [*[1.0 - weight * is_enough] * (len(lrs) - 1), weight]
     assert math.log(finding.lr) == pytest.approx(np.average(np.log(lrs), weights=weights), abs=0.002)
 
 
@@ -159,10 +164,10 @@ def test_the_rate_does_not_jump_where_trainings_are_no_longer_short():
 
 
 @pytest.mark.parametrize(
-    ("told", "asked", "octaves"), [(500, 2000, 1.2), (2000, 500, 1.2), (1999, 2000, 0.01), (2000, 1999, 0.01)]
+    ("told", "asked", "octaves"), [(500, 2000, 1.2), (2000, 500, 2.5), (1999, 2000, 0.01), (2000, 1999, 0.01)]
 )
 def test_read_again_for_another_length_it_says_what_a_search_for_that_would(told, asked, octaves):
-    """A search for a shorter training takes fewer steps and looks closer, so that it differs within its spread."""
+    """A search for a shorter training takes fewer steps and looks closer: with plain SGD, it may differ much."""
     for seed in range(0, 500, 100):
         found = search(Replicated(RangeTest(total_steps=told, seed=seed)), MadeUp()).at(total_steps=asked)
         direct = search(Replicated(RangeTest(total_steps=asked, seed=seed)), MadeUp())
@@ -199,6 +204,45 @@ def test_a_slower_ramp_lost_in_noise_is_left_out_where_steps_follow_the_gradient
     found = strategy.propose([*others, replace(slower, losses=noise, stop="done", optimizer="SGD")])
     assert found.lr == pytest.approx(np.exp(np.mean([math.log(strategy.test.read(record)) for record in others])))
     assert any("could not be read" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(("noise", "is_alone"), [(0.02, True), (0.1, False)])
+def test_what_noise_hides_is_read_off_a_slower_ramp_alone_where_that_shows_it(noise, is_alone):
+    """Then the rate does not rest on where the loss rises, and no note says so."""
+    test = RangeTest(total_steps=600)
+    first = replace(flat_then_diverging(fall=0.5), optimizer="SGD")
+    at = edge(to_curve(first))
+    lrs = ramp(at / 2**5, at * 2**5, 60)
+    losses = 2.3 - np.interp(np.log2(lrs), [math.log2(lrs[0]), math.log2(at)], [0.0, 10 * 0.02])
+    losses += np.where(np.array(lrs) > at, 2.0 * (np.array(lrs) / at - 1), 0.0)
+    losses += noise * np.random.default_rng(1).standard_normal(60)
+    slower = replace(first, probe=Probe(lrs, 3), lrs=lrs, losses=tuple(map(float, losses)), stop="done")
+    found = test.find([first, slower])
+    if is_alone:
+        assert found.lr == pytest.approx(closer(to_curve(slower), test.training(first)))
+    assert any("no more than its noise" in note for note in found.notes) != is_alone
+
+
+def test_how_much_a_short_search_leans_on_the_usual_rate_is_said_of_all_its_ramps():
+    """The slower ramp of an adaptive optimizer leans on nothing."""
+    test = RangeTest(total_steps=600)
+    first = replace(flat_then_diverging(fall=3.0), optimizer="Adam")
+    whole = test.find([first])
+    lrs = ramp(1e-3, 1.0, 60)
+    losses = made_up(noise=0.01, steps=60, low=1e-3).losses
+    both = test.find([first, replace(first, probe=Probe(lrs, 3), lrs=lrs, losses=losses, stop="done")])
+    shares = [re.search(r"leans by (\d+)%", " ".join(found.notes)) for found in (whole, both)]
+    alone, with_slower = (int(share[1]) for share in shares)
+    assert with_slower == pytest.approx(alone / 2, abs=1)
+
+
+@pytest.mark.parametrize("fall", [0.3, 1.0, 1e-9])
+def test_no_rate_is_all_but_usual_and_yet_sure_without_a_word_why(fall):
+    """A rate that is read at all does not lean wholly on the usual one, and what that is worth is said."""
+    found = RangeTest(total_steps=2000).find([replace(flat_then_diverging(fall=fall, diverges=1.0), optimizer="Adam")])
+    said = str(found).replace("\n  ", " ")
+    assert ("leans by 100%" in said) == ("\nunsure: it rests on" in said)
+    assert "mostly close to the best" in said
 
 
 def lost_in_noise(first, seed, highest, stop):

@@ -136,6 +136,16 @@ def test_what_is_seen_more_often_gets_a_lower_rate(name, octaves):
     assert read_for(curve, 1.0, 0.1) == once
 
 
+@pytest.mark.parametrize(("steps", "halvings"), [(500, 2.0), (2_000, 0.0), (8_000, 0.0), (None, 0.0)])
+def test_only_a_shorter_training_is_a_half_or_a_quarter_of_the_usual_one(steps, halvings):
+    assert Training(steps).halvings == halvings
+
+
+@pytest.mark.parametrize(("left", "constant"), [(0.0, 2.0), (0.5, 2.5), (1.0, 3.0)])
+def test_a_constant_is_interpolated_by_how_much_of_the_rate_is_left(left, constant):
+    assert Training(final_fraction=left).between(2.0, 3.0) == constant
+
+
 def test_the_usual_rate_too_is_lower_for_what_is_seen_more_often():
     curve = with_optimizer(flat(0.1), "Adam")
     assert read_for(curve, 1.0, 128) == pytest.approx(prior_rate(Training()) / 2 ** (2 * REPEATED_ADAPTIVE))

@@ -203,8 +203,8 @@ class Finding(Plain):
     ) -> Finding:
         """Answer for another training from the same records; nothing is run.
 
-        Trainings of more than 2,000 steps, and schedules that end between a tenth and all of their peak, were not
-        measured; for these the interval is wider.
+        Trainings of more than 8,000 steps were hardly measured, and schedules that end between a tenth and all of their
+        peak not at all. From 2,000 steps on, the interval is wider.
 
         Args:
             schedule: As for ``find``; by default the same shape.

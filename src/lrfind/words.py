@@ -19,7 +19,7 @@ TO_PICTURE = 'finding.plot().figure.savefig("{}") draws it'
 _MANY = 6
 """If there are more param groups than this, only the least and the greatest rate are written."""
 
-_CERTAINTY = (("sure", 0.025, 100.0, 1.0), ("fairly sure", 0.08, 2000.0, 0.0))
+_CERTAINTY = (("sure", 0.025, 100.0, 1.0), ("fairly sure", 0.05, 2000.0, 0.0))
 """How sure a rate is called: up to this expected loss (a share of what training learns) and this ratio of the ends of
 its interval, and from this share of ramps that show something of the training. Else, it is unsure."""
 

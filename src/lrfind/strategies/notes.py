@@ -25,7 +25,7 @@ def notes_on(record: Record, curve: Curve, reading: Reading, *, share: float, st
 
 def _evidence(curve: Curve, rests_on: Evidence, leaning: float, steps: float | None) -> str:
     whose = f"what is usual for {curve.optimizer}" if curve.is_fresh else f"the {curve.used:.2g} that training has"
-    leans = f"leans by {leaning:.0%} on {whose}"
+    leans = f"leans by {leaning if leaning == 1.0 else min(leaning, 0.99):.0%} on {whose}"  # all: only if none is read
     is_short = steps is not None and steps < SHORT  # for which there is other advice
     remedy = "" if is_short else "take larger batches" if curve.is_spiky else "take more steps or larger batches"
     if rests_on == "none":
@@ -47,7 +47,8 @@ def _evidence(curve: Curve, rests_on: Evidence, leaning: float, steps: float | N
         return f"No rate was shown to be too high, so it {leans}."
     if rests_on in ("prior", "in use"):
         fell = f"The loss fell by {max(fall(curve), 0.0) / curve.noise:.1f} times its noise, so the rate {leans}"
-        return f"{fell}{remedy and f'; for more evidence {remedy}'}."
+        worth = ", which is mostly close to the best" if curve.is_fresh else ""
+        return f"{fell}{worth}{remedy and f'; for more evidence {remedy}'}."
     if rests_on != "weak":
         return ""
     why = " Single losses lie far above the others, and more steps would not help." if curve.is_spiky else ""

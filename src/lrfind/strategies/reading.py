@@ -13,8 +13,8 @@ from lrfind.errors import BadInputError, ProbeError, check_rate
 from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.strategies.notes import notes_on
 from lrfind.suggest import METHODS, to_rule
-from lrfind.suggest.calibrated import reading_of
-from lrfind.suggest.closer import closer, is_lost, weight
+from lrfind.suggest.calibrated import HALF, Reading, reading_of
+from lrfind.suggest.closer import closer, is_enough, is_lost, weight
 from lrfind.suggest.edges import edge, has_edge
 from lrfind.suggest.judging import Judgement, judge
 from lrfind.suggest.ranges import SPREAD, around, cyclical_range, interval
@@ -40,27 +40,50 @@ class Ramps:
         """The training, with what the first record knows of it."""
         return self.training.over(self.records[0])
 
+    @cached_property
+    def of_slower(self) -> float:
+        """The weight of a slower ramp; they count only for short trainings."""
+        return weight(self.curve, self.known) if self.method == "calibrated" else 0.0
+
+    @cached_property
+    def enough(self) -> Curve | None:
+        """The curve of a slower ramp that shows so much that the others count the less the more it counts."""
+        for record in self.records if self.of_slower else ():
+            with suppress(ProbeError):
+                if is_slower_than(self.records[0], record) and is_enough(curve := to_curve(record)):
+                    return curve
+        return None
+
     @property
     def counted(self) -> list[tuple[Record, float]]:
-        """The records that count, each with its weight; slower ramps count only for short trainings."""
-        of_slower = weight(self.curve, self.known) if self.method == "calibrated" else 0.0
-        shares = [of_slower if is_slower_than(self.records[0], record) else 1.0 for record in self.records]
+        """The records that count, each with its weight."""
+        of_others = 1.0 - self.of_slower if self.enough else 1.0
+        shares = [self.of_slower if is_slower_than(self.records[0], one) else of_others for one in self.records]
         return [(record, share) for record, share in zip(self.records, shares, strict=True) if share > 0]
+
+    @cached_property
+    def is_noisy(self) -> bool:
+        """Whether noise hides the fall of plain SGD's first ramp, and no slower one shows it."""
+        return self.method == "calibrated" and self.enough is None and is_lost(self.curve)
+
+    @property
+    def reading(self) -> Reading:
+        """What is read off the ramp that the finding rests on: the first, or a slower one that shows enough."""
+        return reading_of(self.enough if self.enough and self.of_slower >= HALF else self.curve, self.known)
 
     @cached_property
     def readings(self) -> list[tuple[float, float]]:
         """The rates read off the readable ones of these, each with its weight.
 
-        If noise hides the fall of plain SGD's first ramp, slower ramps are read like the others; one that ends without
-        an edge counts as if its edge were at its end, since none of its rates was too high.
+        If the search is noisy, slower ramps are read like the others; one that ends without an edge counts as if its
+        edge were at its end, since none of its rates was too high.
         """
         found: list[tuple[float, float]] = []
-        is_noisy = self.method == "calibrated" and is_lost(self.curve)
         for record, share in self.counted:
             try:
-                found.append((self._read(record, is_noisy=is_noisy), share))
+                found.append((self._read(record), share))
             except ProbeError:
-                if is_noisy and found and record.stop == "done":
+                if self.is_noisy and found and record.stop == "done":
                     found.append((found[0][0] * max(record.lrs[-1] / edge(self.curve), 1.0), share))
         return found
 
@@ -89,9 +112,11 @@ class Ramps:
         low, top = (factor * self._read(first) for factor in (1 / SPREAD, SPREAD))
         lr, lost = self.lr, len(self.counted) - len(self.readings)
         if self.method == "calibrated":
-            reading, shares = reading_of(curve, known), [share for _, share in self.readings]
+            reading, ramps = self.reading, self.counted
             ends = around(lr, reading.rests_on, known.steps)
-            notes = notes_on(first, curve, reading, share=shares.count(1.0) / sum(shares), steps=known.steps)
+            like_first = sum(share for record, share in ramps if not is_slower_than(first, record))
+            share = like_first / sum(share for _, share in ramps)
+            notes = notes_on(first, curve, reading, share=share, steps=known.steps)
             has_range = has_edge(curve) and reading.rests_on not in ("capped", "none")
         else:
             ends, notes, has_range = interval(curve, lambda other: to_rule(self.method)(other, known)), [], True
@@ -114,10 +139,10 @@ class Ramps:
             epochs=self.training.epochs,
         )
 
-    def _read(self, record: Record, *, is_noisy: bool = False) -> float:
+    def _read(self, record: Record) -> float:
         """Read one record; a slower ramp by its own rule, and at most at the highest rate that makes a difference."""
         curve, training = to_curve(record), self.training.over(record)
-        if is_noisy or not is_slower_than(self.records[0], record):
+        if self.is_noisy or not is_slower_than(self.records[0], record):
             return to_rule(self.method)(curve, training)
         return min(closer(curve, training), highest(curve, training.steps))
 
@@ -146,6 +171,5 @@ def judged(finding: Finding, lr: float) -> Judgement:
     check_rate(lr)
     check_readable(finding, "judge a rate")
     ramps = Ramps(finding.records, "calibrated", finding.length)
-    rests_on = reading_of(ramps.curve, ramps.training).rests_on
-    judgement = judge(lr, finding.lr, finding.lr if finding.is_calibrated else ramps.lr, rests_on)
+    judgement = judge(lr, finding.lr, finding.lr if finding.is_calibrated else ramps.lr, ramps.reading.rests_on)
     return replace(judgement, is_short=ramps.training.is_short, shown=ramps.shown)

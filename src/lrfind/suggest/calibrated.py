@@ -40,7 +40,7 @@ USUAL_DENSITY = 127 / log2(30 / 1e-6)
 """Steps per octave of the ramp that the other constants are fitted on."""
 
 SHORTER = 0.15
-"""Octaves up for each halving of training below ``HORIZON`` steps, if the fall is clear; longer is not measured."""
+"""Octaves up for each halving of training below ``HORIZON`` steps, if the fall is clear."""
 
 SATURATED = 0.6
 """The least weight of an adaptive optimizer's usual rate if the loss never rises above its start: its edge is vague."""
@@ -149,12 +149,7 @@ def has_prior(curve: Curve) -> bool:
 
 
 def prior_rate(training: Training) -> float:
-    """Return the usual rate of an adaptive optimizer under the schedule of a training.
-
-    Example:
-        >>> [round(prior_rate(Training(final_fraction=left)), 4) for left in (0.0, 1.0)]
-        [0.0087, 0.003]
-    """
+    """Return the usual rate of an adaptive optimizer under the schedule of a training: 0.003 if it is constant."""
     return float(2 ** training.between(USUAL_ANNEALED, USUAL_STEADY))
 
 
@@ -178,15 +173,7 @@ def _octaves_repeated(curve: Curve, passes: float | None) -> float:
 
 
 def prior_weight(curve: Curve) -> float:
-    """Return how much, in [0, 1], to trust the usual rate instead of the curve.
-
-    Example:
-        >>> lrs = np.geomspace(1e-3, 1.0, 100)
-        >>> smooth = np.linspace(2.0, 1.0, 100)
-        >>> curves = [Curve(lrs, smooth, smooth, noise, 2.0, is_fresh=False) for noise in (0.0, 1 / 6, 1.0)]
-        >>> [round(prior_weight(curve), 2) for curve in curves]
-        [0.0, 0.5, 1.0]
-    """
+    """Return how much, in [0, 1], to trust the usual rate instead of the curve."""
     against = ENOUGH * curve.noise
     by_noise = 0.0 if against == 0 else float(1 / (1 + (max(fall(curve), 0.0) / against) ** 4))
     return max(by_noise, SATURATED) if is_saturated(curve) and curve.is_fresh else by_noise

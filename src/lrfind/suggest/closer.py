@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from lrfind.curves import Curve
-from lrfind.suggest.edges import edge, is_saturated, is_weak, no_fall
+from lrfind.suggest.edges import edge, fall, has_edge, is_saturated, is_weak, no_fall
 from lrfind.suggest.replies import is_adaptive
 from lrfind.suggest.training import Training
 
-ANNEALED, STEADY = 1.05, 2.3
+ANNEALED, STEADY = 0.95, 2.15
 """Octaves from its edge down to the best peak of a rate that falls to zero, and to the best constant rate."""
+
+CLEAR = 3.0
+"""With plain SGD, a slower ramp that falls by more than this many times its noise is read alone."""
 
 
 def closer(curve: Curve, training: Training) -> float:
@@ -32,7 +35,16 @@ def edge_of_slower(curve: Curve) -> float:
 
 def is_lost(curve: Curve) -> bool:
     """Say whether noise hides the fall at a fresh start without a usual rate: plain SGD."""
-    return curve.is_fresh and is_weak(curve) and not is_adaptive(curve)
+    return _is_plain(curve) and is_weak(curve)
+
+
+def is_enough(curve: Curve) -> bool:
+    """Say whether a slower ramp shows so much that faster ones add only noise: plain SGD, and a clear fall."""
+    return _is_plain(curve) and has_edge(curve) and fall(curve) > CLEAR * curve.noise
+
+
+def _is_plain(curve: Curve) -> bool:
+    return curve.is_fresh and not is_adaptive(curve)
 
 
 def weight(first: Curve, training: Training) -> float:

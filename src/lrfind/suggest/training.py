@@ -54,21 +54,11 @@ class Training:
 
     @property
     def halvings(self) -> float:
-        """How often ``HORIZON`` is halved to give it; 0 for a longer training.
-
-        Example:
-            >>> [Training(steps).halvings for steps in (500, 2_000, 8_000, None)]
-            [2.0, 0.0, 0.0, 0.0]
-        """
+        """How often ``HORIZON`` is halved to give it; 0 for a longer training."""
         return max(log2(HORIZON / self.steps), 0.0) if self.steps else 0.0
 
     def between(self, annealed: float, steady: float) -> float:
-        """Interpolate a constant for its schedule between those for a rate that falls to zero and for a constant rate.
-
-        Example:
-            >>> [Training(final_fraction=left).between(2.0, 3.0) for left in (0.0, 0.5, 1.0)]
-            [2.0, 2.5, 3.0]
-        """
+        """Interpolate a constant for its schedule, from that of a rate that falls to zero to that of a steady one."""
         return annealed + (steady - annealed) * self.final_fraction
 
     def over(self, record: Record) -> Training:
