@@ -22,7 +22,6 @@ class Stretched(Protocol):
 
     def over(self, steps: int, epochs: float | None = None) -> Shape:
         """Return the shape over this many optimizer steps and passes over the data."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,6 @@ class AsConstant:
         """Return a constant shape."""
         return constant
 
-
-_PEAK, _ROUNDING = 0.9, 1e-6
-"""A schedule's highest multiplier must be at least the one; it may leave [0, 1] by the other."""
 
 _POINTS = 211
 """Points at which a schedule is read: a prime, to avoid falling in step with the cycles of a cyclical schedule."""
@@ -174,12 +170,12 @@ def to_shape(schedule: str | Shape) -> Shape:
     except (TypeError, AttributeError, ValueError) as error:
         raise BadInputError(f"schedule must be {known}, which returns a number; it failed: {error}.") from error
     for fraction, multiplier in multipliers.items():
-        if not -_ROUNDING <= multiplier <= 1.0 + _ROUNDING:
+        if not -1e-6 <= multiplier <= 1.0 + 1e-6:  # up to rounding
             raise BadInputError(
                 f"schedule must map the fraction of training done to a multiplier in [0, 1], "
                 f"got {multiplier} at {fraction:.3f}; divide it by its peak."
             )
-    if (peak := max(multipliers.values())) < _PEAK:
+    if (peak := max(multipliers.values())) < 0.9:
         raise BadInputError(
             f"schedule must reach 1 while the fraction of training done goes from 0 to 1, got at most {peak}; divide "
             f"it by its peak or, if it counts steps, pass the scheduler."

@@ -12,14 +12,7 @@ from lrfind.suggest.training import Training
 
 Rule = Callable[[Curve, Training], float]
 
-RULES: dict[str, Rule] = {
-    "calibrated": calibrated,
-    "steepest": steepest,
-    "valley": valley,
-    "minimum": minimum,
-    "slide": slide,
-}
-
+RULES: dict[str, Rule] = {rule.__name__: rule for rule in (calibrated, steepest, valley, minimum, slide)}
 METHODS = tuple(RULES)
 
 
