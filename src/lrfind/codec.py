@@ -54,12 +54,7 @@ class Plain:
 
 
 def encode(value: Any) -> Any:
-    """Return plain JSON types for nested data.
-
-    Example:
-        >>> encode({"losses": (1.0, math.inf)})
-        {'losses': [1.0, 'inf']}
-    """
+    """Return plain JSON types for nested data; infinite numbers and NaN as text."""
     if is_dataclass(value):
         plain = {field.name: encode(getattr(value, field.name)) for field in fields(value)}
         schema = getattr(value, "schema", "")
@@ -72,12 +67,7 @@ def encode(value: Any) -> Any:
 
 
 def leaves(data: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value within nested dicts, with its dotted path.
-
-    Example:
-        >>> list(leaves({"model": {"width": 8}, "seed": 0}))
-        [('model.width', 8), ('seed', 0)]
-    """
+    """Yield each value within nested dicts, with its path, such as ``model.width``."""
     if not isinstance(data, dict):
         yield place, data
         return

@@ -102,25 +102,13 @@ class DivergenceWatch:
 
 
 def is_heavy(losses: Sequence[float] | Array) -> bool:
-    """Say whether the noise of some losses has heavy tails: two of them lie four interquartile ranges above the median.
-
-    One alone is an accident.
-
-    Example:
-        >>> [is_heavy([*range(20), *last]) for last in ((20, 60), (60, 60))]
-        [False, True]
-    """
+    """Say whether noise is heavy-tailed: two losses (one is an accident) lie 4 interquartile ranges above the median."""
     low, middle, high = np.quantile(losses, (0.25, 0.5, 0.75))
     return len(losses) >= 2 * START and bool(sorted(losses)[-2] - middle > 4.0 * (high - low))
 
 
 def spread_of(losses: Sequence[float] | Array) -> float:
-    """Return the range of losses; a single one, which may be no noise, makes it at most six times as wide.
-
-    Example:
-        >>> [spread_of([2.0, 2.5, 3.0, wild]) for wild in (2.5, 4.0, 1e9)]
-        [1.0, 2.0, 6.0]
-    """
+    """Return the range of losses; a single one, which may be no noise, makes it at most six times as wide."""
     values = sorted(map(float, losses))
     without_one = min(values[-1] - values[1], values[-2] - values[0]) if len(values) > 2 else 0.0
     whole = values[-1] - values[0]
@@ -217,10 +205,7 @@ def _judged(losses: Array) -> tuple[float, float, Array, bool]:
 
 
 def _without_drift(level: float, smooth: Array, noise: float) -> tuple[float, Array]:
-    """Return level and trend; if the loss drifts up before it falls, as if it began at its peak.
-
-    Its trend then rises by more than three times the noise above the start, and falls by twice the noise.
-    """
+    """Return level and trend; if it rises by 3 times the noise and then falls by 2, as if it began at its peak."""
     peaks = np.maximum.accumulate(smooth)
     turned = np.flatnonzero(peaks - smooth > 2.0 * noise)
     peak = float(peaks[turned[0]]) if len(turned) else level

@@ -147,10 +147,6 @@ def to_shape(schedule: str | Shape) -> Shape:
 
     Raises:
         BadInputError: If the name is unknown, or the callable leaves [0, 1] or never comes near 1.
-
-    Example:
-        >>> to_shape("linear")(0.25)
-        0.75
     """
     known = f"one of {sorted(SCHEDULES)} or a function of the fraction of training done"
     if isinstance(schedule, str) and schedule in SCHEDULES:
@@ -195,13 +191,7 @@ def over(schedule: str | Shape | Stretched, steps: float | None, epochs: float |
 
 
 def name_of(schedule: str | Shape | Stretched) -> str:
-    """Return the name of a schedule; ``"custom"`` for a function without a name.
-
-    Example:
-        >>> shapes = ("one-cycle", one_cycle, Cyclical("restarts", cycles=2, low=0.0), lambda fraction: 1.0)
-        >>> [name_of(shape) for shape in shapes]
-        ['one-cycle', 'one-cycle', 'restarts', 'custom']
-    """
+    """Return the name of a schedule; ``"custom"`` for a function without a name."""
     if isinstance(schedule, str):
         return schedule
     named = [name for name, shape in SCHEDULES.items() if shape is schedule]
@@ -210,14 +200,7 @@ def name_of(schedule: str | Shape | Stretched) -> str:
 
 
 def remaining(shape: Shape) -> float:
-    """Return how much of the peak is left, on average, over the last fifth of a schedule.
-
-    Example:
-        >>> [round(remaining(shape), 3) for shape in (constant, linear, cosine, one_cycle)]
-        [1.0, 0.1, 0.032, 0.064]
-        >>> [round(remaining(Cyclical("triangular", cycles=cycles, low=0.0)), 2) for cycles in (1, 4, 100)]
-        [0.2, 0.58, 0.5]
-    """
+    """Return how much of the peak is left, on average, over the last fifth of a schedule."""
     return sum(shape(0.8 + 0.2 * (step + 0.5) / _POINTS) for step in range(_POINTS)) / _POINTS
 
 

@@ -56,9 +56,6 @@ JUDGED_AS: dict[Evidence, Evidence] = {"saturated, adaptive": "edge", "capped": 
 CLOSE = 0.01
 """Rates whose mean regrets differ by no more than this are as good."""
 
-SAME = 0.005
-"""Rates that differ by less than this share print the same."""
-
 SURE = 0.95
 """From this certainty on, a judgement is sure."""
 
@@ -134,7 +131,7 @@ class Judgement:
 
     @property
     def _is_found(self) -> bool:
-        return abs(self.lr / self.found - 1) < SAME
+        return abs(self.lr / self.found - 1) < 0.005  # both print the same
 
     @property
     def _is_likely(self) -> bool:
