@@ -1,7 +1,5 @@
 """Frozen dataclasses to JSON and back, for all files; files are written atomically."""
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -79,7 +77,14 @@ def _decode(kind: Any, data: Any) -> Any:
     """Return data as a type says; None for a number is NaN, as earlier versions wrote it."""
     origin, arguments = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
-        return cast(Any, kind)(**_decode_fields(kind, data))
+        values = {}
+        for field in fields(kind):
+            name = field.name if field.name in data else field.metadata.get("was", field.name)
+            if name in data:
+                values[field.name] = _decode(_hints(kind)[field.name], data[name])
+            elif field.default is MISSING and field.default_factory is MISSING:
+                raise BadInputError(f"it has no {field.name!r}")
+        return cast(Any, kind)(**values)
     if origin in (Union, UnionType):
         return None if data is None else _decode(arguments[0], data)
     if origin is tuple:
@@ -94,17 +99,6 @@ def _decode(kind: Any, data: Any) -> Any:
     if kind is str and not isinstance(data, str):
         raise TypeError(f"{data!r} is no text")
     return kind(data) if kind in (int, bool) else data
-
-
-def _decode_fields(kind: Any, data: Mapping[str, Any]) -> dict[str, Any]:
-    values = {}
-    for field in fields(kind):
-        name = field.name if field.name in data else field.metadata.get("was", field.name)
-        if name in data:
-            values[field.name] = _decode(_hints(kind)[field.name], data[name])
-        elif field.default is MISSING and field.default_factory is MISSING:
-            raise BadInputError(f"it has no {field.name!r}")
-    return values
 
 
 _hints = cache(get_type_hints)

@@ -1,7 +1,5 @@
 """From a record to a curve: loss against rate, cleaned for reading; and when a probe has diverged."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,7 +100,7 @@ class DivergenceWatch:
 
 
 def is_heavy(losses: Sequence[float] | Array) -> bool:
-    """Say whether noise is heavy-tailed: two losses (one is an accident) lie 4 interquartile ranges above the median."""
+    """Say whether noise has heavy tails: 2 losses (one is an accident) lie 4 interquartile ranges above the median."""
     low, middle, high = np.quantile(losses, (0.25, 0.5, 0.75))
     return len(losses) >= 2 * START and bool(sorted(losses)[-2] - middle > 4.0 * (high - low))
 

@@ -1,7 +1,5 @@
 """The options of a search on a command line as a table, and what is wrong with a command; torch is not imported."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """What a training's loggers get of a search: the rate, its interval, the loss at each rate, the curve."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from typing import Any, Protocol
 

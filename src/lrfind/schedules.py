@@ -1,7 +1,5 @@
 """The shapes a learning rate follows: ramps for probes, schedules for training."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The driver: strategy and loop, round by round, until there is a finding; what has run is kept in a file."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext

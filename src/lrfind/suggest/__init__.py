@@ -1,7 +1,5 @@
 """Reading rules: from a curve and a training to a rate. To add one, name it in ``RULES``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from lrfind.curves import Curve

@@ -1,7 +1,5 @@
 """The default reading: below the edge, or, where the curve shows little, towards the usual rate."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import inf, log2
 from typing import Literal

@@ -1,7 +1,5 @@
 """The reading of a slower ramp around a first reading: below its edge by a constant, for every optimizer."""
 
-from __future__ import annotations
-
 from lrfind.curves import Curve
 from lrfind.suggest.edges import edge, fall, has_edge, is_saturated, is_weak, no_fall
 from lrfind.suggest.replies import is_adaptive

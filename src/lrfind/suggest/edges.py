@@ -1,7 +1,5 @@
 """What a curve shows, as Smith reads it: where the loss starts to fall, and where it stops falling."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from lrfind.curves import PATIENCE, START, Array, Curve, spread_of

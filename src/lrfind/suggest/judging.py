@@ -1,7 +1,5 @@
 """Whether another rate would do: what the benchmark's trainings lost that far from the reading."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from html import escape
 from math import log2

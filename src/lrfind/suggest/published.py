@@ -1,7 +1,5 @@
 """The published readings of other finders. They do not depend on the training."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from lrfind.curves import Curve

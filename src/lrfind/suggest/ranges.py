@@ -1,7 +1,5 @@
 """What lies around a reading: the interval of the best rate, that of other seeds, and the range for cycles."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import log2

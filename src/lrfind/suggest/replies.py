@@ -1,7 +1,5 @@
 """From a rate of a ramp to a rate of training with steps as long, for optimizers whose step length changes."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
