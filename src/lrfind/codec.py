@@ -81,7 +81,7 @@ def _decode(kind: Any, data: Any) -> Any:
         for field in fields(kind):
             name = field.name if field.name in data else field.metadata.get("was", field.name)
             if name in data:
-                values[field.name] = _decode(_hints(kind)[field.name], data[name])
+                values[field.name] = _decode(_hints(cast(Any, kind))[field.name], data[name])
             elif field.default is MISSING and field.default_factory is MISSING:
                 raise BadInputError(f"it has no {field.name!r}")
         return cast(Any, kind)(**values)
