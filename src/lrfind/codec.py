@@ -43,11 +43,7 @@ class Plain:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read an instance from its file.
-
-        Raises:
-            BadInputError: If the file is missing, is not JSON or holds something else.
-        """
+        """Read an instance from its file; ``BadInputError`` if it is missing, is not JSON or holds something else."""
         return cast(Self, read_json(path, f"a {cls.__name__.lower()}", cls.from_dict))
 
 

@@ -5,15 +5,6 @@ import numpy as np
 from lrfind.curves import PATIENCE, START, Array, Curve, spread_of
 from lrfind.errors import ProbeError
 
-SHARE = 0.05
-"""The loss has started to fall once this share of its whole fall is behind it."""
-
-AS_LOW = 0.25
-"""Smoothed losses this close to the least one, in units of the noise, count as equally low."""
-
-AS_LOW_WEAK = 1.0
-"""The same for a weak fall: its minimum is placed by chance, its rise is not."""
-
 FLAT = 2.0
 """A fall below this, in units of the noise, is what a flat curve shows by chance."""
 
@@ -22,7 +13,7 @@ AGAIN = 4.0
 
 
 def onset(curve: Curve) -> float:
-    """Return the rate at which the loss starts to fall for good.
+    """Return the rate at which the loss starts to fall for good: 5 % of its whole fall are behind it.
 
     Raises:
         ProbeError: If the loss never falls.
@@ -33,7 +24,7 @@ def onset(curve: Curve) -> float:
     if not has_edge(curve):
         raise no_fall(curve)
     before = curve.smooth[: int(np.argmin(_known(curve))) + 1]
-    line = before.max() - SHARE * (before.max() - before[-1])
+    line = before.max() - 0.05 * (before.max() - before[-1])
     return float(curve.lrs[np.flatnonzero(before >= line)[-1]])
 
 
@@ -128,7 +119,11 @@ def _least(curve: Curve) -> float:
 
 
 def _last_as_low(curve: Curve, least: float) -> int:
-    tolerance = (AS_LOW_WEAK if is_weak(curve) else AS_LOW) * curve.noise
+    """Return the last place that is as low as the least: within a quarter of the noise.
+
+    A weak fall is allowed the whole noise: its minimum is placed by chance, its rise is not.
+    """
+    tolerance = (1.0 if is_weak(curve) else 0.25) * curve.noise
     return int(np.flatnonzero(_known(curve) <= least + tolerance)[-1])
 
 

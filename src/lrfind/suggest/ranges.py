@@ -28,11 +28,6 @@ nine in ten of those left out; ``python -m benchmarks.widths`` prints them."""
 SPREAD = 4.0
 """Best rates lie mostly within this factor of the usual one: the range if no edge is known."""
 
-REPLICATES = 100
-
-NEIGHBOURS = 8
-"""A step's noise is drawn from this many steps on either side, since it changes along the curve."""
-
 
 def around(lr: float, rests_on: Evidence, steps: float | None = None) -> tuple[float, float]:
     """Return the rates between which the best one lies, for about 90 % of the benchmark's tasks.
@@ -78,6 +73,7 @@ def interval(curve: Curve, rule: Callable[[Curve], float]) -> tuple[float, float
 
 
 def _replicates(curve: Curve) -> Iterator[Curve]:
+    """Yield 100 curves; a step's noise is drawn from 8 steps on either side, since it changes along the curve."""
     random = np.random.default_rng(0)
     steps = len(curve.lrs)
     known = np.flatnonzero(np.isfinite(curve.losses))
@@ -85,7 +81,7 @@ def _replicates(curve: Curve) -> Iterator[Curve]:
     residuals = np.minimum(curve.losses[known], ceiling) - curve.smooth[known]
     octaves = np.log2(curve.lrs)
     matrix = smoother(octaves, octaves, BANDWIDTH)
-    for _ in range(REPLICATES):
-        near = np.searchsorted(known, np.arange(steps)) + random.integers(-NEIGHBOURS, NEIGHBOURS + 1, steps)
+    for _ in range(100):
+        near = np.searchsorted(known, np.arange(steps)) + random.integers(-8, 8 + 1, steps)
         losses = curve.smooth + residuals[np.clip(near, 0, len(known) - 1)]
         yield replace(curve, losses=losses, smooth=matrix @ losses)
