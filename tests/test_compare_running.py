@@ -134,7 +134,7 @@ def test_a_log_gets_a_line_for_each_run_and_now_and_then_one_of_a_run_that_goes_
     said = capsys.readouterr().err.splitlines()
     assert [line.split(" (")[0] for line in said] == ["finished: lr 0.01, seed 0", "finished: lr 0.02, seed 0"]
     assert "2 of 2" in said[1]
-    monkeypatch.setattr("lrfind.compare.progress._EVERY", 0.0)
+    monkeypatch.setattr("lrfind.compare.running._EVERY", 0.0)
     monkeypatch.setattr("lrfind.compare.running._BETWEEN", 0.0)
     compare(PLAIN, **what)
     said = capsys.readouterr().err.splitlines()
@@ -148,7 +148,7 @@ def test_a_log_gets_a_line_for_each_run_and_now_and_then_one_of_a_run_that_goes_
 def test_a_terminal_gets_one_bar_over_all_runs(monkeypatch):
     shown = []
     bar = nullcontext(lambda *now: shown.append(now))
-    monkeypatch.setattr("lrfind.compare.progress.place", lambda: ("terminal", bar))
+    monkeypatch.setattr("lrfind.compare.running.place", lambda: ("terminal", bar))
     what = {"lrs": (0.01, 0.02), "schedules": (), "seeds": 1, "steps": 8}
     compare(PLAIN, **what)
     assert shown[-1] == ("finished: lr 0.02, seed 0 (2 of 2 runs)", 2, 2)

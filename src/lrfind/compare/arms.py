@@ -17,10 +17,9 @@ from lrfind.schedules import SCHEDULES, Cycle, Cyclical
 ARMS = ("constant", "linear", "one-cycle", "restarts", "triangular", "triangular2", "exp_range")
 """The default schedules."""
 
+CYCLICAL = get_args(Cycle)
 CYCLES = 4
-
 RATE_NAMES = ("lr", "learning_rate")  # arguments of a model or an optimizer that every arm sets itself
-
 FIXED = "found"  # the name of the arm of the found fixed rate; the other found arms are named after their schedules
 
 
@@ -48,13 +47,8 @@ def to_arms(
 
 def needs(schedules: Sequence[str]) -> tuple[str, ...]:
     """Return the schedules to search a rate for, the constant one first."""
-    each = dict.fromkeys("constant" if is_cyclical(name) else name for name in schedules)
+    each = dict.fromkeys("constant" if name in CYCLICAL else name for name in schedules)
     return tuple(sorted(each, key=lambda name: name != "constant"))
-
-
-def is_cyclical(schedule: str) -> bool:
-    """Say whether a schedule is cyclical."""
-    return schedule in get_args(Cycle)
 
 
 def check_arms(
@@ -66,7 +60,7 @@ def check_arms(
             raise BadInputError(f"{name} must be several, in a list, got {given!r}.")
     for lr in lrs:
         check_rate(lr)
-    known = (*SCHEDULES, *get_args(Cycle))
+    known = (*SCHEDULES, *CYCLICAL)
     if unknown := [name for name in schedules if name not in known]:
         raise BadInputError(f"schedules must be among {', '.join(known)}, got {unknown[0]!r}.")
     names = [*map(float, lrs), *schedules]
@@ -105,7 +99,7 @@ def to_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
 
 def check_cycles(schedules: Sequence[str], cycles: int, steps: int) -> None:
     """Raise if a cycle would have fewer than two steps."""
-    if any(map(is_cyclical, schedules)) and steps < 2 * cycles:
+    if steps < 2 * cycles and not set(CYCLICAL).isdisjoint(schedules):
         raise BadInputError(f"cycles={cycles} need at least {2 * cycles} optimizer steps, got {steps}; train longer.")
 
 
@@ -158,7 +152,7 @@ def label(arm: Arm) -> str:
 
 
 def _found(schedule: str, findings: Mapping[str, Finding], cycles: int) -> Arm:
-    if is_cyclical(schedule):
+    if schedule in CYCLICAL:
         base, top = findings["constant"].base_lr, findings["constant"].max_lr
         if base >= top:
             raise BadInputError(

@@ -47,9 +47,8 @@ def survey_of(targets: Targets) -> Survey:
     notes = tuple(dict.fromkeys(note for survey in surveys.values() for note in survey.notes))
     if len(set(lengths.values())) == 1:
         return Survey(first.epoch_steps, metrics, notes)
-    known = {name: counted(length, "step") if length else "unknown steps" for name, length in lengths.items()}
-    words = ", ".join(f"{length} with {name}" for name, length in known.items())
-    return Survey(None, metrics, (*notes, f"An epoch has {words}; all arms train for the same number of steps."))
+    known = ", ".join(f"{counted(n, 'step') if n else 'unknown steps'} with {name}" for name, n in lengths.items())
+    return Survey(None, metrics, (*notes, f"An epoch has {known}; all arms train for the same number of steps."))
 
 
 def fault_of(run: Run, plan: Plan) -> str:
@@ -73,6 +72,7 @@ def conclude(plan: Plan, store: Store, failures: Iterable[Failure], *, is_whole:
     findings = {f"{name} {variant}".rstrip(): each for variant, name, each in named}
     verdict, summaries = judge(plan.arms, runs, plan.metric, plan.mode, failures, unsure=unsure)
     cut = f"Stopped by Ctrl-C: {len(pairs) - len(runs)} of {len(pairs)} runs did not finish and are not shown."
+    machine = f"{platform.system()} {platform.machine()} ({torch.backends.cpu.get_cpu_capability()})"
     return Comparison(
         title=next(iter(plan.targets.values())).title,
         setting=_setting(plan, runs),
@@ -84,7 +84,7 @@ def conclude(plan: Plan, store: Store, failures: Iterable[Failure], *, is_whole:
         finding=next(iter(findings.values()), None),
         failures=failures,
         summaries=summaries,
-        environment=environment(),
+        environment={**versions(), "on": f"{machine} with {os.cpu_count()} cores"},
         notes=(*(() if is_whole else (cut,)), *plan.survey.notes, *_search_notes(findings)),
     )
 
@@ -126,10 +126,3 @@ def versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             known[package] = version(package)
     return {**known, "Python": platform.python_version()}
-
-
-def environment() -> dict[str, str]:
-    """Return the versions and the kind of machine."""
-    capability = torch.backends.cpu.get_cpu_capability()
-    machine = f"{platform.system()} {platform.machine()} ({capability}) with {os.cpu_count()} cores"
-    return {**versions(), "on": machine}

@@ -11,21 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from lrfind.codec import leaves
-from lrfind.compare.arms import (
-    ARMS,
-    CYCLES,
-    RATE_NAMES,
-    check_arms,
-    check_cycles,
-    mode_of,
-    needs,
-    to_arms,
-    to_seeds,
-)
+from lrfind.compare.arms import ARMS, CYCLES, RATE_NAMES, check_arms, check_cycles, mode_of, needs, to_arms, to_seeds
 from lrfind.compare.comparison import Arm, Comparison, Failure, Mode, Run
 from lrfind.compare.conclusion import Plan, conclude, fault_of, survey_of, versions
-from lrfind.compare.progress import progress_shown
-from lrfind.compare.running import Event, OnEvent, Targets, Train, one_thread, place
+from lrfind.compare.running import Event, OnEvent, Targets, Train, one_thread, progress_shown, to_train
 from lrfind.compare.store import Store
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Target
 from lrfind.compare.targets.specs import identity_of
@@ -99,7 +88,7 @@ def compare(
     targets = target if isinstance(target, Mapping) else {"": target}
     _check(targets, search)
     check_arms(lrs, schedules, cycles, variants=len(targets), mode=mode)
-    which, train = to_seeds(seeds), place(targets, jobs, ray)
+    which, train = to_seeds(seeds), to_train(targets, jobs, ray)
     plans = _plans(targets, search, is_kept=out is not None)  # before a run can change the target
     survey = survey_of(targets)
     steps = _steps(steps, epochs, survey)
@@ -200,17 +189,13 @@ def _run(plan: Plan, store: Store, train: Train, tell: OnEvent) -> Comparison:
 def _steps(steps: int | None, epochs: float | None, survey: Survey) -> int:
     if steps is not None and epochs is not None:
         raise BadInputError(f"give epochs or steps, not both, got {epochs=} and {steps=}.")
-    length: Any = steps
-    if steps is None:
-        if survey.epoch_steps is None:
-            raise BadInputError("the steps of an epoch are not known, or not the same for all; give steps= instead.")
-        passes: Any = EPOCHS if epochs is None else epochs
-        length = passes * survey.epoch_steps if isinstance(passes, Real) else passes
-    is_number = isinstance(length, Real)
-    if not is_number or not 0.5 < length < math.inf:
+    length: Any = steps if steps is not None else EPOCHS if epochs is None else epochs
+    unit = survey.epoch_steps if steps is None else 1.0
+    if unit is None:
+        raise BadInputError("the steps of an epoch are not known, or not the same for all; give steps= instead.")
+    if not isinstance(length, Real) or not 0.5 < (whole := float(length) * unit) < math.inf:
         raise BadInputError(f"a run must take at least 1 optimizer step, got {epochs=} and {steps=}.")
-    whole: int = round(length)
-    return whole
+    return round(whole)
 
 
 def _metric(metric: str, mode: Mode | None, survey: Survey) -> tuple[str, Mode]:

@@ -1,4 +1,4 @@
-"""Training the runs: one by one in this process, in several processes, or through Ray."""
+"""Training the runs: one by one in this process, in several processes, or through Ray; and showing their progress."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import wait
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any, Literal
 
 import torch
 
+from lrfind.compare.arms import labels
 from lrfind.compare.comparison import Arm, Failure, Run
 from lrfind.compare.targets.protocol import Target
 from lrfind.errors import BadInputError, LRFindError, from_extra
+from lrfind.progress import Show, place
 from lrfind.records import Finding
 
 Targets = Mapping[str, Target]
@@ -30,6 +32,7 @@ Targets = Mapping[str, Target]
 Todo = Sequence[tuple[Arm, int]]  # arms and seeds, in the order to train
 
 _BETWEEN = 0.1  # seconds between two "step" events of a run: one for each step would cost more than a small step
+_EVERY = 15.0  # seconds between two lines about steps in a log
 
 TRIES = 2  # how often a run is started whose worker dies
 
@@ -69,7 +72,7 @@ Train = Callable[[Todo, int, OnEvent], Iterator[Run | Failure]]
 """Trains arms with seeds for a number of steps, and reports events."""
 
 
-def place(targets: Targets, jobs: int, ray: str | None) -> Train:
+def to_train(targets: Targets, jobs: int, ray: str | None) -> Train:
     """Return the function that trains the runs, after checking that the targets can be trained that way."""
     if not isinstance(jobs, int) or jobs < 1 or (jobs > 1 and ray is not None):
         raise BadInputError(f"jobs must be at least 1, and is not for Ray, got {jobs=} and {ray=}.")
@@ -78,7 +81,13 @@ def place(targets: Targets, jobs: int, ray: str | None) -> Train:
             import_module("ray")
         return partial(_in_ray, targets, address=ray)
     if jobs > 1:
-        return partial(_in_processes, _packed(targets), jobs=jobs)
+        try:
+            return partial(_in_processes, pickle.dumps(targets), jobs=jobs)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise BadInputError(
+                f"other processes cannot build what is trained ({error}); define it at the top of a module, or name it "
+                f"as 'package.module:name'."
+            ) from error
     return lambda todo, steps, tell: (_attempt(targets, arm, seed, steps, tell) for arm, seed in todo)
 
 
@@ -112,36 +121,31 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _packed(targets: Targets) -> bytes:
-    try:
-        return pickle.dumps(targets)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise BadInputError(
-            f"other processes cannot build what is trained ({error}); define it at the top of a module, or name it as "
-            f"'package.module:name'."
-        ) from error
-
-
 def _in_processes(packed: bytes, todo: Todo, steps: int, on_event: OnEvent, *, jobs: int) -> Iterator[Run | Failure]:
     waiting = deque((arm, seed, 1) for arm, seed in todo)
-    idle: list[_Worker] = []
-    busy: dict[Any, tuple[_Worker, Any]] = {}
+    idle: list[tuple[Any, Any]] = []  # connections and processes
+    busy: dict[Any, tuple[Any, tuple[Arm, int, int]]] = {}
     try:
         while waiting or busy:
             while waiting and len(busy) < jobs:
-                worker, task = idle.pop() if idle else _Worker(packed, steps), waiting.popleft()
-                busy[worker.connection] = worker, task
-                with suppress(OSError):  # it has died: receive() returns how
-                    worker.connection.send(task[:2])
-            for connection in wait(list(busy)):
-                worker, (arm, seed, tries) = busy[connection]
-                message = worker.receive()
+                connection, process = idle.pop() if idle else _started(packed, steps)
+                busy[connection] = process, (task := waiting.popleft())
+                with suppress(OSError):  # it has died: recv() raises
+                    connection.send(task[:2])
+            ready: Any = wait([*busy])
+            for connection in ready:
+                process, (arm, seed, tries) = busy[connection]
+                try:
+                    message = connection.recv()
+                except (EOFError, OSError):
+                    process.join()
+                    message = f"its process ended with code {process.exitcode}"
                 if isinstance(message, Event):
                     on_event(message)
                     continue
                 del busy[connection]
                 if isinstance(message, (Run, Failure)):
-                    idle.append(worker)
+                    idle.append((connection, process))
                     yield message
                 elif tries == TRIES:
                     yield Failure(arm.name, seed, f"{message}, {TRIES} times; {_ADVICE}")
@@ -149,29 +153,19 @@ def _in_processes(packed: bytes, todo: Todo, steps: int, on_event: OnEvent, *, j
                     on_event(Event("died", arm.name, seed, words=message))
                     waiting.appendleft((arm, seed, tries + 1))
     finally:
-        for worker in (*idle, *(worker for worker, _ in busy.values())):
-            worker.process.kill()
-            worker.process.join()
+        for process in (*(process for _, process in idle), *(process for process, _ in busy.values())):
+            process.kill()
+            process.join()
 
 
-class _Worker:
-    """A process that trains runs one by one; docs/decisions/0017-own-processes.md says why it is no pool."""
-
-    def __init__(self, packed: bytes, steps: int) -> None:
-        context = get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, packed, steps))
-        self.process.start()
-        theirs.close()  # so that recv() raises EOFError when the process dies
-
-    def receive(self) -> Event | Run | Failure | str:
-        """Return the next message, or how the process ended."""
-        try:
-            message: Event | Run | Failure = self.connection.recv()
-            return message
-        except (EOFError, OSError):
-            self.process.join()
-            return f"its process ended with code {self.process.exitcode}"
+def _started(packed: bytes, steps: int) -> tuple[Any, Any]:
+    """Start a process that trains runs one by one; docs/decisions/0017-own-processes.md says why it is no pool."""
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs, packed, steps))
+    process.start()
+    theirs.close()  # so that recv() raises EOFError when the process dies
+    return ours, process
 
 
 def _work(connection: Any, packed: bytes, steps: int) -> None:
@@ -226,3 +220,39 @@ def _train(packed: bytes, arm: Arm, seed: int, steps: int, path: list[str]) -> R
     """Train on a worker of Ray, with the caller's ``sys.path``."""
     sys.path.extend(folder for folder in path if folder not in sys.path)
     return _attempt(packed, arm, seed, steps, lambda event: None)
+
+
+@contextmanager
+def progress_shown(*, shown: bool, runs: int, arms: Sequence[Arm], also: OnEvent | None) -> Iterator[OnEvent]:
+    """Show events on stderr, arms by their labels; yield the function to call with each, which also calls ``also``."""
+    ended = trained = 0
+    begun = said = perf_counter()
+
+    def tell(event: Event) -> None:
+        nonlocal ended, trained, said
+        trained += event.kind in ("finished", "failed")
+        ended += event.kind in ("finished", "failed", "kept")
+        now = perf_counter()
+        if event.kind != "started" and not (where == "log" and event.kind == "step" and now - said < _EVERY):
+            said = now
+            left = f", about {(now - begun) / trained * (runs - ended):.0f} s left" if trained and ended < runs else ""
+            line = _words(event, labels(arms)) + (f" ({ended} of {runs} runs{left})" if ended else "")
+            if where == "log":
+                print(line, file=sys.stderr, flush=True)
+            else:
+                show(line, ended, runs)
+        if also is not None:
+            also(event)
+
+    where, bar = place() if shown else ("", nullcontext[Show](lambda *now: None))
+    with bar as show:
+        yield tell
+
+
+def _words(event: Event, names: Mapping[str, str]) -> str:
+    if event.kind in ("searching", "found"):
+        return f"{event.kind} a rate for {event.arm}{event.words and ': '}{event.words}"
+    run = f"{names.get(event.arm, event.arm)}, seed {event.seed}"
+    if event.kind == "step":
+        return f"{run}: {event.done} of {event.total} steps, {event.words}"
+    return f"{event.kind}: {run}{event.words and ': '}{event.words}"

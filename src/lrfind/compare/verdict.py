@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,8 @@ from lrfind.words import certainty
 
 Floats = NDArray[np.float64]
 
-_LEVEL = 0.95
-_LOOSE = 3.0  # the intervals also hold if one arm has this many times the standard deviation of the others
-
-_DRAWS = 20_000
-_SEED = 20_1708
-_GRID = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 30)
-_MOST_SEEDS = 1_000
+_GRID = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 30, 1_001)
+"""Numbers of seeds that the critical value is taken at; as many as the last are never asked for."""
 
 
 def judge(
@@ -44,8 +40,9 @@ def judge(
     scores = {arm.name: {run.seed: run.final(metric) for run in runs if run.arm == arm.name} for arm in arms}
     finite = {name: [value for value in of.values() if math.isfinite(value)] for name, of in scores.items()}
     lost = tuple(name for name, of in scores.items() if len(finite[name]) < len(of))
-    failed = _failed(arms, failures)
-    names, table = _complete({name: of for name, of in scores.items() if of and name not in {*lost, *failed}})
+    failed_at = Counter(failure.seed for failure in failures)
+    out = {*lost, *(failure.arm for failure in failures if failed_at[failure.seed] < len(arms))}
+    names, table = _complete({name: of for name, of in scores.items() if of and name not in out})
     table = table if mode == "min" else -table
     best = names[int(np.argmin(table.mean(axis=0)))] if names else None
     pairs = [pair(names, table, best, other) for other in names if best is not None and other != best]
@@ -66,13 +63,6 @@ def judge(
     summaries = {name: summary(values) for name, values in finite.items() if values}
     said = in_words(renamed(verdict, labels(arms)), metric, mode)
     return replace(verdict, sentence=said), summaries
-
-
-def _failed(arms: Sequence[Arm], failures: Sequence[Failure]) -> set[str]:
-    by_seed: dict[int, set[str]] = {}
-    for failure in failures:
-        by_seed.setdefault(failure.seed, set()).add(failure.arm)
-    return set().union(*(names for names in by_seed.values() if len(names) < len(arms)))
 
 
 def summary(values: Sequence[float]) -> Interval:
@@ -109,10 +99,10 @@ def critical(seeds: int, arms: int) -> float:
         >>> [round(critical(3, arms), 1) for arms in (2, 8)]
         [4.3, 4.7]
     """
-    draws = max(_DRAWS, 400_000 // arms**2)
-    normal = np.random.default_rng(_SEED).standard_normal((draws, seeds, arms))
-    loose = normal * np.array([_LOOSE, *[1.0] * (arms - 1)])
-    return max(float(np.quantile(_greatest(each), _LEVEL)) for each in (normal, loose))
+    draws = max(20_000, 400_000 // arms**2)
+    normal = np.random.default_rng(20_1708).standard_normal((draws, seeds, arms))
+    loose = normal * np.array([3.0, *[1.0] * (arms - 1)])
+    return max(float(np.quantile(_greatest(each), 0.95)) for each in (normal, loose))
 
 
 def _greatest(tables: Floats) -> Floats:
@@ -158,7 +148,7 @@ def _kinds(arms: Sequence[Arm], names: Sequence[str], table: Floats) -> Pair | N
 
 def _seeds_needed(mean: float, spread: float, seeds: int, arms: int) -> int | None:
     """Return the least number of seeds whose interval would exclude 0, with the critical value taken from ``_GRID``."""
-    for first, after in zip(_GRID, (*_GRID[1:], _MOST_SEEDS + 1), strict=True):
+    for first, after in pairwise(_GRID):
         if after > seeds + 1:
             needed = max(math.floor((critical(first, arms) * spread / mean) ** 2) + 1, first, seeds + 1)
             if needed < after:
@@ -181,9 +171,8 @@ def in_words(verdict: Verdict, metric: str, mode: str) -> str:
         )
     kinds = verdict.kinds
     if kinds is not None and kinds.seeds > 1 and {kinds.first, kinds.second} != {verdict.best, verdict.pairs[0].second}:
-        how = f"{kinds.first} beats {kinds.second}" if kinds.is_settled else f"{kinds.first} leads {kinds.second}"
-        end = "" if kinds.is_settled else ", too close to call"
-        said.append(f"Best fixed rate against best schedule: {how} by {_span(kinds)}{end}.")
+        verb, end = ("beats", "") if kinds.is_settled else ("leads", ", too close to call")
+        said += [f"Best fixed rate against best schedule: {kinds.first} {verb} {kinds.second} by {_span(kinds)}{end}."]
     return " ".join(said)
 
 
@@ -213,7 +202,7 @@ def closing(comparison: Comparison) -> str:
 
 
 def _answer(verdict: Verdict, metric: str, mode: str) -> str:
-    best, pairs, is_least = verdict.best, verdict.pairs, mode == "min"
+    best, pairs = verdict.best, verdict.pairs
     if best is None and not verdict.lost:
         return "No winner: no arm finished all its runs."
     if best is None:
@@ -225,10 +214,10 @@ def _answer(verdict: Verdict, metric: str, mode: str) -> str:
     if not pairs:
         return f"No winner: only {best} finished all its runs."
     if verdict.winner is None:
-        return _close(pairs, best, metric, "lowest" if is_least else "highest")
+        return _close(pairs, best, metric, "lowest" if mode == "min" else "highest")
     others = "the other arm" if len(pairs) == 1 else f"all {len(pairs)} other arms"
     return (
-        f"{best} wins: it has a {'lower' if is_least else 'higher'} {metric} than {others}. "
+        f"{best} wins: it has a {'lower' if mode == 'min' else 'higher'} {metric} than {others}. "
         f"Over {pairs[0].seeds} seeds, {pairs[0].second} is behind by {_span(pairs[0])}."
     )
 
@@ -240,20 +229,17 @@ def _close(pairs: Sequence[Pair], best: str, metric: str, degree: str) -> str:
         return f"One seed: no interval. In order of {metric}: {best}, {order}. Train with three seeds or more."
     rivals = [pair for pair in pairs if not pair.is_settled]
     names, closest = _listed([pair.second for pair in rivals]), rivals[0]
-    return (
-        f"Too close to call: {best} has the {degree} mean {metric}, but {closest.seeds} seeds do not tell it from "
-        f"{names}. {closest.second} is behind by {_span(closest)}. {_remedy(rivals)}"
-    )
-
-
-def _remedy(rivals: Sequence[Pair]) -> str:
-    needed = [pair.seeds_needed for pair in rivals if pair.seeds_needed is not None]
     alike = [pair for pair in rivals if pair.seeds_needed is None]
     if not alike:
-        return f"About {max(needed)} seeds in all would settle it."
-    if all(pair.difference.low == pair.difference.high for pair in alike):
-        return "All seeds gave the same, so nothing is known about chance."
-    return f"More seeds would hardly tell {_listed([pair.second for pair in alike])} from it."
+        remedy = f"About {max(pair.seeds_needed or 0 for pair in rivals)} seeds in all would settle it."
+    elif all(pair.difference.low == pair.difference.high for pair in alike):
+        remedy = "All seeds gave the same, so nothing is known about chance."
+    else:
+        remedy = f"More seeds would hardly tell {_listed([pair.second for pair in alike])} from it."
+    return (
+        f"Too close to call: {best} has the {degree} mean {metric}, but {closest.seeds} seeds do not tell it from "
+        f"{names}. {closest.second} is behind by {_span(closest)}. {remedy}"
+    )
 
 
 def _span(pair: Pair) -> str:
