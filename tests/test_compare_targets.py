@@ -659,7 +659,7 @@ def test_a_step_that_fails_is_not_counted_and_the_next_ones_are():
         assert (recorder.observe(9.0), recorder.steps) == (None, 0)
         for count in range(1, 4):
             optimizer.step()
-            assert (recorder.observe(1.0), recorder.left) == ("done" if count == 3 else None, 3 - count)
+            assert (recorder.observe(1.0), recorder.steps) == ("done" if count == 3 else None, count)
     run = recorder.run({})
     assert [row.lr for row in run.rows] == pytest.approx([0.5, 1 / 3, 1 / 6])
     assert [row.metrics["train_loss"] for row in run.rows] == [5.0, 1.0, 1.0]

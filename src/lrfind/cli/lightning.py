@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 from lrfind.cli.faults import WHAT_TO_TRAIN, UsageError, load_named
 from lrfind.compare.targets.lightning import RESERVED, LightningTraining, overrides
-from lrfind.compare.targets.specs import faults_of, identity_of, name_of_builder
+from lrfind.compare.targets.specs import builder_name, faults_of, identity_of
 from lrfind.errors import BadInputError
 from lrfind.flags import condensed
 from lrfind.isolation import generators_kept
@@ -101,7 +101,7 @@ class Described(LightningTraining):
     @property
     def title(self) -> str:
         """The names of model and data."""
-        return " on ".join(name_of_builder(path) for path in self._paths.values())
+        return " on ".join(builder_name(path) for path in self._paths.values())
 
     @property
     def setting(self) -> str:

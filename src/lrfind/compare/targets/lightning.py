@@ -17,15 +17,7 @@ import torch
 
 from lrfind.compare.comparison import Arm, Run
 from lrfind.compare.targets.protocol import TRAIN_LOSS, RunRecorder, Survey, Told, evaluation_steps
-from lrfind.compare.targets.specs import (
-    Builder,
-    build,
-    faults_of,
-    identity_of,
-    name_of_builder,
-    setting_of,
-    to_callable,
-)
+from lrfind.compare.targets.specs import Builder, build, builder_name, faults_of, identity_of, setting_of, to_callable
 from lrfind.errors import BadInputError
 from lrfind.isolation import seed_all
 from lrfind.lightning import VerifyLR, find
@@ -43,7 +35,6 @@ RESERVED = (
 UNUSED = ("Checkpoint", "DeviceStatsMonitor", "EarlyStopping", "LearningRateFinder", "LearningRateMonitor")
 """Callbacks that a comparison leaves out, with lrfind's own: it sets the rate, the length and the logging itself."""
 
-_LOOKED_AT = 10_000  # steps of the survey's trainer: a scheduler may ask how many there are, though none is taken
 
 Loggers = Callable[[str, int], Any]
 """``loggers(arm_name, seed)`` returns a Lightning logger, or several."""
@@ -71,7 +62,8 @@ class LightningTraining(ABC):
                 on_train_start=lambda trainer, _: setattr(trainer, "should_stop", True),
             )
             data.pop("test_dataloaders", None)
-            trainer = _trainer(module, _LOOKED_AT, options, [callback], num_sanity_val_steps=1)
+            # none of these steps is taken, but a scheduler may ask how many there are
+            trainer = _trainer(module, 10_000, options, [callback], num_sanity_val_steps=1)
             fit(trainer, module, **data)
         batches = trainer.num_training_batches / trainer.accumulate_grad_batches
         notes = []
@@ -87,23 +79,18 @@ class LightningTraining(ABC):
         return Survey(math.ceil(batches) if 0 < batches < math.inf else None, (TRAIN_LOSS, *metrics), tuple(notes))
 
     def find(
-        self,
-        schedule: str | None = None,
-        seed: int = 0,
-        total_steps: int | None = None,
-        epochs: float | None = None,
-        **options: Any,
+        self, schedule: str | None = None, seed: int = 0, total_steps: int | None = None, **options: Any
     ) -> Finding:
         """See ``lrfind.compare.Target``; schedule and length are optional, as for ``lrfind.find``."""
-        if schedule is not None:
-            options["schedule"] = schedule
         with self._built(seed) as (module, data, given):
+            epochs = options.pop("epochs", None)
             passes = math.ceil(epochs) if epochs else -1 if total_steps else None  # None means 1000
             trainer = _trainer(module, total_steps or -1, given, [], max_epochs=passes)
             loader, datamodule = data.get("train_dataloaders"), data.get("datamodule")
             if not (total_steps and epochs):  # else the trainer ends training at the lesser
                 options |= {"total_steps": total_steps, "epochs": epochs}
-            return find(trainer, module, loader, datamodule=datamodule, seed=seed, **options)
+            options |= {"schedule": schedule, "seed": seed}
+            return find(trainer, module, loader, datamodule=datamodule, **options)
 
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:
         """See ``lrfind.compare.Target``."""
@@ -113,18 +100,28 @@ class LightningTraining(ABC):
                 callbacks = [*self.callbacks(arm, seed), recording]
                 trainer = _trainer(module, steps, options, callbacks, logger=logger or False)
                 fit(trainer, module, **data)
-            return recording.run(_tested(trainer, module, test, data.get("datamodule")))
+            datamodule, tested = data.get("datamodule"), {}
+            has_test = test is not None or (datamodule is not None and overrides(datamodule, "test_dataloader"))
+            if has_test and overrides(module, "test_step"):
+                (tested, *_) = trainer.test(module, dataloaders=test, datamodule=datamodule, verbose=False)
+            return recording.run({name: float(value) for name, value in tested.items()})
 
     @contextmanager
     def _built(self, seed: int) -> Iterator[tuple[Any, dict[str, Any], Mapping[str, Any]]]:
-        """Seed and build all parts, with Lightning's messages silenced."""
-        with quiet(*LOGGER_NAMES), _refusals():
-            seed_all(seed)
-            module, made, options = self.parts()
-            if not hasattr(module, "training_step"):
-                raise BadInputError(f"model must build a LightningModule, got a {type(module).__name__}.")
-            seed_all(seed, made)
-            yield module, _for_fit(made), options
+        """Seed and build all parts, with Lightning's messages silenced, and its refusals as ``BadInputError``."""
+        with quiet(*LOGGER_NAMES):
+            try:
+                seed_all(seed)
+                module, made, options = self.parts()
+                if not hasattr(module, "training_step"):
+                    raise BadInputError(f"model must build a LightningModule, got a {type(module).__name__}.")
+                seed_all(seed, made)
+                yield module, _for_fit(made), options
+            except Exception as error:
+                words = " ".join(str(error).split())
+                if type(error).__name__ == "MisconfigurationException" or words.startswith("An invalid dataloader"):
+                    raise BadInputError(f"Lightning refuses it: {words}") from error
+                raise
 
 
 @dataclass(frozen=True)
@@ -162,7 +159,7 @@ class LightningTarget(LightningTraining):
     @property
     def title(self) -> str:
         """The names of model and data."""
-        return " on ".join(name_of_builder(each) for each in (self.model, self.data) if each is not None)
+        return " on ".join(builder_name(each) for each in (self.model, self.data) if each is not None)
 
     @property
     def setting(self) -> str:
@@ -235,14 +232,6 @@ def _for_fit(made: Any) -> dict[str, Any]:
     return dict(zip(("train_dataloaders", "val_dataloaders", "test_dataloaders"), loaders, strict=False))
 
 
-def _tested(trainer: Any, module: Any, loaders: Any, datamodule: Any) -> dict[str, float]:
-    has_data = loaders is not None or (datamodule is not None and overrides(datamodule, "test_dataloader"))
-    if not (has_data and overrides(module, "test_step")):
-        return {}
-    (found, *_) = trainer.test(module, dataloaders=loaders, datamodule=datamodule, verbose=False)
-    return {name: float(value) for name, value in found.items()}
-
-
 class RunCallback(RunRecorder, ProbeCallback):
     """Records a run, and logs its rate and training means."""
 
@@ -257,7 +246,7 @@ class RunCallback(RunRecorder, ProbeCallback):
         if self.observe(values.get("loss", math.nan), values):
             trainer.should_stop = True
         # Lightning counts the steps of every optimizer and those that a scaler skips, so max_steps moves along.
-        trainer.fit_loop.epoch_loop.max_steps = trainer.global_step + self.left
+        trainer.fit_loop.epoch_loop.max_steps = trainer.global_step + len(self.probe.lrs) - self.steps
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Record an evaluation."""
@@ -271,17 +260,6 @@ class RunCallback(RunRecorder, ProbeCallback):
         if row := self.add_row(metrics):
             for logger in self._trainer.loggers:
                 logger.log_metrics(row, step=self.steps)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Raise a refusal of Lightning's as ``BadInputError``; leave the errors of users' code as they are."""
-    try:
-        yield
-    except Exception as error:
-        if type(error).__name__ == "MisconfigurationException" or str(error).startswith("An invalid dataloader"):
-            raise BadInputError(f"Lightning refuses it: {' '.join(str(error).split())}") from error
-        raise
 
 
 def overrides(part: Any, method: str) -> bool:

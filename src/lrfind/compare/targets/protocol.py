@@ -109,11 +109,6 @@ class RunRecorder(Recorder):
         self._seconds = perf_counter() - self._begun
         return {"lr": self._lrs[-1], **trained}
 
-    @property
-    def left(self) -> int:
-        """The number of steps to go."""
-        return len(self.probe.lrs) - self.steps
-
     def run(self, tested: Mapping[str, Any]) -> Run:
         """Return the run with its metrics on test data."""
         if not self._rows:

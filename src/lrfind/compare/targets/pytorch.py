@@ -12,7 +12,7 @@ from torch import nn
 
 from lrfind.compare.comparison import Arm, Run
 from lrfind.compare.targets.protocol import TRAIN_LOSS, RunRecorder, Survey, Told
-from lrfind.compare.targets.specs import Builder, build, identity_of, name_of_builder, setting_of, to_callable
+from lrfind.compare.targets.specs import Builder, build, builder_name, identity_of, setting_of, to_callable
 from lrfind.errors import BadInputError
 from lrfind.isolation import seed_all
 from lrfind.optim import Optimizers
@@ -94,7 +94,7 @@ class PyTorchTarget:
     @property
     def title(self) -> str:
         """The name of the factory."""
-        return name_of_builder(self.factory)
+        return builder_name(self.factory)
 
     @property
     def setting(self) -> str:
@@ -120,10 +120,8 @@ class PyTorchTarget:
     ) -> Finding:
         """See ``lrfind.compare.Target``; schedule and length are optional, as for ``lrfind.find``."""
         it = self._build(seed)
-        if schedule is not None:
-            options["schedule"] = schedule
-        given = {"step": it.step, "accumulate": it.accumulate, "seed": seed, "total_steps": total_steps, **options}
-        return find(it.model, it.optimizer, it.loader, it.loss_fn, **given)
+        options |= {"schedule": schedule, "seed": seed, "total_steps": total_steps}
+        return find(it.model, it.optimizer, it.loader, it.loss_fn, step=it.step, accumulate=it.accumulate, **options)
 
     def train(self, arm: Arm, seed: int, steps: int, told: Told) -> Run:
         """See ``lrfind.compare.Target``."""

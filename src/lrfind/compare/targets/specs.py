@@ -107,10 +107,10 @@ def build(builder: Builder, arguments: Mapping[str, Any], argument: str) -> Any:
         return make(**given)
 
 
-def name_of_builder(builder: Builder) -> str:
+def builder_name(builder: Builder) -> str:
     """Return the last part of the builder's name."""
     if isinstance(builder, partial):
-        return name_of_builder(builder.func)
+        return builder_name(builder.func)
     name = builder if isinstance(builder, str) else getattr(builder, "__qualname__", type(builder).__name__)
     return re.split(r"[.:]", name.replace("<locals>.", ""))[-1]
 
@@ -129,7 +129,7 @@ def identity_of(value: Any) -> Any:
     other object by its class and its attributes.
     """
     try:
-        return _Names().of(value)
+        return _named(value, {})
     except Exception as error:
         raise BadInputError(
             f"a {type(value).__name__} cannot be named ({type(error).__name__}: {error}), so that kept runs could be "
@@ -137,52 +137,49 @@ def identity_of(value: Any) -> Any:
         ) from error
 
 
-class _Names:
-    """Identifies each object once: one that is met again is its number, so that cycles end."""
+def _named(value: Any, met: dict[int, tuple[int, Any]]) -> Any:
+    """Identify a value; ``met`` are the objects already named: one that is met again is its number, so cycles end."""
+    named, named_code = partial(_named, met=met), partial(_named_code, met=met)
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    if isinstance(value, (ModuleType, Logger)):
+        return f"{type(value).__name__} {getattr(value, '__name__', None) or vars(value)['name']}"
+    if id(value) in met:
+        return f"as number {met[id(value)][0]}"
+    met[id(value)] = (len(met), value)
+    if isinstance(value, Mapping):
+        if all(isinstance(name, _PLAIN) for name in value):
+            return {str(name): named(each) for name, each in value.items()}
+        return [[named(name), named(each)] for name, each in value.items()]
+    if isinstance(value, (list, tuple)):
+        return list(map(named, value))
+    if isinstance(value, (set, frozenset)):
+        return sorted(str(named(each)) for each in value)
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return _of_array(value)
+    for kind, names in _PARTS.items():
+        if isinstance(value, kind):
+            return [named(getattr(value, name)) for name in names]
+    if isinstance(value, (FunctionType, type)):
+        return named_code(value)
+    if held := getattr(value, "__dict__", None):
+        return [named_code(type(value)), named(dict(held))]
+    if hasattr(value, "__qualname__"):  # built in
+        return f"{getattr(value, '__module__', '')}:{value.__qualname__}"
+    return [named_code(type(value)), re.sub(r"( at )?\b0x[0-9a-f]{6,}", "", repr(value))]
 
-    def __init__(self) -> None:
-        self._met: dict[int, tuple[int, Any]] = {}
 
-    def of(self, value: Any) -> Any:
-        if isinstance(value, _PLAIN):
-            return repr(value)
-        if isinstance(value, (ModuleType, Logger)):
-            return f"{type(value).__name__} {getattr(value, '__name__', None) or vars(value)['name']}"
-        if id(value) in self._met:
-            return f"as number {self._met[id(value)][0]}"
-        self._met[id(value)] = (len(self._met), value)
-        if isinstance(value, Mapping):
-            if all(isinstance(name, _PLAIN) for name in value):
-                return {str(name): self.of(each) for name, each in value.items()}
-            return [[self.of(name), self.of(each)] for name, each in value.items()]
-        if isinstance(value, (list, tuple)):
-            return list(map(self.of, value))
-        if isinstance(value, (set, frozenset)):
-            return sorted(str(self.of(each)) for each in value)
-        if isinstance(value, (torch.Tensor, np.ndarray)):
-            return _of_array(value)
-        for kind, names in _PARTS.items():
-            if isinstance(value, kind):
-                return [self.of(getattr(value, name)) for name in names]
-        if isinstance(value, (FunctionType, type)):
-            return self._of_code(value)
-        if held := getattr(value, "__dict__", None):
-            return [self._of_code(type(value)), self.of(dict(held))]
-        if hasattr(value, "__qualname__"):  # built in
-            return f"{getattr(value, '__module__', '')}:{value.__qualname__}"
-        return [self._of_code(type(value)), re.sub(r"( at )?\b0x[0-9a-f]{6,}", "", repr(value))]
-
-    def _of_code(self, value: FunctionType | type) -> str:
-        """Return the name of a function or class with a digest of its source, or of its code and the values it uses."""
-        digests: dict[str, None] = {}
-        for each in value.__mro__ if isinstance(value, type) else (value,):
-            if each.__module__ not in (None, "__main__") and "<" not in each.__qualname__:
-                digests[_digest_of_module(each.__module__)] = None
-            else:
-                used = _written_in(each) if isinstance(each, type) else _used_by(each)
-                digests[_short(repr(self.of(used)).encode())] = None
-        known = "".join(digests)
-        return f"{value.__module__}:{value.__qualname__}" + (f"#{_short(known.encode())}" if known else "")
+def _named_code(value: FunctionType | type, met: dict[int, tuple[int, Any]]) -> str:
+    """Return the name of a function or class with a digest of its source, or of its code and the values it uses."""
+    digests: dict[str, None] = {}
+    for each in value.__mro__ if isinstance(value, type) else (value,):
+        if each.__module__ not in (None, "__main__") and "<" not in each.__qualname__:
+            digests[_digest_of_module(each.__module__)] = None
+        else:
+            used = _written_in(each) if isinstance(each, type) else _used_by(each)
+            digests[_short(repr(_named(used, met)).encode())] = None
+    known = "".join(digests)
+    return f"{value.__module__}:{value.__qualname__}" + (f"#{_short(known.encode())}" if known else "")
 
 
 def _used_by(function: FunctionType) -> list[Any]:
@@ -223,7 +220,7 @@ def _of_array(value: torch.Tensor | np.ndarray[Any, Any]) -> list[Any]:
     try:
         if isinstance(value, torch.Tensor):
             dense = value.detach().cpu().to_dense().resolve_conj().resolve_neg().contiguous()
-            return [*about, _short(dense.reshape(-1).view(torch.uint8).numpy().tobytes())]
+            value = dense.reshape(-1).view(torch.uint8).numpy()
         content = repr(value).encode() if value.dtype == object else np.ascontiguousarray(value).tobytes()
         return [*about, _short(content)]
     except (RuntimeError, NotImplementedError, TypeError):  # no content, as on the meta device
