@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Annotated
 
 import typer
@@ -15,28 +13,19 @@ from lrfind.cli.find import find
 from lrfind.cli.options import PASSES_ON
 from lrfind.cli.show import show
 
-CODES = """Exit codes: 0 done, "too close to call" included; 1 it could not be done, and a sentence on the error stream
-says why; 2 the command line was not understood; 130 stopped by Ctrl-C."""
-
 app = typer.Typer(
     add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=CODES,
+    epilog="""Exit codes: 0 done, "too close to call" included; 1 it could not be done, and a sentence on the error
+stream says why; 2 the command line was not understood; 130 stopped by Ctrl-C.""",
 )
 app.command(context_settings=PASSES_ON)(find)
 app.command(context_settings=PASSES_ON)(compare)
 app.command()(show)
 app.command()(demo)
-
-
-def main() -> None:
-    """Run the command line, with the current directory on ``sys.path`` as for ``python -m``."""
-    if (here := os.getcwd()) not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
-    app(prog_name="lrfind")
 
 
 def _say_version(is_asked: bool) -> None:

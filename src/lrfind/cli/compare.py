@@ -11,7 +11,7 @@ from typing import Any, Literal
 import typer
 from rich.console import Console
 
-from lrfind.cli.faults import FAILED, UsageError, check_folder, check_installed, misuse, spoken_faults, starting
+from lrfind.cli.faults import UsageError, check_folder, check_installed, misuse, spoken_faults, starting
 from lrfind.cli.options import JSON, TRAINED, check_words, named, numbers, option, parse_settings
 from lrfind.compare.arms import ARMS, CYCLES, check_arms, to_seeds
 from lrfind.compare.comparison import Comparison
@@ -72,10 +72,9 @@ def compare(context: typer.Context, **given: Any) -> None:
         if given["epochs"] is None and given["steps"] is None:
             options |= dict([*next(iter(chosen.values())).length.items()][:1])
         targets = {name: each.target for name, each in chosen.items()}
-        events = given["out"] / "tensorboard" if given["tensorboard"] else None
-        how = {"tensorboard": events, "as_json": given["as_json"]}
+        how = {name: given[name] for name in ("tensorboard", "as_json")}
         comparison = reported(lambda: run(targets, **options), given["out"], **how)
-    raise typer.Exit(0 if comparison.runs else FAILED)
+    raise typer.Exit(0 if comparison.runs else 1)
 
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,37 +98,33 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def reported(run: Callable[[], Comparison], out: Path, **how: Any) -> Comparison:
+def reported(run: Callable[[], Comparison], out: Path, *, tensorboard: bool, as_json: bool = False) -> Comparison:
     """Run a comparison and report it; on Ctrl-C, report the finished runs."""
-    from lrfind.compare import CutShort
-
-    try:
-        comparison = run()
-    except CutShort as cut:
-        if cut.comparison.runs:
-            _report(cut.comparison, out, **how)
-        raise
-    _report(comparison, out, **how)
-    return comparison
-
-
-def _report(comparison: Comparison, out: Path, *, tensorboard: Path | None, as_json: bool = False) -> None:
     from lrfind.cli.views import say, show_comparison
+    from lrfind.compare import CutShort
     from lrfind.compare.verdict import closing
     from lrfind.report import write_report
     from lrfind.report.loggers import write_tensorboard
     from lrfind.report.rows import labelled
 
-    page = write_report(comparison, out)
-    if tensorboard is not None:
-        write_tensorboard(comparison, tensorboard)
+    try:
+        comparison = run()
+    except CutShort as cut:
+        finished = cut.comparison
+        if finished.runs:
+            reported(lambda: finished, out, tensorboard=tensorboard, as_json=as_json)
+        raise
+    page, events = write_report(comparison, out), out / "tensorboard"
+    if tensorboard:
+        write_tensorboard(comparison, events)
     if as_json:
         print(json.dumps(comparison.to_dict(), indent=1))
-        return
+        return comparison
     console = Console(highlight=False)
     show_comparison(console, comparison)
     if comparison.runs:
         say(console, closing(labelled(comparison)), "bold")
     say(console, f"Report: {page}")
-    if tensorboard is not None:
-        say(console, f"TensorBoard: tensorboard --logdir {tensorboard}")
+    if tensorboard:
+        say(console, f"TensorBoard: tensorboard --logdir {events}")
+    return comparison

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
@@ -13,9 +13,6 @@ from lrfind.cli.faults import UsageError, check_folder, check_installed, misuse,
 from lrfind.cli.options import numbers, option
 from lrfind.compare.arms import CYCLES, check_arms
 from lrfind.flags import takes
-
-if TYPE_CHECKING:
-    from lrfind.compare.running import Event
 
 EPOCHS = {"fashion-mnist": 3, "digits": 30}  # so that the default takes less than five minutes on two cores
 MOST_JOBS = 4  # each process has its own copy of the data
@@ -50,7 +47,8 @@ def demo(**given: Any) -> None:
         check_folder(out)
         check_installed("jinja2", "tensorboard", extra="demo")
         with starting():
-            from lrfind.compare import compare
+            from lrfind.cli.views import show_finding
+            from lrfind.compare import Event, compare
             from lrfind.demo.experiment import SCHEDULES, Experiment, dataset_of
             from lrfind.report import forget_report
 
@@ -59,6 +57,12 @@ def demo(**given: Any) -> None:
         console = Console(highlight=False)
         if images.note:
             console.print(images.note, soft_wrap=True, markup=False)
+
+        def show(event: Event) -> None:
+            if event.finding is not None and event.finding.schedule == "constant":
+                show_finding(console, event.finding)
+                console.print()
+
         experiment = Experiment(dataset=given["dataset"], data_dir=where, seed=seed)
         forget_report(out)  # only after the options have been checked
         options: dict[str, Any] = {
@@ -67,17 +71,9 @@ def demo(**given: Any) -> None:
             "seeds": tuple(range(seed, seed + seeds)),
             "epochs": given["epochs"] or EPOCHS[images.name],
             "jobs": given["jobs"] or min(os.cpu_count() or 1, MOST_JOBS, seeds * (len(lrs) + len(SCHEDULES))),
-            "on_event": lambda event: _show_finding(console, event),
+            "on_event": show,
         }
-        comparison = reported(lambda: compare(experiment, **options), out, tensorboard=out / "tensorboard")
+        comparison = reported(lambda: compare(experiment, **options), out, tensorboard=True)
         if comparison.verdict.seeds == 1:
             print("lrfind demo --seeds 3 trains with three seeds, which give intervals.")
         print("Now for your own model: lrfind find --model train:Net --data train:Data")
-
-
-def _show_finding(console: Console, event: Event) -> None:
-    from lrfind.cli.views import show_finding
-
-    if event.finding is not None and event.finding.schedule == "constant":
-        show_finding(console, event.finding)
-        console.print()

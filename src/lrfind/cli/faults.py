@@ -16,10 +16,6 @@ from rich.markup import escape
 
 from lrfind.errors import BadInputError, LRFindError, MissingExtraError
 
-FAILED = 1
-MISUSED = 2
-INTERRUPTED = 130
-
 WHAT_TO_TRAIN = "what is to be trained? Give --model, --task, or a --config that has a model with a class_path."
 
 
@@ -35,10 +31,10 @@ def spoken_faults(*, advice: str = "") -> Iterator[None]:
         yield
     except LRFindError as error:
         console.print(f"[bold red]lrfind:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
-        raise typer.Exit(MISUSED if isinstance(error, UsageError) else FAILED) from error
+        raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
     except KeyboardInterrupt:
         console.print(f"lrfind: interrupted. {advice}".rstrip(), soft_wrap=True, highlight=False)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(130) from None
 
 
 @contextmanager
@@ -47,9 +43,8 @@ def misuse() -> Iterator[None]:
     try:
         yield
     except BadInputError as error:
-        raise UsageError(
-            re.sub(r"(?<!-)\b(lrs|schedules|seeds|cycles|mode)\b=?(?! \()", r"--\1", str(error))
-        ) from error
+        words = re.sub(r"(?<!-)\b(lrs|schedules|seeds|cycles|mode)\b=?(?! \()", r"--\1", str(error))
+        raise UsageError(words) from error
 
 
 @contextmanager

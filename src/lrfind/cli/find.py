@@ -7,7 +7,6 @@ import math
 import shlex
 from collections.abc import Mapping
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,14 @@ QUICK = 60  # steps of the shortest search whose mean regret is hardly worse: do
 _FORMATS = (".png", ".svg", ".pdf")
 
 _output = partial(option, panel="What to do with the finding")
-
 _search = partial(option, panel="How to search")
 _training = partial(option, panel="How it will be trained")
-_SEARCH = {
-    name: (_training if name in ("schedule", "total_steps", "epochs") else _search)(*described)
-    for name, described in {**SEARCH, "total_steps": (*SEARCH["total_steps"], "--total-steps", "--horizon")}.items()
-}
 
 _OPTIONS = {
     **TRAINED,
-    **_SEARCH,
+    **{name: _search(*described) for name, described in SEARCH.items()},
+    **{name: _training(*SEARCH[name]) for name in ("schedule", "epochs")},
+    "total_steps": _training(*SEARCH["total_steps"], "--total-steps", "--horizon"),
     "quick": _search(bool, False, f"One range test of {QUICK} steps: --strategy range --steps {QUICK}.", "--quick"),
     "lr": _output(float | None, None, "Also judge this rate, say your own, by the same search."),
     "out": _output(Path | None, None, "Keep the finding in this JSON file."),
@@ -121,22 +117,13 @@ def _advice(finding: Finding, given: Mapping[str, Any], arguments: list[str]) ->
     rates = rates_to_try(finding) if finding.schedule == "constant" else []  # rates given by hand are held constant
     if not rates:
         return []
-    asked = {name: given[name] for name in (*TRAINED, "epochs", "total_steps") if given[name] is not None}
-    words = {
-        f"--{name.removeprefix('total_')}": f"{v:g}" if isinstance(v, float) else str(v) for name, v in asked.items()
-    }
-    out = [] if given["out"] is None else ["--out", str(given["out"].with_name(f"{given['out'].stem}-compare"))]
-    command = [
-        "lrfind",
-        "compare",
-        *chain(*words.items()),
-        *arguments,
-        "--lrs",
-        ",".join(rates),
-        "--schedules",
-        "",
-        *out,
-    ]
+    command = ["lrfind", "compare"]
+    for name in (*TRAINED, "epochs", "total_steps"):
+        if (value := given[name]) is not None:
+            command += [f"--{name.removeprefix('total_')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    command += [*arguments, "--lrs", ",".join(rates), "--schedules", ""]
+    if (out := given["out"]) is not None:
+        command += ["--out", str(out.with_name(f"{out.stem}-compare"))]
     return [
         f"To compare these rates: {shlex.join(command)}",
         "If the lowest or the highest of them is best, go on in that direction: after so short a search, the best rate "

@@ -40,7 +40,9 @@ def with_lr_find(cli: type[Any]) -> type[Any]:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             given = signature.bind_partial(self, *args, **kwargs)
             given.apply_defaults()
-            given.arguments["trainer_class"] = _with_method(given.arguments["trainer_class"])
+            if isinstance(trainer := given.arguments["trainer_class"], type):
+                own = {"lr_find": lr_find, "__doc__": trainer.__doc__, "__module__": trainer.__module__}
+                given.arguments["trainer_class"] = type(trainer.__name__, (trainer,), own)
             super().__init__(*given.args[1:], **given.kwargs)
 
         def parse_arguments(self, parser: Any, args: Any) -> None:
@@ -66,14 +68,6 @@ def with_lr_find(cli: type[Any]) -> type[Any]:
 
     LRFindCLI.__name__ = LRFindCLI.__qualname__ = cli.__name__
     return LRFindCLI
-
-
-def _with_method(trainer_class: Any) -> Any:
-    if not isinstance(trainer_class, type):
-        return trainer_class
-    twin = type(trainer_class.__name__, (trainer_class,), {"lr_find": lr_find, "__doc__": trainer_class.__doc__})
-    twin.__module__ = trainer_class.__module__
-    return twin
 
 
 @takes(_FLAGS)
