@@ -7,16 +7,14 @@ from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from lrfind.charts import DOTTED, PALETTE, TEXTS, Axis, Chart, Kind, Mark, finding_chart
+from lrfind.charts import DOTTED, PALETTE, TEXTS, Chart, Kind, Mark, finding_chart
 from lrfind.errors import LRFindError, from_extra
 from lrfind.records import Finding
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis as Side
     from matplotlib.figure import Figure
 
-GREY = "#8d99ae"
 SIZE = (5.6, 4.4)
 """Width and height of a figure, in inches."""
 
@@ -56,8 +54,11 @@ def draw(chart: Chart, ax: Axes | None = None) -> Axes:
         labels.add(mark.label)
     ax.set(xscale="log" if chart.x.is_log else "linear", yscale="log" if chart.y.is_log else "linear")
     ax.set(xlim=(chart.x.low, chart.x.high), ylim=(chart.y.low, chart.y.high))
-    _label(ax.xaxis, chart.x)
-    _label(ax.yaxis, chart.y)
+    for side, axis in ((ax.xaxis, chart.x), (ax.yaxis, chart.y)):
+        ticks = axis.ticks()
+        side.set_ticks([*ticks], [*ticks.values()], parse_math=False)
+        side.set_ticks([], minor=True)
+        side.set_label_text(axis.title, parse_math=False)
     ax.set_title(chart.title, parse_math=False)
     ax.grid(axis="x" if chart.y.names else "both", color="#e5e5e5", lw=0.8)
     ax.set_axisbelow(True)
@@ -79,9 +80,8 @@ def to_figure(chart: Chart, size: tuple[float, float] = SIZE) -> Figure:
     with from_extra("plot"):
         from matplotlib.figure import Figure
 
-    width, height = size
-    arms = {mark.arm for mark in chart.marks}
-    figure = Figure((width, height + 0.12 * max(0, len(arms) - 6)), layout="constrained", facecolor="white")
+    more = 0.12 * max(0, len({mark.arm for mark in chart.marks}) - 6)
+    figure = Figure((size[0], size[1] + more), layout="constrained", facecolor="white")
     draw(chart, figure.subplots())
     return figure
 
@@ -104,7 +104,7 @@ def picture(drawn: Finding | Chart) -> str:
 
 
 def _draw_mark(ax: Axes, mark: Mark, label: str | None) -> None:
-    look = {"color": GREY if mark.colour is None else PALETTE[mark.colour], **LOOKS[mark.kind]}
+    look = {"color": "#8d99ae" if mark.colour is None else PALETTE[mark.colour], **LOOKS[mark.kind]}
     if mark.kind in TEXTS:
         side = "right" if mark.label.endswith("→") else "left"  # the arrow is at the end of the text
         ax.text(mark.xs[0], mark.ys[0], mark.label, ha=side, **look)
@@ -113,10 +113,3 @@ def _draw_mark(ax: Axes, mark: Mark, label: str | None) -> None:
     else:
         look |= {"ls": ""} if mark.kind in DOTTED else {}
         ax.plot(mark.xs, mark.ys, label=label, **look)
-
-
-def _label(side: Side, axis: Axis) -> None:
-    ticks = axis.ticks()
-    side.set_ticks([*ticks], [*ticks.values()], parse_math=False)
-    side.set_ticks([], minor=True)
-    side.set_label_text(axis.title, parse_math=False)

@@ -20,10 +20,8 @@ from lrfind.report.rows import arm_rows, labelled
 _BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each dot of a braille character, by row and column."""
 
-_WIDEST = 100  # most columns of the chart of a finding
 _ROWS = 12  # rows of the chart of a finding, without the axis
 _BAR = 28  # least columns of the chart of intervals
-_FINE = 50  # points of a line per column of dots: none is missing where it is steep
 
 Layer = tuple[Numbers, Numbers, str]  # x and y as shares of width and height, and a style
 Part = tuple[int, str, str]  # column, text, style
@@ -98,11 +96,11 @@ def rate_chart(chart: Chart, width: int) -> Text:
     """Draw the chart of a finding, with rate and range on the x axis."""
     names = {round((1 - chart.y.share(value)) * (_ROWS - 1)): name for value, name in chart.y.ticks().items()}
     margin = max(map(len, names.values()))
-    width = min(width, _WIDEST) - margin - 2
+    width = min(width, 100) - margin - 2
     layers: list[Layer] = [(*_shares(chart, mark), "dim") for mark in chart.marks if mark.kind == "losses"]
     last = {mark.kind: mark for mark in chart.marks}
     xs, ys = _shares(chart, last["trend"])
-    fine = np.linspace(xs[0], xs[-1], 2 * width * _FINE)
+    fine = np.linspace(xs[0], xs[-1], 100 * width)  # 50 points per column of dots: none is missing where it is steep
     rows = braille([*layers, (fine, np.interp(fine, xs, ys), "cyan")], width, _ROWS)
     sides = [f"{names.get(row, ''):>{margin}} {'┤' if row in names else '│'}" for row in range(_ROWS)]
     base, top, found = min(last["band"].xs), max(last["band"].xs), last["found"].xs[0]
@@ -110,15 +108,11 @@ def rate_chart(chart: Chart, width: int) -> Text:
     axis = [(0, "─" * width, ""), (low, "═" * (high + 1 - low), "bold blue"), (at, "▲", "bold red")]
     labels = [(found, rate(found), "bold red"), *((end, rough(end), "blue") for end in (base, top))]
     labels += [(value, name, "") for value, name in chart.x.ticks().items()]
-    return Text("\n").join(
-        [
-            Text(f"{'':>{margin}} loss"),
-            *map(Text.assemble, sides, rows),
-            Text.assemble(" " * margin, " └", _line(axis, width)),
-            Text.assemble(" " * margin, "  ", _line(_spread(labels, chart.x, width), width)),
-            Text(f"{'':>{margin}}  ⠂ loss of a step  ━ smoothed  ▲ found rate  ═ range for cycles", "dim"),
-        ]
-    )
+    lines = [Text(f"{'':>{margin}} loss"), *map(Text.assemble, sides, rows)]
+    lines.append(Text.assemble(" " * margin, " └", _line(axis, width)))
+    lines.append(Text.assemble(" " * margin, "  ", _line(_spread(labels, chart.x, width), width)))
+    lines.append(Text(f"{'':>{margin}}  ⠂ loss of a step  ━ smoothed  ▲ found rate  ═ range for cycles", "dim"))
+    return Text("\n").join(lines)
 
 
 def braille(layers: Sequence[Layer], width: int, height: int) -> list[Text]:

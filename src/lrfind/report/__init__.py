@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrfind.charts import finding_charts
+from lrfind.charts import Chart, finding_charts
 from lrfind.codec import write_json, write_text
 from lrfind.compare.comparison import Comparison
 from lrfind.errors import BadInputError, LRFindError
@@ -25,8 +25,6 @@ __all__ += ["write_report"]
 FIGURES = [f"figures/{name}.{kind}" for name in ("finals", "finding", "rates", "metric-*") for kind in ("png", "svg")]
 FILES = ["report.html", "report.json", "report.md", "runs.csv", *FIGURES]
 
-SIZE = (7.6, 4.9)  # of a figure, in inches
-
 
 def write_report(comparison: Comparison, out: Path) -> Path:
     """Write ``report.html``, ``report.json``, ``report.md``, ``runs.csv`` and ``figures`` under a folder.
@@ -43,7 +41,8 @@ def write_report(comparison: Comparison, out: Path) -> Path:
     for name, text in texts.items():
         write_text(out / name, text)
     try:
-        _write_figures(comparison, out)
+        _remove(out, FIGURES)
+        _write_figures([*charts_of(labelled(comparison)), *finding_charts(comparison.finding)], out / "figures")
     except OSError as error:
         raise LRFindError(f"{error.filename} cannot be written ({error.strerror}); choose another place.") from error
     return out / "report.html"
@@ -90,16 +89,14 @@ def plot_finals(comparison: Comparison, ax: Axes | None = None) -> Axes:
     return draw(finals_chart(labelled(comparison)), ax)
 
 
-def _write_figures(comparison: Comparison, out: Path) -> None:
+def _write_figures(charts: Iterable[Chart], folder: Path) -> None:
     from matplotlib import rc_context
 
-    _remove(out, FIGURES)
-    folder = out / "figures"
     with warnings.catch_warnings(), rc_context({"svg.hashsalt": "lrfind"}):  # the same data gives the same file
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a name in a script the font lacks
-        for chart in [*charts_of(labelled(comparison)), *finding_charts(comparison.finding)]:
+        for chart in charts:
             folder.mkdir(exist_ok=True)
-            figure = to_figure(chart, SIZE)
+            figure = to_figure(chart, (7.6, 4.9))
             figure.savefig(folder / f"{chart.name}.png", dpi=180)
             figure.savefig(folder / f"{chart.name}.svg", metadata={"Date": None})
 

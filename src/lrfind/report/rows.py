@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from lrfind.charts import PALETTE
 from lrfind.compare.arms import labels, rates_of, renamed
@@ -26,9 +26,6 @@ class Cell(NamedTuple):
     text: str
     below: str = ""
     value: float | None = None
-
-
-Cells: TypeAlias = list[Cell]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +98,14 @@ def _part(name: str) -> str:
     return next((part for part in PARTS[1:] if name.startswith(part) and name != part), "")
 
 
-def arm_table(comparison: Comparison, without: tuple[str, ...] = ()) -> tuple[list[str], list[tuple[ArmRow, Cells]]]:
+def arm_table(comparison: Comparison, without: tuple[str, ...]) -> tuple[list[str], list[tuple[ArmRow, list[Cell]]]]:
     """Return the titles and cells of the table of arms, leaving out metrics with the prefixes ``without``."""
     metrics = [name for name in metric_names(comparison) if name != comparison.metric and not name.startswith(without)]
     titles = [comparison.metric, *metrics, "Rate applied", "Steps", "Time of a run"]
     return titles, [(row, _cells(row, metrics)) for row in arm_rows(comparison)]
 
 
-def _cells(row: ArmRow, metrics: list[str]) -> Cells:
+def _cells(row: ArmRow, metrics: list[str]) -> list[Cell]:
     ends = row.interval
     between = span(ends.low, ends.high, as_fine_as(ends.mean, 4)) if ends else ""
     cells = [Cell(row.result, row.lost or between, row.summary.mean if row.summary else None)]

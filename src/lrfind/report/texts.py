@@ -24,10 +24,6 @@ from lrfind.report.charts import charts_of, finals_chart, thinned
 
 UNITS = 2000  # width and height of a plot in SVG units
 
-TABLE_ROWS = 12  # of the numbers under a chart, about; all are in runs.csv
-
-HEAD = ("arm", "schedule", "seed", "step", "epoch", "lr")  # of the CSV
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a formula of a spreadsheet begins
 ZERO_WIDTH = "\u200b"  # keeps @name from notifying people, and #1 and URLs from becoming links
 
 
@@ -53,8 +49,7 @@ def fill(template: str, finalize: Callable[[Any], str] | None = None, **about: A
 def render(comparison: Comparison) -> str:
     """Return the page of a comparison."""
     comparison = rows.labelled(comparison)
-    about = {"title": comparison.title, "comparison": comparison}
-    return _page("comparison.html", charts_of(comparison), comparison.finding, **about)
+    return _page("comparison.html", charts_of(comparison), comparison.finding, comparison=comparison)
 
 
 def notebook_html(comparison: Comparison) -> str:
@@ -71,7 +66,7 @@ def write_finding_page(finding: Finding, path: Path) -> Path:
         LRFindError: If the file cannot be written.
         MissingExtraError: If Jinja is not installed.
     """
-    return write_text(path, _page("finding.html", [], finding, title=f"learning rate {numbers.rate(finding.lr)}"))
+    return write_text(path, _page("finding.html", [], finding))
 
 
 def _page(template: str, charts: list[Chart], finding: Finding | None, **about: Any) -> str:
@@ -112,7 +107,7 @@ def hover(chart: Chart) -> dict[str, Any]:
 def table(chart: Chart) -> list[list[str]]:
     """Return a chart's numbers as text, for screen readers: a row of names, then the values."""
     read = _read(chart)
-    chosen = thinned(max((mark.xs for mark in read), key=len, default=()), TABLE_ROWS)
+    chosen = thinned(max((mark.xs for mark in read), key=len, default=()), 12)  # all are in runs.csv
     known = [(mark.label, dict(zip(mark.xs, mark.ys, strict=True))) for mark in read]
     columns = [(label, values) for label, values in known if not values.keys().isdisjoint(chosen)]
     rows = ([chart.y.show(values[at]) if at in values else "–" for _, values in columns] for at in chosen)
@@ -177,7 +172,7 @@ def to_csv(comparison: Comparison) -> str:
     schedules = {arm.name: arm.schedule for arm in comparison.arms}
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(_escaped, (*HEAD, *metrics)))
+    writer.writerow(map(_escaped, ("arm", "schedule", "seed", "step", "epoch", "lr", *metrics)))
     for run in comparison.runs:
         for row in run.rows:
             values = {**(run.tested if row is run.last else {}), **row.metrics}
@@ -187,4 +182,4 @@ def to_csv(comparison: Comparison) -> str:
 
 
 def _escaped(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
