@@ -1,7 +1,5 @@
 """Charts as plain data: two axes and the marks between them; drawn by matplotlib, the HTML page and the terminal."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from contextlib import suppress

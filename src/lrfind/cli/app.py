@@ -1,7 +1,5 @@
 """The program and its commands."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """``lrfind compare``: train at found rates, guessed ones and under schedules, and say which arm wins."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from functools import partial

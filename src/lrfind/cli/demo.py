@@ -1,7 +1,5 @@
 """``lrfind demo``: the built-in experiment."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

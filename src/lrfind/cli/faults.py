@@ -1,7 +1,5 @@
 """Errors as one sentence and an exit code, and checks of files, packages and names."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager

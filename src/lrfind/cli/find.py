@@ -1,7 +1,5 @@
 """``lrfind find``: a learning rate for the user's own model and data."""
 
-from __future__ import annotations
-
 import json
 import math
 import shlex

@@ -1,7 +1,5 @@
 """A Lightning module, its data and its trainer from the command line, parsed by LightningCLI."""
 
-from __future__ import annotations
-
 import inspect
 import json
 from argparse import ArgumentError

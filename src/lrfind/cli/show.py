@@ -1,7 +1,5 @@
 """``lrfind show``: a saved finding or comparison."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """A finding and a comparison in a terminal, with charts of characters (docs/decisions/0018)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

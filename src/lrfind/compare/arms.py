@@ -1,7 +1,5 @@
 """The arms of a comparison and the rate of each of their steps."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace

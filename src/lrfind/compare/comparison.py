@@ -1,7 +1,5 @@
 """A comparison as frozen data with versioned JSON: arms, runs and the verdict."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from contextlib import suppress

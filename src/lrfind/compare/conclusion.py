@@ -1,7 +1,5 @@
 """The plan of a comparison, and the comparison that its runs make."""
 
-from __future__ import annotations
-
 import math
 import os
 import platform

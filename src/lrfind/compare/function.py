@@ -1,7 +1,5 @@
 """``compare``: search, train every arm with every seed, judge."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress

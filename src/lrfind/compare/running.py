@@ -1,7 +1,5 @@
 """Training the runs: one by one in this process, in several processes, or through Ray; and showing their progress."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import signal

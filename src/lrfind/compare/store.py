@@ -1,7 +1,5 @@
 """Finished runs and findings, a JSON file each, written whole or not at all."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

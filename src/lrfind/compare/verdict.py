@@ -1,7 +1,5 @@
 """The verdict, from paired differences between arms (docs/decisions/0009-paired-intervals.md), and in words."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence

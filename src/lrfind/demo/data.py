@@ -1,7 +1,5 @@
 """Fashion-MNIST from a folder, the cache or a mirror, with checksums; else scikit-learn's digits."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """LeNet on Fashion-MNIST or digits, at guessed rates and at found ones."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache

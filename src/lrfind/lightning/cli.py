@@ -1,7 +1,5 @@
 """The subcommand ``lr_find`` for a ``LightningCLI`` script."""
 
-from __future__ import annotations
-
 import inspect
 import shlex
 import sys

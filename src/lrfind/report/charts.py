@@ -1,7 +1,5 @@
 """The charts of a comparison, as data for ``lrfind.plots``, the page and the terminal to draw."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """A comparison in TensorBoard and in Lightning's loggers."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The contents of a report, for page/*.jinja, markdown.py and cli/views.py."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """The texts of a report: the page, one file that loads nothing, with charts as inline SVG; Markdown; CSV."""
 
-from __future__ import annotations
-
 import csv
 import math
 import re

@@ -1,7 +1,5 @@
 """The target for Lightning modules."""
 
-from __future__ import annotations
-
 import copy
 import math
 import sys

@@ -1,7 +1,5 @@
 """What a comparison needs of a target, and the recorder of its runs."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The target for plain PyTorch: a function that builds model, optimizer and data."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice

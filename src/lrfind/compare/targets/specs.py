@@ -1,7 +1,5 @@
 """What builds the parts of a target: a callable or its name; and plain data that identifies what is trained."""
 
-from __future__ import annotations
-
 import ast
 import gc
 import inspect
