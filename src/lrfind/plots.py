@@ -7,7 +7,7 @@ from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from lrfind.charts import DOTTED, PALETTE, TEXTS, Chart, Kind, Mark, finding_chart
+from lrfind.charts import DOTTED, PALETTE, TEXTS, Chart, Kind, finding_chart
 from lrfind.errors import LRFindError, from_extra
 from lrfind.records import Finding
 
@@ -50,8 +50,17 @@ def draw(chart: Chart, ax: Axes | None = None) -> Axes:
         ax = pyplot.subplots(figsize=SIZE, layout="constrained")[1]
     labels: set[str] = set()
     for mark in chart.marks:
-        _draw_mark(ax, mark, None if mark.label in labels else mark.label or None)
+        look = {"color": "#8d99ae" if mark.colour is None else PALETTE[mark.colour], **LOOKS[mark.kind]}
+        label = None if mark.label in labels else mark.label or None
         labels.add(mark.label)
+        if mark.kind in TEXTS:
+            at_end = "right" if mark.label.endswith("→") else "left"  # where the arrow of the text is
+            ax.text(mark.xs[0], mark.ys[0], mark.label, ha=at_end, **look)
+        elif mark.kind == "band":
+            ax.fill(mark.xs, mark.ys, label=label, **look)
+        else:
+            look |= {"ls": ""} if mark.kind in DOTTED else {}
+            ax.plot(mark.xs, mark.ys, label=label, **look)
     ax.set(xscale="log" if chart.x.is_log else "linear", yscale="log" if chart.y.is_log else "linear")
     ax.set(xlim=(chart.x.low, chart.x.high), ylim=(chart.y.low, chart.y.high))
     for side, axis in ((ax.xaxis, chart.x), (ax.yaxis, chart.y)):
@@ -101,15 +110,3 @@ def picture(drawn: Finding | Chart) -> str:
         return ""
     source = f"data:image/png;base64,{b64encode(file.getvalue()).decode('ascii')}"
     return f'<img alt="{escape(chart.title)}" style="max-width: 100%" src="{source}">'
-
-
-def _draw_mark(ax: Axes, mark: Mark, label: str | None) -> None:
-    look = {"color": "#8d99ae" if mark.colour is None else PALETTE[mark.colour], **LOOKS[mark.kind]}
-    if mark.kind in TEXTS:
-        side = "right" if mark.label.endswith("→") else "left"  # the arrow is at the end of the text
-        ax.text(mark.xs[0], mark.ys[0], mark.label, ha=side, **look)
-    elif mark.kind == "band":
-        ax.fill(mark.xs, mark.ys, label=label, **look)
-    else:
-        look |= {"ls": ""} if mark.kind in DOTTED else {}
-        ax.plot(mark.xs, mark.ys, label=label, **look)

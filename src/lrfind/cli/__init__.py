@@ -16,6 +16,3 @@ def main() -> None:
     if (here := os.getcwd()) not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
     app(prog_name="lrfind")
-
-
-__all__ = ["main"]

@@ -50,8 +50,7 @@ def demo(**given: Any) -> None:
             from lrfind.demo.experiment import SCHEDULES, Experiment, dataset_of
             from lrfind.report import forget_report
 
-            where = given["data_dir"] and str(given["data_dir"])
-            images = dataset_of(given["dataset"], where)
+            images = dataset_of(given["dataset"], given["data_dir"])
         console = Console(highlight=False)
         if images.note:
             console.print(images.note, soft_wrap=True, markup=False)
@@ -61,7 +60,7 @@ def demo(**given: Any) -> None:
                 show_finding(console, event.finding)
                 console.print()
 
-        experiment = Experiment(dataset=given["dataset"], data_dir=where, seed=seed)
+        experiment = Experiment(dataset=given["dataset"], data_dir=given["data_dir"], seed=seed)
         forget_report(out)  # only after the options have been checked
         options: dict[str, Any] = {
             "lrs": lrs,

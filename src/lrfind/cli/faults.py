@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
 
 from lrfind.errors import BadInputError, LRFindError, MissingExtraError
 
@@ -45,11 +46,9 @@ def misuse() -> Iterator[None]:
         raise UsageError(words) from error
 
 
-@contextmanager
-def starting() -> Iterator[None]:
+def starting() -> Status:
     """Show a status in a terminal during slow imports."""
-    with Console(stderr=True).status("starting: importing torch and what is to be trained"):
-        yield
+    return Console(stderr=True).status("starting: importing torch and what is to be trained")
 
 
 def check_folder(folder: Path, *, option: str = "--out") -> None:

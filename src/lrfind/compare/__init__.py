@@ -18,13 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["ARMS", "Arm", "Comparison", "CutShort", "Event", "Failure", "Interval", "LightningTarget", "Pair"]
 __all__ += ["PyTorchTarget", "Row", "Run", "Survey", "Target", "Training", "Verdict", "compare", "to_arms"]
 
-_HOMES = {
-    **dict.fromkeys(("compare", "CutShort"), "function"),
-    "Event": "running",
-    "LightningTarget": "targets.lightning",
-    **dict.fromkeys(("Survey", "Target"), "targets.protocol"),
-    **dict.fromkeys(("PyTorchTarget", "Training"), "targets.pytorch"),
-}
+_HOMES = {"compare": "function", "CutShort": "function", "Event": "running", "LightningTarget": "targets.lightning"}
+_HOMES |= {"Survey": "targets.protocol", "Target": "targets.protocol"}
+_HOMES |= {"PyTorchTarget": "targets.pytorch", "Training": "targets.pytorch"}
 
 if not TYPE_CHECKING:  # with __getattr__, mypy accepts any name
 

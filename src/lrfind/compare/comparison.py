@@ -10,7 +10,6 @@ from lrfind.codec import Plain
 from lrfind.errors import BadInputError, MissingExtraError
 from lrfind.records import Finding
 
-Origin = Literal["given", "found"]
 Mode = Literal["min", "max"]
 
 
@@ -33,7 +32,7 @@ class Arm:
     schedule: str = "constant"
     base_lr: float | None = None
     cycles: int | None = None
-    origin: Origin = "given"
+    origin: Literal["given", "found"] = "given"
     variant: str = ""
 
     def __post_init__(self) -> None:

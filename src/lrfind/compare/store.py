@@ -14,7 +14,6 @@ from lrfind.optim import CLOSE, differing
 from lrfind.records import Finding
 
 SCHEMA = "lrfind/runs/2"
-FOLDER = "runs"
 
 
 class Store:
@@ -25,7 +24,7 @@ class Store:
     """
 
     def __init__(self, out: str | Path | None, plans: Mapping[str, Mapping[str, Any]]) -> None:
-        self._folder = None if out is None else Path(out) / FOLDER
+        self._folder = None if out is None else Path(out) / "runs"
         self._runs: dict[tuple[str, int], Run] = {}
         self.findings: dict[str, Finding] = {}  # by "schedule" or "schedule variant"
         if self._folder is not None:

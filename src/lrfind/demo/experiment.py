@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -80,7 +81,7 @@ class Experiment(LightningTraining):
     """
 
     dataset: str = "fashion-mnist"
-    data_dir: str | None = None
+    data_dir: str | Path | None = None
     seed: int | None = None
     setting = f"Adam, batches of {BATCH_SIZE}"
 

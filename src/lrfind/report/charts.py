@@ -32,8 +32,7 @@ class Series:
     @property
     def mean(self) -> NDArray[np.float64]:
         """The mean over the seeds, shape (steps,)."""
-        mean: NDArray[np.float64] = self.seeds.mean(axis=0)
-        return mean
+        return np.asarray(self.seeds.mean(axis=0))
 
 
 def charts_of(comparison: Comparison) -> list[Chart]:
@@ -91,7 +90,8 @@ def family_chart(comparison: Comparison, family: str) -> Chart:
     dashed = [series for each in others for series in each]
     bands = [series for series in lines if len(series.seeds) > 1]
     values = _values((*lines, *dashed))
-    y = _axis(family, values, is_log=falls(lines) and needs_log_axis(values), top=ceiling(values))
+    top = ceiling(values)
+    y = _axis(family, [min(value, top) for value in values], is_log=falls(lines) and needs_log_axis(values))
     marks = [*_marks("band", bands), *_marks("dashed", dashed), *_marks("line", lines)]
     if dashed:
         marks += [Mark("dashed" if at else "line", (), (), metric) for at, metric in enumerate(metrics)]
@@ -197,17 +197,11 @@ def ceiling(values: Iterable[float]) -> float:
 
 
 def _axis(
-    label: str,
-    values: Iterable[float],
-    *,
-    is_log: bool = False,
-    top: float = math.inf,
-    floor: float = 0.0,
-    show: Show = figure,
+    label: str, values: Iterable[float], *, is_log: bool = False, floor: float = 0.0, show: Show = figure
 ) -> Axis:
-    """Return an axis for the finite values up to ``top`` and, if it is logarithmic, from ``floor``."""
+    """Return an axis for the finite values and, if it is logarithmic, from ``floor``."""
     known = [value for value in values if math.isfinite(value) and (value > 0 or not is_log)]
-    low, high = min(known, default=0.0), min(max(known, default=1.0), top)
+    low, high = min(known, default=0.0), max(known, default=1.0)
     if is_log:
         low = max(low, floor)
         room = max(high / low, 1.01) ** MARGIN

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from lrfind.compare.comparison import Arm, Comparison, Run
+from lrfind.compare.comparison import Comparison
 from lrfind.errors import from_extra
 from lrfind.loggers import log_curve
 from lrfind.records import Finding
@@ -33,17 +33,14 @@ def log_comparison(comparison: Comparison, open_logger: Callable[[str], Any]) ->
     arms = {arm.name: arm for arm in comparison.arms}
     names = file_names(arms, taken=[SEARCH])
     for run in comparison.runs:
-        log_run(open_logger(f"{names[run.arm]}/seed-{run.seed}"), arms[run.arm], run)
-
-
-def log_run(logger: Any, arm: Arm, run: Run) -> None:
-    """Log a run, and finalize the logger."""
-    for row in run.rows:
-        logger.log_metrics({**row.metrics, "lr": row.lr}, step=row.step)
-    about = {name: value for name, value in asdict(arm).items() if name != "name" and value not in (None, "")}
-    ends = {f"final/{name}": value for name, value in {**run.tested, **run.last.metrics}.items()}
-    _log_settings(logger, {"arm": arm.name, "seed": run.seed, **about}, ends, run.steps)
-    logger.finalize("success")
+        logger = open_logger(f"{names[run.arm]}/seed-{run.seed}")
+        for row in run.rows:
+            logger.log_metrics({**row.metrics, "lr": row.lr}, step=row.step)
+        arm = {name: value for name, value in asdict(arms[run.arm]).items() if value not in (None, "")}
+        about = {"arm": arm.pop("name"), "seed": run.seed, **arm}
+        ends = {f"final/{name}": value for name, value in {**run.tested, **run.last.metrics}.items()}
+        _log_settings(logger, about, ends, run.steps)
+        logger.finalize("success")
 
 
 def log_finding(logger: Any, finding: Finding) -> None:
