@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from argparse import ArgumentError
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -101,8 +102,6 @@ def _function(spec: str, words: tuple[str, ...]) -> Named:
         raise BadInputError(
             f"--task {spec} must be a function that returns (model, optimizer, loader, loss_fn), got a {kind}."
         )
-    from argparse import ArgumentError
-
     from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
     from lrfind.compare.targets.pytorch import PyTorchTarget

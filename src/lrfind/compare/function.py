@@ -11,9 +11,8 @@ from typing import Any
 from lrfind.codec import leaves
 from lrfind.compare.arms import ARMS, CYCLES, RATE_NAMES, check_arms, check_cycles, mode_of, needs, to_arms, to_seeds
 from lrfind.compare.comparison import Arm, Comparison, Failure, Mode, Run
-from lrfind.compare.conclusion import Plan, conclude, fault_of, survey_of, versions
+from lrfind.compare.conclusion import Plan, Store, conclude, fault_of, survey_of, versions
 from lrfind.compare.running import Event, OnEvent, Targets, Train, one_thread, progress_shown, to_train
-from lrfind.compare.store import Store
 from lrfind.compare.targets.protocol import TRAIN_LOSS, Survey, Target
 from lrfind.compare.targets.specs import identity_of
 from lrfind.errors import BadInputError

@@ -65,7 +65,13 @@ def load(name: str = "auto", data_dir: str | os.PathLike[str] | None = None) -> 
         return digits()
     for given, place in (("data_dir", data_dir), ("LRFIND_DATA", os.environ.get("LRFIND_DATA"))):
         if place:
-            return _fashion_mnist(_checked(Path(place) / FOLDER, f"{given} is {os.fspath(place)}"))
+            folder = Path(place) / FOLDER
+            if lacking := [each for each in CHECKSUMS if not (folder / each).is_file()]:
+                raise DataError(
+                    f"{given} is {os.fspath(place)}, but {folder} has no {', '.join(lacking)}; give the folder that "
+                    f"holds {FOLDER}, or none to have the files downloaded."
+                )
+            return _fashion_mnist(folder)
     try:
         return _fashion_mnist(_downloaded())
     except DataError as error:
@@ -89,15 +95,6 @@ def _fashion_mnist(folder: Path) -> Dataset:
     """Read Fashion-MNIST: 48,000 images for training, 12,000 for validation and 10,000 for test."""
     rest, test = _read_part(folder, "train"), _read_part(folder, "t10k")
     return Dataset("fashion-mnist", "Fashion-MNIST", 5, *_split(rest, 0.2), test)
-
-
-def _checked(folder: Path, given: str) -> Path:
-    if lacking := [name for name in CHECKSUMS if not (folder / name).is_file()]:
-        raise DataError(
-            f"{given}, but {folder} has no {', '.join(lacking)}; "
-            f"give the folder that holds {FOLDER}, or none to have the files downloaded."
-        )
-    return folder
 
 
 def _downloaded() -> Path:
