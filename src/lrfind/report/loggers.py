@@ -36,10 +36,9 @@ def log_comparison(comparison: Comparison, open_logger: Callable[[str], Any]) ->
         logger = open_logger(f"{names[run.arm]}/seed-{run.seed}")
         for row in run.rows:
             logger.log_metrics({**row.metrics, "lr": row.lr}, step=row.step)
-        arm = {name: value for name, value in asdict(arms[run.arm]).items() if value not in (None, "")}
-        about = {"arm": arm.pop("name"), "seed": run.seed, **arm}
+        arm = {key: value for key, value in asdict(arms[run.arm]).items() if key != "name" and value not in (None, "")}
         ends = {f"final/{name}": value for name, value in {**run.tested, **run.last.metrics}.items()}
-        _log_settings(logger, about, ends, run.steps)
+        _log_settings(logger, {"arm": run.arm, "seed": run.seed, **arm}, ends, run.steps)
         logger.finalize("success")
 
 
