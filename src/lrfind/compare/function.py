@@ -18,8 +18,6 @@ from lrfind.compare.targets.specs import identity_of
 from lrfind.errors import BadInputError
 from lrfind.records import Finding
 
-EPOCHS = 5.0
-
 
 class CutShort(KeyboardInterrupt):
     """Ctrl-C during a comparison.
@@ -186,7 +184,7 @@ def _run(plan: Plan, store: Store, train: Train, tell: OnEvent) -> Comparison:
 def _steps(steps: int | None, epochs: float | None, survey: Survey) -> int:
     if steps is not None and epochs is not None:
         raise BadInputError(f"give epochs or steps, not both, got {epochs=} and {steps=}.")
-    length: Any = steps if steps is not None else EPOCHS if epochs is None else epochs
+    length: Any = steps if steps is not None else 5.0 if epochs is None else epochs
     unit = survey.epoch_steps if steps is None else 1.0
     if unit is None:
         raise BadInputError("the steps of an epoch are not known, or not the same for all; give steps= instead.")

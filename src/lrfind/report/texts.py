@@ -80,13 +80,19 @@ def grid(axis: Axis, *, is_upright: bool) -> str:
 
 
 def path(mark: Mark, x: Axis, y: Axis) -> str:
-    """Return a mark as an SVG path, broken at gaps; a single point is a line of length 0 with round ends."""
+    """Return a mark as an SVG path, broken at gaps; a single point is a line of length 0 with round ends.
+
+    A point is clipped to one plot size outside; one that is not finite or not on the axis is a gap.
+    """
     if mark.kind in TEXTS:
         return ""
     drawn = ""
     last: tuple[int, int] | None = None
-    for point in zip(mark.xs, mark.ys, strict=True):
-        place = _place(x, y, *point)
+    for across, up in zip(mark.xs, mark.ys, strict=True):
+        place = None
+        if math.isfinite(across) and math.isfinite(up) and (up > 0 or not y.is_log):
+            right, high = (round(UNITS * min(max(share, -1.0), 2.0)) for share in (x.share(across), y.share(up)))
+            place = right, UNITS - high
         if place and last and mark.kind not in DOTTED:
             drawn += f"l{place[0] - last[0]} {place[1] - last[1]}"
         elif place:
@@ -122,14 +128,6 @@ def seeds(arms: Sequence[rows.ArmRow]) -> list[list[str]]:
 
 def _read(chart: Chart) -> list[Mark]:
     return [mark for mark in chart.marks if mark.kind in chart.read and len(mark.xs)]
-
-
-def _place(x: Axis, y: Axis, across: float, up: float) -> tuple[int, int] | None:
-    """Return a point in SVG units, clipped to one plot size outside; None if it is not finite or not on the axis."""
-    if not (math.isfinite(across) and math.isfinite(up)) or (y.is_log and up <= 0):
-        return None
-    right, high = (round(UNITS * min(max(share, -1.0), 2.0)) for share in (x.share(across), y.share(up)))
-    return right, UNITS - high
 
 
 def _json(values: Any) -> list[float | None]:

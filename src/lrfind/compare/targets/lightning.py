@@ -33,7 +33,6 @@ RESERVED = (
 UNUSED = ("Checkpoint", "DeviceStatsMonitor", "EarlyStopping", "LearningRateFinder", "LearningRateMonitor")
 """Callbacks that a comparison leaves out, with lrfind's own: it sets the rate, the length and the logging itself."""
 
-
 Loggers = Callable[[str, int], Any]
 """``loggers(arm_name, seed)`` returns a Lightning logger, or several."""
 
