@@ -6,7 +6,7 @@ from curves_with_answers import drifting, made_up
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrfind.curves import START, DivergenceWatch, smoother, spread_of, to_curve
+from lrfind.curves import START, DivergenceWatch, is_heavy, smoother, spread_of, to_curve
 from lrfind.errors import ProbeError
 from lrfind.records import Probe, Record
 
@@ -146,10 +146,16 @@ def test_one_wild_loss_at_the_start_does_not_hide_divergence(at, wild):
         ([2.0, 2.1] * 3 + [2.05, -1e9], 0.6),
         ([2.0] * 7 + [3.0], 1.0),  # rare events are no noise to be measured without them
         ([2.0], 0.0),
+        ([2.0, 2.5, 3.0, 2.5], 1.0),
+        ([2.0, 2.5, 3.0, 1e9], 6.0),
     ],
 )
 def test_the_spread_at_the_start_leaves_one_wild_loss_out(losses, spread):
     assert spread_of(losses) == pytest.approx(spread)
+
+
+def test_noise_with_two_spikes_is_heavy_and_one_is_an_accident():
+    assert [is_heavy([*range(20), *last]) for last in ((20, 60), (60, 60))] == [False, True]
 
 
 def test_a_wild_loss_at_the_start_lets_the_exploding_tail_not_drown_the_trend():

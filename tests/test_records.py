@@ -12,6 +12,7 @@ from curves_with_answers import flat_then_diverging, made_up
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrfind.codec import encode, leaves
 from lrfind.errors import BadInputError, LRFindError
 from lrfind.records import Cost, Finding, Probe, Record, write_json
 from lrfind.strategies.range_test import RangeTest
@@ -91,6 +92,11 @@ def test_what_names_no_file_is_one_sentence(file):
 def test_what_is_no_json_object_is_no_finding(data):
     with pytest.raises(BadInputError, match="JSON object"):
         Finding.from_dict(data)
+
+
+def test_nested_data_is_plain_and_has_paths():
+    assert encode({"losses": (1.0, math.inf)}) == {"losses": [1.0, "inf"]}
+    assert list(leaves({"model": {"width": 8}, "seed": 0})) == [("model.width", 8), ("seed", 0)]
 
 
 def test_numbers_of_numpy_are_written_as_json():

@@ -130,7 +130,18 @@ def test_cyclical_schedules_that_are_refused(kind, options, message):
         Cyclical(kind, **options)
 
 
+def test_schedules_have_names_and_say_what_is_left_at_their_end():
+    cycles = Cyclical("restarts", cycles=2, low=0.0)
+    names = [name_of(schedule) for schedule in ("one-cycle", to_shape("one-cycle"), cycles, lambda fraction: 1.0)]
+    assert names == ["one-cycle", "one-cycle", "restarts", "custom"]
+    left = [remaining(to_shape(name)) for name in ("constant", "linear", "cosine", "one-cycle")]
+    assert left == pytest.approx([1.0, 0.1, 0.032, 0.064], abs=5e-4)
+    shapes = (Cyclical("triangular", cycles=cycles, low=0.0) for cycles in (1, 4, 100))
+    assert [round(remaining(shape), 2) for shape in shapes] == [0.2, 0.58, 0.5]
+
+
 def test_a_callable_is_a_schedule():
+    assert to_shape("linear")(0.25) == 0.75
     assert to_shape(lambda fraction: 1.0 - fraction / 2)(0.5) == 0.75
 
 

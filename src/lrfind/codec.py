@@ -1,7 +1,5 @@
 """Frozen dataclasses to JSON and back, for all files; files are written atomically."""
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -45,21 +43,12 @@ class Plain:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read an instance from its file.
-
-        Raises:
-            BadInputError: If the file is missing, is not JSON or holds something else.
-        """
+        """Read an instance from its file; ``BadInputError`` if it is missing, is not JSON or holds something else."""
         return cast(Self, read_json(path, f"a {cls.__name__.lower()}", cls.from_dict))
 
 
 def encode(value: Any) -> Any:
-    """Return plain JSON types for nested data.
-
-    Example:
-        >>> encode({"losses": (1.0, math.inf)})
-        {'losses': [1.0, 'inf']}
-    """
+    """Return plain JSON types for nested data; infinite numbers and NaN as text."""
     if is_dataclass(value):
         plain = {field.name: encode(getattr(value, field.name)) for field in fields(value)}
         schema = getattr(value, "schema", "")
@@ -72,12 +61,7 @@ def encode(value: Any) -> Any:
 
 
 def leaves(data: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value within nested dicts, with its dotted path.
-
-    Example:
-        >>> list(leaves({"model": {"width": 8}, "seed": 0}))
-        [('model.width', 8), ('seed', 0)]
-    """
+    """Yield each value within nested dicts, with its path, such as ``model.width``."""
     if not isinstance(data, dict):
         yield place, data
         return
@@ -89,7 +73,14 @@ def _decode(kind: Any, data: Any) -> Any:
     """Return data as a type says; None for a number is NaN, as earlier versions wrote it."""
     origin, arguments = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
-        return cast(Any, kind)(**_decode_fields(kind, data))
+        values = {}
+        for field in fields(kind):
+            name = field.name if field.name in data else field.metadata.get("was", field.name)
+            if name in data:
+                values[field.name] = _decode(_hints(cast(Any, kind))[field.name], data[name])
+            elif field.default is MISSING and field.default_factory is MISSING:
+                raise BadInputError(f"it has no {field.name!r}")
+        return cast(Any, kind)(**values)
     if origin in (Union, UnionType):
         return None if data is None else _decode(arguments[0], data)
     if origin is tuple:
@@ -104,17 +95,6 @@ def _decode(kind: Any, data: Any) -> Any:
     if kind is str and not isinstance(data, str):
         raise TypeError(f"{data!r} is no text")
     return kind(data) if kind in (int, bool) else data
-
-
-def _decode_fields(kind: Any, data: Mapping[str, Any]) -> dict[str, Any]:
-    values = {}
-    for field in fields(kind):
-        name = field.name if field.name in data else field.metadata.get("was", field.name)
-        if name in data:
-            values[field.name] = _decode(_hints(kind)[field.name], data[name])
-        elif field.default is MISSING and field.default_factory is MISSING:
-            raise BadInputError(f"it has no {field.name!r}")
-    return values
 
 
 _hints = cache(get_type_hints)

@@ -1,7 +1,5 @@
 """From a record to a curve: loss against rate, cleaned for reading; and when a probe has diverged."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,24 +26,6 @@ GAPS = 24
 SURE = 8
 """After spikes, this many losses in a row end a probe, all of them above three quarters of the earlier ones: by chance
 that happens once in 65,000 steps, with any noise."""
-
-SUDDEN = 0.5
-"""A loss that drifts exceeds the straight line through the earlier ones by at most this share of its rise."""
-
-DRIFT, TURN = 3.0, 2.0
-"""A loss drifts up if its trend rises this many times the noise above the start, and then falls by that many."""
-
-EARLY = 1e-3
-"""Below this rate, a loss that has not moved and then is not finite is a fault of the data, not of the rate."""
-
-HEAVY = 4.0
-"""Noise has heavy tails if two losses lie this many interquartile ranges above the median; one alone is an accident."""
-
-SPIKE = 2.0
-"""With heavy tails, losses are capped at this many interquartile ranges above the start."""
-
-WILD = 6.0
-"""One loss at the start that lies this many times farther out than the others is not noise."""
 
 BANDWIDTH = 1.0
 """Standard deviation of the smoothing kernel, in octaves of the learning rate."""
@@ -103,12 +83,12 @@ class DivergenceWatch:
         self._bound = self.level + max(2.0 * self._noise, self.level - lowest, 1e-6 * abs(self.level))
 
     def _is_drift(self, now: float) -> bool:
-        """Say whether a straight line through the earlier losses predicts most of the rise."""
+        """Say whether a straight line through the earlier losses predicts the rise: at least half of it."""
         before = np.clip(self._losses[:-3], self._lowest, self._bound)
         slope, first = np.polyfit(np.arange(len(before)), before, 1)
         foreseen = first + slope * (len(before) + 1)
         noise = max(self._noise, 3.0 * _deviation(before))
-        return bool(now - foreseen <= max(noise, SUDDEN * (now - self._start)))
+        return bool(now - foreseen <= max(noise, 0.5 * (now - self._start)))
 
     def _is_sure(self) -> bool:
         """Say whether losses above the bound are more than spikes."""
@@ -120,27 +100,17 @@ class DivergenceWatch:
 
 
 def is_heavy(losses: Sequence[float] | Array) -> bool:
-    """Say whether the noise of some losses has heavy tails: spikes.
-
-    Example:
-        >>> [is_heavy([*range(20), *last]) for last in ((20, 60), (60, 60))]
-        [False, True]
-    """
+    """Say whether noise has heavy tails: 2 losses (one is an accident) lie 4 interquartile ranges above the median."""
     low, middle, high = np.quantile(losses, (0.25, 0.5, 0.75))
-    return len(losses) >= 2 * START and bool(sorted(losses)[-2] - middle > HEAVY * (high - low))
+    return len(losses) >= 2 * START and bool(sorted(losses)[-2] - middle > 4.0 * (high - low))
 
 
 def spread_of(losses: Sequence[float] | Array) -> float:
-    """Return the range of losses; one wild loss among them widens it by no more than ``WILD`` times.
-
-    Example:
-        >>> [spread_of([2.0, 2.5, 3.0, wild]) for wild in (2.5, 4.0, 1e9)]
-        [1.0, 2.0, 6.0]
-    """
+    """Return the range of losses; a single one, which may be no noise, makes it at most six times as wide."""
     values = sorted(map(float, losses))
     without_one = min(values[-1] - values[1], values[-2] - values[0]) if len(values) > 2 else 0.0
     whole = values[-1] - values[0]
-    return min(whole, WILD * without_one) if without_one > 0 else whole
+    return min(whole, 6.0 * without_one) if without_one > 0 else whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,8 +153,8 @@ def to_curve(record: Record, *, octaves: float = BANDWIDTH) -> Curve:
     smooth = smoother(known, at, octaves) @ capped if octaves > 0 else np.interp(at, known, capped)
     if not is_spiky:
         level, smooth = _without_drift(level, smooth, noise)
-    is_early = record.stop == "non-finite" and not finite[-1] and lrs[finite][-1] < EARLY
-    if is_early and _is_flat(smooth[finite], losses[finite], level, noise):
+    is_early = record.stop == "non-finite" and not finite[-1] and lrs[finite][-1] < 1e-3
+    if is_early and _is_flat(smooth[finite], losses[finite], level, noise):  # a fault of the data, not of the rate
         raise ProbeError(_unreadable(record, int(finite.sum())))
     told = {name: getattr(record, name) for name in ("stop", "optimizer", "is_fresh", "reply", "used")}
     return Curve(lrs, np.where(finite, losses, np.nan), smooth, noise, level, is_spiky=is_spiky, **told)
@@ -211,11 +181,14 @@ def smoother(x: Array, at: Array, width: float) -> Array:
 
 
 def _judged(losses: Array) -> tuple[float, float, Array, bool]:
-    """Return level and noise of the start, the losses capped, and whether their noise is spiky."""
+    """Return level and noise of the start, the losses capped, and whether their noise is spiky.
+
+    They are capped at what the noise allows above the start, which with spikes is two interquartile ranges.
+    """
     early, quarter = losses[: max(2 * START, len(losses) // 4)], max(START, len(losses) // 4)
     if is_spiky := is_heavy(early):
         low, middle, high = np.quantile(early, (0.25, 0.5, 0.75))
-        room = SPIKE * (high - low)
+        room = 2.0 * (high - low)
     else:
         watch = DivergenceWatch()
         for loss in losses.tolist():
@@ -230,11 +203,11 @@ def _judged(losses: Array) -> tuple[float, float, Array, bool]:
 
 
 def _without_drift(level: float, smooth: Array, noise: float) -> tuple[float, Array]:
-    """Return level and trend; if the loss drifts up before it falls, as if it began at its peak."""
+    """Return level and trend; if it rises by 3 times the noise and then falls by 2, as if it began at its peak."""
     peaks = np.maximum.accumulate(smooth)
-    turned = np.flatnonzero(peaks - smooth > TURN * noise)
+    turned = np.flatnonzero(peaks - smooth > 2.0 * noise)
     peak = float(peaks[turned[0]]) if len(turned) else level
-    return (peak, np.where(peaks < peak, peak, smooth)) if peak - level > DRIFT * noise else (level, smooth)
+    return (peak, np.where(peaks < peak, peak, smooth)) if peak - level > 3.0 * noise else (level, smooth)
 
 
 def _deviation(losses: Array) -> float:

@@ -1,7 +1,5 @@
 """The options of a search on a command line as a table, and what is wrong with a command; torch is not imported."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -16,11 +14,7 @@ from lrfind.suggest import METHODS
 F = TypeVar("F", bound=Callable[..., Any])
 
 SEARCH: dict[str, tuple[Any, Any, str]] = {
-    "schedule": (
-        str | None,
-        None,
-        f"What the rate will do: {', '.join(SCHEDULES)}. By default what the module's schedulers do.",
-    ),
+    "schedule": (str | None, None, f"What the rate does: {', '.join(SCHEDULES)}; by default the module's schedulers."),
     "total_steps": (int | None, None, "How many optimizer steps training will take."),
     "epochs": (float | None, None, "Or how many passes over the data; by default --trainer.max_epochs."),
     "method": (str, "calibrated", f"The reading: {', '.join(METHODS)}."),
@@ -41,9 +35,8 @@ def takes(options: Mapping[str, tuple[Any, ...]], *, eval_str: bool = True) -> C
     def decorate(function: F) -> F:
         kind, given = inspect.Parameter.KEYWORD_ONLY, inspect.signature(function, eval_str=eval_str)
         parameters = [each for each in given.parameters.values() if each.kind is not each.VAR_KEYWORD]
-        parameters += [
-            inspect.Parameter(name, kind, annotation=of, default=by) for name, (of, by, *_) in options.items()
-        ]
+        for name, (of, default, *_) in options.items():
+            parameters.append(inspect.Parameter(name, kind, annotation=of, default=default))
         function.__signature__ = given.replace(parameters=parameters)  # type: ignore[attr-defined]
         function.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return function

@@ -1,7 +1,5 @@
 """What a training's loggers get of a search: the rate, its interval, the loss at each rate, the curve."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -27,20 +25,15 @@ def log_search(logger: Metrics, finding: Finding, step: int = 0) -> None:
 
 
 def log_curve(logger: Metrics, finding: Finding, step: int = 0) -> None:
-    """Log the loss at each rate, and the curve as a figure if the tool takes figures."""
+    """Log the loss at each rate, and the curve by each tool's own method: Lightning's interface has no figures."""
     tried = [pair for record in finding.records for pair in zip(record.lrs, record.losses, strict=True)]
     for at, (lr, loss) in enumerate(tried, step):
         logger.log_metrics({"range_test/lr": lr, "range_test/loss": loss}, step=at)
     with suppress(ImportError, LRFindError):  # no matplotlib, or no curve: training goes on without the picture
-        _log_figure(logger, finding, step)
-
-
-def _log_figure(logger: Any, finding: Finding, step: int) -> None:
-    """Log by each tool's own method, since Lightning's interface has no figures."""
-    experiment: Any = getattr(logger, "experiment", None)
-    if hasattr(experiment, "add_figure"):  # TensorBoard
-        experiment.add_figure("rate curve", curve_figure(finding), step)
-    elif hasattr(logger, "log_image"):  # Weights & Biases
-        logger.log_image(key="rate curve", images=[curve_figure(finding)])
-    elif hasattr(experiment, "log_figure") and hasattr(logger, "run_id"):  # MLflow
-        experiment.log_figure(logger.run_id, curve_figure(finding), "rate-curve.png")
+        experiment: Any = getattr(logger, "experiment", None)
+        if hasattr(experiment, "add_figure"):  # TensorBoard
+            experiment.add_figure("rate curve", curve_figure(finding), step)
+        elif hasattr(logger, "log_image"):  # Weights & Biases
+            logger.log_image(key="rate curve", images=[curve_figure(finding)])
+        elif hasattr(experiment, "log_figure") and hasattr(logger, "run_id"):  # MLflow
+            experiment.log_figure(logger.run_id, curve_figure(finding), "rate-curve.png")

@@ -11,8 +11,6 @@ Example:
     ('6.2 s', '12 min 34 s', '2 h 1 min')
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial

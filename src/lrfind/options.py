@@ -114,12 +114,9 @@ def with_meanings(documented: F) -> F:
 
 
 def with_names(given: Mapping[str, Any], known: Collection[str], *, stacklevel: int = 3) -> dict[str, Any]:
-    """Return options by their current names; ``stacklevel`` is for warnings.
+    """Return options by their current names, ``BadInputError`` if one is unknown; ``stacklevel`` is for warnings.
 
     An option that is None is not given; but a length that is None is unknown, also where a trainer has one.
-
-    Raises:
-        BadInputError: If a name is unknown.
     """
     has_default = {*NAMES} - {*LENGTHS}
     options = {name: value for name, value in given.items() if value is not None or name not in has_default}

@@ -1,7 +1,5 @@
 """What a person sees during a search: a bar in a terminal or a notebook, or a line now and then in a log."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext

@@ -220,23 +220,17 @@ def _faults_of_step(loss_fn: Any, step: Any, accumulate: Any) -> Iterator[str]:
         yield "give either loss_fn or step: one of them says how to train on a batch."
     if not isinstance(accumulate, Integral) or accumulate < 1 or (step is not None and accumulate != 1):
         yield f"accumulate must be 1 or more batches, and is for loss_fn only, got {accumulate=}."
-    for name, function, kinds in (("loss_fn", loss_fn, "a function or a criterion"), ("step", step, "a function")):
-        if function is not None and (isinstance(function, type) or not callable(function)):
-            yield f"{name} must be {kinds}, got {_described(function)}."
-    for call, function in (("loss_fn(model, batch)", loss_fn), ("step(model, optimizer, batch)", step)):
-        if function is not None and not _takes(function, call.count(",") + 1):
-            yield f"{call} is how it is called, and this one takes other arguments."
-
-
-def _takes(function: Any, count: int) -> bool:
-    """Say whether a function can be called with so many arguments; so it can where that is not known."""
+    function, kinds, call = loss_fn, "loss_fn must be a function or a criterion", "loss_fn(model, batch)"
+    if step is not None:
+        function, kinds, call = step, "step must be a function", "step(model, optimizer, batch)"
+    if isinstance(function, type) or not callable(function):
+        yield f"{kinds}, got {_described(function)}."
     try:
-        inspect.signature(function).bind(*range(count))
+        inspect.signature(function).bind(*range(call.count(",") + 1))
     except TypeError:
-        return False
+        yield f"{call} is how it is called, and this one takes other arguments."
     except ValueError:
-        pass
-    return True
+        pass  # it does not say what it takes
 
 
 def _kind(value: Any) -> str:

@@ -13,7 +13,7 @@ from lrfind.codec import Plain, write_json
 from lrfind.errors import BadInputError, check_rate
 from lrfind.replies import Reply
 from lrfind.schedules import SCHEDULES, constant, remaining
-from lrfind.words import PICTURES, TO_PICTURE, as_html, as_text, headline
+from lrfind.words import PICTURES, TO_PICTURE, as_html, as_text, purpose
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,8 +143,9 @@ class Finding(Plain):
 
     @property
     def headline(self) -> str:
-        """The rate, and the training that it is for."""
-        return headline(self)
+        """The rate, the optimizer and the training that it is for."""
+        name = f" for {self.optimizer}" if self.optimizer else ""
+        return f"lr {self.lr:.3g}{name}, {purpose(self)}"
 
     @property
     def is_calibrated(self) -> bool:

@@ -1,7 +1,5 @@
 """The shapes a learning rate follows: ramps for probes, schedules for training."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +20,6 @@ class Stretched(Protocol):
 
     def over(self, steps: int, epochs: float | None = None) -> Shape:
         """Return the shape over this many optimizer steps and passes over the data."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -42,9 +39,6 @@ class AsConstant:
         """Return a constant shape."""
         return constant
 
-
-_PEAK, _ROUNDING = 0.9, 1e-6
-"""A schedule's highest multiplier must be at least the one; it may leave [0, 1] by the other."""
 
 _POINTS = 211
 """Points at which a schedule is read: a prime, to avoid falling in step with the cycles of a cyclical schedule."""
@@ -151,10 +145,6 @@ def to_shape(schedule: str | Shape) -> Shape:
 
     Raises:
         BadInputError: If the name is unknown, or the callable leaves [0, 1] or never comes near 1.
-
-    Example:
-        >>> to_shape("linear")(0.25)
-        0.75
     """
     known = f"one of {sorted(SCHEDULES)} or a function of the fraction of training done"
     if isinstance(schedule, str) and schedule in SCHEDULES:
@@ -174,12 +164,12 @@ def to_shape(schedule: str | Shape) -> Shape:
     except (TypeError, AttributeError, ValueError) as error:
         raise BadInputError(f"schedule must be {known}, which returns a number; it failed: {error}.") from error
     for fraction, multiplier in multipliers.items():
-        if not -_ROUNDING <= multiplier <= 1.0 + _ROUNDING:
+        if not -1e-6 <= multiplier <= 1.0 + 1e-6:  # up to rounding
             raise BadInputError(
                 f"schedule must map the fraction of training done to a multiplier in [0, 1], "
                 f"got {multiplier} at {fraction:.3f}; divide it by its peak."
             )
-    if (peak := max(multipliers.values())) < _PEAK:
+    if (peak := max(multipliers.values())) < 0.9:
         raise BadInputError(
             f"schedule must reach 1 while the fraction of training done goes from 0 to 1, got at most {peak}; divide "
             f"it by its peak or, if it counts steps, pass the scheduler."
@@ -199,13 +189,7 @@ def over(schedule: str | Shape | Stretched, steps: float | None, epochs: float |
 
 
 def name_of(schedule: str | Shape | Stretched) -> str:
-    """Return the name of a schedule; ``"custom"`` for a function without a name.
-
-    Example:
-        >>> shapes = ("one-cycle", one_cycle, Cyclical("restarts", cycles=2, low=0.0), lambda fraction: 1.0)
-        >>> [name_of(shape) for shape in shapes]
-        ['one-cycle', 'one-cycle', 'restarts', 'custom']
-    """
+    """Return the name of a schedule; ``"custom"`` for a function without a name."""
     if isinstance(schedule, str):
         return schedule
     named = [name for name, shape in SCHEDULES.items() if shape is schedule]
@@ -214,14 +198,7 @@ def name_of(schedule: str | Shape | Stretched) -> str:
 
 
 def remaining(shape: Shape) -> float:
-    """Return how much of the peak is left, on average, over the last fifth of a schedule.
-
-    Example:
-        >>> [round(remaining(shape), 3) for shape in (constant, linear, cosine, one_cycle)]
-        [1.0, 0.1, 0.032, 0.064]
-        >>> [round(remaining(Cyclical("triangular", cycles=cycles, low=0.0)), 2) for cycles in (1, 4, 100)]
-        [0.2, 0.58, 0.5]
-    """
+    """Return how much of the peak is left, on average, over the last fifth of a schedule."""
     return sum(shape(0.8 + 0.2 * (step + 0.5) / _POINTS) for step in range(_POINTS)) / _POINTS
 
 

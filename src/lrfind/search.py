@@ -1,7 +1,5 @@
 """The driver: strategy and loop, round by round, until there is a finding; what has run is kept in a file."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -37,12 +35,7 @@ class Search(Plain):
 def find_with(
     loop: Loop, *, progress: bool = True, resume: str | os.PathLike[str] | None = None, **options: Any
 ) -> Finding:
-    """Search with a loop under the options of ``lrfind.SearchOptions``; schedule and length are by default the loop's.
-
-    Raises:
-        BadInputError: If an option is unknown or out of its range.
-        ProbeError: If the losses cannot be read.
-    """
+    """Search with a loop as ``lrfind.find`` does; schedule and length are by default the loop's."""
     ranks, options = loop.ranks, with_names(options, NAMES)
     with loop:
         strategy = to_strategy(steps_per_epoch=loop.steps_per_epoch, **loop.planned(options))

@@ -16,22 +16,16 @@ PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 TO_PICTURE = 'finding.plot().figure.savefig("{}") draws it'
 """What to do instead of saving a finding as a picture, or plotting to a file."""
 
-_MANY = 6
-"""If there are more param groups than this, only the least and the greatest rate are written."""
-
 _CERTAINTY = (("sure", 0.025, 100.0, 1.0), ("fairly sure", 0.05, 2000.0, 0.0))
 """How sure a rate is called: up to this expected loss (a share of what training learns) and this ratio of the ends of
 its interval, and from this share of ramps that show something of the training. Else, it is unsure."""
-
-_SAME = 0.05
-"""Rates that differ relatively by less are the same."""
 
 
 def sentences(finding: Finding) -> list[str]:
     """Return the rate and what it is for, then a line each: certainty, the rate in use, cycles, cost, and the notes."""
     used = in_use(finding)
     return [
-        headline(finding),
+        finding.headline,
         *_groups(finding),
         certainty(finding),
         *([f"yours: {used}"] if used else []),
@@ -57,12 +51,6 @@ def as_html(finding: Finding, picture: str) -> str:
     first, *others = map(escape, sentences(finding))
     words = "<br>".join((f"<strong>{first}</strong>", *others))
     return f'<div style="max-width: 46em"><p>{words}</p>{picture}</div>'
-
-
-def headline(finding: Finding) -> str:
-    """Return the rate, the optimizer and the training that it is for."""
-    name = f" for {finding.optimizer}" if finding.optimizer else ""
-    return f"lr {finding.lr:.3g}{name}, {purpose(finding)}"
 
 
 def purpose(finding: Finding) -> str:
@@ -103,7 +91,7 @@ def in_use(finding: Finding) -> str:
     used, (low, high) = finding.used, finding.interval
     if used is None:
         return ""
-    if abs(used / finding.lr - 1) < _SAME:
+    if abs(used / finding.lr - 1) < 0.05:
         return f"{used:.3g}, the same"
     place = "below" if used < low else "above" if used > high else "within"
     said = f"{used:.3g} is {place} the interval"
@@ -119,5 +107,5 @@ def _groups(finding: Finding) -> list[str]:
     if len(set(rates)) < 2:
         return []
     each = ", ".join(f"{rate:.3g}" for rate in rates)
-    said = each if len(rates) <= _MANY else f"{len(rates)}, from {min(rates):.3g} to {max(rates):.3g}"
+    said = each if len(rates) <= 6 else f"{len(rates)}, from {min(rates):.3g} to {max(rates):.3g}"
     return [f"param groups: {said}"]

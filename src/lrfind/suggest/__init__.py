@@ -1,7 +1,5 @@
 """Reading rules: from a curve and a training to a rate. To add one, name it in ``RULES``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from lrfind.curves import Curve
@@ -12,14 +10,7 @@ from lrfind.suggest.training import Training
 
 Rule = Callable[[Curve, Training], float]
 
-RULES: dict[str, Rule] = {
-    "calibrated": calibrated,
-    "steepest": steepest,
-    "valley": valley,
-    "minimum": minimum,
-    "slide": slide,
-}
-
+RULES: dict[str, Rule] = {rule.__name__: rule for rule in (calibrated, steepest, valley, minimum, slide)}
 METHODS = tuple(RULES)
 
 

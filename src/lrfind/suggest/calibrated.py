@@ -1,7 +1,5 @@
 """The default reading: below the edge, or, where the curve shows little, towards the usual rate."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import inf, log2
 from typing import Literal
@@ -31,10 +29,7 @@ REPEATED, REPEATED_ADAPTIVE = 0.05, 0.25
 
 PACE, PACE_ADAPTIVE = 0.4, 0.2
 """Octaves further down for each halving of the ramp's steps per octave, also for an adaptive optimizer: a faster ramp
-gets further before it diverges. Measured on ramps of 48 to 512 steps."""
-
-FARTHEST = 2.0
-"""That is measured for this many octaves of the steps per octave, up and down."""
+gets further before it diverges. Measured on ramps of 48 to 512 steps, for two octaves of that density up and down."""
 
 USUAL_DENSITY = 127 / log2(30 / 1e-6)
 """Steps per octave of the ramp that the other constants are fitted on."""
@@ -42,20 +37,11 @@ USUAL_DENSITY = 127 / log2(30 / 1e-6)
 SHORTER = 0.15
 """Octaves up for each halving of training below ``HORIZON`` steps, if the fall is clear."""
 
-SATURATED = 0.6
-"""The least weight of an adaptive optimizer's usual rate if the loss never rises above its start: its edge is vague."""
-
 PRIOR_EPOCHS = 32.0
 """The number of passes at which nothing is added, assumed if unknown."""
 
 FEWEST_PASSES = 8.0
 """If the fall is lost in noise, fewer passes than this do not raise the rate: batches then are mostly small."""
-
-ENOUGH = 6.0
-"""A fall of this many times the noise is as much evidence as the usual rate."""
-
-RISEN = 2.0
-"""A trend has risen if it is this many times the noise above the start, and by more than the first losses differ."""
 
 HALF = 0.5
 """From this weight of the prior on, a reading rests on it."""
@@ -154,15 +140,18 @@ def prior_rate(training: Training) -> float:
 
 
 def rules_out(curve: Curve, lr: float) -> bool:
-    """Say whether at a rate the curve had risen above its start, or had ended."""
+    """Say whether at a rate the curve had ended, or had risen above its start.
+
+    It has risen if it is by twice the noise above the start, and by more than the first losses differ.
+    """
     at = float(np.interp(np.log(lr), curve.log_lrs, curve.smooth))
-    return bool(lr > curve.lrs[-1] or at > curve.level + max(RISEN * curve.noise, drift(curve)))
+    return bool(lr > curve.lrs[-1] or at > curve.level + max(2.0 * curve.noise, drift(curve)))
 
 
 def standard_edge(curve: Curve, steps: float | None = None) -> float:
     """Return the edge as a rate of training (of ``steps`` steps), had the ramp ``USUAL_DENSITY`` steps per octave."""
     pace = PACE_ADAPTIVE if is_adaptive(curve) else PACE
-    faster = min(max(log2(USUAL_DENSITY / density(curve)), -FARTHEST), FARTHEST)
+    faster = min(max(log2(USUAL_DENSITY / density(curve)), -2.0), 2.0)
     return float(in_training(curve, edge(curve), steps) / 2 ** (pace * faster))
 
 
@@ -173,7 +162,11 @@ def _octaves_repeated(curve: Curve, passes: float | None) -> float:
 
 
 def prior_weight(curve: Curve) -> float:
-    """Return how much, in [0, 1], to trust the usual rate instead of the curve."""
-    against = ENOUGH * curve.noise
+    """Return how much, in [0, 1], to trust the usual rate instead of the curve.
+
+    A fall of six times the noise is as much evidence as the usual rate. If the loss never rises above its start, the
+    edge is vague, and the usual rate of an adaptive optimizer has a weight of at least 0.6.
+    """
+    against = 6.0 * curve.noise
     by_noise = 0.0 if against == 0 else float(1 / (1 + (max(fall(curve), 0.0) / against) ** 4))
-    return max(by_noise, SATURATED) if is_saturated(curve) and curve.is_fresh else by_noise
+    return max(by_noise, 0.6) if is_saturated(curve) and curve.is_fresh else by_noise

@@ -1,7 +1,5 @@
 """The reading of a slower ramp around a first reading: below its edge by a constant, for every optimizer."""
 
-from __future__ import annotations
-
 from lrfind.curves import Curve
 from lrfind.suggest.edges import edge, fall, has_edge, is_saturated, is_weak, no_fall
 from lrfind.suggest.replies import is_adaptive
@@ -9,9 +7,6 @@ from lrfind.suggest.training import Training
 
 ANNEALED, STEADY = 0.95, 2.15
 """Octaves from its edge down to the best peak of a rate that falls to zero, and to the best constant rate."""
-
-CLEAR = 3.0
-"""With plain SGD, a slower ramp that falls by more than this many times its noise is read alone."""
 
 
 def closer(curve: Curve, training: Training) -> float:
@@ -39,8 +34,8 @@ def is_lost(curve: Curve) -> bool:
 
 
 def is_enough(curve: Curve) -> bool:
-    """Say whether a slower ramp shows so much that faster ones add only noise: plain SGD, and a clear fall."""
-    return _is_plain(curve) and has_edge(curve) and fall(curve) > CLEAR * curve.noise
+    """Say whether a slower ramp falls by so much that faster ones add only noise: by three times it, with plain SGD."""
+    return _is_plain(curve) and has_edge(curve) and fall(curve) > 3.0 * curve.noise
 
 
 def _is_plain(curve: Curve) -> bool:

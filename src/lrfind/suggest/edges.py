@@ -1,41 +1,19 @@
 """What a curve shows, as Smith reads it: where the loss starts to fall, and where it stops falling."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from lrfind.curves import PATIENCE, START, Array, Curve, spread_of
 from lrfind.errors import ProbeError
 
-SHARE = 0.05
-"""The loss has started to fall once this share of its whole fall is behind it."""
-
-AS_LOW = 0.25
-"""Smoothed losses this close to the least one, in units of the noise, count as equally low."""
-
-AS_LOW_WEAK = 1.0
-"""The same for a weak fall: its minimum is placed by chance, its rise is not."""
-
-LATE = 0.5
-"""Octaves by which ``AS_LOW_WEAK`` reads too high, on falls of one to two times the noise."""
-
 FLAT = 2.0
 """A fall below this, in units of the noise, is what a flat curve shows by chance."""
 
-OPEN = 6.0
-"""An edge more than this many octaves above the middle of the fall is none; on the benchmark's first tasks it is 4."""
-
-BEYOND = 4.0
-"""Octaves from the middle of the fall at which the edge then is assumed."""
-
-TURN = 0.15
-"""A trend that has risen by this share of its fall, and by ``AGAIN`` times the noise, has left its first valley."""
-
 AGAIN = 4.0
+"""A trend that has fallen by this many times the noise, and risen by as much, has left its first valley."""
 
 
 def onset(curve: Curve) -> float:
-    """Return the rate at which the loss starts to fall for good.
+    """Return the rate at which the loss starts to fall for good: 5 % of its whole fall are behind it.
 
     Raises:
         ProbeError: If the loss never falls.
@@ -43,9 +21,10 @@ def onset(curve: Curve) -> float:
     Source:
         Smith, arXiv 1506.01186, section 3.3, on the loss instead of the accuracy.
     """
-    _check(curve)
+    if not has_edge(curve):
+        raise no_fall(curve)
     before = curve.smooth[: int(np.argmin(_known(curve))) + 1]
-    line = before.max() - SHARE * (before.max() - before[-1])
+    line = before.max() - 0.05 * (before.max() - before[-1])
     return float(curve.lrs[np.flatnonzero(before >= line)[-1]])
 
 
@@ -53,8 +32,9 @@ def edge(curve: Curve) -> float:
     """Return the rate at which the loss stops falling.
 
     It is the highest of the rates that are equally low within the noise: a chance minimum then is at most a little too
-    high, never octaves too low. If the fall is weak, the edge is read back from where the loss rises. If the loss
-    saturates, the ramp ends without an edge, which is assumed at its usual distance from the fall.
+    high, never octaves too low. If the fall is weak, the edge is read back from where the loss rises: half an octave,
+    as measured on falls of one to two times the noise. If the loss saturates, the ramp ends without an edge: one more
+    than 6 octaves above the middle of the fall is none, and is assumed at 4, as on the benchmark's first tasks.
 
     Raises:
         ProbeError: If the loss never falls.
@@ -62,13 +42,14 @@ def edge(curve: Curve) -> float:
     Source:
         Smith, arXiv 1506.01186, section 3.3, on the loss instead of the accuracy.
     """
-    _check(curve)
+    if not has_edge(curve):
+        raise no_fall(curve)
     known, least = _known(curve), _least(curve)
     rate = float(curve.lrs[_last_as_low(curve, least)])
     if is_weak(curve):
-        return max(rate / 2**LATE, float(curve.lrs[0]))
+        return max(rate / 2**0.5, float(curve.lrs[0]))
     middle = float(curve.lrs[np.flatnonzero(known <= (least + curve.level) / 2)[0]])
-    return middle * 2**BEYOND if _is_whole(curve) and rate > middle * 2**OPEN else rate
+    return middle * 2**4 if _is_whole(curve) and rate > middle * 2**6 else rate
 
 
 def is_saturated(curve: Curve) -> bool:
@@ -129,11 +110,6 @@ def _is_whole(curve: Curve) -> bool:
     return curve.stop == "done" and bool(np.isfinite(curve.losses[-PATIENCE:]).any())
 
 
-def _check(curve: Curve) -> None:
-    if not has_edge(curve):
-        raise no_fall(curve)
-
-
 def _least(curve: Curve) -> float:
     """Return the least value of the trend; for a weak fall not from its first steps, where the trend is uncertain."""
     known = _known(curve)
@@ -143,19 +119,24 @@ def _least(curve: Curve) -> float:
 
 
 def _last_as_low(curve: Curve, least: float) -> int:
-    tolerance = (AS_LOW_WEAK if is_weak(curve) else AS_LOW) * curve.noise
+    """Return the last place that is as low as the least: within a quarter of the noise.
+
+    A weak fall is allowed the whole noise: its minimum is placed by chance, its rise is not.
+    """
+    tolerance = (1.0 if is_weak(curve) else 0.25) * curve.noise
     return int(np.flatnonzero(_known(curve) <= least + tolerance)[-1])
 
 
 def _known(curve: Curve) -> Array:
     """Return the trend up to the last finite loss, or to where it turns up after its first valley.
 
-    A loss that saturates may fall again once the model is lost, to that of a constant output. What lies within the
-    range of the losses at the start is no valley: a loss may drift before the rate matters.
+    There it has risen by at least 15 % of its fall. A loss that saturates may fall again once the model is lost, to
+    that of a constant output. What lies within the range of the losses at the start is no valley: a loss may drift
+    before the rate matters.
     """
     known = curve.smooth[: int(np.flatnonzero(np.isfinite(curve.losses))[-1]) + 1]
     fallen = curve.level - np.minimum.accumulate(known)
     risen = known - curve.level + fallen
     has_fallen = fallen > max(AGAIN * curve.noise, drift(curve), 1e-9 * abs(curve.level))
-    turns = np.flatnonzero(has_fallen & (risen > np.maximum(TURN * fallen, AGAIN * curve.noise)))
+    turns = np.flatnonzero(has_fallen & (risen > np.maximum(0.15 * fallen, AGAIN * curve.noise)))
     return known[: int(turns[0]) + 1] if len(turns) else known

@@ -1,7 +1,5 @@
 """Whether another rate would do: what the benchmark's trainings lost that far from the reading."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from html import escape
 from math import log2
@@ -55,9 +53,6 @@ JUDGED_AS: dict[Evidence, Evidence] = {"saturated, adaptive": "edge", "capped": 
 
 CLOSE = 0.01
 """Rates whose mean regrets differ by no more than this are as good."""
-
-SAME = 0.005
-"""Rates that differ by less than this share print the same."""
 
 SURE = 0.95
 """From this certainty on, a judgement is sure."""
@@ -134,7 +129,7 @@ class Judgement:
 
     @property
     def _is_found(self) -> bool:
-        return abs(self.lr / self.found - 1) < SAME
+        return abs(self.lr / self.found - 1) < 0.005  # both print the same
 
     @property
     def _is_likely(self) -> bool:

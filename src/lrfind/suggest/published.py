@@ -1,18 +1,10 @@
 """The published readings of other finders. They do not depend on the training."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from lrfind.curves import Curve
 from lrfind.errors import ProbeError
 from lrfind.suggest.training import Training
-
-DECADES = 1.2
-"""How far apart ``slide`` compares two slopes: fastai's 15 steps of 100 over 8 decades."""
-
-TOLERANCE = 0.03
-"""How much they may differ, as a share of the whole fall per decade: fastai's 0.005 a step on a fall of about 2."""
 
 
 def minimum(curve: Curve, _: Training) -> float:
@@ -56,7 +48,9 @@ def valley(curve: Curve, _: Training) -> float:
 def slide(curve: Curve, _: Training) -> float:
     """Return the rate found by sliding an interval down from the highest rate until the slopes at its ends are alike.
 
-    If they never are, the lowest rate reached is returned.
+    The interval has 1.2 decades (fastai: 15 steps of 100 over 8 decades), and slopes are alike if they differ by 3 % of
+    the whole fall per decade (fastai: 0.005 a step on a fall of about 2). If they never are, the lowest rate reached is
+    returned.
 
     Source:
         fastai's ``slide`` (after Novetta's interval slide rule), with slopes per log-rate and the tolerance
@@ -64,10 +58,6 @@ def slide(curve: Curve, _: Training) -> float:
     """
     decades = np.log10(curve.lrs)
     slopes = np.gradient(curve.smooth, decades)
-    tolerance = TOLERANCE * float(curve.level - curve.smooth.min())
-    right = len(decades) - 1
-    left = int(np.searchsorted(decades, decades[right] - DECADES))
-    while left > 0 and abs(slopes[right] - slopes[left]) > tolerance:
-        right -= 1
-        left = int(np.searchsorted(decades, decades[right] - DECADES))
-    return float(curve.lrs[left])
+    left = np.searchsorted(decades, decades - 1.2)
+    are_alike = np.abs(slopes - slopes[left]) <= 0.03 * float(curve.level - curve.smooth.min())
+    return float(curve.lrs[left[np.flatnonzero(are_alike | (left == 0))[-1]]])

@@ -1,7 +1,5 @@
 """What lies around a reading: the interval of the best rate, that of other seeds, and the range for cycles."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import log2
@@ -27,51 +25,39 @@ WIDTHS: dict[Evidence, tuple[float, float]] = {
 """Octaves below and above the reading that hold the best rate for 97 % of the benchmark's tasks, so that they do for
 nine in ten of those left out; ``python -m benchmarks.widths`` prints them."""
 
-LONGER = 0.5
-"""Octaves added below for each doubling of the steps above ``HORIZON``: a guess."""
-
-CEILING = 2.0
-"""Octaves from the edge down to ``max_lr``: some trainings diverge if cycles reach the edge itself."""
-
-FLOOR = 5.0
-"""Octaves from ``max_lr`` down to ``base_lr``."""
-
 SPREAD = 4.0
 """Best rates lie mostly within this factor of the usual one: the range if no edge is known."""
 
-REPLICATES = 100
-
-NEIGHBOURS = 8
-"""A step's noise is drawn from this many steps on either side, since it changes along the curve."""
-
-MARGIN = 2.0**0.5
-"""Other seeds differ by more than one curve's noise shows: by half an octave on either side, as measured."""
-
 
 def around(lr: float, rests_on: Evidence, steps: float | None = None) -> tuple[float, float]:
-    """Return the rates between which the best one lies, for about 90 % of the benchmark's tasks."""
+    """Return the rates between which the best one lies, for about 90 % of the benchmark's tasks.
+
+    For each doubling of the steps above ``HORIZON``, half an octave is added below: a guess.
+    """
     below, above = WIDTHS[rests_on]
     longer = max(log2(steps / HORIZON), 0.0) if steps else 0.0
-    return lr / 2 ** (below + LONGER * longer), lr * 2**above
+    return lr / 2 ** (below + 0.5 * longer), lr * 2**above
 
 
 def cyclical_range(curve: Curve) -> tuple[float, float]:
     """Return ``base_lr`` and ``max_lr`` for a cyclical schedule; ``ProbeError`` if the loss never falls.
 
     Smith reads both off the curve: where the accuracy starts to rise, and where it slows, turns ragged or falls. A
-    short test gets further than training may, so both are set below its edge, by the best distances measured.
+    short test gets further than training may, so both are set below its edge, by the best distances measured:
+    ``max_lr`` by two octaves (some trainings diverge if cycles reach the edge itself), ``base_lr`` by five more.
 
     Source:
         Smith, arXiv 1506.01186, section 3.3; docs/decisions/0010-range-below-the-edge.md (measured).
     """
-    max_lr = edge(curve) / 2**CEILING
-    return max_lr / 2**FLOOR, max_lr
+    max_lr = edge(curve) / 2**2
+    return max_lr / 2**5, max_lr
 
 
 def interval(curve: Curve, rule: Callable[[Curve], float]) -> tuple[float, float]:
     """Return where about 90 % of repeated searches would read the rate, by a residual bootstrap of the curve.
 
-    The reading itself lies in between.
+    The reading itself lies in between. Other seeds differ by more than one curve's noise shows: by half an octave on
+    either side, as measured.
 
     Source:
         Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 9.4, residuals drawn locally.
@@ -83,10 +69,11 @@ def interval(curve: Curve, rule: Callable[[Curve], float]) -> tuple[float, float
         except ProbeError:  # it might have been read anywhere
             readings += [float(curve.lrs[0]), float(curve.lrs[-1])]
     low, high = np.quantile(np.log(readings), (0.05, 0.95))
-    return min(float(np.exp(low)) / MARGIN, readings[0]), max(float(np.exp(high)) * MARGIN, readings[0])
+    return min(float(np.exp(low)) / 2**0.5, readings[0]), max(float(np.exp(high)) * 2**0.5, readings[0])
 
 
 def _replicates(curve: Curve) -> Iterator[Curve]:
+    """Yield 100 curves; a step's noise is drawn from 8 steps on either side, since it changes along the curve."""
     random = np.random.default_rng(0)
     steps = len(curve.lrs)
     known = np.flatnonzero(np.isfinite(curve.losses))
@@ -94,7 +81,7 @@ def _replicates(curve: Curve) -> Iterator[Curve]:
     residuals = np.minimum(curve.losses[known], ceiling) - curve.smooth[known]
     octaves = np.log2(curve.lrs)
     matrix = smoother(octaves, octaves, BANDWIDTH)
-    for _ in range(REPLICATES):
-        near = np.searchsorted(known, np.arange(steps)) + random.integers(-NEIGHBOURS, NEIGHBOURS + 1, steps)
+    for _ in range(100):
+        near = np.searchsorted(known, np.arange(steps)) + random.integers(-8, 8 + 1, steps)
         losses = curve.smooth + residuals[np.clip(near, 0, len(known) - 1)]
         yield replace(curve, losses=losses, smooth=matrix @ losses)

@@ -1,7 +1,5 @@
 """From a rate of a ramp to a rate of training with steps as long, for optimizers whose step length changes."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -15,21 +13,13 @@ ADAM = 0.728
 USUAL_STEPS = 2_000
 """The length of training that is assumed if unknown."""
 
-MIDDLE = 0.5
-"""The share of training at which steps should have the right length."""
-
-EARLY = 1 / 16
-"""A rate above the cap at this share of training changes next to nothing."""
-
-_NAMES = ("adam", "rmsprop")
-
 
 def reply_to(curve: Curve) -> Reply:
     """Return how the optimizer of a curve replies to its rate; if the record does not say, by its class name."""
     if curve.reply is not None:
         return curve.reply
     name = curve.optimizer.lower()
-    is_free = any(each in name for each in _NAMES) and "adamax" not in name
+    is_free = any(each in name for each in ("adam", "rmsprop")) and "adamax" not in name
     return Reply((ADAM if is_free else 1.0,), (math.inf,), is_free)
 
 
@@ -58,9 +48,12 @@ def as_adam(curve: Curve, lr: float, steps: float | None) -> float:
 
 
 def highest(curve: Curve, steps: float | None) -> float:
-    """Return the highest rate that makes a difference in training; infinite if steps have no cap."""
-    return reply_to(curve).cap(EARLY * (steps or USUAL_STEPS))
+    """Return the highest rate that makes a difference in training; infinite if steps have no cap.
+
+    It is the cap after a sixteenth of training: a higher rate changes next to nothing.
+    """
+    return reply_to(curve).cap((steps or USUAL_STEPS) / 16)
 
 
 def _middle(steps: float | None) -> float:
-    return MIDDLE * (steps or USUAL_STEPS)
+    return (steps or USUAL_STEPS) / 2
