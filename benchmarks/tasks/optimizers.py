@@ -1,4 +1,4 @@
-"""The other optimizers of ``torch.optim``, Lion, Muon and schedule-free AdamW: two small models each."""
+"""The other optimizers of ``torch.optim``, Lion, Muon, SOAP and schedule-free AdamW: two small models each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from pytorch_optimizer import SOAP
 from schedulefree import AdamWScheduleFree
 from torch.nn import functional as F
 
@@ -89,4 +90,5 @@ def _two(name: str, optimizer: Callable[..., Any]) -> tuple[Task, Task]:
 TASKS = (
     *(task for name, optimizer in OPTIMIZERS.items() for task in _two(name, optimizer)),
     replace(_two("sparse-adam", partial(sparse_adam))[1], model=sparse_window),
+    *(replace(task, family="soap (kept)", unseen=True) for task in _two("soap", partial(SOAP, weight_decay=0.0))),
 )
