@@ -32,7 +32,6 @@ ROOMS = [
     ["optim"],
     ["ranks", "steps"],
     ["loop"],
-    ["recorder"],
     ["options", "progress"],
     ["search"],
     ["finder"],

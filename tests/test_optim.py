@@ -11,10 +11,10 @@ from torch import nn
 from torch.optim import lr_scheduler as schedulers
 
 from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.loop import Recorder
 from lrfind.optim import AppliedRate, apply_rate, rates_of
 from lrfind.optim.rates import read_rate, write
 from lrfind.pytorch import PyTorchLoop
-from lrfind.recorder import Recorder
 from lrfind.records import Probe
 
 

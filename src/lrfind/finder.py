@@ -18,17 +18,7 @@ from lrfind.errors import BadInputError, ProbeError, RateNotAppliedError, check_
 from lrfind.isolation import generators_kept
 from lrfind.loggers import Metrics, log_search
 from lrfind.loop import Loop
-from lrfind.optim import (
-    CLOSE,
-    AppliedRate,
-    Optimizers,
-    Rates,
-    apply_rate,
-    as_list,
-    differing,
-    groups_of,
-    rates_of,
-)
+from lrfind.optim import CLOSE, AppliedRate, Optimizers, Rates, apply_rate, as_list, differing, groups_of, rates_of
 from lrfind.options import NAMES, SearchOptions, to_strategy, with_names
 from lrfind.progress import announce
 from lrfind.records import Finding

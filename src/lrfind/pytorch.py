@@ -18,11 +18,10 @@ from typing_extensions import Unpack
 
 from lrfind.errors import BadInputError
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in
-from lrfind.loop import Loop, OnStep
+from lrfind.loop import Loop, OnStep, Recorder
 from lrfind.optim import Optimizers, Scheduled, as_list, check_optimizer, living_schedulers, outermost, to_schedule
 from lrfind.options import F, SearchOptions, with_options
 from lrfind.ranks import Ranks
-from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import AsConstant
 from lrfind.search import find_with

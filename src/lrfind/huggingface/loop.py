@@ -17,11 +17,10 @@ from typing_extensions import Unpack
 from lrfind.errors import BadInputError
 from lrfind.huggingface.inner import base_of, inner_trainer, parts_of, restart, transformers
 from lrfind.isolation import Kept, end_workers, generators_kept, length_of, seed_all
-from lrfind.loop import Loop, OnStep, quiet
+from lrfind.loop import Loop, OnStep, Recorder, quiet
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.options import SearchOptions, with_options
 from lrfind.ranks import Ranks
-from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import AsConstant, Shape
 from lrfind.search import find_with

@@ -15,11 +15,10 @@ from lrfind.errors import BadInputError
 from lrfind.isolation import Kept, end_workers, fresh, generators_kept, length_of, loaders_in, seed_all
 from lrfind.lightning.attributes import named_rates
 from lrfind.lightning.framework import LOGGER_NAMES, callback_bases, fit, package_of
-from lrfind.loop import Loop, OnStep, quiet
+from lrfind.loop import Loop, OnStep, Recorder, quiet
 from lrfind.optim import Scheduled, to_schedule
 from lrfind.options import SearchOptions, with_options
 from lrfind.ranks import Ranks
-from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Record
 from lrfind.schedules import AsConstant
 from lrfind.search import find_with

@@ -7,26 +7,6 @@ from lrfind.optim.schedulers import check_optimizer, driving, is_scheduler, livi
 from lrfind.optim.stepping import AppliedRate, Stepping
 from lrfind.optim.trajectory import Rates, Scheduled, counts, rates_of, to_schedule
 
-__all__ = [
-    "CLOSE",
-    "AppliedRate",
-    "Optimizers",
-    "Rates",
-    "Scheduled",
-    "Stepping",
-    "apply_rate",
-    "as_list",
-    "check_optimizer",
-    "counts",
-    "differing",
-    "driving",
-    "groups_of",
-    "held_by",
-    "is_scheduler",
-    "living_schedulers",
-    "outermost",
-    "rates_of",
-    "reply_of",
-    "to_schedule",
-    "unwrapped",
-]
+__all__ = ["CLOSE", "AppliedRate", "Optimizers", "Rates", "Scheduled", "Stepping", "apply_rate", "as_list"]
+__all__ += ["check_optimizer", "counts", "differing", "driving", "groups_of", "held_by", "is_scheduler"]
+__all__ += ["living_schedulers", "outermost", "rates_of", "reply_of", "to_schedule", "unwrapped"]

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from lrfind.compare.arms import rates
 from lrfind.compare.comparison import Arm, Row, Run
 from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.loop import Recorder
 from lrfind.optim import CLOSE, differing
-from lrfind.recorder import Recorder
 from lrfind.records import Finding, Probe, Stop
 
 Told = Callable[[int, str], None]
