@@ -16,7 +16,7 @@ from lrfind.compare.targets.lightning import LightningTraining
 from lrfind.compare.targets.protocol import Survey
 from lrfind.demo.data import load
 from lrfind.lightning import LRFinder
-from lrfind.lightning.framework import lightning_package
+from lrfind.lightning.framework import package_of
 
 BATCH_SIZE = 64
 
@@ -25,7 +25,7 @@ SCHEDULES = ("constant", "linear")  # linear decay was measured to be better her
 dataset_of = cache(load)
 
 
-class LeNet(lightning_package().LightningModule):  # type: ignore[misc]
+class LeNet(package_of().LightningModule):  # type: ignore[misc]
     """LeNet for images of 28 by 28, with ReLU and max pooling, trained by Adam.
 
     Source:

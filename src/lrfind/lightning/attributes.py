@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.isolation import Kept, generators_kept
+from lrfind.isolation import Kept
 from lrfind.lightning.framework import LOGGER_NAMES, package_of
 from lrfind.loop import quiet
 from lrfind.optim import driving, groups_of, held_by, rates_of, unwrapped
@@ -209,7 +209,7 @@ def _is_rate(value: Any) -> bool:
 @contextmanager
 def _trials(module: Any, index: int, ratios: Sequence[float]) -> Iterator[BuiltWith]:
     """Yield a function that builds the optimizers with some attributes changed, and puts everything back each time."""
-    with generators_kept(), Kept((module,)) as kept, quiet(*LOGGER_NAMES):
+    with Kept((module,)) as kept, quiet(*LOGGER_NAMES):
 
         def built_with(values: dict[str, float]) -> Built:
             with kept.probe(0):
@@ -237,10 +237,7 @@ def _rates_as_built(module: Any, index: int, ratios: Sequence[float]) -> Built:
 
 def _trainer_to_ask(module: Any) -> Any:
     """Return a trainer that tells a module without one how long training is."""
-    base: Any = package_of(module).Trainer
-
-    class Asked(base):  # type: ignore[misc, unused-ignore]
-        estimated_stepping_batches = num_training_batches = _STEPS
-
+    lengths = dict.fromkeys(("estimated_stepping_batches", "num_training_batches"), _STEPS)
+    trainer: Any = type("Asked", (package_of(module).Trainer,), lengths)
     silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    return Asked(accelerator="cpu", devices=1, max_epochs=10, enable_model_summary=False, **silent)
+    return trainer(accelerator="cpu", devices=1, max_epochs=10, enable_model_summary=False, **silent)

@@ -23,11 +23,6 @@ def callback_bases() -> tuple[type[Any], ...]:
     return tuple(module.Callback for module in _installed())
 
 
-def lightning_package() -> Any:
-    """Return the installed Lightning package; ``lightning`` if both are."""
-    return _installed()[0]
-
-
 def _installed() -> list[Any]:
     modules = [import_module(module) for package, module in PACKAGES.items() if find_spec(package)]
     if not modules:
@@ -35,13 +30,13 @@ def _installed() -> list[Any]:
     return modules
 
 
-def package_of(part: Any) -> Any:
-    """Return the Lightning package of a module, its class or a trainer; else the installed one."""
+def package_of(part: Any = None) -> Any:
+    """Return the Lightning package of a module, its class or a trainer; else the installed one, the new if both are."""
     for kind in (part if isinstance(part, type) else type(part)).__mro__:
         for package in PACKAGES.values():
             if kind.__module__.startswith(f"{package}."):
                 return import_module(package)
-    return lightning_package()
+    return _installed()[0]
 
 
 def fit(trainer: Any, module: Any, **data: Any) -> None:
@@ -68,20 +63,17 @@ def send_back(trainer: Any, callback: Any) -> None:
     launcher = trainer.strategy.launcher
     collect = getattr(launcher, "get_extra_results", None)
     if collect is not None:
-        launcher.get_extra_results = lambda trainer: {
-            **collect(trainer),
-            "lrfind": _Parcel(type(callback), callback.findings),
-        }
+        launcher.get_extra_results = lambda trainer: {**collect(trainer), "lrfind": _Parcel(callback)}
 
 
 class _Parcel:
-    """Carries findings between processes; unpickled, it gives them to the caller's callback of that class.
+    """Carries a callback's findings between processes; unpickled, it gives them to the caller's of that class.
 
     It is no collection, since Lightning would look into one.
     """
 
-    def __init__(self, kind: type, findings: list[Finding]) -> None:
-        self._contents = kind, [finding.to_dict() for finding in findings]
+    def __init__(self, callback: Any) -> None:
+        self._contents = type(callback), [finding.to_dict() for finding in callback.findings]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _arrive, self._contents

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -145,7 +146,7 @@ class LightningLoop(Loop):
         _make_ready(trainer, module, callback)
         if self._twin is None:
             giver = module if data is None else data
-            giver.train_dataloader = self._lasting(giver.train_dataloader)
+            giver.train_dataloader = partial(self._lasting, giver.train_dataloader)
         if not self._is_fitting:
             if hasattr(data, "on_exception"):
                 data.on_exception = lambda *_: None
@@ -157,18 +158,14 @@ class LightningLoop(Loop):
         with torch.autograd.set_detect_anomaly(trainer._detect_anomaly):
             trainer.fit_loop.run()
 
-    def _lasting(self, make: Callable[[], Any]) -> Callable[[], Any]:
-        """Return a function that makes loaders anew for each probe, but keeps those with workers for the search."""
-
-        def train_dataloader() -> Any:
-            if self._made is None:
-                made = make()
-                if not any(each.num_workers for each in loaders_in(made)):
-                    return made
-                self._made = fresh(made)
-            return self._made
-
-        return train_dataloader
+    def _lasting(self, make: Callable[[], Any]) -> Any:
+        """Make loaders anew for each probe, but keep those with workers for the search."""
+        if self._made is None:
+            made = make()
+            if not any(each.num_workers for each in loaders_in(made)):
+                return made
+            self._made = fresh(made)
+        return self._made
 
 
 class ProbeCallback(Recorder, *callback_bases()):  # type: ignore[misc]

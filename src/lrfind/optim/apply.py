@@ -14,22 +14,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import MultiplicativeLR
 
 from lrfind.errors import BadInputError, RateNotAppliedError
+from lrfind.optim import schedulers as sched
 from lrfind.optim.rates import CLOSE, RATES, Optimizers, as_list, differing, groups_of, held_by, write
-from lrfind.optim.schedulers import (
-    check_optimizer,
-    driving,
-    inner_of,
-    is_known,
-    is_scheduler,
-    known_length,
-    living_schedulers,
-    needs_metric,
-    optimizer_of,
-    outermost,
-    step_call,
-    unwrapped,
-    with_inner,
-)
 from lrfind.optim.stepping import AppliedRate, watches_over
 from lrfind.optim.trajectory import ENOUGH, REMEDY, Change, on_dummy, rates_of, trajectory
 from lrfind.optim.views import View, latest_rates, view_of
@@ -69,14 +55,15 @@ def apply_rate(
     """
     if not 0 < lr < math.inf:
         raise BadInputError(f"lr must be positive and finite, got {lr=}.")
-    schedulers, each = outermost(scheduler), as_list(optimizers)
+    schedulers, each = sched.outermost(scheduler), as_list(optimizers)
     _check(each, schedulers)
     for item in each:
-        _undo_by_hand(item, driving([item], schedulers))
+        _undo_by_hand(item, sched.driving([item], schedulers))
     old = rates_of(each, schedulers, ratios)
     change = old.to(lr)
-    cycles = [item for item in with_inner(schedulers) if hasattr(item, "max_lrs") and not needs_metric(item)]
-    cycles += [item for item in with_inner(schedulers) if hasattr(item, "_schedule_phases")]  # which has its own peak
+    held = sched.with_inner(schedulers)
+    cycles = [item for item in held if hasattr(item, "max_lrs") and not sched.needs_metric(item)]
+    cycles += [item for item in held if hasattr(item, "_schedule_phases")]  # which has its own peak
     if cycles and differing([old.lr], [max_lr], CLOSE) is None:
         lr, change = old.lr, Change(1.0, {})
     rebases = [_rebase_of(item, change.factor) for item in schedulers]
@@ -85,7 +72,7 @@ def apply_rate(
     for item, rebase in zip(schedulers, rebases, strict=True):
         rebase(item, change)
     # no schedule, or one that waits for its first metric: the groups get the exact rate
-    is_idle = all(needs_metric(item) and getattr(item, "last_epoch", 0) == 0 for item in schedulers)
+    is_idle = all(sched.needs_metric(item) and getattr(item, "last_epoch", 0) == 0 for item in schedulers)
     changed = [
         (group, name, lr * ratio if is_idle and name == "lr" else change.of(float(group[name])))
         for group, ratio in zip(groups_of(each), old.ratios, strict=True)
@@ -98,8 +85,8 @@ def apply_rate(
     for item, default in zip(each, defaults, strict=True):
         if default:
             item.defaults["lr"] = default
-        _begin_again(driving([item], schedulers))
-    noted = [item for driver in schedulers for item in (with_inner([driver]) if is_known(driver) else [driver])]
+        _begin_again(sched.driving([item], schedulers))
+    noted = [item for one in schedulers for item in (sched.with_inner([one]) if sched.is_known(one) else [one])]
     for item in (item for item in noted if "_last_lr" in vars(item)):  # _last_lr repeats the groups' rates
         item._last_lr = held_by(item.optimizer.param_groups)
     watch = AppliedRate(each, schedulers, ratios=old.ratios)
@@ -108,7 +95,8 @@ def apply_rate(
 
 
 def _undo_by_hand(optimizer: Optimizer, schedulers: Sequence[Any]) -> None:
-    rates = [latest_rates(each) for each in schedulers if is_known(each) or isinstance(optimizer_of(each), View)]
+    telling = [each for each in schedulers if sched.is_known(each) or isinstance(sched.optimizer_of(each), View)]
+    rates = [latest_rates(each) for each in telling]
     held = held_by(optimizer.param_groups)
     if rates and all(differing(held, each, CLOSE) is not None for each in rates):
         for group, rate in zip(optimizer.param_groups, rates[-1], strict=False):
@@ -122,21 +110,21 @@ def _check(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
                 f"a rate is applied to an optimizer, got a {type(optimizer).__name__}; a LightningModule's is by "
                 f"lrfind.lightning.apply(finding, model)."
             )
-        check_optimizer(optimizer)
+        sched.check_optimizer(optimizer)
     for item in schedulers:
         name = type(item).__name__
         if hasattr(item, "param_groups"):
             raise BadInputError(f"apply takes the optimizer and then the scheduler, got {name} as the scheduler.")
-        if not is_scheduler(item):
+        if not sched.is_scheduler(item):
             raise BadInputError(f"{name} has no attribute optimizer, which says whose rates it changes; {REMEDY}.")
-        if not driving(each, item):
+        if not sched.driving(each, item):
             raise BadInputError(
-                f"{name} drives another {type(unwrapped(optimizer_of(item))).__name__}, not this "
+                f"{name} drives another {type(sched.driven_by(item)).__name__}, not this "
                 f"{type(each[0]).__name__}; build the scheduler on the optimizer that trains, or leave it out."
             )
     for optimizer in each:
         is_driven = any("initial_lr" in group for group in optimizer.param_groups)
-        if is_driven and not driving([optimizer], schedulers) and living_schedulers(optimizer):
+        if is_driven and not sched.driving([optimizer], schedulers) and sched.living_schedulers(optimizer):
             raise RateNotAppliedError(
                 f"a scheduler drives this {type(optimizer).__name__} and would undo the rate at its next step; "
                 f"pass it too: finding.apply(optimizer, scheduler)."
@@ -144,7 +132,7 @@ def _check(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
 
 
 def _by_names(names: re.Pattern[str], scheduler: Any, change: Change) -> None:
-    for each in with_inner([scheduler]):
+    for each in sched.with_inner([scheduler]):
         for name in filter(names.search, tuple(vars(each))):
             setattr(each, name, _changed(getattr(each, name), change))
 
@@ -155,11 +143,11 @@ def _by_view(scheduler: Any, change: Change) -> None:
 
 def _rebase_of(scheduler: Any, factor: float) -> Rebase:
     """Return what scales the trajectory of a scheduler; for an unknown class, found by trial on copies."""
-    if is_known(scheduler) and step_call(scheduler) is not None:
+    if sched.is_known(scheduler) and sched.step_call(scheduler) is not None:
         return partial(_by_names, _TORCH)
-    steps = max(ENOUGH, known_length(scheduler) or 0)
+    steps = max(ENOUGH, sched.known_length(scheduler) or 0)
     goals = [rate * factor for row in trajectory(on_dummy(scheduler), steps) for rate in row]
-    is_single = any(isinstance(group["lr"], torch.Tensor) for group in optimizer_of(scheduler).param_groups)
+    is_single = any(isinstance(group["lr"], torch.Tensor) for group in sched.optimizer_of(scheduler).param_groups)
     most = (CLOSE if is_single else _CLOSE) * max(map(abs, goals), default=0.0)
     ways: list[Rebase] = [partial(_by_names, names) for names in (_TORCH, _TIMM, _LIKELY)]
     for rebase in (*ways, _by_view):
@@ -179,7 +167,7 @@ def _begin_again(schedulers: Sequence[Any]) -> None:
     leaves = [leaf for each in schedulers for leaf in _first_ones(each)]
     for each in leaves:
         is_new = (getattr(each, "last_epoch", None), getattr(each, "_step_count", 0)) == (0, 1)
-        if not is_new or not is_known(each) or needs_metric(each):
+        if not is_new or not sched.is_known(each) or sched.needs_metric(each):
             return
     for group in leaves[0].optimizer.param_groups if leaves else ():
         write(group, float(group["initial_lr"]))
@@ -193,7 +181,7 @@ def _begin_again(schedulers: Sequence[Any]) -> None:
 
 
 def _first_ones(scheduler: Any) -> list[Any]:
-    inner = inner_of(scheduler) if is_known(scheduler) else []
+    inner = sched.inner_of(scheduler) if sched.is_known(scheduler) else []
     if hasattr(scheduler, "_milestones"):
         inner = inner[bisect_right(scheduler._milestones, 0) :][:1]
     return [first for each in inner for first in _first_ones(each)] or [scheduler]

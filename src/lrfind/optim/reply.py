@@ -54,7 +54,8 @@ def reply_of(optimizer: Optimizer) -> Reply | None:
         known: Reply | None = _measured(kind, tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in given))
     except Exception:  # noqa: BLE001, a custom optimizer may raise anything
         return None
-    return known and replace(known, age=_age(optimizer))
+    steps = [state["step"] for state in optimizer.state.values() if isinstance(state, dict) and "step" in state]
+    return known and replace(known, age=int(steps[0]) if steps else 0)
 
 
 @lru_cache(maxsize=32)
@@ -105,8 +106,3 @@ def _stepped(kind: Any, options: dict[str, Any]) -> tuple[torch.Tensor, float]:
         steps = torch.stack([moved() for _ in range(2**DOUBLINGS)]).double()
         write(made.param_groups[0], 8 * RATE)
         return steps, [float(moved()[0]) for _ in range(3)][-1]
-
-
-def _age(optimizer: Optimizer) -> int:
-    counts = [state["step"] for state in optimizer.state.values() if isinstance(state, dict) and "step" in state]
-    return max((int(each) for each in counts[:1]), default=0)

@@ -33,9 +33,15 @@ class StepCall(NamedTuple):
 
 def unwrapped(optimizer: Any) -> Optimizer:
     """Return the optimizer that steps, without wrappers: Accelerate's, Lightning's, apex's LARC."""
-    while (held := _wrapped_by(optimizer)) is not None:
-        optimizer = held
-    return cast(Optimizer, optimizer)
+    held: Any = None
+    if _calls_hooks(optimizer) and not type(optimizer).__module__.startswith(_WRAPPING):
+        return cast(Optimizer, optimizer)
+    if hasattr(optimizer, "optimizer"):
+        held = optimizer.optimizer
+    elif (groups := getattr(optimizer, "param_groups", None)) is not None:
+        each = getattr(optimizer, "__dict__", {}).values()
+        held = next((item for item in each if getattr(item, "param_groups", None) is groups), None)
+    return cast(Optimizer, optimizer) if held is None else unwrapped(held)
 
 
 def _calls_hooks(optimizer: Any) -> bool:
@@ -55,17 +61,6 @@ def check_optimizer(optimizer: Any) -> None:
             f"{type(optimizer).__name__} has lr=None and chooses its rate itself, so that there is none to set; "
             f"construct it with a positive lr (transformers' Adafactor with relative_step=False)."
         )
-
-
-def _wrapped_by(optimizer: Any) -> Any:
-    if _calls_hooks(optimizer) and not type(optimizer).__module__.startswith(_WRAPPING):
-        return None
-    if hasattr(optimizer, "optimizer"):
-        return optimizer.optimizer
-    if (groups := getattr(optimizer, "param_groups", None)) is None:
-        return None
-    held = getattr(optimizer, "__dict__", {}).values()
-    return next((each for each in held if getattr(each, "param_groups", None) is groups), None)
 
 
 def flatten(scheduler: Any) -> Iterator[Any]:
@@ -133,15 +128,15 @@ def optimizer_of(scheduler: Any) -> Any:
     return held[0] if isinstance(held, list) else held
 
 
-def drives(scheduler: Any, optimizer: Optimizer) -> bool:
-    """Say whether a scheduler is built on an optimizer."""
-    return unwrapped(optimizer_of(scheduler)) is optimizer
+def driven_by(scheduler: Any) -> Optimizer:
+    """Return the optimizer whose rates a scheduler changes, without wrappers."""
+    return unwrapped(optimizer_of(scheduler))
 
 
 def driving(optimizers: Iterable[Optimizer], scheduler: Any) -> tuple[Any, ...]:
     """Return the schedulers that are built on one of these optimizers."""
     each, known = list(optimizers), (item for item in flatten(scheduler) if is_scheduler(item))
-    return tuple(item for item in known if any(drives(item, optimizer) for optimizer in each))
+    return tuple(item for item in known if any(driven_by(item) is optimizer for optimizer in each))
 
 
 def living_schedulers(optimizer: Optimizer) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -46,11 +45,9 @@ class Stepping:
     def __enter__(self) -> Self:
         if self._hooks:
             return self
-        self._hooks = [each.register_step_pre_hook(self._begin) for each in self.optimizers]
         post = self._lead.register_step_post_hook(self._end)
-        hooks = cast(OrderedDict[int, Any], self._lead._optimizer_step_post_hooks)
-        hooks.move_to_end(post.id, last=False)  # before a scheduler's own post hook
-        self._hooks.append(post)
+        cast(Any, self._lead)._optimizer_step_post_hooks.move_to_end(post.id, last=False)  # before a scheduler's own
+        self._hooks = [post, *(each.register_step_pre_hook(self._begin) for each in self.optimizers)]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -80,13 +77,11 @@ class Stepping:
 class Follower:
     """Follows a scheduler for one watch."""
 
-    _told: list[Any] | None
-
     def __init__(self, scheduler: Any) -> None:
         self.scheduler, self._is_recursive = scheduler, _goes_on(scheduler)
         self.view = view_of(scheduler)
         self.settle()
-        self._told = None  # it may just have set rates
+        self._told: Any = None  # it may just have set rates
 
     def __reduce__(self) -> Any:
         return Follower, (self.scheduler,)  # a copy follows the copy

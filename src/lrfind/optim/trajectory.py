@@ -16,23 +16,8 @@ from torch.optim import Optimizer
 
 from lrfind.errors import BadInputError
 from lrfind.isolation import Kept
+from lrfind.optim import schedulers as sched
 from lrfind.optim.rates import CLOSE, RATES, Optimizers, as_list, differing, held_by
-from lrfind.optim.schedulers import (
-    StepCall,
-    check_optimizer,
-    drives,
-    flatten,
-    is_known,
-    is_scheduler,
-    known_length,
-    needs_metric,
-    optimizer_of,
-    step_call,
-    steps_per_call,
-    unwrapped,
-    with_inner,
-    without_wrapper,
-)
 from lrfind.optim.views import View
 from lrfind.schedules import AsConstant, Shape, constant
 
@@ -53,7 +38,7 @@ _LEAST, _MOST = 0.5, 1.1
 
 def on_dummy(scheduler: Any, factor: float = 1.0, names: Sequence[str] = RATES) -> Any:
     """Copy a scheduler onto an optimizer of one number per group; multiply the rates of these names by a factor."""
-    name, seen, optimizer = type(scheduler).__name__, optimizer_of(scheduler), unwrapped(optimizer_of(scheduler))
+    name, seen, optimizer = type(scheduler).__name__, sched.optimizer_of(scheduler), sched.driven_by(scheduler)
     dummy = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     dummy.defaults, dummy.param_groups = dict(optimizer.defaults), []
     memo: dict[int, Any] = {id(optimizer): dummy, id(optimizer.param_groups): dummy.param_groups}
@@ -70,7 +55,7 @@ def on_dummy(scheduler: Any, factor: float = 1.0, names: Sequence[str] = RATES) 
         twin = copy.deepcopy(scheduler, memo)
     except Exception as error:
         raise BadInputError(f"{name} cannot be copied to see what it does ({error}); {REMEDY}.") from error
-    if step_call(twin) is None:
+    if sched.step_call(twin) is None:
         raise BadInputError(f"how {name} is to be stepped cannot be told from its arguments; {REMEDY}.")
     return twin
 
@@ -80,7 +65,7 @@ def trajectory(twin: Any, steps: int) -> list[list[float]]:
 
     The copy, random numbers, and what its functions change (a lambda's counter, say) are put back.
     """
-    call, groups, rates = step_call(twin), unwrapped(optimizer_of(twin)).param_groups, list[list[float]]()
+    call, groups, rates = sched.step_call(twin), sched.driven_by(twin).param_groups, list[list[float]]()
     with warnings.catch_warnings(), Kept((twin,)) as kept, kept.probe(0):
         warnings.simplefilter("ignore")
         for done in range(steps):
@@ -98,7 +83,7 @@ def trajectory(twin: Any, steps: int) -> list[list[float]]:
 
 def counts(schedulers: Any) -> bool:
     """Say whether functions of schedulers return other numbers when called again."""
-    functions = [each for item in with_inner(flatten(schedulers)) for each in getattr(item, "lr_lambdas", ())]
+    functions = [each for one in sched.with_inner(sched.flatten(schedulers)) for each in getattr(one, "lr_lambdas", ())]
     try:
         with Kept(functions) as kept, kept.probe(0):
             return any(len({float(each(0)) for _ in range(ENOUGH)}) > 1 for each in functions)
@@ -153,9 +138,9 @@ def rates_of(
             ``defaults``: loaded into one that was built with another rate, these tell which group has ``lr``.
         named: Rates that training names, in attributes or arguments.
     """
-    each, schedulers = as_list(optimizers), with_inner(flatten(scheduler))
+    each, schedulers = as_list(optimizers), sched.with_inner(sched.flatten(scheduler))
     for item in each:
-        check_optimizer(item)
+        sched.check_optimizer(item)
     first, *others = [_peaks(item, schedulers) for item in each]
     peaks = [*first, *(peak for some in others for peak in some)]
     known, is_same = _rate_in(ratios, peaks), len(ratios) == len(peaks)
@@ -179,13 +164,13 @@ def _rate_in(ratios: Sequence[float], peaks: Sequence[float]) -> float:
 
 
 def _peaks(optimizer: Optimizer, schedulers: Sequence[Any]) -> list[float]:
-    drivers = [each for each in schedulers if drives(each, optimizer)]
-    cycles = [each for each in drivers if hasattr(each, "max_lrs") and not needs_metric(each)]
+    drivers = [each for each in schedulers if sched.driven_by(each) is optimizer]
+    cycles = [each for each in drivers if hasattr(each, "max_lrs") and not sched.needs_metric(each)]
     if cycles:
         return [float(peak) for peak in cycles[-1].max_lrs]
     for last in drivers[-1:]:
-        if not (is_known(last) or needs_metric(last) or _keeps_rates(last) or is_recursive(last, RATES)):  # as ignite's
-            rates = trajectory(on_dummy(last), known_length(last) or ENOUGH)
+        if not (sched.is_known(last) or sched.needs_metric(last) or _keeps_rates(last) or is_recursive(last, RATES)):
+            rates = trajectory(on_dummy(last), sched.known_length(last) or ENOUGH)  # as ignite's
             return [max(column) for column in zip(*rates, strict=True)]
     names: tuple[str, ...] = ("initial_lr", "lr")
     if not schedulers or any(hasattr(each, "_schedule_phases") for each in drivers):  # OneCycleLR, which may have ended
@@ -201,9 +186,9 @@ def is_recursive(scheduler: Any, names: Sequence[str] = ("lr",)) -> bool:
 
 def _keeps_rates(scheduler: Any) -> bool:
     """Say whether a scheduler, or one that it holds, has stored the rates of its optimizer."""
-    groups = unwrapped(optimizer_of(scheduler)).param_groups
+    groups = sched.driven_by(scheduler).param_groups
     rates = [held_by(groups), [float(group["initial_lr"]) for group in groups if "initial_lr" in group]]
-    kept = [(name, value) for item in with_inner([scheduler]) for name, value in vars(item).items()]
+    kept = [(name, value) for item in sched.with_inner([scheduler]) for name, value in vars(item).items()]
     lists = [value for _, value in kept if isinstance(value, (list, tuple)) and len(value) == len(groups)]
     lists += [[value] * len(groups) for name, value in kept if isinstance(value, float) and _BASE.search(name)]
     numbers = [list(map(float, item)) for item in lists if all(isinstance(each, (int, float, Tensor)) for each in item)]
@@ -226,23 +211,23 @@ class Scheduled:
     """
 
     def __init__(self, scheduler: Any, steps: int | None = None, every: int = 1) -> None:
-        if not is_scheduler(scheduler):
+        if not sched.is_scheduler(scheduler):
             raise BadInputError(
                 f"schedule must be a name, a function of the fraction of training done, with 1 at its peak, or a "
                 f"scheduler with an attribute optimizer, which says whose rates it changes; got {scheduler!r}."
             )
-        self._steps_per_call, scheduler = steps_per_call(scheduler), without_wrapper(scheduler)
+        self._steps_per_call, scheduler = sched.steps_per_call(scheduler), sched.without_wrapper(scheduler)
         self.__name__ = type(scheduler).__name__
         self._steps, self._every, self.is_given, self._has_no_peak = steps, every, True, False
         self._twin = on_dummy(scheduler)
-        call = cast(StepCall, step_call(self._twin))
+        call = cast(sched.StepCall, sched.step_call(self._twin))
         self._is_constant, self.unit = call.needs_metric, call.unit
         done = max(getattr(scheduler, "last_epoch", 0), 0)
-        left = (known_length(scheduler) or 0) - done
+        left = (sched.known_length(scheduler) or 0) - done
         is_told = left > 0 and steps is None and not self._is_constant
         self.length = max(left * every // self._steps_per_call, 1) if is_told else None
         self._is_begun = done > 0
-        self._peaks = rates_of(unwrapped(optimizer_of(scheduler)), None if self._is_constant else scheduler).peaks
+        self._peaks = rates_of(sched.driven_by(scheduler), None if self._is_constant else scheduler).peaks
 
     @property
     def note(self) -> str:
@@ -289,6 +274,6 @@ def to_schedule(scheduler: Any, steps: int | None = None, every: int = 1) -> Sch
         why = "its peak is not the rate that the optimizer is given"
         schedule.over(schedule.length or 10 * ENOUGH)
     except BadInputError:
-        return AsConstant(type(without_wrapper(scheduler)).__name__, why)
+        return AsConstant(type(sched.without_wrapper(scheduler)).__name__, why)
     schedule.is_given = False
     return schedule

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from lrfind.optim.rates import RATES, Group, held_by, write
-from lrfind.optim.schedulers import drives, optimizer_of, unwrapped, with_inner
+from lrfind.optim.schedulers import driven_by, optimizer_of, unwrapped, with_inner
 
 
 class _Group(UserDict[str, Any]):
@@ -31,7 +31,9 @@ class _Group(UserDict[str, Any]):
         if name == "lr" and index not in view.moved:
             view.begun[index] = float(value)
         if isinstance(value, torch.Tensor):
-            return _Fillable.of(value / view.factor, self, name)
+            rate = (value / view.factor).as_subclass(_Fillable)
+            rate.group, rate.key = self, name
+            return rate
         return value if view.factor == 1 else value / view.factor
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -42,12 +44,10 @@ class _Group(UserDict[str, Any]):
             group[name] = value
         if name == "lr":
             rate = group[name]
-            for index in self._sharing(rate) if isinstance(rate, torch.Tensor) else (self.index,):
-                view.moved.add(index)
-                view.written[index] = float(rate)
-
-    def _sharing(self, rate: torch.Tensor) -> list[int]:
-        return [index for index, each in enumerate(self.view.real.param_groups) if each["lr"] is rate]
+            for index, each in enumerate(view.real.param_groups):
+                if index == self.index or (isinstance(rate, torch.Tensor) and each["lr"] is rate):
+                    view.moved.add(index)
+                    view.written[index] = float(rate)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return dict, (self.data,)
@@ -62,13 +62,6 @@ class _Fillable(torch.Tensor):
 
     group: _Group
     key: str
-
-    @classmethod
-    def of(cls, value: torch.Tensor, group: _Group, key: str) -> _Fillable:
-        """Return the copy."""
-        rate = value.as_subclass(cls)
-        rate.group, rate.key = group, key
-        return rate
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -137,7 +130,7 @@ def view_of(scheduler: Any) -> View:
     seen = optimizer_of(scheduler)
     view: View = seen if isinstance(seen, View) else _view_type(type(seen).__name__)(seen)
     for each in with_inner([scheduler]):
-        if drives(each, view.real) and "optimizer" in vars(each):
+        if driven_by(each) is view.real and "optimizer" in vars(each):
             each.optimizer = view
     return view
 
