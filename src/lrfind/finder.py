@@ -176,7 +176,7 @@ class Finder(Verifier):
             return
         if is_resumed and self._apply:  # the optimizer may be built with another rate
             as_list(self._training(trainer).optimizers)[0].defaults["lr"] = self._rates(trainer).lr
-        self._take(trainer, is_fresh=not is_resumed)
+        self._take(trainer, self._search(trainer), is_fresh=not is_resumed)
 
     def _find_again(self, trainer: Any, epoch: float) -> None:
         """Search again if this epoch is due; keep the rate if the curve cannot be read."""
@@ -184,12 +184,13 @@ class Finder(Verifier):
         if is_new or not self._every or epoch <= 0 or epoch % self._every:
             return
         try:
-            self._take(trainer, is_fresh=False)
+            finding = self._search(trainer)
         except ProbeError as error:
             warnings.warn(f"At epoch {epoch:.0f} the rate is kept as it is: {error}", stacklevel=3)
+        else:
+            self._take(trainer, finding, is_fresh=False)
 
-    def _take(self, trainer: Any, *, is_fresh: bool) -> None:
-        """Search; use the finding, and log it."""
+    def _search(self, trainer: Any) -> Finding:
         groups = groups_of(self._training(trainer).optimizers)
         if not any(each.requires_grad for group in groups for each in group["params"]):
             raise BadInputError(
@@ -197,7 +198,10 @@ class Finder(Verifier):
                 "with find(trainer, ...) before, without the callback that freezes them, and train with VerifyLR(lr)."
             )
         with generators_kept():  # first of all
-            finding = find_with(self._loop(trainer), **self._options)
+            return find_with(self._loop(trainer), **self._options)
+
+    def _take(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> None:
+        """Use a new finding, and log it."""
         self.findings.append(self._use(trainer, finding, is_fresh=is_fresh))
         with generators_kept():
             for logger in self._loggers(trainer):

@@ -129,8 +129,8 @@ class LRFinder(Finder, VerifyLR):
         trainer.args.learning_rate = finding.lr
         return finding
 
-    def _take(self, trainer: Any, *, is_fresh: bool) -> None:
-        super()._take(trainer, is_fresh=is_fresh)
+    def _take(self, trainer: Any, finding: Finding, *, is_fresh: bool) -> None:
+        super()._take(trainer, finding, is_fresh=is_fresh)
         trainer.state.stateful_callbacks[_KEY] = self.state_dict()
 
 
