@@ -198,9 +198,7 @@ class Recorder:
         self._losses.append(loss)
         if self._on_step is not None:
             self._on_step(rate, loss)
-        stop: Stop | None = None
-        if self.is_probe:
-            stop = self._watch.observe(loss, is_sound=not is_finite and self._is_sound())
+        stop = self._watch.observe(loss, is_sound=not is_finite and self._is_sound()) if self.is_probe else None
         if (following := next(self._following, None)) is None:
             stop = stop or "done"
         else:

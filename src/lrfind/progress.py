@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from time import perf_counter
 from typing import Any
 
-from lrfind.ranks import is_first
+from lrfind.ranks import Ranks
 from lrfind.records import Finding, Probe, Record
 from lrfind.strategies import Strategy
 from lrfind.words import costs, how_sure
@@ -77,7 +77,7 @@ class Display:
 
 def announce(finding: Finding, *, is_applied: bool, shown: bool) -> None:
     """Print on stderr what a callback found and whether training uses it, once for all processes of a training."""
-    if shown and is_first():
+    if shown and Ranks.all().is_first:
         sure = " (unsure: print the finding)" if how_sure(finding)[0] == "unsure" else ""
         uses = "uses" if is_applied else "does not use"
         words = f"lrfind: lr {finding.lr:.3g}{sure} found in {costs(finding)}; training {uses} it."

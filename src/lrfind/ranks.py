@@ -187,11 +187,6 @@ def is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def is_first() -> bool:
-    """Say whether this is the only process of the training, or the first."""
-    return not is_distributed() or dist.get_rank() == 0
-
-
 def local(tensor: torch.Tensor) -> torch.Tensor:
     """Return this rank's part of a tensor, which may be spread over ranks."""
     part = tensor.detach()
@@ -213,12 +208,11 @@ def _group_of(model: nn.Module) -> Any:
     """Return the process group that trains a model; of several the one of all processes, None where there is none."""
     from torch.distributed.fsdp import FullyShardedDataParallel
     from torch.distributed.tensor import DTensor
-    from torch.nn.parallel import DistributedDataParallel
 
     groups = [
         None if hasattr(module, "_inter_node_pg") else module.process_group
         for module in model.modules()
-        if isinstance(module, (DistributedDataParallel, FullyShardedDataParallel))
+        if isinstance(module, (nn.parallel.DistributedDataParallel, FullyShardedDataParallel))
     ]
     meshes = {parameter.device_mesh for parameter in model.parameters() if isinstance(parameter, DTensor)}
     groups += [mesh.get_group() if mesh.ndim == 1 else None for mesh in meshes]

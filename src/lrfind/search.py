@@ -13,7 +13,7 @@ from lrfind.errors import BadInputError, ProbeError
 from lrfind.loop import Loop
 from lrfind.options import NAMES, to_strategy, with_names
 from lrfind.progress import Display, display
-from lrfind.ranks import Ranks, is_first
+from lrfind.ranks import Ranks
 from lrfind.records import Cost, Finding, Probe, Record
 from lrfind.schedules import name_of
 from lrfind.strategies import Strategy
@@ -39,7 +39,7 @@ def find_with(
     ranks, options = loop.ranks, with_names(options, NAMES)
     with loop:
         strategy = to_strategy(steps_per_epoch=loop.steps_per_epoch, **loop.planned(options))
-        showing = display(strategy) if progress and is_first() else nullcontext()
+        showing = display(strategy) if progress and Ranks.all().is_first else nullcontext()
         with _kept(resume, ranks) as (known, keep), showing as shown:
 
             def run() -> Finding:

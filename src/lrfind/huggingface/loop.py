@@ -109,7 +109,7 @@ class HuggingFaceLoop(Loop):
         with _ProbeCallback(probe, on_step, self.ranks) as recorder:
             recorder.scheduler = self._trainer.lr_scheduler
             inner.callback_handler.callbacks = [recorder]
-            inner.training_step = recorder.watched(inner.training_step)
+            inner.training_step = partial(recorder.watched, inner.training_step)
             transformers().Trainer.train(inner)
         return recorder.record()
 
@@ -160,18 +160,14 @@ class _ProbeCallback(Recorder, transformers().TrainerCallback):  # type: ignore[
     scheduler: Any = None
     nothing_ran = "the Trainer did not begin to train; check its train_dataset and its subclass."
 
-    def watched(self, training_step: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a training step that also keeps its loss, which the Trainer has scaled to its share of a step."""
-        self._parts: list[torch.Tensor] = []
-
-        def step(*args: Any, **kwargs: Any) -> Any:
-            loss = training_step(*args, **kwargs)
-            self._parts.append(loss.detach())
-            return loss
-
-        return step
+    def watched(self, training_step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Make a training step, and keep its loss, which the Trainer has scaled to its share of a step."""
+        loss = training_step(*args, **kwargs)
+        self._parts.append(loss.detach())
+        return loss
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._parts: list[torch.Tensor] = []
         seed_all(self.probe.seed)
         self.start(kwargs["optimizer"], self.scheduler, (args.learning_rate,))
 

@@ -53,7 +53,12 @@ class Kept:
             self._state += process.global_state()
             self._skip += [*threading.enumerate(), *process.global_generators()]
             with process.undisturbed():
-                self._note_everything()
+                state, data = self._walk()
+                if self._prepare():
+                    state, data = self._walk()
+                self._note(state, data)
+                wrappers = {id(vars(each)) for each in instances(state, DistributedDataParallel)}
+                self._wrappers = [(it, kept) for _, it, kept in self._notes if id(it) in wrappers]
             self._open = stack.pop_all()
         return self
 
@@ -114,14 +119,6 @@ class Kept:
         data = reach(later, skipped | state.keys())
         self._found = Found({**data, **state})
         return state, data
-
-    def _note_everything(self) -> None:
-        state, data = self._walk()
-        if self._prepare():
-            state, data = self._walk()
-        self._note(state, data)
-        wrappers = {id(vars(each)) for each in instances(state, DistributedDataParallel)}
-        self._wrappers = [(it, kept) for _, it, kept in self._notes if id(it) in wrappers]
 
     def _prepare(self) -> bool:
         """Bring the found objects into the form that is noted; say whether the walk must be repeated."""

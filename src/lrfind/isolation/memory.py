@@ -94,16 +94,13 @@ def _block(each: Any) -> tuple[int, Values | None]:
     """Return the key of a tensor's or array's memory, and its values; None if it has no memory of its own."""
     if isinstance(each, (np.ndarray, mmap)):
         return _block_of_array(each)
-    storage = each if isinstance(each, torch.UntypedStorage) else _storage(each)
-    if storage is None or not storage.nbytes() or not storage.data_ptr():
+    if isinstance(each, torch.Tensor):
+        if is_lazy(each) or each.is_meta or each.layout is not torch.strided or hasattr(each, "__tensor_flatten__"):
+            return 0, None
+        each = each.untyped_storage()
+    if not each.nbytes() or not each.data_ptr():
         return 0, None
-    return storage._cdata, _words(torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage))
-
-
-def _storage(it: torch.Tensor) -> torch.UntypedStorage | None:
-    if is_lazy(it) or it.is_meta or it.layout is not torch.strided or hasattr(it, "__tensor_flatten__"):
-        return None
-    return it.untyped_storage()
+    return each._cdata, _words(torch.empty(0, dtype=torch.uint8, device=each.device).set_(each))
 
 
 def _block_of_array(each: Any) -> tuple[int, Values | None]:

@@ -291,8 +291,5 @@ _RULES: tuple[tuple[Any, Rule], ...] = (
     (logging.Filterer, Rule(lambda it: dict(vars(it)), lambda it, kept: _put_items(vars(it), kept))),
     (FunctionType, _bound(_globals, _bind_global)),
     ((type, ModuleType), _bound(_in_class_or_module, _set)),
-    (
-        torch.jit.ScriptModule,
-        Rule(kinds.in_script, _put_in_script, lambda it, kept: _is_equal(kinds.in_script(it), kept)),
-    ),
+    (torch.jit.ScriptModule, _IN_SCRIPT),
 )

@@ -101,16 +101,10 @@ def _named_parts(holder: Any) -> Iterable[tuple[Any, Any]]:
 @kinds.once_for_each
 def _about(kind: Any) -> tuple[Callable[[Any], Iterable[Any]], bool, bool]:
     """Return what gives the parts of a type's objects, and whether they are data, and containers."""
-    return _parts_of(kind), is_kind(kind, kinds.DATA), is_kind(kind, _CONTAINERS)
-
-
-def _parts_of(kind: Any) -> Callable[[Any], Iterable[Any]]:
-    if kinds.is_closed(kind):
-        return lambda each: ()
-    for some, parts in _PARTS:
-        if is_kind(kind, some):
-            return parts
-    return _of_object if kind.__dictoffset__ else gc.get_referents
+    usual = _of_object if kind.__dictoffset__ else gc.get_referents
+    parts_of = next((parts for some, parts in _PARTS if is_kind(kind, some)), usual)
+    is_closed = kinds.is_closed(kind)
+    return (lambda _: ()) if is_closed else parts_of, is_kind(kind, kinds.DATA), is_kind(kind, _CONTAINERS)
 
 
 def _of_object(each: Any) -> Iterable[Any]:

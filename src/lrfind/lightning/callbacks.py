@@ -71,7 +71,7 @@ class VerifyLR(Verifier, *callback_bases()):  # type: ignore[misc]
         if self._is_resumed:  # the optimizer is still as it was built
             with suppress(BadInputError):  # it may have no rate
                 self._ratios = self._rates(trainer).ratios
-        if not self._is_resumed:
+        else:
             self.load_state_dict({})
             self._begin(trainer)
 

@@ -136,7 +136,8 @@ class LightningLoop(Loop):
         return Kept((self._trainer, self._module), data=(self._data,), skip=loaders_in(self._twin))
 
     def _run(self, probe: Probe, on_step: OnStep | None) -> Record:
-        with ProbeCallback(probe, on_step, self.ranks, self._optimizer) as recorder:
+        with ProbeCallback(probe, on_step, self.ranks) as recorder:
+            recorder.index = self._optimizer
             self._fit(recorder)
         return recorder.record()
 
@@ -176,19 +177,16 @@ class ProbeCallback(Recorder, *callback_bases()):  # type: ignore[misc]
     """Lightning skips hooks that are not callable, and does not time them."""
 
     nothing_ran = "the training data gave no batch; check the loader, its batch_size and drop_last."
-
-    def __init__(
-        self, probe: Probe, on_step: OnStep | None = None, ranks: Ranks | None = None, index: int | None = None
-    ) -> None:
-        super().__init__(probe, on_step, ranks)
-        self._index, self._silent = index, 0
+    index: int | None = None
+    """Of several optimizers, that of the one to search; by default all move together."""
+    _silent = 0
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Take over the rate: the module's own schedulers are not stepped."""
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
         if pl_module.automatic_optimization:
             trainer.strategy.lr_scheduler_configs = []
-        self.start(chosen_optimizers(trainer, self._index), schedulers, named_rates(pl_module))
+        self.start(chosen_optimizers(trainer, self.index), schedulers, named_rates(pl_module))
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Seed the processes."""

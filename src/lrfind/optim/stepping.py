@@ -29,9 +29,6 @@ class Stepping:
     the next step, ``read`` that of the latest, divided by the ratio of its group (None before the first).
     """
 
-    watches_only = False
-    """Whether the rate is only read; such hooks are removed during probes."""
-
     def __init__(self, optimizers: Optimizers, rates: Rates, rate: float = 0.0) -> None:
         self.rate = rate
         self.read: float | None = None
@@ -149,6 +146,7 @@ class AppliedRate(Stepping):
     """
 
     watches_only = True
+    """That the rate is only read; such hooks are removed during probes."""
     is_replaceable = False
     """Whether the watch ends when another rate is applied."""
 
