@@ -12,8 +12,8 @@ import transformers
 from schedulers import GIVEN, SCHEDULERS, STEPS, advance
 
 from lrfind.optim import apply_rate
+from lrfind.optim.rates import View
 from lrfind.optim.schedulers import with_inner
-from lrfind.optim.views import View
 
 PAGE = Path(__file__).parents[1] / "docs" / "schedulers.md"
 FOUND = 0.0123

@@ -147,8 +147,7 @@ class Recorder:
         """
         self._lead = as_list(optimizers)[0]
         self._is_fresh = not self._lead.state
-        named = named if self._is_fresh else ()  # a checkpoint may have another rate
-        rates = rates_of(optimizers, scheduler, named=named)
+        rates = rates_of(optimizers, scheduler, named=named if self._is_fresh else ())  # a checkpoint may have another
         self._stepping = Stepping(optimizers, rates, self.probe.lrs[0])
         is_torchs = type(self._lead).__module__.startswith("torch.optim.")  # torch's optimizers draw no random numbers
         with nullcontext() if is_torchs else generators_kept():  # the steps of reply_of may

@@ -41,8 +41,7 @@ class VerifyLR(Verifier, transformers().TrainerCallback):  # type: ignore[misc]
 
     def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Note the ratios of an optimizer that the Trainer is given, before a checkpoint is loaded into it."""
-        trainer = _trainer_of(self)
-        self._ratios = _ratios_of(trainer.optimizer, args.learning_rate)
+        self._ratios = _ratios_of(_trainer_of(self).optimizer, args.learning_rate)
 
     @property
     def state_key(self) -> str:

@@ -49,8 +49,7 @@ def find(trainer: Any, **options: Unpack[SearchOptions]) -> Finding:
         ProbeError: If the losses cannot be read.
     """
     with generators_kept():  # first of all
-        loop = HuggingFaceLoop(trainer, is_training=getattr(trainer, "is_in_train", False))
-        return find_with(loop, **options)
+        return find_with(HuggingFaceLoop(trainer, is_training=getattr(trainer, "is_in_train", False)), **options)
 
 
 class HuggingFaceLoop(Loop):

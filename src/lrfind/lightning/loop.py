@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, cast
 
 import torch
@@ -81,14 +81,13 @@ class LightningLoop(Loop):
         self._optimizer, self._is_fitting = optimizer, is_fitting
         self._gives_loaders = data is None or hasattr(data, "train_dataloader")  # anew for each training
         self._twin = self._made = cast(Any, None)
-        self._seen: tuple[list[Any], float] | None = None
         self.ranks = Ranks.all() if trainer.world_size > 1 else Ranks(may_join=True)
 
     @property
     def steps_per_epoch(self) -> float:
         """See ``Loop``."""
         if self._gives_loaders:
-            batches: float = self._survey()[1]
+            batches: float = self._survey[1]
         elif isinstance(self._data, (dict, list, tuple)):  # several loaders: known from the first record
             batches = 0
         else:
@@ -103,7 +102,7 @@ class LightningLoop(Loop):
 
     def schedule(self) -> Scheduled | AsConstant | None:
         """Return the schedule that drives the first optimizer; None if there is none."""
-        for config in self._trainer.lr_scheduler_configs if self._is_fitting else self._survey()[0]:
+        for config in self._trainer.lr_scheduler_configs if self._is_fitting else self._survey[0]:
             if config.interval != "epoch":
                 return to_schedule(config.scheduler, every=config.frequency)
             steps = self.left()[1] // config.frequency
@@ -113,20 +112,19 @@ class LightningLoop(Loop):
             return to_schedule(config.scheduler, int(steps))
         return None
 
+    @cached_property
     def _survey(self) -> tuple[list[Any], float]:
-        """Return the schedulers' configurations and the number of batches per pass, without training."""
-        if self._seen is None:
-            configs: list[Any] = []
+        """The schedulers' configurations and the number of batches per pass, found without training."""
+        configs: list[Any] = []
 
-            def look(trainer: Any, module: Any) -> None:
-                configs.extend(trainer.lr_scheduler_configs)
-                trainer.should_stop = True
+        def look(trainer: Any, module: Any) -> None:
+            configs.extend(trainer.lr_scheduler_configs)
+            trainer.should_stop = True
 
-            with self, self.kept.probe(0):
-                self._fit(package_of(self._trainer).callbacks.LambdaCallback(on_fit_start=look))
-                batches = self._trainer.num_training_batches
-            self._seen = configs, batches if math.isfinite(batches) else 0
-        return self._seen
+        with self, self.kept.probe(0):
+            self._fit(package_of(self._trainer).callbacks.LambdaCallback(on_fit_start=look))
+            batches = self._trainer.num_training_batches
+        return configs, batches if math.isfinite(batches) else 0
 
     def _begin(self, stack: ExitStack) -> Kept:
         stack.enter_context(quiet(*LOGGER_NAMES))

@@ -15,10 +15,21 @@ from torch.optim.lr_scheduler import MultiplicativeLR
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim import schedulers as sched
-from lrfind.optim.rates import CLOSE, RATES, Optimizers, as_list, differing, groups_of, held_by, write
+from lrfind.optim.rates import (
+    CLOSE,
+    RATES,
+    Optimizers,
+    View,
+    as_list,
+    differing,
+    groups_of,
+    held_by,
+    latest_rates,
+    view_of,
+    write,
+)
 from lrfind.optim.stepping import AppliedRate, watches_over
 from lrfind.optim.trajectory import ENOUGH, REMEDY, Change, on_dummy, rates_of, trajectory
-from lrfind.optim.views import View, latest_rates, view_of
 
 _TORCH = re.compile(r"^(base_lrs|max_lrs|min_lrs|default_min_lr|_last_lr|eta_min|_init_lrs)$")
 _TIMM = re.compile(rf"{_TORCH.pattern}|^(base_values|lr_min|warmup_lr_init|warmup_steps)$")

@@ -153,11 +153,10 @@ def step_call(scheduler: Any) -> StepCall | None:
         step = scheduler.step_update
     if step is None:  # ignite's handlers, called with the engine
         waiting = (call for each in inner_of(scheduler) if (call := step_call(each)) and call.needs_metric)
-        names = _required(scheduler)
-        if (call := next(waiting, None)) is not None or names is None or len(names) > 1:
+        given = _required(scheduler)
+        if (call := next(waiting, None)) is not None or given is None or len(given) > 1:
             return call
-        engine = [None for _ in names]
-        return StepCall(lambda done: scheduler(*engine), is_ahead=True)
+        return StepCall(lambda done: scheduler(*(None for _ in given)), is_ahead=True)
     names = _required(step)
     if names is None or len(names) > 1:
         return None

@@ -13,10 +13,9 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, CyclicLR, Lamb
 from typing_extensions import Self
 
 from lrfind.errors import BadInputError, RateNotAppliedError
-from lrfind.optim.rates import Group, Optimizers, as_list, held_by, read_rate, write
+from lrfind.optim.rates import Group, Optimizers, as_list, held_by, latest_rates, read_rate, view_of, write
 from lrfind.optim.schedulers import driving, inner_of, is_known, living_schedulers, optimizer_of, with_inner
 from lrfind.optim.trajectory import Rates, is_recursive, rates_of
-from lrfind.optim.views import latest_rates, view_of
 
 _CLOSED = (LambdaLR, CyclicLR, OneCycleLR, CosineAnnealingWarmRestarts)
 """torch's schedulers whose next rates do not depend on the previous ones."""

@@ -17,8 +17,7 @@ from torch.optim import Optimizer
 from lrfind.errors import BadInputError
 from lrfind.isolation import Kept
 from lrfind.optim import schedulers as sched
-from lrfind.optim.rates import CLOSE, RATES, Optimizers, as_list, differing, held_by
-from lrfind.optim.views import View
+from lrfind.optim.rates import CLOSE, RATES, Optimizers, View, as_list, differing, held_by
 from lrfind.schedules import AsConstant, Shape, constant
 
 ENOUGH, _SHORT = 1_000, 20
@@ -244,7 +243,9 @@ class Scheduled:
         """
         if self._is_constant:
             return constant
-        times = self._steps or self._epochs(steps, epochs) or max(steps // self._every, 1)
+        count = 0 if epochs is None or self.unit == "step" else max(round(epochs), 1)
+        is_per_epoch = self.unit == "epoch" or (self.length == count and count != steps)
+        times = self._steps or (count if is_per_epoch else 0) or max(steps // self._every, 1)
         rates = trajectory(self._twin, times * self._steps_per_call)[:: self._steps_per_call]
         multipliers = [max(each / peak for each, peak in zip(row, self._peaks, strict=True) if peak) for row in rates]
         peak = 1.0 if self._is_begun else max(multipliers)
@@ -257,13 +258,6 @@ class Scheduled:
             f"{self.__name__} takes the rate to {peak:.3g} times the optimizer's, so that no rate is its peak; "
             f"pass schedule= as a function of the fraction of training done, with 1 at its peak."
         )
-
-    def _epochs(self, steps: int, epochs: float | None) -> int | None:
-        if epochs is None or self.unit == "step":
-            return None
-        count = max(round(epochs), 1)
-        is_per_epoch = self.unit == "epoch" or (self.length == count and count != steps)
-        return count if is_per_epoch else None
 
 
 def to_schedule(scheduler: Any, steps: int | None = None, every: int = 1) -> Scheduled | AsConstant:
