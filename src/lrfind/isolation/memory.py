@@ -139,11 +139,6 @@ def _digest(values: torch.Tensor) -> list[int]:
     return [*values[::size].tolist(), *sums]
 
 
-def _tensor(it: torch.Tensor) -> tuple[Any, ...]:
-    """Return an alias of a tensor's memory, and what it has beside its values."""
-    return it.data if is_lazy(it) else it.detach(), *_beside_values(it)
-
-
 def _beside_values(it: torch.Tensor) -> tuple[Any, ...]:
     """Return where the values of a tensor lie, its hooks, ``requires_grad`` and ``grad``."""
     hooks = [dict(each) if each else {} for each in hooks_of(it)]
@@ -189,7 +184,8 @@ def _put_tensor(it: torch.Tensor, kept: tuple[Any, ...]) -> None:
             now.update(then)
 
 
-TENSOR = Rule(_tensor, _put_tensor, _same_tensor)
+TENSOR = Rule(lambda it: (it.data if is_lazy(it) else it.detach(), *_beside_values(it)), _put_tensor, _same_tensor)
+"""Kept are an alias of a tensor's memory, and what it has beside its values."""
 ARRAY = Rule(np.copy, np.copyto, lambda it, kept: it.tobytes() == kept.tobytes())
 """For arrays of objects, whose bytes are addresses, and for arrays with gaps."""
 COPIED = Rule(lambda it: it.to("cpu", copy=True), _put_values, _same_values)

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
-from functools import cache, partial
+from functools import partial
 from importlib.machinery import SourceFileLoader
 from types import ModuleType
 from typing import Any
@@ -42,13 +42,9 @@ _PIPES = (multiprocessing.queues.Queue, multiprocessing.queues.SimpleQueue, mult
 def global_state() -> list[Any]:
     """Return what is kept for the whole process: the environment, torch's hooks and active modes."""
     modes: Any = _get_current_function_mode_stack  # without types
-    return [os.environ, *_global_hooks(), *modes(), *_get_current_dispatch_mode_stack()]
-
-
-@cache
-def _global_hooks() -> list[dict[Any, Any]]:
     named = [*vars(modules).items(), *vars(optimizers).items()]
-    return [value for name, value in named if name.startswith("_global_") and isinstance(value, dict)]
+    hooks = [value for name, value in named if name.startswith("_global_") and isinstance(value, dict)]
+    return [os.environ, *hooks, *modes(), *_get_current_dispatch_mode_stack()]
 
 
 def shared_with_threads(found: Found) -> list[Any]:

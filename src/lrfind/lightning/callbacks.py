@@ -165,9 +165,8 @@ class LRFinder(Finder, VerifyLR):
         """Write the rate where the optimizer reads it; rebuild the optimizer if training has not begun."""
         module, schedulers = trainer.lightning_module, self._training(trainer).schedulers
         wiring, name = self._wiring(module, finding.lr, finding.ratios), type(module).__name__
-        fate = "which its optimizer does not read"
-        if not wiring.is_known:
-            fate = "and it could not be told what its optimizer reads"
+        unread, untold = "which its optimizer does not read", "and it could not be told what its optimizer reads"
+        fate = unread if wiring.is_known else untold
         notes = [
             f"{name} also has self.{each}={get(module, each)}, {fate}: it trains with {finding.lr:.3g}."
             for each in wiring.unread
