@@ -220,20 +220,10 @@ class Recorder:
             )
         if not self._lrs:
             raise BadInputError(Recorder.nothing_ran if self._is_started else self.nothing_ran)
-        return Record(
-            self.probe,
-            tuple(self._lrs),
-            tuple(self._losses),
-            self.stop or "done",
-            self._passes,
-            perf_counter() - self._begun,
-            self._stepping.ratios,
-            type(self._lead).__name__,
-            self._is_fresh,
-            self._length * len(self._lrs) / self.batches,
-            self._reply,
-            self._stepping.lr,
-        )
+        seconds, ratios, name = perf_counter() - self._begun, self._stepping.ratios, type(self._lead).__name__
+        ran = tuple(self._lrs), tuple(self._losses), self.stop or "done", self._passes, seconds
+        steps_per_epoch = self._length * len(self._lrs) / self.batches
+        return Record(self.probe, *ran, ratios, name, self._is_fresh, steps_per_epoch, self._reply, self._stepping.lr)
 
     def _average(self, optimizer: Any, args: Any, kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """Let an optimizer that judges losses by itself, as LBFGS, judge their mean: so all ranks take as many."""

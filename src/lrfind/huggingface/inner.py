@@ -17,16 +17,11 @@ from lrfind.errors import MissingExtraError
 from lrfind.isolation import seed_all
 from lrfind.optim import held_by, unwrapped
 
-_SILENT = {
-    "save_strategy": "no",
-    "eval_strategy": "no",
-    "logging_strategy": "no",
-    "eval_on_start": False,
-    "load_best_model_at_end": False,
-    "push_to_hub": False,
+_SILENT: dict[str, Any] = {
+    **dict.fromkeys(("save_strategy", "eval_strategy", "logging_strategy"), "no"),
+    **dict.fromkeys(("eval_on_start", "load_best_model_at_end", "push_to_hub", "auto_find_batch_size"), False),
     "report_to": [],
     "disable_tqdm": True,
-    "auto_find_batch_size": False,
     "resume_from_checkpoint": None,
     "debug": [],
 }

@@ -127,12 +127,9 @@ class HuggingFaceLoop(Loop):
 def _check_trainer(trainer: Any) -> None:
     if not isinstance(trainer, transformers().Trainer):
         raise BadInputError(f"trainer must be a transformers Trainer, got {type(trainer).__name__}.")
-    flags = {
-        "is_deepspeed_enabled": "DeepSpeed",
-        "is_fsdp_xla_enabled": "FSDP on TPUs",
-        "is_model_parallel": "splitting the model over devices",
-        "is_distributed_loading_by_transformers": "splitting the model over devices",
-    }
+    flags = {"is_deepspeed_enabled": "DeepSpeed", "is_fsdp_xla_enabled": "FSDP on TPUs"}
+    splitting = ("is_model_parallel", "is_distributed_loading_by_transformers")
+    flags |= dict.fromkeys(splitting, "splitting the model over devices")
     means = next((means for flag, means in flags.items() if getattr(trainer, flag, False)), "")
     kind = trainer.accelerator.distributed_type.name
     if not means and trainer.args.n_gpu > 1:

@@ -238,41 +238,34 @@ class AppliedRate(Stepping):
             if begun != before and begun not in [other.written(before) for other in moved if other is not each]:
                 faults.append((begun, before))
         if faults:
-            message = _complaint(optimizer, *faults[0], [each.scheduler for each in drivers], self._suspects)
+            message = self._complaint(optimizer, *faults[0], [each.scheduler for each in drivers])
             raise RateNotAppliedError(f"at step {self.steps + 1 if step is None else step} {message}")
         self._held[optimizer] = held
         for each in drivers:
             each.settle()
 
-
-def _complaint(
-    optimizer: Optimizer,
-    held: Sequence[float],
-    wanted: Sequence[float],
-    drivers: Sequence[Any],
-    suspects: Callable[[], Sequence[str]],
-) -> str:
-    """Return what to say of rates that are not those wanted; ``suspects`` may name what no scheduler has changed."""
-    index = next(index for index, rates in enumerate(zip(held, wanted, strict=False)) if rates[0] != rates[1])
-    rate, known = held[index], list(map(id, with_inner(drivers)))
-    others = [each for each in living_schedulers(optimizer) if id(each) not in known]
-    others = [each for each in others if not hasattr(each, "_last_lr") or float(each._last_lr[index]) == rate]
-    names = [type(each).__name__ for each in others] or suspects()
-    culprit = f"{' or '.join(names)} may have changed it" if names else "your own code, maybe, changed it"
-    source = "as applied"
-    remedy = (
-        "if a scheduler drives it, pass it: finding.apply(optimizer, scheduler); if your own code sets it, "
-        "search with schedule= as a function, and call remove() on the watch or use LRFinder(apply=False)"
-    )
-    if drivers:
-        source = f"as set by {', '.join(type(each).__name__ for each in drivers)}"
-        remedy = "set the rate through the scheduler only, or call remove() on the watch"
-    elif others:
-        remedy = "pass the scheduler: finding.apply(optimizer, scheduler)"
-    return (
-        f"param group {index} of {type(optimizer).__name__} has lr={rate}, "
-        f"not {wanted[index]} {source}: {culprit}; {remedy}."
-    )
+    def _complaint(self, optimizer: Optimizer, held: list[float], wanted: list[float], drivers: Sequence[Any]) -> str:
+        """Return what to say of rates that are not those wanted."""
+        index = next(index for index, rates in enumerate(zip(held, wanted, strict=False)) if rates[0] != rates[1])
+        rate, known = held[index], list(map(id, with_inner(drivers)))
+        others = [each for each in living_schedulers(optimizer) if id(each) not in known]
+        others = [each for each in others if not hasattr(each, "_last_lr") or float(each._last_lr[index]) == rate]
+        names = [type(each).__name__ for each in others] or self._suspects()
+        culprit = f"{' or '.join(names)} may have changed it" if names else "your own code, maybe, changed it"
+        source = "as applied"
+        remedy = (
+            "if a scheduler drives it, pass it: finding.apply(optimizer, scheduler); if your own code sets it, "
+            "search with schedule= as a function, and call remove() on the watch or use LRFinder(apply=False)"
+        )
+        if drivers:
+            source = f"as set by {', '.join(type(each).__name__ for each in drivers)}"
+            remedy = "set the rate through the scheduler only, or call remove() on the watch"
+        elif others:
+            remedy = "pass the scheduler: finding.apply(optimizer, scheduler)"
+        return (
+            f"param group {index} of {type(optimizer).__name__} has lr={rate}, "
+            f"not {wanted[index]} {source}: {culprit}; {remedy}."
+        )
 
 
 def watches_over(optimizers: Sequence[Optimizer]) -> list[AppliedRate]:
