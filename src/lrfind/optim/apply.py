@@ -15,19 +15,7 @@ from torch.optim.lr_scheduler import MultiplicativeLR
 
 from lrfind.errors import BadInputError, RateNotAppliedError
 from lrfind.optim import schedulers as sched
-from lrfind.optim.rates import (
-    CLOSE,
-    RATES,
-    Optimizers,
-    View,
-    as_list,
-    differing,
-    groups_of,
-    held_by,
-    latest_rates,
-    view_of,
-    write,
-)
+from lrfind.optim.rates import CLOSE, RATES, Optimizers, View, as_list, differing, held_by, latest_rates, view_of, write
 from lrfind.optim.stepping import AppliedRate, watches_over
 from lrfind.optim.trajectory import ENOUGH, REMEDY, Change, on_dummy, rates_of, trajectory
 
@@ -84,9 +72,10 @@ def apply_rate(
         rebase(item, change)
     # no schedule, or one that waits for its first metric: the groups get the exact rate
     is_idle = all(sched.needs_metric(item) and getattr(item, "last_epoch", 0) == 0 for item in schedulers)
+    groups = [group for item in each for group in item.param_groups]
     changed = [
         (group, name, lr * ratio if is_idle and name == "lr" else change.of(float(group[name])))
-        for group, ratio in zip(groups_of(each), old.ratios, strict=True)
+        for group, ratio in zip(groups, old.ratios, strict=True)
         for name in RATES
         if name in group
     ]
