@@ -56,8 +56,7 @@ def apply_rate(
         raise BadInputError(f"lr must be positive and finite, got {lr=}.")
     schedulers, each = sched.outermost(scheduler), as_list(optimizers)
     _check(each, schedulers)
-    for item in each:
-        _undo_by_hand(item, sched.driving([item], schedulers))
+    _undo_by_hand(each, schedulers)
     old = rates_of(each, schedulers, ratios)
     change = old.to(lr)
     held = sched.with_inner(schedulers)
@@ -72,10 +71,9 @@ def apply_rate(
         rebase(item, change)
     # no schedule, or one that waits for its first metric: the groups get the exact rate
     is_idle = all(sched.needs_metric(item) and getattr(item, "last_epoch", 0) == 0 for item in schedulers)
-    groups = [group for item in each for group in item.param_groups]
     changed = [
         (group, name, lr * ratio if is_idle and name == "lr" else change.of(float(group[name])))
-        for group, ratio in zip(groups, old.ratios, strict=True)
+        for group, ratio in zip((group for item in each for group in item.param_groups), old.ratios, strict=True)
         for name in RATES
         if name in group
     ]
@@ -94,13 +92,14 @@ def apply_rate(
     return watch
 
 
-def _undo_by_hand(optimizer: Optimizer, schedulers: Sequence[Any]) -> None:
+def _undo_by_hand(optimizers: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
     telling = [each for each in schedulers if sched.is_known(each) or isinstance(sched.optimizer_of(each), View)]
-    rates = [latest_rates(each) for each in telling]
-    held = held_by(optimizer.param_groups)
-    if rates and all(differing(held, each, CLOSE) is not None for each in rates):
-        for group, rate in zip(optimizer.param_groups, rates[-1], strict=False):
-            write(group, rate)
+    for optimizer in optimizers:
+        rates = [latest_rates(each) for each in sched.driving([optimizer], telling)]
+        held = held_by(optimizer.param_groups)
+        if rates and all(differing(held, each, CLOSE) is not None for each in rates):
+            for group, rate in zip(optimizer.param_groups, rates[-1], strict=False):
+                write(group, rate)
 
 
 def _check(each: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
