@@ -307,11 +307,6 @@ def context_variable():
     return made
 
 
-def move_context_variable(it):
-    it.get().append(1)
-    it.set([*it.get(), 2])
-
-
 class Counting(logging.Filter):
     def __init__(self):
         super().__init__()
@@ -354,7 +349,7 @@ def rewritten():
 
 
 CONTAINERS = {
-    "context variable": (context_variable, move_context_variable, lambda it: repr(it.get())),
+    "value of a context variable": (context_variable, lambda it: it.get().append(1), lambda it: repr(it.get())),
     "logger": (logger, move_logger, lambda it: (it.calls, it.filters[0].count, len(it.handlers))),
     "element of XML": (
         lambda: ElementTree.fromstring("<a n='1'><b/></a>"),

@@ -5,6 +5,7 @@ import multiprocessing
 import queue
 import sys
 import threading
+from contextvars import ContextVar
 from importlib.machinery import SourceFileLoader
 from types import SimpleNamespace
 from typing import ClassVar
@@ -18,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+import lrfind
 from lrfind.errors import BadInputError
 from lrfind.isolation import Kept
 
@@ -316,3 +318,26 @@ class TestManagers:
         with Kept(([held, beside],)) as kept, kept.probe(0):
             beside.append(1)
         assert beside == []
+
+
+def test_context_variables_are_as_before_whether_they_were_set_or_not():
+    counted, unset = ContextVar("counted"), ContextVar("unset", default=0)
+    counted.set(3)
+    model, batches = nn.Linear(4, 1), [(torch.randn(8, 4), torch.zeros(8, 1))] * 4
+    optimizer, seen = torch.optim.SGD(model.parameters(), lr=0.1), []
+
+    def step(model, optimizer, batch):
+        for each in (counted, unset):
+            each.set(each.get() + 1)
+        seen.append((counted.get(), unset.get()))
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(model(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    lrfind.find(model, optimizer, batches, step=step, progress=False)
+    assert (counted.get(), unset.get(), unset.get(None)) == (3, 0, None)
+    assert seen == []
+    step(model, optimizer, batches[0])
+    assert seen == [(4, 1)]

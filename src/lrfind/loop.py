@@ -8,6 +8,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from contextvars import copy_context
 from numbers import Real
 from time import perf_counter
 from typing import Any
@@ -94,7 +95,7 @@ class Loop(ABC):
     def run(self, probe: Probe, on_step: OnStep | None = None) -> Record:
         """Run one probe from the starting point and put everything back, on every exit."""
         with self, torch.inference_mode(False), torch.enable_grad(), self.kept.probe(probe.seed):
-            return self._run(probe, on_step)
+            return copy_context().run(self._run, probe, on_step)  # what it sets of context variables ends with it
 
 
 def _check_length(steps: Any, epochs: Any, steps_per_epoch: float) -> None:

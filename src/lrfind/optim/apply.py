@@ -71,18 +71,8 @@ def apply_rate(
         rebase(item, change)
     # no schedule, or one that waits for its first metric: the groups get the exact rate
     is_idle = all(sched.needs_metric(item) and getattr(item, "last_epoch", 0) == 0 for item in schedulers)
-    changed = [
-        (group, name, lr * ratio if is_idle and name == "lr" else change.of(float(group[name])))
-        for group, ratio in zip((group for item in each for group in item.param_groups), old.ratios, strict=True)
-        for name in RATES
-        if name in group
-    ]
-    defaults = [lr, *(change.factor * float(item.defaults.get("lr") or 0.0) for item in each[1:])]
-    for group, name, rate in changed:  # only now: groups, and the defaults, may share a tensor
-        write(group, rate, name)
-    for item, default in zip(each, defaults, strict=True):
-        if default:
-            item.defaults["lr"] = default
+    _write_all(each, lr, change, old.ratios if is_idle else ())
+    for item in each:
         _begin_again(sched.driving([item], schedulers))
     noted = [item for one in schedulers for item in (sched.with_inner([one]) if sched.is_known(one) else [one])]
     for item in (item for item in noted if "_last_lr" in vars(item)):  # _last_lr repeats the groups' rates
@@ -90,6 +80,19 @@ def apply_rate(
     watch = AppliedRate(each, schedulers, ratios=old.ratios)
     watch.is_replaceable = True
     return watch
+
+
+def _write_all(optimizers: Sequence[Optimizer], lr: float, change: Change, ratios: Sequence[float]) -> None:
+    """Change the rates of all param groups, with ratios to these multiples of ``lr``; and those of groups to come."""
+    groups = [group for each in optimizers for group in each.param_groups]
+    changed = [(group, name, change.of(float(group[name]))) for group in groups for name in RATES if name in group]
+    changed += [(group, "lr", lr * ratio) for group, ratio in zip(groups, ratios, strict=False)]
+    defaults = [lr, *(change.factor * float(each.defaults.get("lr") or 0.0) for each in optimizers[1:])]
+    for group, name, rate in changed:  # only now: groups, and the defaults, may share a tensor
+        write(group, rate, name)
+    for each, default in zip(optimizers, defaults, strict=True):
+        if default:
+            each.defaults["lr"] = default
 
 
 def _undo_by_hand(optimizers: Sequence[Optimizer], schedulers: Sequence[Any]) -> None:
