@@ -1,7 +1,5 @@
 """What the callbacks of all frameworks share: when to search, and that training uses the found rate."""
 
-from __future__ import annotations
-
 import dis
 import inspect
 import re

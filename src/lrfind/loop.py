@@ -1,7 +1,5 @@
 """The loop: the adapter that runs one probe inside a training loop and puts everything back; its recorder."""
 
-from __future__ import annotations
-
 import logging
 import math
 import warnings

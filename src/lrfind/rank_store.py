@@ -1,7 +1,5 @@
 """What the ranks tell each other beside their collectives: by the store that their process group was made with."""
 
-from __future__ import annotations
-
 import math
 import sys
 import threading

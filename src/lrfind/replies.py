@@ -1,7 +1,5 @@
 """How an optimizer replies to its rate, as plain data, so that readings need no torch."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

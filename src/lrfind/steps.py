@@ -1,7 +1,5 @@
 """The step of a plain PyTorch training, made from a loss function."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from numbers import Real

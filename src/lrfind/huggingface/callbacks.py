@@ -1,7 +1,5 @@
 """The callbacks: ``LRFinder`` finds, applies and verifies; ``VerifyLR`` verifies a rate set by hand."""
 
-from __future__ import annotations
-
 import copy
 import math
 import sys

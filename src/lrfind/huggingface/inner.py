@@ -1,7 +1,5 @@
 """The inner Trainer that a probe trains in: the user's own code, without callbacks, loggers and checkpoints."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """``Kept``: notes everything that training can move, and puts it back after each probe."""
 
-from __future__ import annotations
-
 import sys
 import threading
 import warnings

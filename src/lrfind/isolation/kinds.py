@@ -4,8 +4,6 @@ Not entered are the classes and modules of installed libraries, and the machiner
 compilers, process groups. Subclasses that the user wrote are entered, whatever their bases.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import logging

@@ -5,8 +5,6 @@ most of the memory and hardly ever move. Of these, tensors with the shape of a t
 and the smallest blocks are copied; the rest is watched.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from mmap import mmap

@@ -1,7 +1,5 @@
 """What is kept of each type of object that training can move, and how it is put back."""
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import io

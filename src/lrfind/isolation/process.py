@@ -1,7 +1,5 @@
 """State of the process: random number generators, global hooks, threads, imports, signals."""
 
-from __future__ import annotations
-
 import gc
 import multiprocessing.connection
 import multiprocessing.queues

@@ -5,8 +5,6 @@ modules that its code mentions; a tensor through its gradient, its hooks and the
 entered, ``kinds.py`` says.
 """
 
-from __future__ import annotations
-
 import gc
 import logging
 import threading

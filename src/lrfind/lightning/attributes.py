@@ -1,7 +1,5 @@
 """Which attribute of a module its optimizer reads the learning rate from, and what to write there."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """The installed Lightning, ``lightning`` or ``pytorch_lightning``: how it fits, and its launchers."""
 
-from __future__ import annotations
-
 import signal
 import sys
 import threading

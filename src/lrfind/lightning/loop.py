@@ -1,7 +1,5 @@
 """Runs probes with the user's own trainer, strategy and optimizers, and puts all of them back."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """Apply a rate so that it lasts: on the param groups, and on every scheduler that drives them."""
 
-from __future__ import annotations
-
 import math
 import re
 from bisect import bisect_right

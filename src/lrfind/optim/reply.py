@@ -1,7 +1,5 @@
 """Measure how an optimizer replies to its rate: another one of its class and options steps on made-up gradients."""
 
-from __future__ import annotations
-
 import inspect
 import math
 import warnings

@@ -1,7 +1,5 @@
 """What a scheduler is, from any library: which optimizer it drives, how it is stepped, and how long it runs."""
 
-from __future__ import annotations
-
 import gc
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping

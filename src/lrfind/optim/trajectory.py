@@ -1,7 +1,5 @@
 """The rates that a scheduler sets, read from a copy of it on a dummy optimizer: its trajectory, peak and shape."""
 
-from __future__ import annotations
-
 import copy
 import math
 import re

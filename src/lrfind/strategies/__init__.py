@@ -1,7 +1,5 @@
 """Strategies: pure rules that turn the records so far into the next round of probes, or into a finding."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """Notes on a finding: what it rests on, and what would help."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

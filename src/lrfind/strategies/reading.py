@@ -1,7 +1,5 @@
 """What the records of range tests say about a training: pure, so that they can be read again for another one."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from contextlib import suppress

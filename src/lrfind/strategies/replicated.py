@@ -1,7 +1,5 @@
 """The replicated range test: one ramp over all rates, then shorter or slower ones around the fall of the loss."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
