@@ -40,7 +40,7 @@ LOWEST, HIGHEST = -24, 8
 NEAR = 3
 """The grid of all seeds reaches so far below the best octave, and one less above it."""
 
-FAR = 5
+FAR = 7
 """Longer trainings are run at rates up to so many octaves above the best one, and down to ``NEAR`` below it."""
 
 COARSE = 2_000

@@ -1,4 +1,4 @@
-"""LeNet on Fashion-MNIST or digits, at guessed rates and at found ones."""
+"""The built-in tasks: LeNet on Fashion-MNIST or digits, at guessed rates and at found ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
