@@ -624,6 +624,7 @@ def test_another_training_that_cannot_be_understood_is_refused_with_a_hint(optio
 
 @pytest.mark.parametrize("framework", ["lightning", "huggingface"])
 def test_a_callback_hints_at_its_own_arguments_too(framework):
+    pytest.importorskip({"huggingface": "transformers"}.get(framework, framework))
     finder = importlib.import_module(f"lrfind.{framework}").LRFinder
     for given, meant in {"aply": "apply", "num_training": "steps", "epoch": "epochs"}.items():
         with pytest.raises(BadInputError, match=f"unknown option '{given}'; did you mean '{meant}'"):
