@@ -110,7 +110,7 @@ class Ramps:
         low, top = (factor * self._read(first) for factor in (1 / SPREAD, SPREAD))
         lr, lost = self.lr, len(self.counted) - len(self.readings)
         if self.method == "calibrated":
-            reading, ramps = self.reading, self.counted
+            reading, ramps = self.reading, [each for each in self.counted if self._can_read(each[0])]
             ends = around(lr, reading.rests_on, known.steps)
             like_first = sum(share for record, share in ramps if not is_slower_than(first, record))
             share = like_first / sum(share for _, share in ramps)
@@ -136,6 +136,11 @@ class Ramps:
             total_steps=self.training.total_steps,
             epochs=self.training.epochs,
         )
+
+    def _can_read(self, record: Record) -> bool:
+        with suppress(ProbeError):
+            return self._read(record) > 0
+        return False
 
     def _read(self, record: Record) -> float:
         """Read one record; a slower ramp by its own rule, and at most at the highest rate that makes a difference."""
