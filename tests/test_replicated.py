@@ -13,7 +13,7 @@ from lrfind.schedules import ramp
 from lrfind.search import search
 from lrfind.strategies.notes import with_advice
 from lrfind.strategies.range_test import RangeTest
-from lrfind.strategies.reading import is_slower_than
+from lrfind.strategies.reading import Ramps, is_slower_than
 from lrfind.strategies.replicated import CLOSER, Replicated
 from lrfind.suggest.calibrated import SHORTER, Reading
 from lrfind.suggest.closer import closer
@@ -381,3 +381,16 @@ def test_what_a_rate_loses_is_said_beside_what_the_found_one_does():
         assert f"{judged.found_regret:.1%}" in judged.sentence
         assert ("of the benchmark's trainings" in judged.sentence) == (judged.certainty >= 0.5)
     assert far.certainty >= 0.5
+
+
+def test_a_ramp_that_cannot_be_read_does_not_count_in_what_a_note_says_of_leaning():
+    finding = search(Replicated(RangeTest(total_steps=500)), MadeUp(noise=2.0, optimizer="Adam"))
+    first, slower = finding.records[0], finding.records[-1]
+    assert is_slower_than(first, slower)
+    unreadable = replace(slower, losses=(math.nan,) * len(slower.losses))
+    leaning = [
+        re.findall(r"leans by (\d+)%", " ".join(Ramps(records, "calibrated", finding.length).finding().notes))
+        for records in ([first], [first, unreadable])
+    ]
+    assert leaning[0]
+    assert leaning[0] == leaning[1]
