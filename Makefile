@@ -10,7 +10,7 @@ LOWEST_TESTS := test_pytorch test_records test_curves test_suggest test_loop tes
 	test_cli test_plot_finding
 PURE := test_records test_curves test_schedules test_suggest test_range_test test_replicated \
 	test_compare_arms test_compare_statistics
-CORE := */isolation/*,*/optim/*,*/suggest/*,*/lrfind/loop.py,*/lrfind/recorder.py
+CORE := */isolation/*,*/optim/*,*/suggest/*,*/lrfind/loop.py
 
 .PHONY: help demo check test test-all test-lowest coverage mutants package truth matrix schedulers two-processes bench \
 	bench-gpu bench-overhead experiment docs lint format clean

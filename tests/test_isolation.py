@@ -307,6 +307,11 @@ def context_variable():
     return made
 
 
+def move_context_variable(it):
+    it.get().append(1)
+    it.set([*it.get(), 2])
+
+
 class Counting(logging.Filter):
     def __init__(self):
         super().__init__()
@@ -349,7 +354,7 @@ def rewritten():
 
 
 CONTAINERS = {
-    "value of a context variable": (context_variable, lambda it: it.get().append(1), lambda it: repr(it.get())),
+    "context variable": (context_variable, move_context_variable, lambda it: repr(it.get())),
     "logger": (logger, move_logger, lambda it: (it.calls, it.filters[0].count, len(it.handlers))),
     "element of XML": (
         lambda: ElementTree.fromstring("<a n='1'><b/></a>"),
@@ -1677,3 +1682,11 @@ def test_a_stream_of_the_users_is_refused(within):
     holder = Holder(within(Stream()))
     with pytest.raises(BadInputError, match=r"reads on in Holder\.thing"), Kept((holder,)) as kept, kept.probe(0):
         next(holder.thing)
+
+
+def test_a_container_that_many_rows_share_does_not_hide_a_later_one():
+    shared = [0] * 100
+    rows = [(index, shared) for index in range(150_000)] + [({"n": [0]},)]
+    with Kept((rows,)) as kept, kept.probe(0):
+        rows[-1][0]["n"][0] += 1
+    assert rows[-1][0]["n"] == [0]

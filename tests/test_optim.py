@@ -771,3 +771,15 @@ def test_several_optimizers_keep_their_defaults_in_step_also_where_groups_share_
         scheduler.step()
         step(each)
     assert (watch.steps, watch.least) == (2, pytest.approx(0.045))
+
+
+def test_a_param_group_that_is_removed_is_not_missed():
+    optimizer = torch.optim.SGD([{"params": nn.Linear(2, 1).parameters(), "lr": 0.1} for _ in range(2)], lr=0.1)
+    watch = apply_rate(optimizer, 0.2)
+    optimizer.step()
+    del optimizer.param_groups[1]
+    optimizer.step()
+    optimizer.param_groups[0]["lr"] = 0.3
+    with pytest.raises(RateNotAppliedError, match="param group 0"):
+        optimizer.step()
+    assert watch.steps == 2

@@ -62,7 +62,7 @@ class Loop(ABC):
         if isinstance(options.get("strategy", "auto"), str):
             if "schedule" not in options and (known := self.schedule()) is not None:
                 plan["schedule"] = known
-            _check_length(options.get("total_steps"), options.get("epochs"), self.steps_per_epoch)
+            check_length(options.get("total_steps"), options.get("epochs"), self.steps_per_epoch)
             if options.keys().isdisjoint(("total_steps", "epochs")):
                 lengths = zip(("total_steps", "epochs"), self.left(), strict=True)
                 plan |= {name: left for name, left in lengths if left > 0}
@@ -93,13 +93,13 @@ class Loop(ABC):
     def run(self, probe: Probe, on_step: OnStep | None = None) -> Record:
         """Run one probe from the starting point and put everything back, on every exit."""
         with self, torch.inference_mode(False), torch.enable_grad(), self.kept.probe(probe.seed):
-            return copy_context().run(self._run, probe, on_step)  # what it sets of context variables ends with it
+            return copy_context().run(self._run, probe, on_step)  # a context variable cannot be unset again
 
 
-def _check_length(steps: Any, epochs: Any, steps_per_epoch: float) -> None:
-    """Check that a length in steps and one in epochs, if both are given, are one, up to partial batches."""
+def check_length(steps: Any, epochs: Any, steps_per_epoch: float) -> None:
+    """Check that a length in steps and one in epochs, if both are given, agree, but for partial batches."""
     are_numbers = isinstance(steps, Real) and isinstance(epochs, Real)  # else they are refused later
-    if are_numbers and steps_per_epoch and abs(steps - epochs * steps_per_epoch) > epochs:
+    if are_numbers and steps_per_epoch and abs(steps - epochs * steps_per_epoch) > max(epochs, 1):
         raise BadInputError(
             f"total_steps={steps} and epochs={epochs} are two lengths of training: a pass over the data has "
             f"{steps_per_epoch:g} steps; give one of them."

@@ -18,7 +18,7 @@ from typing_extensions import TypedDict, Unpack
 from lrfind.errors import TYPO, BadInputError
 from lrfind.flags import F as F
 from lrfind.flags import takes
-from lrfind.loop import _check_length as check_length
+from lrfind.loop import check_length
 from lrfind.optim import Scheduled, is_scheduler
 from lrfind.records import Finding
 from lrfind.schedules import SCHEDULES, Ramp, Shape, Stretched

@@ -68,6 +68,9 @@ def _kept(path: str | os.PathLike[str] | None, ranks: Ranks) -> Iterator[tuple[S
         if ranks.is_first:
             Path(path).unlink(missing_ok=True)
 
+    if not isinstance(path, (str, os.PathLike)):
+        raise BadInputError(f"resume must be the path of a file, got {path!r}.")
+
     def begin() -> Sequence[Record]:
         if os.path.exists(path):  # that of Path raises where a name is too long
             return Search.load(path).records

@@ -104,7 +104,11 @@ class Described(LightningTraining):
     @property
     def setting(self) -> str:
         """The arguments that differ from the defaults."""
-        return ", ".join(f"{name}={value}" for name, value in _told("", self.compared) if name not in ("model", "data"))
+        told: list[tuple[str, Any]] = []
+        for name, part in self.compared.items():
+            is_titled = name in ("model", "data") and "class_path" in part  # the title has the class
+            told += [*_told(name, part)][is_titled:]
+        return ", ".join(f"{name}={value}" for name, value in told)
 
     def identity(self) -> Mapping[str, Any]:
         """See ``lrfind.compare.Target``."""

@@ -76,11 +76,12 @@ def mode_of(metric: str) -> Mode:
     """Return whether the minimum or the maximum of a metric is best, by its name.
 
     Example:
-        >>> [mode_of(name) for name in ("val_accuracy", "test_top5", "MulticlassF1Score", "val_loss", "dice_loss")]
-        ['max', 'max', 'max', 'min', 'min']
+        >>> [mode_of(name) for name in ("val_accuracy", "test_top5", "BinaryF1Score", "BinaryAUROC", "val_loss")]
+        ['max', 'max', 'max', 'max', 'min']
     """
-    words = r"acc(uracy)?|f1|auc|auroc|precision|recall|iou|dice|map|bleu|rouge|r2|psnr|ssim|top\d+|\w*f1score"
-    is_gain = re.search(rf"(?<![a-z])({words})(?![a-z])", metric.lower()) and not re.search("loss|err", metric.lower())
+    words = r"acc(uracy)?|f1(score)?|auc|auroc|precision|recall|iou|dice|map|bleu|rouge|r2|psnr|ssim|top\d+"
+    parts = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", metric).lower()  # MulticlassAccuracy is two words
+    is_gain = re.search(rf"(?<![a-z])({words})(?![a-z])", parts) and not re.search("loss|err", parts)
     return "max" if is_gain else "min"
 
 

@@ -14,6 +14,7 @@ from array import array
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from contextvars import ContextVar
 from operator import is_
 from types import CellType, FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -278,6 +279,7 @@ _RULES: tuple[tuple[Any, Rule], ...] = (
     (_MANAGERS.ValueProxy, _proxy(lambda it, kept: it.set(kept.value))),
     (_MANAGERS.NamespaceProxy, _proxy(lambda it, kept: it._callmethod("__setattr__", ("__dict__", vars(kept))))),
     ((types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType), Rule(_frame, do_nothing)),
+    (ContextVar, Rule(lambda it: [it.get(_MISSING)], lambda it, kept: kept[0] is _MISSING or it.set(kept[0]))),
     (io.IOBase, Rule(place_of, put_place)),
     (type(os.environ), Rule(lambda it: dict(it._data), _put_environment, lambda it, kept: it._data == kept)),
     (dict, Rule(_items, _put_items, _same_items)),

@@ -115,10 +115,13 @@ def _beside_elements(each: Any) -> Iterable[Any]:
 
 def _containers_within(large: Any) -> Iterator[tuple[Any, Any]]:
     """Yield the containers in a large one, each with the one that holds it."""
-    open_, room = deque([large]), 10 * MOST
+    open_, room, seen = deque([large]), 10 * MOST, {id(large)}
     while open_:
         outer = open_.popleft()
         for inner in _containers_in(outer):
+            if id(inner) in seen:
+                continue
+            seen.add(id(inner))
             yield inner, outer
             room -= len(inner)
             if room > 0:

@@ -221,7 +221,7 @@ class AppliedRate(Stepping):
 
     def _verify(self, optimizer: Optimizer, *_: Any, step: int | None = None) -> None:
         """Compare with the rates of the latest step, or with what schedulers that moved since have set."""
-        before = self._held[optimizer]
+        before = self._held[optimizer][: len(optimizer.param_groups)]  # some may have been removed
         held = held_by(optimizer.param_groups[: len(before)])
         moved = [each for each in self._followers if each.has_moved() and each.view.real is optimizer]
         if not moved and held == before:

@@ -1,4 +1,4 @@
-"""The contents of a report, for page/*.jinja, markdown.py and cli/views.py."""
+"""The contents of a report, for page/*.jinja, texts.py and cli/views.py."""
 
 import math
 import re

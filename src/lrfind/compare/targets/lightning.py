@@ -261,7 +261,7 @@ class RunCallback(RunRecorder, ProbeCallback):
 
 def overrides(part: Any, method: str) -> bool:
     """Say whether a method of a module or a datamodule is the user's."""
-    return not getattr(type(part), method).__module__.startswith(("lightning.", "pytorch_lightning."))
+    return ".core." not in (getattr(getattr(part, method), "__module__", None) or "")  # where Lightning's own are
 
 
 def _scalars(values: Any) -> dict[str, float]:
