@@ -1,6 +1,7 @@
 """The traps that other finders fell into, each with the place where it was seen."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -258,7 +259,9 @@ class TestFiles:
         """pytorch-forecasting #941: a read-only working directory; Lightning #13856: stray checkpoints."""
         done, left = self.run("run", tmp_path)
         assert "DONE" in done.stdout, done.stderr
-        assert "WRITES" not in done.stdout
+        assert not re.search(
+            r"WRITES (?!.*/\.coverage)", done.stdout
+        )  # those of a measurement of coverage are not ours
         assert left == []
 
     def test_after_kill_nine_nothing_is_left(self, tmp_path):
