@@ -261,7 +261,7 @@ class TestFiles:
         assert "DONE" in done.stdout, done.stderr
         assert not re.search(
             r"WRITES (?!.*/\.coverage)", done.stdout
-        )  # those of a measurement of coverage are not ours
+        )  # but those that measure coverage
         assert left == []
 
     def test_after_kill_nine_nothing_is_left(self, tmp_path):
