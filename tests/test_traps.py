@@ -259,9 +259,7 @@ class TestFiles:
         """pytorch-forecasting #941: a read-only working directory; Lightning #13856: stray checkpoints."""
         done, left = self.run("run", tmp_path)
         assert "DONE" in done.stdout, done.stderr
-        assert not re.search(
-            r"WRITES (?!.*/\.coverage)", done.stdout
-        )  # but those that measure coverage
+        assert not re.search(r"WRITES (?!.*/\.coverage)", done.stdout)  # but those that measure coverage
         assert left == []
 
     def test_after_kill_nine_nothing_is_left(self, tmp_path):
