@@ -37,7 +37,7 @@ def found(loss_fn=torch.nn.functional.mse_loss, **options):
         (lambda: apply(NET, FINDING), r"\(finding, model\) in this order, got a Linear"),
         (lambda: apply(1e-3, NET), r"\(finding, model\) in this order, got a float"),
         (lambda: FINDING.apply(SCHEDULER, OPTIMIZER), "the optimizer and then the scheduler, got Adam"),
-        (lambda: found(resume=5), "5 cannot be (written|read)"),
+        (lambda: found(resume=5), "resume must be the path of a file, got 5"),
         (lambda: found(lambda outputs, targets, weight: 0), r"loss_fn\(model, batch\) is how it is called"),
         (lambda: found(None, step=lambda model: 0), r"step\(model, optimizer, batch\) is how it is called"),
     ],
