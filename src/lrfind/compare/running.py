@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import wait
@@ -89,6 +89,9 @@ def to_train(targets: Targets, jobs: int, ray: str | None) -> Train:
     return lambda todo, steps, tell: (_attempt(targets, arm, seed, steps, tell) for arm, seed in todo)
 
 
+_loaded = lru_cache(1)(pickle.loads)  # once in a process: targets may hold data
+
+
 def _attempt(targets: Targets | bytes, arm: Arm, seed: int, steps: int, on_event: OnEvent) -> Run | Failure:
     """Train one run, of pickled targets too; return its error as a ``Failure``, so that the other runs go on."""
     told = monotonic()
@@ -101,7 +104,7 @@ def _attempt(targets: Targets | bytes, arm: Arm, seed: int, steps: int, on_event
 
     on_event(Event("started", arm.name, seed, 0, steps))
     try:
-        known: Targets = pickle.loads(targets) if isinstance(targets, bytes) else targets
+        known: Targets = _loaded(targets) if isinstance(targets, bytes) else targets
         with one_thread():
             return known[arm.variant].train(arm, seed, steps, now_and_then)
     except Exception as error:  # noqa: BLE001  users' code may raise anything
