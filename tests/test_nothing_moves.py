@@ -952,3 +952,12 @@ def test_what_a_loss_function_keeps_is_put_back(is_criterion):
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     lrfind.find(model, optimizer, batches, criterion if is_criterion else loss_fn, **SEARCH)
     assert (criterion.seen, criterion.mean.item()) == ([], 1.0)
+
+
+def test_a_dataset_that_is_too_large_to_copy_is_watched_and_has_not_moved():
+    inputs = torch.rand(24_000, 28 * 28)  # above what is copied of data
+    data = torch.utils.data.TensorDataset(inputs, torch.randint(0, 10, (24_000,)))
+    model = torch.nn.Linear(28 * 28, 10)
+    optimizer = torch.optim.Adam(model.parameters())
+    loader = torch.utils.data.DataLoader(data, 64, shuffle=True)
+    lrfind.find(model, optimizer, loader, torch.nn.CrossEntropyLoss(), strategy="range", steps=48, progress=False)

@@ -187,4 +187,4 @@ TENSOR = Rule(lambda it: (it.data if is_lazy(it) else it.detach(), *_beside_valu
 ARRAY = Rule(np.copy, np.copyto, lambda it, kept: it.tobytes() == kept.tobytes())
 """For arrays of objects, whose bytes are addresses, and for arrays with gaps."""
 COPIED = Rule(lambda it: it.to("cpu", copy=True), _put_values, _same_values)
-WATCHED = Rule(_digest, do_nothing)
+WATCHED = Rule(_digest, do_nothing, lambda it, kept: _digest(it) == kept)
