@@ -961,3 +961,24 @@ def test_a_dataset_that_is_too_large_to_copy_is_watched_and_has_not_moved():
     optimizer = torch.optim.Adam(model.parameters())
     loader = torch.utils.data.DataLoader(data, 64, shuffle=True)
     lrfind.find(model, optimizer, loader, torch.nn.CrossEntropyLoss(), strategy="range", steps=48, progress=False)
+
+
+@pytest.mark.parametrize("place", ["frozen", "array"])
+def test_what_is_too_large_to_copy_is_watched_wherever_it_lies(place):
+    base = torch.nn.Linear(1024, 1024).requires_grad_(requires_grad=False)  # above what is copied of frozen weights
+    rows = np.random.default_rng(0).random((18_000, 1024), np.float32)  # 70 MiB
+
+    class Rows(torch.utils.data.Dataset):
+        def __len__(self):
+            return 512
+
+        def __getitem__(self, index):
+            return torch.from_numpy(rows[index]) if place == "array" else torch.randn(1024)
+
+    model = torch.nn.Sequential(base, torch.nn.Linear(1024, 1))
+    optimizer = torch.optim.Adam(model[1].parameters())
+    before = base.weight.clone()
+    loader = torch.utils.data.DataLoader(Rows(), 32, shuffle=True)
+    options = {"strategy": "range", "steps": 48, "progress": False}
+    lrfind.find(model, optimizer, loader, lambda model, batch: model(batch).square().mean(), **options)
+    assert torch.equal(base.weight, before)
